@@ -1,0 +1,198 @@
+"""触达: SOPs, who is in them, the send tasks handed to WeCom and the ledger of every single touch."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from contacts.models import Contact
+from org.models import Corp, Staff
+from scrm import clock
+from tenants.base import KeyedTenantModel, TenantModel
+from tenants.fields import BrandForeignKey, PartitionKey
+
+
+class TouchPolicy(TenantModel):
+    """频控: one row per brand; at most `cap_n` touches per contact in `cap_days` days, the welcome not counted."""
+
+    cap_n = models.IntegerField(_("Touches at most"), default=4)
+    cap_days = models.IntegerField(_("in days"), default=7)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand"], name="touch_policy_once")]
+
+
+class Sop(TenantModel):
+    """SOP: steps on days after joining, at an hour of the brand's zone."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        ON = "on", _("On")
+        PAUSED = "paused", _("Paused")
+        ENDED = "ended", _("Ended")
+
+    name = models.CharField(_("Name"), max_length=60)
+    state = models.CharField(_("State"), max_length=6, choices=State, default=State.DRAFT)
+    late_days = models.IntegerField(_("A late step is still sent within days"), default=3)
+    created_by = models.CharField(max_length=64, blank=True, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "name"], name="sop_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SopStep(TenantModel):
+    """One message of an SOP: day N after joining (day 0 is the day of joining itself), at hour:minute of the brand's zone."""
+
+    sop = BrandForeignKey(Sop, on_delete=models.CASCADE, related_name="steps")
+    position = models.IntegerField()  # 0, 1, 2 … in order of (day, hour, minute)
+    day = models.IntegerField(_("Day after joining"))
+    hour = models.SmallIntegerField(_("Hour"), default=10)
+    minute = models.SmallIntegerField(_("Minute"), default=0)
+    text = models.TextField(_("Text"), blank=True)
+    attachments = models.JSONField(_("Attachments"), default=list, blank=True)  # see wecom/services/attachments.py
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "sop", "position"], name="sop_step_position")]
+
+
+class Enrolment(TenantModel):
+    """入组: one contact in one SOP. `next_run_at` is when the step at `position` is due."""
+
+    class End(models.TextChoices):
+        DONE = "done", _("All steps done")
+        LOST = "lost", _("Customer lost")
+        REMOVED = "removed", _("Taken out by hand")
+        SOP_ENDED = "sop", _("SOP ended")
+
+    sop = BrandForeignKey(Sop, on_delete=models.CASCADE, related_name="+")
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    source = models.CharField(max_length=40)  # channel_code:7, page
+    joined_at = models.DateTimeField()  # day 0
+    position = models.IntegerField(default=0)
+    next_run_at = models.DateTimeField(null=True)  # empty when paused or ended
+    entered_at = models.DateTimeField(default=clock.now)
+    ended_at = models.DateTimeField(null=True)
+    end_kind = models.CharField(max_length=8, choices=End, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["brand", "sop", "contact"], name="enrolment_once", condition=models.Q(ended_at=None)
+            )
+        ]
+        indexes = [
+            models.Index(fields=["brand", "next_run_at"], name="enrolment_due", condition=models.Q(ended_at=None)),
+            models.Index(fields=["brand", "contact"], name="enrolment_contact"),
+            models.Index(fields=["brand", "sop", "-id"], name="enrolment_sop"),
+        ]
+
+
+class SendTask(TenantModel):
+    """A chunk: one content, one guide, at most 1,000 contacts, one call of add_msg_template, one claim.
+
+    States: planned → calling → handed (msgid known) → final; a lost answer leaves it in `calling`, from where it is looked
+    for by get_groupmsg_list_v2 before it may be sent again (decisions: ten minutes).
+    """
+
+    class State(models.TextChoices):
+        PLANNED = "planned", _("Planned")
+        CALLING = "calling", _("Being handed over")
+        HANDED = "handed", _("Waiting for the guide")
+        FINAL = "final", _("Finished")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+")
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
+    sop = BrandForeignKey(Sop, on_delete=models.CASCADE, null=True, related_name="+")
+    step = BrandForeignKey(SopStep, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField()  # planned for; the `at` of its touches
+    text = models.TextField(blank=True)  # as handed over
+    attachments = models.JSONField(default=list)
+    content_digest = models.CharField(max_length=40)  # of text and attachments: finds a task whose answer was lost
+    contact_ids = ArrayField(models.BigIntegerField())
+    n = models.IntegerField()
+    n_sent = models.IntegerField(default=0)
+    n_failed = models.IntegerField(default=0)
+    state = models.CharField(max_length=9, choices=State, default=State.PLANNED)
+    msgid = models.CharField(max_length=64, blank=True)
+    called_at = models.DateTimeField(null=True)
+    confirmed_at = models.DateTimeField(null=True)
+    next_try_at = models.DateTimeField(default=clock.now)  # next claim, look-up or poll
+    n_tries = models.IntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["brand", "next_try_at"],
+                name="send_task_due",
+                condition=models.Q(state__in=["planned", "calling", "handed"]),
+            ),
+            models.Index(fields=["brand", "sop", "-id"], name="send_task_sop"),
+            models.Index(fields=["brand", "staff", "-id"], name="send_task_staff"),
+        ]
+
+
+class Touch(TenantModel):
+    """触达: one message to one contact: the ledger. Partitioned by month of `at`, the time it was planned for.
+
+    `state` changes often and is never indexed, so that updates stay within their page.
+    """
+
+    class Kind(models.IntegerChoices):
+        WELCOME = 1, _("Welcome message")
+        SOP = 2, _("SOP message")
+
+    class State(models.IntegerChoices):
+        PLANNED = 1, _("Planned")
+        BLOCKED = 2, _("Held back")
+        HANDED = 3, _("Waiting for the guide")
+        DELIVERED = 4, _("Delivered")
+        FAILED = 5, _("Not delivered")
+        CANCELLED = 6, _("Cancelled")
+
+    class Reason(models.IntegerChoices):
+        NONE = 0, ""
+        DO_NOT_CONTACT = 1, _("Customer is on do-not-contact")
+        CAPPED = 2, _("Cap of touches reached")
+        NOT_FOLLOWED = 3, _("No guide has this customer any more")
+        TOO_LATE = 4, _("The step came too late")
+        WECOM_LIMIT = 5, _("Customer already received the mass messages that WeCom allows")
+        NOT_FRIEND = 6, _("Not a friend any more when the guide sent it")
+        REFUSED = 7, _("WeCom refused it")
+        EXPIRED = 8, _("WeCom's 20 seconds were over")
+        NO_CODE = 9, _("WeCom gave no welcome code")
+        ALREADY_WELCOMED = 10, _("Another welcome was already delivered")
+
+    at = PartitionKey()
+    kind = models.SmallIntegerField(choices=Kind)
+    contact_id = models.BigIntegerField()
+    staff_id = models.BigIntegerField(null=True)
+    sop_id = models.BigIntegerField(null=True)
+    step_id = models.BigIntegerField(null=True)
+    code_id = models.BigIntegerField(null=True)  # channel code of a welcome
+    send_task_id = models.BigIntegerField(null=True)
+    state = models.SmallIntegerField(choices=State, default=State.PLANNED)
+    reason = models.SmallIntegerField(choices=Reason, default=Reason.NONE)
+    done_at = models.DateTimeField(null=True)  # delivered, failed or blocked at
+    error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["brand", "contact_id", "-at"], name="touch_contact"),
+            models.Index(fields=["brand", "send_task_id"], name="touch_send_task"),
+            models.Index(fields=["brand", "sop_id", "step_id", "-at"], name="touch_sop"),
+        ]
+
+
+class TouchKey(KeyedTenantModel):
+    """What makes a touch one: `w:<digest of the welcome code>`, `s:<enrolment>:<step>`. Unpartitioned, unlike Touch."""
+
+    pk = models.CompositePrimaryKey("brand", "key")
+    key = models.CharField(max_length=60)
+    touch_at = models.DateTimeField()
+    touch_id = models.BigIntegerField(null=True)

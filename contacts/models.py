@@ -1,0 +1,231 @@
+"""客户: one person as one brand knows them, their identities, their guides, and everything that happened to them."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+
+from org.models import Corp, Scope, Staff
+from scrm import clock
+from tenants.base import KeyedTenantModel, TenantModel
+from tenants.fields import BrandForeignKey, PartitionKey
+
+
+class BrandCounter(TenantModel):
+    """Hands out numbers within a brand in blocks, in a short transaction of its own; gaps are allowed."""
+
+    name = models.CharField(max_length=30)
+    next_value = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "name"], name="counter_once")]
+
+
+class ContactQuerySet(models.QuerySet["Contact"]):
+    def reachable(self) -> "ContactQuerySet":
+        """Contacts whom at least one staff member may message (未流失).
+
+        EXISTS, not a join: rows never multiply, so count() and slices stay right.
+        """
+        return self.filter(Exists(Follow.objects.filter(contact=OuterRef("pk"), ended_at=None)))
+
+    def visible_to(self, staff: Staff) -> "ContactQuerySet":
+        """What the data scope of a person's role shows: the brand, or the customers of own region, store, self.
+
+        Former customers of a guide stay visible to that guide: the loss is part of the story.
+        """
+        scope = staff.role.scope if staff.role else Scope.OWN
+        if scope == Scope.BRAND:
+            return self
+        follows = Follow.objects.filter(contact=OuterRef("pk"))
+        if scope == Scope.REGION and staff.region_id:
+            mine = Q(staff__region=staff.region_id) | Q(staff__store__region=staff.region_id)
+        elif scope == Scope.STORE and staff.store_id:
+            mine = Q(staff__store=staff.store_id)
+        else:
+            mine = Q(staff=staff.pk)
+        return self.filter(Exists(follows.filter(mine)))
+
+
+class Contact(TenantModel):
+    """客户: one person in one brand, whatever the number of channels; outside ids are rows of Identity."""
+
+    class Kind(models.IntegerChoices):
+        WECHAT = 1, _("WeChat")
+        WECOM = 2, _("WeCom")
+
+    position = models.BigIntegerField(editable=False)  # dense within the brand: the bit of this contact in every bitmap
+    name = models.CharField(_("Name"), max_length=100, blank=True)
+    avatar = models.CharField(max_length=500, blank=True)
+    gender = models.SmallIntegerField(default=0)  # 0 unknown, 1 male, 2 female: WeCom's numbers
+    kind = models.SmallIntegerField(choices=Kind, default=Kind.WECHAT)
+    corp_name = models.CharField(max_length=100, blank=True)
+    do_not_contact = models.BooleanField(_("Do not contact"), default=False)  # 不主动触达
+    n_follows = models.IntegerField(default=0)  # guides who have this contact now; kept by services/follow.py
+    added_at = models.DateTimeField(default=clock.now)  # first added
+    lost_at = models.DateTimeField(null=True)  # when the last guide was lost; empty while n_follows > 0
+    profile_at = models.DateTimeField(null=True)  # when name and unionid were last read from WeCom
+
+    objects = ContactQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "position"], name="contact_position")]
+        indexes = [
+            models.Index(fields=["brand", "-added_at", "-id"], name="contact_newest"),
+            models.Index(fields=["brand", "-lost_at", "-id"], name="contact_lost", condition=Q(lost_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Identity(TenantModel):
+    """身份: a (kind, scope, value) that belongs to one contact of the brand; scope is the corp or app it is valid in."""
+
+    class Kind(models.TextChoices):
+        UNIONID = "unionid", "unionid"
+        EXTERNAL_USERID = "external_userid", "external_userid"
+        OPENID = "openid", "openid"
+        PHONE = "phone", _("Phone")
+        MEMBER_NO = "member_no", _("Member number")
+
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="identities")
+    kind = models.CharField(max_length=16, choices=Kind)
+    scope = models.CharField(max_length=64, blank=True)  # corpid or appid; empty where the value is unique by itself
+    value = models.CharField(max_length=64)
+    added_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "kind", "scope", "value"], name="identity_once")]
+        indexes = [models.Index(fields=["brand", "contact"], name="identity_contact")]
+
+
+class ContactGram(KeyedTenantModel):
+    """Bigrams of names for the search: an index that row-level security lets Postgres use, unlike LIKE."""
+
+    pk = models.CompositePrimaryKey("brand", "gram", "contact")
+    gram = models.CharField(max_length=2)
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "contact"], name="gram_contact")]
+
+
+class Follow(TenantModel):
+    """好友关系: contact × staff. One row for the pair; a customer who comes back opens the same row again."""
+
+    class End(models.TextChoices):
+        BY_CUSTOMER = "customer", _("Deleted by the customer")
+        BY_STAFF = "staff", _("Deleted by the guide")
+        TRANSFERRED = "transfer", _("Handed over")
+        GONE = "gone", _("Not found in WeCom any more")
+
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="follows")
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
+    corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+")
+    external_userid = models.CharField(max_length=64)
+    state = models.CharField(max_length=64, blank=True)  # WeCom's word for our channel string
+    channel_code_id = models.BigIntegerField(null=True)  # livecodes.ChannelCode, an app below this one
+    add_way = models.SmallIntegerField(default=0)
+    remark = models.CharField(max_length=100, blank=True)
+    description = models.CharField(max_length=200, blank=True)
+    wecom_tag_ids = ArrayField(models.CharField(max_length=64), default=list)  # as WeCom last told us
+    is_pending = models.BooleanField(default=False)  # half add: the guide has not confirmed yet
+    added_at = models.DateTimeField()  # start of the present relation
+    ended_at = models.DateTimeField(null=True)
+    end_kind = models.CharField(max_length=10, choices=End, blank=True)
+    changed_at = models.DateTimeField(default=clock.now)  # time of the newest fact applied: older events are ignored
+    synced_in = models.BigIntegerField(null=True)  # the sync (org.Job) that last saw it: the others are gone
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["brand", "contact", "staff"], name="follow_once"),
+            models.UniqueConstraint(fields=["brand", "staff", "external_userid"], name="follow_external"),
+        ]
+        indexes = [
+            models.Index(fields=["brand", "staff", "-added_at"], name="follow_staff"),
+            models.Index(fields=["brand", "channel_code_id", "-added_at"], name="follow_code"),
+            models.Index(fields=["brand", "-added_at"], name="follow_newest"),
+            models.Index(fields=["brand", "-ended_at"], name="follow_ended", condition=Q(ended_at__isnull=False)),
+        ]
+
+
+class EventType(models.IntegerChoices):
+    """行为类型: what can happen to a contact. Numbers are stored: never renumber."""
+
+    ADDED = 1, _("Added a guide")
+    ADDED_AGAIN = 2, _("Added a guide again")
+    HALF_ADDED = 3, _("Asked to be added")
+    LOST_BY_CUSTOMER = 4, _("Deleted the guide")
+    LOST_BY_STAFF = 5, _("Was deleted by the guide")
+    TRANSFERRED = 6, _("Handed over to another guide")
+    GONE = 7, _("Was not found in WeCom any more")
+    TAGGED = 10, _("Tags added")
+    UNTAGGED = 11, _("Tags removed")
+    REMARKED = 12, _("Remark changed")
+    MERGED = 13, _("Joined with another record")
+    DO_NOT_CONTACT = 14, _("Do-not-contact changed")
+    WELCOMED = 20, _("Welcome sent")
+    WELCOME_FAILED = 21, _("Welcome not sent")
+    TOUCH_SENT = 22, _("Message delivered")
+    TOUCH_FAILED = 23, _("Message not delivered")
+    TOUCH_BLOCKED = 24, _("Message held back")
+    TOUCH_HANDED = 25, _("Message waits for the guide")
+    SOP_ENTERED = 30, _("Entered an SOP")
+    SOP_ENDED = 31, _("Left an SOP")
+    NOTE = 40, _("Note")
+
+
+class Event(TenantModel):
+    """行为: one thing that happened to a contact. The timeline, and the outbox of all reactions.
+
+    Ids commit out of order, so a reader goes by `(xid, id)` and takes only transactions below
+    `pg_snapshot_xmin(pg_current_snapshot())` (contacts/services/outbox.py).
+    """
+
+    at = PartitionKey()
+    contact_id = models.BigIntegerField()
+    type = models.SmallIntegerField(choices=EventType)
+    staff_id = models.BigIntegerField(null=True)
+    object_id = models.BigIntegerField(null=True)  # code, SOP, touch …, by type
+    source = models.CharField(max_length=20, blank=True)  # callback, sync, page, api, sop, import
+    data = models.JSONField(default=dict)
+    xid = models.BigIntegerField(db_default=models.Func(function="txid_current", output_field=models.BigIntegerField()))
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["brand", "type", "at"], include=["contact_id", "object_id"], name="event_type"),
+            models.Index(fields=["brand", "contact_id", "-at"], name="event_timeline"),
+            models.Index(fields=["brand", "xid", "id"], name="event_outbox"),
+        ]
+
+
+class EventKey(KeyedTenantModel):
+    """Deduplication of events: a fact that comes twice is written once. Unpartitioned, unlike Event."""
+
+    pk = models.CompositePrimaryKey("brand", "source", "source_key")
+    source = models.CharField(max_length=20)
+    source_key = models.CharField(max_length=120)
+
+
+class OutboxPosition(TenantModel):
+    """How far a reader of events has come."""
+
+    reader = models.CharField(max_length=40)
+    xid = models.BigIntegerField(default=0)
+    event_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "reader"], name="outbox_reader")]
+
+
+class SavedView(TenantModel):
+    """A saved filter of the contact list, of one person or shared."""
+
+    name = models.CharField(_("Name"), max_length=40)
+    staff_id = models.BigIntegerField()
+    is_shared = models.BooleanField(_("For everybody"), default=False)
+    query = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "staff_id", "name"], name="saved_view_name")]

@@ -1,0 +1,19 @@
+"""Numbers: roll-ups that can be rebuilt from facts. Reads every app; no app reads it."""
+
+from django.db import models
+
+from tenants.base import TenantModel
+
+
+class DailyFigure(TenantModel):
+    """Adds and losses of one day (the brand's date), by channel code and guide; 0 stands for 'none'."""
+
+    on = models.DateField()
+    code_id = models.BigIntegerField(default=0)
+    staff_id = models.BigIntegerField(default=0)
+    n_added = models.IntegerField(default=0)  # new relations: ADDED and ADDED_AGAIN
+    n_lost_by_customer = models.IntegerField(default=0)
+    n_lost_by_staff = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "on", "code_id", "staff_id"], name="daily_figure_once")]

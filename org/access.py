@@ -1,0 +1,137 @@
+"""Rights, preset roles, and the decorators that every view carries (tests walk the URLs and refuse one without)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from org.models import Role, Scope, Staff
+from scrm.errors import ForbiddenError
+from tenants.models import Brand
+from tenants.scoping import tenant_scope
+
+RIGHTS: dict[str, Any] = {
+    "overview.view": _("See the overview"),
+    "contacts.view": _("See contacts"),
+    "contacts.edit": _("Edit contacts"),
+    "tags.edit": _("Edit tags"),
+    "codes.view": _("See channel codes"),
+    "codes.edit": _("Edit channel codes and welcomes"),
+    "sops.view": _("See SOPs and touches"),
+    "sops.edit": _("Edit SOPs, enrol contacts"),
+    "sync.view": _("See sync, inbox and jobs"),
+    "sync.run": _("Start syncs, replay events"),
+    "corps.edit": _("Connect WeCom, set-up doctor"),
+    "staff.view": _("See staff, stores and roles"),
+    "staff.edit": _("Edit staff, stores and roles"),
+    "keys.edit": _("Manage API keys"),
+    "brand.edit": _("Brand settings: caps and quotas"),
+    "audit.view": _("See the audit log"),
+}
+
+# key → (name, rights, data scope); made with every brand
+PRESETS: dict[str, tuple[str, list[str], str]] = {
+    "admin": ("品牌管理员", list(RIGHTS), Scope.BRAND),
+    "operator": (
+        "运营",
+        [
+            "overview.view", "contacts.view", "contacts.edit", "tags.edit", "codes.view", "codes.edit",
+            "sops.view", "sops.edit", "sync.view", "staff.view",
+        ],
+        Scope.BRAND,
+    ),
+    "manager": ("店长", ["overview.view", "contacts.view", "contacts.edit", "codes.view", "sops.view", "staff.view"], Scope.STORE),
+    "guide": ("导购", ["overview.view", "contacts.view", "contacts.edit"], Scope.OWN),
+}  # fmt: skip
+
+
+def make_preset_roles(brand: Brand) -> dict[str, Role]:
+    """The preset roles of a new brand, by key of PRESETS; safe to repeat."""
+    return {
+        key: Role.objects.get_or_create(name=name, defaults={"rights": rights, "scope": scope, "is_preset": True})[0]
+        for key, (name, rights, scope) in PRESETS.items()
+    }
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does something: a person in the dashboard, an API key, or the system itself."""
+
+    name: str
+    user_id: int | None = None
+    staff: Staff | None = None
+    rights: frozenset[str] = field(default_factory=frozenset)
+
+    def can(self, right: str) -> bool:
+        return right in self.rights
+
+
+SYSTEM = Actor("system")
+
+
+def staff_can(right: str) -> Callable:
+    """View decorator: inside the brand's scope and transaction, for people whose role holds `right`."""
+    return _decorator(right, outside=False)
+
+
+def staff_can_outside(right: str) -> Callable:
+    """The same without scope and transaction, for views that call WeCom: they open `brand_transaction(request)` themselves."""
+    return _decorator(right, outside=True)
+
+
+def _decorator(right: str, *, outside: bool) -> Callable:
+    if right not in RIGHTS:
+        raise ValueError(f"unknown right {right}")
+
+    def decorate(view: Callable) -> Callable:
+        @wraps(view)
+        def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
+            if not request.actor.can(right):
+                raise ForbiddenError()
+            return view(request, *args, **kwargs)
+
+        wrapper.right, wrapper.access = right, "outside" if outside else "brand"  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def signed_in(view: Callable) -> Callable:
+    """View decorator: any signed-in person of the brand, inside its scope."""
+    return _mark(view, "brand")
+
+
+def public(view: Callable) -> Callable:
+    """View decorator: nobody needs to be signed in; no scope, no transaction (log-in, callback, health)."""
+    return _mark(view, "public")
+
+
+def signed_in_outside(view: Callable) -> Callable:
+    """View decorator: a signed-in person, perhaps without a brand; no scope (switching brands)."""
+    return _mark(view, "user")
+
+
+def platform_only(view: Callable) -> Callable:
+    """View decorator: the platform owner's back office; no brand, so no customer can be read."""
+    return _mark(view, "platform")
+
+
+def _mark(view: Callable, access: str) -> Callable:
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return view(request, *args, **kwargs)
+
+    wrapper.access = access  # type: ignore[attr-defined]
+    return wrapper
+
+
+@contextmanager
+def brand_transaction(request: Any) -> Iterator[None]:
+    """A short transaction in the scope of the request's brand, for views outside of it."""
+    with tenant_scope(request.brand), transaction.atomic():
+        yield

@@ -1,0 +1,143 @@
+"""Finds the person and the brand of a request and opens the brand's scope and transaction around view and rendering."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import Resolver404, resolve
+from django.utils.crypto import constant_time_compare
+from django.utils.http import urlencode
+
+from org.access import Actor
+from org.api_auth import actor_of_key
+from org.models import Staff
+from scrm.errors import ForbiddenError, SCRMError
+from scrm.responses import error_response
+from tenants.models import Brand, User, UserBrand
+from tenants.scoping import tenant_scope
+
+NOBODY = Actor("-")
+
+
+class BrandMiddleware:
+    """Sets `request.user`, `request.brand`, `request.staff`, `request.actor`.
+
+    The brand comes from the session (checked against UserBrand) or from an API key, never from the request's own words.
+    Views declare by decorator what they need (org/access.py). Status ≥ 400 rolls the transaction back.
+    """
+
+    def __init__(self, get_response: Callable) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        request.user, request.brand, request.staff, request.actor = None, None, None, NOBODY
+        try:
+            view = resolve(request.path_info).func
+        except Resolver404:
+            request.user = signed_in_user(request)
+            return self.get_response(request)
+        if request.path_info.startswith(("/static/",)):
+            return self.get_response(request)
+        access = getattr(view, "access", None) or ("api" if hasattr(view, "cls") else None)
+        if access is None:
+            raise RuntimeError(f"view {view!r} declares no access; see org/access.py")
+        try:
+            return getattr(self, f"_{access}")(request)
+        except SCRMError as error:
+            return error_response(request, error)
+
+    def _public(self, request: Any) -> HttpResponse:
+        return self.get_response(request)
+
+    def _user(self, request: Any) -> HttpResponse:
+        request.user = signed_in_user(request)
+        if request.user is None:
+            return to_login(request)
+        request.actor = Actor(str(request.user), request.user.pk)
+        request.brand = _brand_of_session(request)
+        return self.get_response(request)
+
+    def _platform(self, request: Any) -> HttpResponse:
+        request.user = signed_in_user(request)
+        if request.user is None:
+            return to_login(request)
+        if not request.user.is_platform_owner:
+            raise ForbiddenError()
+        request.actor = Actor(str(request.user), request.user.pk)
+        return self.get_response(request)
+
+    def _brand(self, request: Any) -> HttpResponse:
+        if (response := self._enter(request)) is not None:
+            return response
+        with tenant_scope(request.brand), transaction.atomic():
+            request.staff = _staff_of(request)
+            return _finish(self.get_response(request))
+
+    def _outside(self, request: Any) -> HttpResponse:
+        if (response := self._enter(request)) is not None:
+            return response
+        with tenant_scope(request.brand), transaction.atomic():
+            request.staff = _staff_of(request)
+        return self.get_response(request)
+
+    def _api(self, request: Any) -> HttpResponse:
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        request.brand, request.actor = actor_of_key(key)
+        with tenant_scope(request.brand), transaction.atomic():
+            return _finish(self.get_response(request))
+
+    def _enter(self, request: Any) -> HttpResponse | None:
+        request.user = signed_in_user(request)
+        if request.user is None:
+            return to_login(request)
+        request.brand = _brand_of_session(request)
+        if request.brand is None:
+            return redirect("platform" if request.user.is_platform_owner else "switch")
+        return None
+
+
+def _finish(response: HttpResponse) -> HttpResponse:
+    if response.status_code >= 400:
+        transaction.set_rollback(True)
+    return response
+
+
+def signed_in_user(request: Any) -> User | None:
+    """The user of the session, if active and if the password has not changed since."""
+    user_id = request.session.get("user_id")
+    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id else None
+    if user and constant_time_compare(request.session.get("user_hash", ""), user.get_session_auth_hash()):
+        return user
+    return None
+
+
+def _brand_of_session(request: Any) -> Brand | None:
+    brand_id = request.session.get("brand_id")
+    entry = UserBrand.objects.filter(user=request.user, brand_id=brand_id).select_related("brand").first() if brand_id else None
+    if entry is None or entry.brand.state == Brand.State.CLOSED:
+        return None
+    request.staff_id = entry.staff_id
+    return entry.brand
+
+
+def _staff_of(request: Any) -> Staff:
+    staff = Staff.objects.select_related("role", "store", "region").filter(pk=request.staff_id).first()
+    if staff is None or staff.role is None or staff.state != Staff.State.ACTIVE:
+        raise ForbiddenError()
+    request.actor = Actor(staff.name, request.user.pk, staff, frozenset(staff.role.rights))
+    return staff
+
+
+def to_login(request: HttpRequest) -> HttpResponse:
+    """The log-in page, coming back here afterwards; for htmx the whole page goes there."""
+    if request.headers.get("HX-Request"):
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = "/login/"
+        return response
+    back = request.get_full_path() if request.method == "GET" else "/"
+    return redirect(f"/login/?{urlencode({'next': back})}" if back != "/" else "/login/")
+
+
+__all__ = ["BrandMiddleware", "signed_in_user"]

@@ -1,0 +1,46 @@
+"""One place that turns an SCRMError into a page, an htmx notice or JSON."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from rest_framework.views import exception_handler
+
+from scrm.errors import SCRMError
+
+
+def error_response(request: HttpRequest, error: SCRMError) -> HttpResponse:
+    """JSON under /api/, a toast for htmx, a page for everybody else; the status is the error's."""
+    if request.path_info.startswith("/api/"):
+        return JsonResponse(error_body(error), status=error.http_status)
+    if request.headers.get("HX-Request"):
+        response = HttpResponse(status=error.http_status)
+        response["HX-Reswap"] = "none"
+        response["HX-Trigger"] = json.dumps({"toast": {"text": str(error.message), "kind": "danger"}})
+        return response
+    return render(request, "errors/error.html", {"error": error}, status=error.http_status)
+
+
+def error_body(error: SCRMError) -> dict[str, Any]:
+    return {"error": {"code": error.code, "message": str(error.message), **error.details}}
+
+
+def api_error(exception: Exception, context: dict) -> Any:
+    """DRF's exception handler: one shape `{"error": {code, message, …}}` for ours and for DRF's own."""
+    if isinstance(exception, SCRMError):
+        return JsonResponse(error_body(exception), status=exception.http_status)
+    response = exception_handler(exception, context)
+    if response is not None:
+        code = getattr(exception, "default_code", "error")
+        body: dict[str, Any] = {"code": code, "message": str(getattr(exception, "detail", exception))}
+        if code == "invalid":
+            body = {"code": code, "message": "Invalid input", "fields": response.data}
+        response.data = {"error": body}
+    return response
+
+
+def toast(response: HttpResponse, text: Any, kind: str = "success") -> HttpResponse:
+    """Adds a notice that the page shows for some seconds (frontend/static/scrm.js)."""
+    response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "kind": kind}})
+    return response

@@ -1,0 +1,23 @@
+"""What beat starts and which queue each task runs on: one table each."""
+
+from celery.schedules import crontab
+
+# Periodic entries are cross-brand: each lists the active brands and starts one task per brand.
+BEAT_SCHEDULE = {
+    "sop-tick": {"task": "campaigns.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "inbox-sweep": {"task": "wecom.tasks.sweep_inbox", "schedule": 10.0, "options": {"expires": 9}},
+    "outbound-sweep": {"task": "wecom.tasks.sweep_outbound", "schedule": 15.0, "options": {"expires": 14}},
+    "codes-tick": {"task": "livecodes.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
+    "rollups": {"task": "insights.tasks.tick", "schedule": 15.0, "options": {"expires": 14}},
+    "health": {"task": "insights.tasks.health_tick", "schedule": crontab(), "options": {"expires": 55}},
+    "partitions": {"task": "tenants.tasks.make_partitions", "schedule": crontab(hour="18", minute="5")},
+}
+
+TASK_ROUTES = {
+    "wecom.tasks.handle_callback": {"queue": "fast"},
+    "wecom.tasks.sweep_inbox": {"queue": "fast"},
+    "wecom.tasks.deliver": {"queue": "fast"},
+    "livecodes.tasks.send_welcome": {"queue": "fast"},
+    "org.tasks.run_job": {"queue": "bulk"},
+}

@@ -1,0 +1,20 @@
+"""Every address of the product; each app brings its own list."""
+
+from django.urls import include, path
+
+from scrm.views import error_404, error_500, healthz
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("api/v1/", include("scrm.api_urls")),
+    path("", include("org.urls")),
+    path("", include("wecom.urls")),
+    path("", include("contacts.urls")),
+    path("", include("tagging.urls")),
+    path("", include("campaigns.urls")),
+    path("", include("livecodes.urls")),
+    path("", include("insights.urls")),
+]
+
+handler404 = error_404
+handler500 = error_500

@@ -1,0 +1,29 @@
+"""Health and error pages."""
+
+from typing import Any
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from org.access import public
+from scrm.errors import NotFoundError
+from scrm.redis import redis_client
+from scrm.responses import error_response
+
+
+@public
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 'ok' when Postgres and Redis answer; the exception's page otherwise."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    redis_client().ping()
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def error_404(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    return error_response(request, NotFoundError())
+
+
+def error_500(request: HttpRequest) -> HttpResponse:
+    return render(request, "errors/500.html", status=500)

@@ -1,0 +1,64 @@
+"""标签: WeCom's corp tags mirrored, the platform's own beside them, and who carries them."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from contacts.models import Contact
+from org.models import Corp
+from scrm import clock
+from tenants.base import KeyedTenantModel, TenantModel
+from tenants.fields import BrandForeignKey
+
+
+class TagGroup(TenantModel):
+    """标签组; with a corp it mirrors WeCom's group of that id, without one it is the platform's own."""
+
+    corp = BrandForeignKey(Corp, on_delete=models.CASCADE, null=True, blank=True)
+    wecom_id = models.CharField(max_length=64, blank=True)
+    name = models.CharField(_("Name"), max_length=30)
+    order = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["brand", "corp", "wecom_id"], name="tag_group_wecom", condition=~models.Q(wecom_id="")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(TenantModel):
+    """标签."""
+
+    group = BrandForeignKey(TagGroup, on_delete=models.CASCADE, related_name="tags")
+    wecom_id = models.CharField(max_length=64, blank=True)
+    name = models.CharField(_("Name"), max_length=30)
+    order = models.BigIntegerField(default=0)
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["brand", "group", "name"], name="tag_name", condition=models.Q(deleted_at=None)),
+            models.UniqueConstraint(
+                fields=["brand", "group", "wecom_id"], name="tag_wecom", condition=~models.Q(wecom_id="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ContactTag(KeyedTenantModel):
+    """Who carries a tag, since when and why. The truth; bitmaps are derived from it."""
+
+    pk = models.CompositePrimaryKey("brand", "tag", "contact")
+    tag = BrandForeignKey(Tag, on_delete=models.CASCADE, related_name="+")
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="contact_tags")
+    source = models.CharField(max_length=40)  # channel_code:7, wecom, page, api …
+    staff_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "contact"], name="contact_tag_contact")]

@@ -1,0 +1,124 @@
+"""The durable edges to WeCom: what came in (inbox), what has to go out (outbound calls), uploaded media."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from org.models import Corp
+from scrm import clock
+from tenants.base import TenantModel
+from tenants.fields import BrandForeignKey
+
+
+class CallbackEvent(TenantModel):
+    """The inbox: every decrypted callback once, by the digest of its body; stored before WeCom gets its answer."""
+
+    class State(models.TextChoices):
+        NEW = "new", _("Waiting")
+        DONE = "done", _("Done")
+        NOTED = "noted", _("Noted")  # an event that we knowingly do nothing about
+        RETRY = "retry", _("Will be retried")
+        DEAD = "dead", _("Needs a person")
+
+    corp = BrandForeignKey(Corp, on_delete=models.CASCADE)
+    digest = models.CharField(max_length=40)  # sha1 hex of the decrypted body
+    event = models.CharField(max_length=40)
+    change_type = models.CharField(max_length=40, blank=True)
+    happened_at = models.DateTimeField()  # CreateTime
+    received_at = models.DateTimeField(default=clock.now)
+    body = models.TextField()  # decrypted XML
+    n_repeats = models.IntegerField(default=0)
+    state = models.CharField(max_length=6, choices=State, default=State.NEW)
+    n_tries = models.IntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "digest"], name="callback_once")]
+        indexes = [
+            models.Index(
+                fields=["brand", "next_try_at"],
+                name="callback_due",
+                condition=models.Q(state__in=["new", "retry"]),
+            ),
+            models.Index(fields=["brand", "-received_at"], name="callback_newest"),
+            models.Index(fields=["brand", "state", "-received_at"], name="callback_state"),
+        ]
+
+
+class RefusedCallback(TenantModel):
+    """A callback that was turned away (bad signature, wrong receive id, rubbish): counted per reason and day, so that a
+    wrong console setting shows on the doctor page."""
+
+    corp = BrandForeignKey(Corp, on_delete=models.CASCADE)
+    on = models.DateField()
+    reason = models.CharField(max_length=40)
+    n = models.IntegerField(default=1)
+    last_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "corp", "on", "reason"], name="refused_once")]
+
+
+class OutboundCall(TenantModel):
+    """The outbox: a write to WeCom that must happen (tags, remark, notice to staff), claimed first, made second, recorded
+    third; retried with growing pauses. Only calls that may be repeated are allowed here."""
+
+    class Kind(models.TextChoices):
+        MARK_TAG = "mark_tag", _("Tags of a customer")
+        REMARK = "remark", _("Remark of a customer")
+        NOTICE = "notice", _("Notice to staff")
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        CALLING = "calling", _("In progress")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    corp = BrandForeignKey(Corp, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=12, choices=Kind)
+    key = models.CharField(max_length=120)  # what makes it one: a repeat of the act finds it here
+    subject = models.CharField(max_length=64, blank=True)  # external_userid: calls for one are made one at a time
+    payload = models.JSONField()
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    n_tries = models.IntegerField(default=0)
+    next_try_at = models.DateTimeField(default=clock.now)
+    created_at = models.DateTimeField(default=clock.now)
+    done_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "kind", "key"], name="outbound_once")]
+        indexes = [
+            models.Index(
+                fields=["brand", "next_try_at"],
+                name="outbound_due",
+                condition=models.Q(state__in=["waiting", "calling"]),
+            )
+        ]
+
+
+class MediaFile(TenantModel):
+    """A file of the brand for messages; its WeCom media_id is renewed before the three days end."""
+
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=8)  # image | video | file
+    path = models.CharField(max_length=200)  # under MEDIA_ROOT/<brand id>/
+    size = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "digest", "kind"], name="media_file_once")]
+
+
+class MediaUpload(TenantModel):
+    """media_id of a file in one corp."""
+
+    file = BrandForeignKey(MediaFile, on_delete=models.CASCADE)
+    corp = BrandForeignKey(Corp, on_delete=models.CASCADE)
+    media_id = models.CharField(max_length=128)
+    uploaded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "file", "corp"], name="media_upload_once")]
