@@ -1,0 +1,99 @@
+"""pytest plugin (`-p devtools.pytest_services`, in pyproject.toml): throw-away servers and a migrated template database.
+
+Starts Postgres and Valkey unless DATABASE_URL and REDIS_URL name some, migrates the database `scrm_template` once as
+app_owner and names it in SCRM_TEST_TEMPLATE; tests/conftest.py clones it for each test process. xdist's workers inherit
+the environment.
+"""
+
+import atexit
+import os
+import subprocess
+
+import pytest
+
+from devtools import chromium, runfile
+from devtools.places import ROOT, SetupError
+from devtools.postgres import run_psql
+from devtools.services import Services, manage
+
+TEMPLATE = "scrm_template"
+# what the tests' product gets when the environment says nothing else
+SETTINGS = {
+    "STATIC_PLAIN": "1",
+    "SECURE": "0",
+    "LOG_LEVEL": "WARNING",
+    "PUBLIC_URL": "http://testserver",
+    "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+}
+_services: Services | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> None:
+    """Runs before pytest-django reads the settings, which need a database's address."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        os.environ["TEST_PROCESS"] = worker
+        return
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if early_config.known_args_namespace.collectonly or {"--help", "-h", "--version"} & set(args):
+        return _settings_without_servers()
+    try:
+        _start()
+    except SetupError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _stop()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Browser tests need Chromium: skipped without it, but a failure on CI, where it must be there."""
+    if item.get_closest_marker("browser") and chromium.find() is None:
+        reason = f"no Chromium ({chromium.HINT})"
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+def _start() -> None:
+    global _services
+    runfile.sweep()
+    _services = Services(None)
+    atexit.register(_stop)  # a failing hook of another plugin skips pytest_unconfigure
+    _services.start()
+    for name, value in _services.settings().items():
+        os.environ.setdefault(name, value)
+    owner = os.environ["DATABASE_OWNER_URL"]
+    address = owner.rpartition("/")[0]
+    run_psql(
+        f"{address}/template1",
+        "-c",
+        f"DROP DATABASE IF EXISTS {TEMPLATE}",
+        "-c",
+        f"CREATE DATABASE {TEMPLATE}",
+    )
+    run_psql(f"{address}/{TEMPLATE}", "-f", str(ROOT / "deploy" / "grants.sql"))
+    env = dict(os.environ) | {"DATABASE_OWNER_URL": f"{address}/{TEMPLATE}"}
+    for command in (["migrate", "--database", "owner", "-v", "0"], ["partitions"]):
+        done = subprocess.run(manage(*command), env=env, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise SetupError(f"manage.py {command[0]} failed:\n{done.stdout}{done.stderr}")
+    os.environ["SCRM_TEST_TEMPLATE"] = TEMPLATE
+
+
+def _stop() -> None:
+    global _services
+    if _services:
+        _services.stop()
+        _services = None
+
+
+def _settings_without_servers() -> None:
+    os.environ.setdefault("DATABASE_URL", "postgres://app_rw:none@127.0.0.1:1/none")
+    os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
+    os.environ.setdefault("SECRET_KEY", "collecting only")
+    os.environ.setdefault("FIELD_KEYS", "A" * 43 + "=")
