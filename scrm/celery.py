@@ -2,10 +2,25 @@
 
 import os
 
+from typing import Any
+
 from celery import Celery
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
 
 app = Celery("scrm")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def refuse_privileged_role(**kwargs: Any) -> None:
+    """A worker that row-level security does not bind must not start."""
+    from django.db import connections
+
+    from tenants import checks
+
+    if problem := checks.refuse_privileged_role():
+        raise SystemExit(problem)
+    connections.close_all()  # children open their own

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "campaigns",
     "livecodes",
     "insights",
+    "demo",
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,45 @@
+"""`python -m bench [name …]`: runs the benchmarks in a database of their own; SCALE=full builds the big data once."""
+
+import os
+import sys
+import time
+from importlib import import_module
+
+NAMES = ["callbacks", "arrival", "sop", "sync", "pages", "setup"]
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
+    full = os.environ.get("SCALE") == "full"
+    if full:
+        _enough_disk()
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from bench import limits
+    from bench.figures import show
+
+    call_command("migrate", database="owner", verbosity=0)
+    call_command("partitions", past=24, verbosity=0)
+    missed = 0
+    print(f"{os.cpu_count()} cores, SCALE={'full' if full else 'small'}")
+    show("limits of this machine", limits.run())
+    for name in sys.argv[1:] or NAMES:
+        start = time.monotonic()
+        figures = import_module(f"bench.{name}").run(full)
+        show(f"{name} ({time.monotonic() - start:.0f} s)", figures)
+        missed += sum(f.met is False for f in figures)
+    print(f"\n{missed} figures missed" if missed else "\nall figures met")
+
+
+def _enough_disk(needed_gb: int = 8) -> None:
+    stat = os.statvfs(".")
+    free_gb = stat.f_bavail * stat.f_frsize / 1e9
+    if free_gb < needed_gb:
+        sys.exit(f"SCALE=full needs {needed_gb} GB of free disk, there are {free_gb:.1f}")
+
+
+if __name__ == "__main__":
+    main()
