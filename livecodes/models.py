@@ -25,6 +25,7 @@ class ChannelCode(TenantModel):
         IN_TURN = "in_turn", _("In turn")
         WEIGHTED = "weighted", _("By weight")
         LEAST_LOADED = "least_loaded", _("Fewest customers today first")
+        QUALITY = "quality", _("More to guides who keep their customers")
 
     class Sync(models.TextChoices):
         WAITING = "waiting", _("Being made in WeCom")
@@ -47,6 +48,10 @@ class ChannelCode(TenantModel):
     current_userids = ArrayField(models.CharField(max_length=64), default=list, editable=False)  # list WeCom has now
     sync_state = models.CharField(max_length=8, choices=Sync, default=Sync.WAITING, editable=False)
     sync_error = models.CharField(max_length=300, blank=True, editable=False)
+    asked_at = models.DateTimeField(null=True, editable=False)  # WeCom was asked to make it and the answer is not known
+    claimed_at = models.DateTimeField(null=True, editable=False)  # a process is talking to WeCom about this code
+    due_at = models.DateTimeField(null=True, editable=False)  # when the tick looks next: retry, lost process, change of duty
+    n_tries = models.IntegerField(default=0, editable=False)
     created_by = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
@@ -55,7 +60,10 @@ class ChannelCode(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand", "state"], name="channel_code_state")]
-        indexes = [models.Index(fields=["brand", "-id"], name="channel_code_newest", condition=models.Q(deleted_at=None))]
+        indexes = [
+            models.Index(fields=["brand", "-id"], name="channel_code_newest", condition=models.Q(deleted_at=None)),
+            models.Index(fields=["brand", "due_at"], name="channel_code_due", condition=models.Q(due_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -69,6 +77,8 @@ class CodeGuide(TenantModel):
     weight = models.IntegerField(_("Weight"), default=1)
     daily_limit = models.IntegerField(_("Daily limit"), null=True, blank=True)
     is_standby = models.BooleanField(_("Standby"), default=False)
+    refused_at = models.DateTimeField(null=True, editable=False)  # WeCom would not take this member; tried again a day later
+    refusal = models.CharField(max_length=200, blank=True, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand", "code", "staff"], name="code_guide_once")]
