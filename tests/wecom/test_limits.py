@@ -1,0 +1,161 @@
+"""The shared limits, against a real Valkey: windows, places in flight, blocks, processes that die."""
+
+import multiprocessing
+import os
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from scrm.redis import redis_client
+from wecom import limits
+from wecom.errors import WeComRateLimited
+from wecom.limits import Limits, slot
+
+KEY, API = "wecom:1:ww1", "externalcontact/get"
+
+
+@pytest.fixture
+def redis() -> Any:
+    return redis_client()
+
+
+def refused(redis: Redis, key: str = KEY, api: str = API, **kwargs: Any) -> float:
+    with pytest.raises(WeComRateLimited) as caught, slot(redis, key, api, **{"wait_s": 0, **kwargs}):
+        pass
+    return caught.value.retry_after_s
+
+
+def test_minute_and_hour(redis: Redis) -> None:
+    few = Limits(per_minute=3)
+    for _ in range(3):
+        with slot(redis, KEY, API, wait_s=0, limits=few) as waited:
+            assert waited < 0.5
+    assert 59 < refused(redis, limits=few) <= 61.1
+    assert 3500 < refused(redis, limits=Limits(per_hour=3)) <= 3661
+    with slot(redis, KEY, API, wait_s=0):  # the documented limits still have room
+        pass
+
+
+def test_a_window_gives_its_calls_back(redis: Redis) -> None:
+    """Calls of 61 seconds ago do not count; those of 60 seconds ago do."""
+    few = Limits(per_minute=4)
+    now = int(redis.time()[0])
+    key = f"{KEY}:calls:{API}:minute"
+    redis.hset(
+        key, mapping={"first": now - 70, "total": 5, str(now - 70): 2, str(now - 62): 1, str(now - 50): 2}
+    )
+    for _ in range(2):
+        with slot(redis, KEY, API, wait_s=0, limits=few):
+            pass
+    assert 9 < refused(redis, limits=few) <= 11.1  # until the calls of 50 seconds ago have left
+    fields = {k.decode() for k in redis.hkeys(key)}
+    assert str(now - 70) not in fields
+    assert str(now - 62) not in fields
+
+
+def test_five_in_flight(redis: Redis) -> None:
+    with ExitStack() as five:
+        for _ in range(5):
+            five.enter_context(slot(redis, KEY, API, wait_s=0))
+        refused(redis)
+        with slot(redis, KEY, "user/get", wait_s=0), slot(redis, "wecom:2:ww2", API, wait_s=0):
+            pass  # another API and another brand have places of their own
+    with slot(redis, KEY, API, wait_s=0):
+        pass
+
+
+def test_waits_for_a_place(redis: Redis) -> None:
+    one = Limits(in_flight=1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with slot(redis, KEY, API, wait_s=0, limits=one):
+            entered.set()
+            leave.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(10)
+    threading.Timer(0.2, leave.set).start()
+    with slot(redis, KEY, API, wait_s=5, limits=one) as waited:
+        assert 0.15 < waited < 3
+    holder.join()
+
+
+def test_a_place_is_given_back_after_an_error(redis: Redis) -> None:
+    one = Limits(in_flight=1)
+    for _ in range(3):
+        with pytest.raises(KeyError), slot(redis, KEY, API, wait_s=0, limits=one):
+            raise KeyError
+
+
+def _die_with_a_place(url: str) -> None:
+    with slot(Redis.from_url(url), KEY, API, wait_s=0, limits=Limits(in_flight=1), lease_s=1):
+        os._exit(0)
+
+
+def test_a_killed_process_frees_its_place(redis: Redis) -> None:
+    process = multiprocessing.get_context("spawn").Process(
+        target=_die_with_a_place, args=[settings.REDIS_URL]
+    )
+    process.start()
+    process.join(30)
+    one = Limits(in_flight=1)
+    refused(redis, limits=one)
+    with slot(redis, KEY, API, wait_s=5, limits=one) as waited:
+        assert waited < 3
+
+
+def _call_often(url: str, results: Any) -> None:
+    redis, n, most = Redis.from_url(url), 0, 0
+    while True:
+        try:
+            with slot(redis, KEY, API, wait_s=1, limits=Limits(per_minute=300, in_flight=3)):
+                most = max(most, redis.incr("test:busy"))
+                n += 1
+                redis.decr("test:busy")
+        except WeComRateLimited:
+            results.put((n, most))
+            return
+
+
+def test_processes_share_the_limits(redis: Redis) -> None:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [context.Process(target=_call_often, args=[settings.REDIS_URL, results]) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(10)
+    results.close()
+    results.join_thread()
+    assert sum(n for n, _ in found) == 300
+    assert max(most for _, most in found) <= 3
+
+
+def test_block(redis: Redis) -> None:
+    limits.block(redis, KEY, API, 60)
+    limits.block(redis, KEY, API, 0.1)  # a shorter one changes nothing
+    assert 59 < refused(redis) <= 60.1
+    with slot(redis, KEY, "user/get", wait_s=0):
+        pass
+    limits.block(redis, KEY, "user/list", 0.2)
+    started = time.monotonic()
+    with slot(redis, KEY, "user/list", wait_s=5) as waited:
+        assert 0.1 < waited <= time.monotonic() - started
+
+
+def test_keys_belong_to_the_brand_and_expire(redis: Redis) -> None:
+    with slot(redis, KEY, API, wait_s=0):
+        limits.block(redis, KEY, API, 60)
+    keys = redis.keys("*")
+    assert len(keys) == 3  # the place was given back
+    for key in keys:
+        assert key.startswith(b"wecom:1:ww1:")
+        assert redis.ttl(key) > 0
