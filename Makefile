@@ -39,7 +39,7 @@ format: .venv/.ready-dev ## rewrite our Python the way `make check` wants it
 	@$(PY) -m ruff check --fix-only -q . && $(PY) -m ruff format .
 
 bench: .venv/.ready-dev $(VENDOR) ## the figures; SCALE=full for the big ones
-	@$(PY) -m devtools.stack run --fresh --keep bench -- $(PY) -m bench $(ARGS)
+	@$(PY) -m devtools.stack run --at bench-$(or $(SCALE),small) -- $(PY) -m bench $(ARGS)
 
 messages: .venv/.ready-dev ## collect the strings into locale/*.po and compile them
 	@$(PY) -m devtools.messages extract
@@ -63,9 +63,9 @@ clean: ## remove the environment and everything under var/, demo data too
 	@test ! -x $(PY) || $(PY) -m devtools.stack stop
 	rm -rf .venv .boot var
 
-# one .venv serves all locks; prod, build and demo hold the versions of dev
+# one .venv serves all locks: dev holds everything that demo does, in the same versions
 .venv/.ready-%: requirements/%.lock requirements/bootstrap.lock devtools/bootstrap.sh
-	@sh devtools/bootstrap.sh requirements/$*.lock
+	@if [ $* = dev ] || ! [ .venv/.ready-dev -nt $< ]; then sh devtools/bootstrap.sh $<; fi
 	@touch $@
 
 $(VENDOR): frontend/package.json frontend/package-lock.json devtools/assets.py

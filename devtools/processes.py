@@ -13,7 +13,7 @@ from devtools.places import say
 
 
 def identity(pid: int) -> str:
-    """A text that this very process keeps and a later one with the same pid does not have; "" once it has ended.
+    """A text that this very process keeps and a later one with its pid does not have; "" once it has ended.
 
     A zombie counts as ended. Minimal Debian has no `ps`, so /proc is read; macOS has only `ps`.
     """
@@ -32,7 +32,10 @@ def identity(pid: int) -> str:
 
 
 def start(argv: list[str], *, log: Path | None, **options: Any) -> subprocess.Popen[bytes]:
-    """Start in a session of its own, so that Ctrl-C in the terminal reaches only the launcher; output goes to `log`."""
+    """Start in a session of its own, so that Ctrl-C in the terminal reaches only the launcher.
+
+    Output goes to `log`; None leaves it on the launcher's.
+    """
     with contextlib.ExitStack() as files:
         if log:
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def end(process: subprocess.Popen[bytes], *, gently: int = signal.SIGTERM, patie
 
 
 def end_stranger(name: str, pid: int, proof: str, *, patience_s: float = 12) -> bool:
-    """End a process that an earlier launcher left behind, if it is provably that one. Returns whether it was."""
+    """End a process that an earlier launcher left behind, if it is provably that one; says whether it was."""
     if not proof or identity(pid) != proof:
         return False
     say(f"ending {name} (pid {pid}), left over from an earlier run")

@@ -1,8 +1,8 @@
-"""pytest plugin (`-p devtools.pytest_services`, in pyproject.toml): throw-away servers and a migrated template database.
+"""pytest plugin (`-p devtools.pytest_services`, in pyproject.toml): servers and a migrated template database.
 
-Starts Postgres and Valkey unless DATABASE_URL and REDIS_URL name some, migrates the database `scrm_template` once as
-app_owner and names it in SCRM_TEST_TEMPLATE; tests/conftest.py clones it for each test process. xdist's workers inherit
-the environment.
+Starts a throw-away Postgres and Valkey unless DATABASE_URL and REDIS_URL name some, migrates the database
+`scrm_template` once as app_owner and names it in SCRM_TEST_TEMPLATE; tests/conftest.py clones it for each
+test process. xdist's workers inherit the environment.
 """
 
 import atexit
@@ -35,11 +35,15 @@ def pytest_load_initial_conftests(
     """Runs before pytest-django reads the settings, which need a database's address."""
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ["TEST_PROCESS"] = worker
+        # a database of its own within the server: tests empty it
+        server = os.environ["REDIS_URL"].rpartition("/")[0]
+        os.environ["REDIS_URL"] = f"{server}/{int(worker.removeprefix('gw')) + 1}"
         return
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if early_config.known_args_namespace.collectonly or {"--help", "-h", "--version"} & set(args):
-        return _settings_without_servers()
+        _settings_without_servers()
+        return
     try:
         _start()
     except SetupError as error:

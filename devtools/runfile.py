@@ -1,7 +1,7 @@
-"""What runs now: `var/run/<name>.json` (private: it holds the environment) beside a lock that its launcher holds.
+"""What runs now: `var/run/<name>.json` (private: it holds the environment), and a lock held by its launcher.
 
-The lock vanishes with its launcher, however that ends; so a file whose lock can be taken belongs to a launcher that was
-killed, and the processes in it are left over.
+The lock vanishes with its launcher, however that ends; so a file whose lock can be taken belongs to one that
+was killed, and the processes in it are left over.
 """
 
 import contextlib

@@ -1,13 +1,14 @@
-"""Postgres and Valkey together: kept for the demo, thrown away for tests, or the ones that the environment names."""
+"""Postgres and Valkey: kept for the demo, thrown away for tests, or those that the environment names."""
 
 import os
 import shutil
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devtools import places, runfile
-from devtools.places import ROOT, VAR
+from devtools.places import ROOT
 from devtools.postgres import Postgres, find_binaries, major_version
 from devtools.valkey import Valkey
 
@@ -17,7 +18,8 @@ class Services:
 
     Args:
         folder: where a kept pair has its data; None makes a throw-away pair in a temporary folder.
-        run: the launcher's run file; a throw-away pair makes its own, so that it is swept if its launcher is killed.
+        run: the launcher's run file; a throw-away pair makes its own, by which it is swept if its launcher is
+            killed.
     """
 
     def __init__(self, folder: Path | None, run: runfile.RunFile | None = None) -> None:
@@ -81,7 +83,7 @@ class Services:
         return f"Postgres {postgres}, Valkey {valkey}"
 
     def _choose(self) -> None:
-        logs = self.folder if self.throwaway else VAR / "log"
+        logs = self.folder / "log"
         if not os.environ.get("DATABASE_URL"):
             base = self.folder / f"pg{major_version(find_binaries())}"
             self.postgres = Postgres(base, self.secrets, logs / "postgres.log", throwaway=self.throwaway)
@@ -99,6 +101,4 @@ def wecom_at(address: str) -> dict[str, str]:
 
 def manage(*args: str) -> list[str]:
     """Command line of manage.py with this interpreter."""
-    import sys
-
     return [sys.executable, str(ROOT / "manage.py"), *args]
