@@ -1,0 +1,296 @@
+"""Customers and their relations.
+
+Source: developer.work.weixin.qq.com/document/path/92571, 92113, 92114, 92994, 92115.
+"""
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from wecom.sandbox import ids, ranges
+from wecom.sandbox.call import (
+    Call,
+    cut_page,
+    make_cursor,
+    member,
+    number,
+    page_size,
+    read_cursor,
+    serving_member,
+    strings,
+    text,
+)
+from wecom.sandbox.errors import WeComError
+from wecom.sandbox.models import Corp, Customer, Follow, FollowTag, Member, Tag, TagGroup
+
+from . import media
+
+GET_PAGE = 500
+
+
+def get_follow_user_list(call: Call) -> dict[str, Any]:
+    """Members with the customer-contact right in the visible range."""
+    rows = Member.objects.filter(corpid=call.corpid, status=ranges.ACTIVE, has_contact_right=True).order_by(
+        "id"
+    )
+    users = ranges.visible_users(call.app)
+    found = [row.userid for row in rows if users is None or row.userid.lower() in users]
+    return {"follow_user": found}
+
+
+def list_customers(call: Call) -> dict[str, Any]:
+    """All customers of one member; 84061 when he has none."""
+    found = serving_member(call, call.query.get("userid", ""))
+    rows = Follow.objects.filter(corpid=call.corpid, userid=found.userid).order_by("id")
+    external = list(rows.values_list("external_userid", flat=True))
+    if not external:
+        raise WeComError(84061)
+    return {"external_userid": external}
+
+
+def external_contact(corp: Corp, row: Customer, *, base_url: str) -> dict[str, Any]:
+    """The customer's own half; unionid only with an open platform bound and for WeChat users."""
+    found: dict[str, Any] = {
+        "external_userid": row.external_userid,
+        "name": row.name,
+        "type": row.type,
+        "avatar": row.avatar or f"{base_url}/avatar/{row.external_userid}.svg",
+        "gender": row.gender,
+    }
+    if row.type == 1 and corp.open_platform and row.unionid:
+        found["unionid"] = row.unionid
+    if row.type == 2:
+        found |= {
+            "position": row.position,
+            "corp_name": row.corp_name,
+            "corp_full_name": row.corp_name,
+            "external_profile": {"external_attr": []},
+        }
+    return found
+
+
+def _relation(row: Follow, customer_type: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "userid": row.userid,
+        "remark": row.remark,
+        "description": row.description,
+        "createtime": int(row.createtime),
+        "remark_mobiles": row.remark_mobiles,
+        "add_way": row.add_way,
+        "oper_userid": row.oper_userid or row.external_userid,
+    }
+    if customer_type == 1:
+        found["remark_corp_name"] = row.remark_corp_name
+    if row.state:
+        found["state"] = row.state
+    return found
+
+
+def tags_of(follows: list[int]) -> dict[int, list[str]]:
+    """Corp tag ids by relation."""
+    found: dict[int, list[str]] = {}
+    for follow, tag_id in (
+        FollowTag.objects.filter(follow__in=follows).order_by("id").values_list("follow", "tag_id")
+    ):
+        found.setdefault(follow, []).append(tag_id)
+    return found
+
+
+def _named_tags(call: Call, tag_ids: set[str]) -> dict[str, dict[str, Any]]:
+    rows = {row.tag_id: row for row in Tag.objects.filter(corpid=call.corpid, tag_id__in=tag_ids)}
+    groups = dict(
+        TagGroup.objects.filter(group_id__in={row.group_id for row in rows.values()}).values_list(
+            "group_id", "name"
+        )
+    )
+    return {
+        tag_id: {
+            "group_name": groups.get(row.group_id, ""),
+            "tag_name": row.name,
+            "tag_id": tag_id,
+            "type": 1,
+        }
+        for tag_id, row in rows.items()
+    }
+
+
+def visible_follows(call: Call, external_userid: str) -> list[Follow]:
+    """Relations with members who are there and in the visible range, oldest first."""
+    rows = list(Follow.objects.filter(corpid=call.corpid, external_userid=external_userid).order_by("id"))
+    users = ranges.visible_users(call.app)
+    there = {
+        userid.lower()
+        for userid in Member.objects.filter(corpid=call.corpid, userid__in=[row.userid for row in rows])
+        .exclude(status=ranges.LEFT)
+        .values_list("userid", flat=True)
+    }
+    return [
+        row for row in rows if row.userid.lower() in there and (users is None or row.userid.lower() in users)
+    ]
+
+
+def get(call: Call) -> dict[str, Any]:
+    """A customer with everybody who follows him."""
+    external_userid = call.query.get("external_userid", "")
+    if not external_userid:
+        raise WeComError(41035)
+    customer = Customer.objects.filter(corpid=call.corpid, external_userid=external_userid).first()
+    if customer is None:
+        raise WeComError(40096)
+    position = read_cursor(dict(call.query), 1)
+    rows = [row for row in visible_follows(call, external_userid) if position is None or row.pk > position[0]]
+    if not rows and position is None:
+        raise WeComError(84061)
+    page, next_cursor = cut_page(rows, GET_PAGE, lambda row: [row.pk])
+    tags = tags_of([row.pk for row in page])
+    named = _named_tags(call, {tag_id for tag_ids in tags.values() for tag_id in tag_ids})
+    follow_user = []
+    for row in page:
+        own = [named[tag_id] for tag_id in tags.get(row.pk, ()) if tag_id in named]
+        personal = [{"group_name": "个人标签", "tag_name": name, "type": 2} for name in row.personal_tags]
+        follow_user.append(_relation(row, customer.type) | {"tags": own + personal})
+    found = {
+        "external_contact": external_contact(call.corp, customer, base_url=call.base_url),
+        "follow_user": follow_user,
+    }
+    return found | ({"next_cursor": next_cursor} if next_cursor else {})
+
+
+def _follows_after(
+    call: Call, userids: list[str], position: list[Any] | None, limit: int
+) -> list[tuple[int, Follow]]:
+    """Up to limit + 1 relations of the members, in their order, after (place in the list, relation)."""
+    place, last = (int(position[0]), int(position[1])) if position else (0, 0)
+    found: list[tuple[int, Follow]] = []
+    while place < len(userids) and len(found) <= limit:
+        rows: QuerySet[Follow] = Follow.objects.filter(corpid=call.corpid, userid=userids[place], id__gt=last)
+        found += [(place, row) for row in rows.order_by("id")[: limit + 1 - len(found)]]
+        place, last = place + 1, 0
+    return found
+
+
+def _serving(call: Call, userids: list[str]) -> list[str]:
+    """The same members as the corp spells them, once each was checked."""
+    rows = {
+        row.userid.lower(): row
+        for row in Member.objects.filter(corpid=call.corpid, userid__in=userids).exclude(status=ranges.LEFT)
+    }
+    users = ranges.visible_users(call.app)
+    found = []
+    for userid in dict.fromkeys(userid.lower() for userid in userids):
+        row = rows.get(userid)
+        if row is None:
+            raise WeComError(60111, userid)
+        if users is not None and userid not in users:
+            raise WeComError(60011, userid)
+        if not row.has_contact_right:
+            raise WeComError(84074, userid)
+        found.append(row.userid)
+    return found
+
+
+def batch_get_by_user(call: Call) -> dict[str, Any]:
+    """Details by pages; a customer comes once per follower. Keyset: each page costs what it holds."""
+    userids = strings(call.body, "userid_list", most=100)
+    if not userids:
+        raise WeComError(41009)
+    userids = _serving(call, userids)
+    limit = page_size(call.body, default=50, most=100, over="most")
+    rows = _follows_after(call, userids, read_cursor(call.body, 2), limit)
+    page = rows[:limit]
+    next_cursor = make_cursor(page[-1][0], page[-1][1].pk) if len(rows) > limit else ""
+    customers = {
+        row.external_userid: row
+        for row in Customer.objects.filter(
+            corpid=call.corpid, external_userid__in=[row.external_userid for _, row in page]
+        )
+    }
+    tags = tags_of([row.pk for _, row in page])
+    found = []
+    for _, row in page:
+        customer = customers[row.external_userid]
+        info = _relation(row, customer.type) | {"tag_id": tags.get(row.pk, [])}
+        found.append(
+            {
+                "external_contact": external_contact(call.corp, customer, base_url=call.base_url),
+                "follow_info": info,
+            }
+        )
+    return {"external_contact_list": found, "next_cursor": next_cursor}
+
+
+def follow_of(call: Call, userid: str, external_userid: str) -> Follow:
+    """The relation of a visible member with a customer, or 84061."""
+    if not userid:
+        raise WeComError(41009)
+    if not external_userid:
+        raise WeComError(41035)
+    found = member(call, userid)
+    if not Customer.objects.filter(corpid=call.corpid, external_userid=external_userid).exists():
+        raise WeComError(40096)
+    row = Follow.objects.filter(
+        corpid=call.corpid, userid=found.userid, external_userid=external_userid
+    ).first()
+    if row is None:
+        raise WeComError(84061)
+    return row
+
+
+def remark(call: Call) -> dict[str, Any]:
+    """Change what a member wrote about a customer; only what is given changes."""
+    body = call.body
+    given = {"remark", "description", "remark_company", "remark_mobiles", "remark_pic_mediaid"} & set(body)
+    userid, external_userid = (
+        text(body, "userid", missing=41009),
+        text(body, "external_userid", missing=41035),
+    )
+    if not given:
+        raise WeComError(40063, "remark")
+    changes: dict[str, Any] = {}
+    if "remark" in given:
+        changes["remark"] = text(body, "remark", most=20)
+    if "description" in given:
+        changes["description"] = text(body, "description", most=150)
+    if "remark_company" in given:
+        changes["remark_corp_name"] = text(body, "remark_company", most=20)
+    if "remark_mobiles" in given:
+        changes["remark_mobiles"] = [mobile for mobile in strings(body, "remark_mobiles") if mobile]
+    if body.get("remark_pic_mediaid"):
+        media.check(call.corpid, text(body, "remark_pic_mediaid"), "image", now=call.now)
+    row = follow_of(call, userid, external_userid)
+    if "remark_corp_name" in changes and not external_userid.startswith("wm"):
+        del changes["remark_corp_name"]
+    Follow.objects.filter(pk=row.pk).update(**changes)
+    return {}
+
+
+def convert_to_openid(call: Call) -> dict[str, Any]:
+    """openid of a WeChat customer for the corp's payments."""
+    external_userid = text(call.body, "external_userid", missing=41035)
+    row = Customer.objects.filter(corpid=call.corpid, external_userid=external_userid).first()
+    if row is None:
+        raise WeComError(40096)
+    if row.type != 1:
+        raise WeComError(41056)
+    return {"openid": ids.seeded("o", 28, call.corpid, external_userid)}
+
+
+def contact_list(call: Call) -> dict[str, Any]:
+    """Everybody served, by relation."""
+    limit = min(number(call.body, "limit", 1000), 1000)
+    position = read_cursor(call.body, 1)
+    rows = Follow.objects.filter(corpid=call.corpid, id__gt=position[0] if position else 0).order_by("id")[
+        : limit + 1
+    ]
+    page, next_cursor = cut_page(rows, limit, lambda row: [row.pk])
+    found = [
+        {
+            "is_customer": True,
+            "tmp_openid": ids.seeded("ow", 28, call.corpid, row.external_userid, int(call.now) // 14_400),
+            "external_userid": row.external_userid,
+            "follow_userid": row.userid,
+            "add_time": int(row.createtime),
+        }
+        for row in page
+    ]
+    return {"info_list": found, "next_cursor": next_cursor}

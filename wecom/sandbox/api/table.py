@@ -1,0 +1,74 @@
+"""Every path of /cgi-bin that the sandbox knows."""
+
+from wecom.sandbox.call import Api
+
+from . import auth, contact_way, contacts, mass, media, members, messages, tags
+
+TABLE: dict[str, Api] = {
+    # token, addresses, tickets, log-in
+    "gettoken": Api("GET", auth.gettoken, needs="none", writes=True),
+    "getcallbackip": Api("GET", auth.get_ips, empty=("ip_list",)),
+    "get_api_domain_ip": Api("GET", auth.get_ips, empty=("ip_list",)),
+    "get_jsapi_ticket": Api("GET", auth.get_jsapi_ticket, writes=True),
+    "ticket/get": Api("GET", auth.ticket_get, writes=True),
+    "auth/getuserinfo": Api("GET", auth.auth_getuserinfo, writes=True),
+    "user/getuserinfo": Api("GET", auth.user_getuserinfo, writes=True),
+    "auth/getuserdetail": Api("POST", auth.auth_getuserdetail),
+    # app, members, departments
+    "agent/get": Api("GET", members.agent_get),
+    "user/get": Api("GET", members.user_get, empty=("department",)),
+    "user/simplelist": Api("GET", members.user_simplelist, empty=("userlist",)),
+    "user/list": Api("GET", members.user_list, empty=("userlist",)),
+    "user/list_id": Api("POST", members.user_list_id, needs="contacts", empty=("dept_user",)),
+    "user/getuserid": Api("POST", members.user_getuserid),
+    "user/convert_to_openid": Api("POST", members.user_convert_to_openid),
+    "department/list": Api("GET", members.department_list, empty=("department",)),
+    "department/simplelist": Api("GET", members.department_simplelist, empty=("department_id",)),
+    "department/get": Api("GET", members.department_get),
+    # customers
+    "externalcontact/get_follow_user_list": Api(
+        "GET", contacts.get_follow_user_list, "customer", ("follow_user",)
+    ),
+    "externalcontact/list": Api("GET", contacts.list_customers, "customer", ("external_userid",)),
+    "externalcontact/get": Api("GET", contacts.get, "customer", ("follow_user",)),
+    "externalcontact/batch/get_by_user": Api(
+        "POST", contacts.batch_get_by_user, "customer", ("external_contact_list",)
+    ),
+    "externalcontact/remark": Api("POST", contacts.remark, "customer", writes=True),
+    "externalcontact/convert_to_openid": Api("POST", contacts.convert_to_openid, "customer"),
+    "externalcontact/contact_list": Api("POST", contacts.contact_list, "customer", ("info_list",)),
+    # contact ways
+    "externalcontact/add_contact_way": Api("POST", contact_way.add, "customer", writes=True),
+    "externalcontact/get_contact_way": Api("POST", contact_way.get, "customer"),
+    "externalcontact/list_contact_way": Api("POST", contact_way.list_ways, "customer", ("contact_way",)),
+    "externalcontact/update_contact_way": Api("POST", contact_way.update, "customer", writes=True),
+    "externalcontact/del_contact_way": Api("POST", contact_way.delete, "customer", writes=True),
+    "externalcontact/close_temp_chat": Api("POST", contact_way.close_temp_chat, "customer"),
+    # corp tags
+    "externalcontact/get_corp_tag_list": Api("POST", tags.get_list, "customer", ("tag_group",)),
+    "externalcontact/add_corp_tag": Api("POST", tags.add, "customer", writes=True),
+    "externalcontact/edit_corp_tag": Api("POST", tags.edit, "customer", writes=True),
+    "externalcontact/del_corp_tag": Api("POST", tags.delete, "customer", writes=True),
+    "externalcontact/mark_tag": Api("POST", tags.mark, "customer"),  # locks by customer before it writes
+    # messages
+    "externalcontact/send_welcome_msg": Api("POST", messages.send_welcome_msg, "customer", writes=True),
+    "externalcontact/add_msg_template": Api(
+        "POST", mass.add_msg_template, "customer", ("fail_list",), writes=True
+    ),
+    "externalcontact/get_groupmsg_list_v2": Api(
+        "POST", mass.get_groupmsg_list_v2, "customer", ("group_msg_list",)
+    ),
+    "externalcontact/get_groupmsg_task": Api("POST", mass.get_groupmsg_task, "customer", ("task_list",)),
+    "externalcontact/get_groupmsg_send_result": Api(
+        "POST", mass.get_groupmsg_send_result, "customer", ("send_list",)
+    ),
+    "externalcontact/remind_groupmsg_send": Api("POST", mass.remind_groupmsg_send, "customer", writes=True),
+    "externalcontact/cancel_groupmsg_send": Api("POST", mass.cancel_groupmsg_send, "customer", writes=True),
+    "message/send": Api("POST", messages.message_send, writes=True),
+    "message/recall": Api("POST", messages.message_recall, writes=True),
+    # media
+    "media/upload": Api("POST", media.upload, writes=True),
+    "media/upload_attachment": Api("POST", media.upload_attachment, writes=True),
+    "media/uploadimg": Api("POST", media.uploadimg, writes=True),
+    "media/get": Api("GET", media.get),
+}

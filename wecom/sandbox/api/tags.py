@@ -1,0 +1,212 @@
+"""Corp tags. Source: developer.work.weixin.qq.com/document/path/92117, 92118."""
+
+import threading
+from typing import Any
+
+from wecom.sandbox import ids, store
+from wecom.sandbox.call import Call, number, strings, text
+from wecom.sandbox.errors import WeComError
+from wecom.sandbox.models import FollowTag, Tag, TagGroup
+
+from .contacts import follow_of
+
+MOST_TAGS = 10_000
+MOST_PER_FOLLOW = 3000
+
+_marking: set[tuple[str, str]] = set()
+_marking_lock = threading.Lock()
+
+
+def _tag(row: Tag, *, with_deleted: bool = False) -> dict[str, Any]:
+    found = {"id": row.tag_id, "name": row.name, "create_time": int(row.create_time), "order": row.order}
+    return found | ({"deleted": row.deleted} if with_deleted else {})
+
+
+def _group(row: TagGroup) -> dict[str, Any]:
+    return {
+        "group_id": row.group_id,
+        "group_name": row.name,
+        "create_time": int(row.create_time),
+        "order": row.order,
+    }
+
+
+def get_list(call: Call) -> dict[str, Any]:
+    """The library, or the part asked for; with both kinds of ids the tag ids are ignored, as WeCom does."""
+    tag_ids, group_ids = strings(call.body, "tag_id"), strings(call.body, "group_id")
+    tags = Tag.objects.filter(corpid=call.corpid).order_by("-order", "create_time", "tag_id")
+    groups = TagGroup.objects.filter(corpid=call.corpid).order_by("-order", "create_time", "group_id")
+    by_tag = bool(tag_ids) and not group_ids
+    if group_ids:
+        groups, tags = groups.filter(group_id__in=group_ids), tags.filter(group_id__in=group_ids)
+    elif by_tag:
+        tags = tags.filter(tag_id__in=tag_ids)
+        groups = groups.filter(group_id__in=tags.values_list("group_id", flat=True))
+    else:
+        tags, groups = tags.filter(deleted=False), groups.filter(deleted=False)
+    asked = bool(tag_ids or group_ids)
+    by_group: dict[str, list[dict[str, Any]]] = {}
+    for row in tags:
+        by_group.setdefault(row.group_id, []).append(_tag(row, with_deleted=asked))
+    return {
+        "tag_group": [
+            _group(row)
+            | ({"deleted": row.deleted} if by_tag else {})
+            | {"tag": by_group.get(row.group_id, [])}
+            for row in groups
+        ]
+    }
+
+
+def add(call: Call) -> dict[str, Any]:
+    """Tags into a group that is named or given by id; made if it is not there."""
+    body = call.body
+    names: dict[str, int] = {}
+    given = body.get("tag")
+    if not isinstance(given, list) or not given:
+        raise WeComError(40063, "tag")
+    for one in given:
+        names.setdefault(_name(one, "name"), number(one, "order", 0))
+    group_id = text(body, "group_id")
+    if group_id:
+        group = TagGroup.objects.filter(corpid=call.corpid, group_id=group_id, deleted=False).first()
+        if group is None:
+            raise WeComError(40068, "group_id")
+    else:
+        group_name = _name(body, "group_name")
+        group = TagGroup.objects.filter(corpid=call.corpid, name=group_name, deleted=False).first()
+        if group is None:
+            group = TagGroup.objects.create(
+                group_id=ids.tag_id(),
+                corpid=call.corpid,
+                name=group_name,
+                order=number(body, "order", 0),
+                create_time=call.now,
+                agentid=call.app.agentid,
+            )
+    if Tag.objects.filter(group_id=group.group_id, deleted=False, name__in=list(names)).exists():
+        raise WeComError(40071)
+    if Tag.objects.filter(corpid=call.corpid, deleted=False).count() + len(names) > MOST_TAGS:
+        raise WeComError(40126)
+    rows = [
+        Tag(
+            tag_id=ids.tag_id(),
+            corpid=call.corpid,
+            group_id=group.group_id,
+            name=name,
+            order=order,
+            create_time=call.now,
+        )
+        for name, order in names.items()
+    ]
+    Tag.objects.bulk_create(rows)
+    return {"tag_group": _group(group) | {"tag": [_tag(row) for row in rows]}}
+
+
+def _name(body: Any, key: str) -> str:
+    if not isinstance(body, dict):
+        raise WeComError(40058, key)
+    name = text(body, key, missing=40063)
+    if len(name) > 30:
+        raise WeComError(40072)
+    return name
+
+
+def _own_group(call: Call, group: TagGroup) -> None:
+    """An app changes only what it made; which code WeCom gives otherwise is not documented."""
+    if group.agentid != call.app.agentid:
+        raise WeComError(60011)
+
+
+def edit(call: Call) -> dict[str, Any]:
+    """A new name or order for a tag or a group."""
+    given = text(call.body, "id", missing=40063)
+    tag = Tag.objects.filter(corpid=call.corpid, tag_id=given, deleted=False).first()
+    group_id = tag.group_id if tag else given
+    group = TagGroup.objects.filter(corpid=call.corpid, group_id=group_id, deleted=False).first()
+    if group is None:
+        raise WeComError(40068)
+    _own_group(call, group)
+    row: Tag | TagGroup = tag or group
+    if call.body.get("name"):
+        name = _name(call.body, "name")
+        if tag:
+            taken = Tag.objects.filter(group_id=group_id, name=name, deleted=False).exclude(tag_id=given)
+            if taken.exists():
+                raise WeComError(40071)
+        elif (
+            TagGroup.objects.filter(corpid=call.corpid, name=name, deleted=False)
+            .exclude(group_id=given)
+            .exists()
+        ):
+            raise WeComError(40071)
+        row.name = name
+    row.order = number(call.body, "order", row.order)
+    row.save()
+    return {}
+
+
+def delete(call: Call) -> dict[str, Any]:
+    """Delete tags and groups; customers lose the tags, an emptied group goes too."""
+    tag_ids, group_ids = strings(call.body, "tag_id"), strings(call.body, "group_id")
+    if not tag_ids and not group_ids:
+        raise WeComError(40063, "tag_id")
+    tags = list(Tag.objects.filter(corpid=call.corpid, tag_id__in=tag_ids, deleted=False))
+    groups = list(TagGroup.objects.filter(corpid=call.corpid, group_id__in=group_ids, deleted=False))
+    if len(tags) < len(set(tag_ids)) or len(groups) < len(set(group_ids)):
+        raise WeComError(40068)
+    for group in TagGroup.objects.filter(group_id__in={tag.group_id for tag in tags} | set(group_ids)):
+        _own_group(call, group)
+    remove(call.corpid, [tag.tag_id for tag in tags], group_ids)
+    return {}
+
+
+def remove(corpid: str, tag_ids: list[str], group_ids: list[str]) -> None:
+    """Take tags and groups away, from customers as well; groups that became empty too."""
+    going = Tag.objects.filter(corpid=corpid, deleted=False)
+    gone = set(going.filter(tag_id__in=tag_ids).values_list("tag_id", flat=True))
+    gone |= set(going.filter(group_id__in=group_ids).values_list("tag_id", flat=True))
+    FollowTag.objects.filter(tag_id__in=gone).delete()
+    Tag.objects.filter(tag_id__in=gone).update(deleted=True)
+    full = Tag.objects.filter(corpid=corpid, deleted=False).values_list("group_id", flat=True)
+    TagGroup.objects.filter(corpid=corpid, deleted=False).exclude(group_id__in=full).update(deleted=True)
+
+
+def mark(call: Call) -> dict[str, Any]:
+    """Tag a relation. Two calls for one customer at the same time: 45035 for the second."""
+    userid, external_userid = (
+        text(call.body, "userid", missing=41009),
+        text(call.body, "external_userid", missing=41035),
+    )
+    adding, removing = strings(call.body, "add_tag"), strings(call.body, "remove_tag")
+    if not adding and not removing:
+        raise WeComError(40063, "add_tag")
+    key = (call.corpid, external_userid)
+    with _marking_lock:
+        if key in _marking:
+            raise WeComError(45035)
+        _marking.add(key)
+    try:
+        with store.writing():
+            row = follow_of(call, userid, external_userid)
+            known = set(
+                Tag.objects.filter(
+                    corpid=call.corpid, deleted=False, tag_id__in=adding + removing
+                ).values_list("tag_id", flat=True)
+            )
+            if not known.issuperset(adding) or not known.issuperset(removing):
+                raise WeComError(40068)
+            put(row.pk, adding, removing)
+            if FollowTag.objects.filter(follow=row.pk).count() > MOST_PER_FOLLOW:
+                raise WeComError(40058, "too many tags")
+    finally:
+        _marking.discard(key)
+    return {}
+
+
+def put(follow: int, adding: list[str], removing: list[str]) -> None:
+    """Add and remove tags of a relation; repeating either changes nothing."""
+    FollowTag.objects.filter(follow=follow, tag_id__in=removing).delete()
+    FollowTag.objects.bulk_create(
+        [FollowTag(follow=follow, tag_id=tag_id) for tag_id in adding], ignore_conflicts=True
+    )

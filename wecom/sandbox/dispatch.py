@@ -1,0 +1,119 @@
+"""The entry of every /cgi-bin call: the order of checks, limits, faults, the log of calls.
+
+Order: token present (41001), known (40014), not expired (42001), IP (60020), permission (48002), then the handler's own
+parameters, visible range and business. Errors are HTTP 200; unknown paths are 404 with an empty body.
+"""
+
+import collections
+import time
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from . import clock, faults, limits, store
+from .api.table import TABLE
+from .call import Answer, Api, Call, parse_body
+from .errors import WeComError, errmsg
+from .models import App, Corp
+
+CALLS_KEPT = 100_000
+calls: collections.deque[dict[str, Any]] = collections.deque(maxlen=CALLS_KEPT)  # newest last
+
+NOBODY = (App(corpid="", agentid=0), Corp(corpid=""))
+
+
+def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
+    """Serve one call."""
+    entry = TABLE.get(api)
+    if entry is None:
+        return HttpResponse(status=404)
+    started = time.perf_counter()
+    corpid = _corpid(request)
+    errcode: int | str = 0
+    fault = None
+    response: HttpResponse | None = None
+    try:
+        fault = faults.strike(corpid, api)
+        if fault is not None:
+            response = faults.before(fault)
+            errcode = fault.kind
+        if response is None:
+            errcode = 0
+            response = _render(_answer(request, api, entry))
+    except WeComError as problem:
+        errcode = problem.errcode
+        ip = request.META.get("REMOTE_ADDR", "")
+        response = JsonResponse(
+            {
+                "errcode": problem.errcode,
+                "errmsg": errmsg(problem.errcode, problem.detail, at=clock.now(), ip=ip),
+                **{name: [] for name in entry.empty},
+                **problem.fields,
+            },
+            json_dumps_params={"ensure_ascii": False},
+        )
+    if fault is not None and fault.kind == "drop_after":
+        errcode = "drop_after"
+        faults.drop(request)
+    ms = (time.perf_counter() - started) * 1000
+    calls.append({"corpid": corpid, "api": api, "errcode": errcode, "at": clock.now(), "ms": round(ms, 2)})
+    return response
+
+
+def _corpid(request: HttpRequest) -> str:
+    """Whose call it is, before anything is checked: for faults and the log."""
+    known = store.token(request.GET.get("access_token", ""))
+    if known is not None:
+        return store.app(known[0]).corpid
+    return request.GET.get("corpid", "")
+
+
+def _answer(request: HttpRequest, api: str, entry: Api) -> Answer:
+    if entry.needs == "none":
+        app, corp = NOBODY
+    else:
+        app = _app_of(request)
+        corp = store.corp(app.corpid)
+        _check_app(request, app, entry.needs)
+    call = Call(
+        request=request,
+        app=app,
+        corp=corp,
+        now=clock.now(),
+        query={key: request.GET[key] for key in request.GET},
+        body=parse_body(request),
+    )
+    with limits.within(app.corpid or request.META.get("REMOTE_ADDR", ""), api):
+        if entry.method == "POST" and request.method != "POST":
+            raise WeComError(40063, "POST expected")
+        if not entry.writes:
+            return entry.handler(call)
+        with store.writing():
+            return entry.handler(call)
+
+
+def _app_of(request: HttpRequest) -> App:
+    token = request.GET.get("access_token")
+    if not token:
+        raise WeComError(41001)
+    known = store.token(token)
+    if known is None or known[2]:
+        raise WeComError(40014)
+    if clock.now() >= known[1]:
+        raise WeComError(42001)
+    return store.app(known[0])
+
+
+def _check_app(request: HttpRequest, app: App, needs: str) -> None:
+    if app.trusted_ips is not None and request.META.get("REMOTE_ADDR") not in app.trusted_ips:
+        raise WeComError(60020)
+    if needs == "contacts" and app.kind != "contacts":
+        raise WeComError(48002)
+    if needs == "customer" and (app.kind != "app" or not app.callable):
+        raise WeComError(48002)
+
+
+def _render(answer: Answer) -> HttpResponse:
+    if isinstance(answer, HttpResponse):
+        return answer
+    return JsonResponse({"errcode": 0, "errmsg": "ok", **answer}, json_dumps_params={"ensure_ascii": False})

@@ -1,0 +1,72 @@
+"""Random ids in the shapes that WeCom's have."""
+
+import hashlib
+import secrets
+import string
+
+_ALPHABET = string.ascii_letters + string.digits + "_-"
+
+
+def _random(prefix: str, length: int) -> str:
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length - len(prefix)))
+
+
+def external_userid(kind: int = 1) -> str:
+    """wm… a WeChat user (kind 1), wo… a WeCom user of another corp (kind 2)."""
+    return _random("wo" if kind == 2 else "wm", 32)
+
+
+def seeded(prefix: str, length: int, *parts: object) -> str:
+    """The same id for the same parts: generated people keep theirs from run to run."""
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=length).digest()
+    return prefix + "".join(_ALPHABET[byte & 63] for byte in digest[: length - len(prefix)])
+
+
+def unionid() -> str:
+    """o…, 28 characters, as the WeChat open platform gives it."""
+    return _random("o", 28)
+
+
+def tag_id() -> str:
+    """et…: corp tags and tag groups alike."""
+    return _random("et", 32)
+
+
+def config_id() -> str:
+    """32 hex digits: contact ways and join ways."""
+    return secrets.token_hex(16)
+
+
+def msgid() -> str:
+    """msg…: mass sends, app messages, group welcome templates."""
+    return _random("msg", 32)
+
+
+def media_id() -> str:
+    """Opaque, 64 characters."""
+    return _random("3", 64)
+
+
+def token() -> str:
+    """An access token, long as WeCom's are (they ask to reserve 512 bytes)."""
+    return secrets.token_urlsafe(160)
+
+
+def code() -> str:
+    """Welcome codes, log-in codes and tickets."""
+    return secrets.token_urlsafe(32)
+
+
+def chat_id() -> str:
+    """wr…: a customer group."""
+    return _random("wr", 32)
+
+
+def link_id() -> str:
+    """ca…: an acquisition link."""
+    return "cawcde" + secrets.token_hex(8)
+
+
+def moment_id() -> str:
+    """mom…: a moment."""
+    return _random("mom", 32)

@@ -1,0 +1,80 @@
+"""Frequency (45009) and concurrency (45033) per corp and API, and the ban of callers with a wrong secret.
+
+Source: developer.work.weixin.qq.com/document/path/90312. A block lasts 60 s or an hour, as the page says.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from . import clock, store
+from .errors import WeComError
+
+BAD_SECRETS_PER_HOUR = 2000
+
+_lock = threading.Lock()
+_windows: dict[tuple[str, str], list[float]] = {}  # [minute, calls in it, hour, calls in it, blocked until]
+_running: dict[tuple[str, str], int] = {}
+_bad_secrets: dict[str, tuple[float, int]] = {}
+
+
+def forget() -> None:
+    """Start all counts anew."""
+    with _lock:
+        _windows.clear()
+        _bad_secrets.clear()
+
+
+def _count(key: tuple[str, str]) -> None:
+    now = clock.now()
+    minute, hour = now // 60, now // 3600
+    window = _windows.setdefault(key, [minute, 0, hour, 0, 0])
+    if now < window[4]:
+        raise WeComError(45009)
+    if window[0] != minute:
+        window[0], window[1] = minute, 0
+    if window[2] != hour:
+        window[2], window[3] = hour, 0
+    window[1] += 1
+    window[3] += 1
+    if window[3] > store.setting("hour_limit"):
+        window[4] = now + 3600
+        raise WeComError(45009)
+    if window[1] > store.setting("minute_limit"):
+        window[4] = now + 60
+        raise WeComError(45009)
+
+
+@contextlib.contextmanager
+def within(corpid: str, api: str) -> Iterator[None]:
+    """Count a call of a corp to an API and hold its place while it runs."""
+    if not store.setting("limits"):
+        yield
+        return
+    key = (corpid, api)
+    most = store.setting("in_flight")
+    with _lock:
+        _count(key)
+        if most and _running.get(key, 0) >= most:
+            raise WeComError(45033)
+        _running[key] = _running.get(key, 0) + 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _running[key] -= 1
+
+
+def refuse_banned(ip: str) -> None:
+    """45009 for an address that sent too many wrong secrets in this hour."""
+    hour, n = _bad_secrets.get(ip, (0.0, 0))
+    if store.setting("limits") and n >= BAD_SECRETS_PER_HOUR and clock.now() - hour < 3600:
+        raise WeComError(45009)
+
+
+def count_bad_secret(ip: str) -> None:
+    """Remember one wrong secret."""
+    with _lock:
+        now = clock.now()
+        hour, n = _bad_secrets.get(ip, (now, 0))
+        _bad_secrets[ip] = (hour, n + 1) if now - hour < 3600 else (now, 1)

@@ -1,0 +1,148 @@
+"""What members do with mass sends: get a task, confirm it. Everything in sets: a task may hold 10,000 customers."""
+
+import datetime
+import random
+from calendar import monthrange
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from . import clock, ranges, store
+from .errors import Refused
+from .models import GroupChat, Mass, MassReceiver, MassTask, Member
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+def able_senders(corpid: str, visible: set[str] | None) -> set[str]:
+    """Lower-cased ids of members who can send: active, with the customer-contact right, visible."""
+    rows = Member.objects.filter(corpid=corpid, status=ranges.ACTIVE, has_contact_right=True)
+    able = {userid.lower() for userid in rows.values_list("userid", flat=True)}
+    return able if visible is None else able & visible
+
+
+def assign(mass: Mass, pairs: list[tuple[str, str]]) -> None:
+    """One task per member with his receivers, and the moment at which he will confirm."""
+    by_member: dict[str, list[str]] = {}
+    for userid, target in pairs:
+        by_member.setdefault(userid, []).append(target)
+    for userid, targets in by_member.items():
+        task = MassTask.objects.create(
+            corpid=mass.corpid, msgid=mass.msgid, userid=userid, confirm_at=_patience(mass.dispatched_at)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO sandbox_massreceiver (task, target, status) SELECT %s, value, 0 FROM json_each(%s)",
+                [task.pk, store.as_json(targets)],
+            )
+
+
+def _patience(since: float) -> float | None:
+    span = store.setting("confirm_after_s")
+    if span is None or random.random() >= store.setting("confirm_rate"):
+        return None
+    return since + random.uniform(*span)
+
+
+def hurry(mass: Mass, now: float) -> None:
+    """A reminder: members who would never confirm think again, the others do it at once."""
+    if store.setting("confirm_after_s") is None:
+        return
+    for task in MassTask.objects.filter(msgid=mass.msgid, status=0):
+        MassTask.objects.filter(pk=task.pk).update(confirm_at=min(task.confirm_at or now + 60, now + 5))
+
+
+def confirm(
+    corpid: str, msgid: str, userid: str | None = None, chat_ids: list[str] | None = None
+) -> dict[str, int]:
+    """Members (or one) press send now; how many tasks and messages that was.
+
+    Args:
+        chat_ids: for group sends, the groups the owner picked; None: all of the task.
+    """
+    with store.writing():
+        mass = Mass.objects.filter(corpid=corpid, msgid=msgid).first()
+        if mass is None:
+            raise Refused(f"no mass send {msgid!r}", status=404)
+        now = clock.now()
+        if mass.dispatched_at > now:
+            Mass.objects.filter(pk=mass.pk).update(dispatched_at=now)
+        tasks = MassTask.objects.filter(msgid=msgid, status=0)
+        if userid:
+            tasks = tasks.filter(userid=userid)
+        rows = list(tasks)
+        sent = sum(_send(mass, task, now, chat_ids) for task in rows)
+        return {"tasks": len(rows), "sent": sent}
+
+
+def confirm_due() -> int:
+    """Let the members confirm whose moment has come; number of tasks."""
+    if store.setting("confirm_after_s") is None:
+        return 0
+    now = clock.now()
+    due = list(
+        MassTask.objects.filter(status=0, confirm_at__isnull=False, confirm_at__lte=now).order_by(
+            "confirm_at"
+        )[:20]
+    )
+    for task in due:
+        confirm(task.corpid, task.msgid, task.userid)
+    return len(due)
+
+
+def month_of(moment: float) -> tuple[str, int]:
+    """(YYYY-MM, its days) in Shanghai."""
+    day = datetime.datetime.fromtimestamp(moment, SHANGHAI)
+    return day.strftime("%Y-%m"), monthrange(day.year, day.month)[1]
+
+
+def _send(mass: Mass, task: MassTask, now: float, chat_ids: list[str] | None) -> int:
+    """Status 2 for those who are no friends any more, 3 for those over the cap, 1 and a message for the rest."""
+    month, days = month_of(now)
+    cap = store.setting("receive_cap") or days
+    picked = MassReceiver.objects.filter(task=task.pk, status=0)
+    if mass.chat_type == "group":
+        gone = GroupChat.objects.filter(corpid=mass.corpid).exclude(dismissed_at=None).values("chat_id")
+        picked.filter(target__in=gone).update(status=2)
+        if chat_ids is not None:
+            picked = picked.filter(target__in=chat_ids)
+    with connection.cursor() as cursor:
+        if mass.chat_type == "single":
+            cursor.execute(
+                "UPDATE sandbox_massreceiver SET status = 2 WHERE task = %s AND status = 0 AND NOT EXISTS"
+                " (SELECT 1 FROM sandbox_follow f WHERE f.corpid = %s AND f.external_userid = target"
+                " AND f.userid = %s AND NOT f.lost)",
+                [task.pk, mass.corpid, task.userid],
+            )
+        cursor.execute(
+            "UPDATE sandbox_massreceiver SET status = 3 WHERE task = %s AND status = 0 AND EXISTS"
+            " (SELECT 1 FROM sandbox_monthcount c WHERE c.corpid = %s"
+            " AND c.target = sandbox_massreceiver.target AND c.month = %s AND c.n >= %s)",
+            [task.pk, mass.corpid, month, cap],
+        )
+        n = picked.update(status=1, send_time=now)
+        reached = "FROM sandbox_massreceiver r WHERE r.task = %s AND r.status = 1 AND r.send_time = %s"
+        cursor.execute(
+            "INSERT INTO sandbox_monthcount (corpid, target, month, n) SELECT %s, r.target, %s, 1 "
+            + reached
+            + " ON CONFLICT (corpid, target, month) DO UPDATE SET n = n + 1",
+            [mass.corpid, month, task.pk, now],
+        )
+        cursor.execute(
+            "INSERT INTO sandbox_message (corpid, kind, userid, external_userid, text, attachments, at,"
+            " msgid, welcome_code) SELECT %s, 'mass', %s, r.target, %s, %s, %s, %s, '' "
+            + reached
+            + " ORDER BY r.id",
+            [
+                mass.corpid,
+                task.userid,
+                mass.text,
+                store.as_json(mass.attachments),
+                now,
+                mass.msgid,
+                task.pk,
+                now,
+            ],
+        )
+    MassTask.objects.filter(pk=task.pk).update(status=2, send_time=now, confirm_at=None)
+    return n

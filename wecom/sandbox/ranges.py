@@ -1,0 +1,56 @@
+"""Members and departments: who is where, and whom an app sees (可见范围)."""
+
+from collections.abc import Iterable
+
+from .models import App, Department, Member, Seat
+
+ACTIVE, LEFT = 1, 5
+
+
+def subtree(corpid: str, roots: Iterable[int]) -> set[int]:
+    """The departments and everything below them."""
+    children: dict[int, list[int]] = {}
+    known = set()
+    for dept_id, parentid in Department.objects.filter(corpid=corpid).values_list("dept_id", "parentid"):
+        known.add(dept_id)
+        children.setdefault(parentid, []).append(dept_id)
+    found: set[int] = set()
+    todo = [root for root in roots if root in known]
+    while todo:
+        one = todo.pop()
+        if one not in found:
+            found.add(one)
+            todo.extend(children.get(one, ()))
+    return found
+
+
+def members_in(corpid: str, departments: Iterable[int]) -> set[str]:
+    """Ids of those who sit in the departments or below them."""
+    ids = list(subtree(corpid, departments))
+    return set(Seat.objects.filter(corpid=corpid, dept_id__in=ids).values_list("userid", flat=True))
+
+
+def visible_users(app: App) -> set[str] | None:
+    """Lower-cased ids of the members an app sees; None: everybody."""
+    if app.visible is None:
+        return None
+    users = {user.lower() for user in app.visible.get("users", [])}
+    return users | {user.lower() for user in members_in(app.corpid, app.visible.get("departments", []))}
+
+
+def visible_departments(app: App) -> set[int] | None:
+    """Departments an app sees; None: all."""
+    if app.visible is None:
+        return None
+    return subtree(app.corpid, app.visible.get("departments", []))
+
+
+def sees(app: App, userid: str) -> bool:
+    """Whether a member is in the app's visible range."""
+    users = visible_users(app)
+    return users is None or userid.lower() in users
+
+
+def find(corpid: str, userid: str) -> Member | None:
+    """A member who has not left."""
+    return Member.objects.filter(corpid=corpid, userid=userid).exclude(status=LEFT).first()

@@ -1,0 +1,166 @@
+"""What the process keeps in memory: settings, apps, tokens; and the one lock of writers."""
+
+import contextlib
+import copy
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps as django_apps
+from django.conf import settings as django_settings
+from django.db import connection, transaction
+
+from . import clock
+from .errors import Refused
+from .models import App, Corp, Setting, Token
+
+DEFAULTS: dict[str, Any] = {
+    "limits": True,  # 45009 and 45033
+    "minute_limit": 10_000,  # calls of a corp to one API
+    "hour_limit": 150_000,
+    "in_flight": 5,  # calls of a corp to one API at the same time
+    "confirm_after_s": [
+        20,
+        120,
+    ],  # how long a virtual member waits before confirming a mass send; null: never
+    "confirm_rate": 0.95,  # share of members who confirm at all
+    "dispatch_s": 2,  # how long a mass send answers 41063
+    "receive_cap": None,  # mass messages per customer and month; null: days of the month
+    "token_life_s": 7200,
+    "welcome_life_s": 20,
+    "moment_job_s": 2,  # how long a moment's job runs
+    "transfer_s": 86_400,  # how long an on-job or resigned transfer waits
+    "group_lag_s": 0,  # how long groupchat/get shows the state before an event
+    "group_full_at": 200,  # members at which a join way goes on to its next group
+    "callbacks": {"double": 0, "lose": 0, "delay_s": None, "reverse": False},
+}
+
+_writers = threading.RLock()
+_settings: dict[str, Any] = {}
+_apps: dict[int, App] = {}
+_corps: dict[str, Corp] = {}
+_tokens: dict[str, tuple[int, float, bool]] = {}
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """A transaction that writes. SQLite has one writer: waiting here is cheaper than its busy loop."""
+    with _writers, transaction.atomic():
+        yield
+
+
+def load() -> None:
+    """Read clock and settings from the database; called once at the start."""
+    rows = {row.key: row.value for row in Setting.objects.all()}
+    anchor = rows.get("clock")
+    if anchor:
+        clock.set_anchor(**anchor)
+    _settings.clear()
+    _settings.update(_merged(copy.deepcopy(DEFAULTS), rows.get("settings", {})))
+    forget_apps()
+
+
+def reset() -> None:
+    """Wipe everything: tables, media, clock, settings."""
+    with writing():
+        with connection.cursor() as cursor:
+            for model in django_apps.get_app_config("sandbox").get_models():
+                cursor.execute(f'DELETE FROM "{model._meta.db_table}"')  # noqa: S608
+        clock.set_anchor(real=0.0, shown=0.0, speed=1.0)
+    media = django_settings.DATA / "media"
+    if media.exists():
+        shutil.rmtree(media, ignore_errors=True)
+    load()
+
+
+def setting(key: str) -> Any:
+    """One of DEFAULTS, as it is set now."""
+    return _settings[key]
+
+
+def settings() -> dict[str, Any]:
+    """All settings."""
+    return copy.deepcopy(_settings)
+
+
+def change_settings(changes: dict[str, Any]) -> None:
+    """Set some of DEFAULTS; `callbacks` may name only some of its own keys."""
+    unknown = set(changes) - set(DEFAULTS)
+    unknown |= set(changes.get("callbacks") or {}) - set(DEFAULTS["callbacks"])
+    if unknown:
+        raise Refused(f"unknown settings: {', '.join(sorted(unknown))}")
+    _settings.update(_merged(copy.deepcopy(_settings), changes))
+    remember("settings", _settings)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for key, value in changes.items():
+        base[key] = {**base[key], **(value or {})} if key == "callbacks" else value
+    return base
+
+
+def remember(key: str, value: Any) -> None:
+    """Keep a small document over a restart."""
+    with writing():
+        Setting.objects.update_or_create(key=key, defaults={"value": value})
+
+
+def recall(key: str) -> Any:
+    """A document kept by remember(), or None."""
+    return Setting.objects.filter(key=key).values_list("value", flat=True).first()
+
+
+def set_clock(*, shown: float, speed: float) -> None:
+    """Let the clock show another moment, run at another speed, and remember it."""
+    clock.set_anchor(real=time.time(), shown=shown, speed=speed)
+    remember("clock", clock.anchor())
+
+
+def forget_apps() -> None:
+    """Apps or tokens changed by another hand than this file's: read them anew."""
+    _apps.clear()
+    _corps.clear()
+    _tokens.clear()
+
+
+def corp(corpid: str) -> Corp:
+    """A corp, or Refused (404)."""
+    found = _corps.get(corpid)
+    if found is None:
+        found = Corp.objects.filter(corpid=corpid).first()
+        if found is None:
+            raise Refused(f"no corp {corpid!r}", status=404)
+        _corps[corpid] = found
+    return found
+
+
+def app(pk: int) -> App:
+    """An app by the sandbox's own key."""
+    found = _apps.get(pk)
+    if found is None:
+        found = _apps[pk] = App.objects.get(pk=pk)
+    return found
+
+
+def apps_of(corpid: str) -> list[App]:
+    """The apps of a corp, the contact-sync secret included."""
+    return list(App.objects.filter(corpid=corpid).order_by("id"))
+
+
+def as_json(value: Any) -> str:
+    """For json_each() and columns that are written by SQL."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def token(value: str) -> tuple[int, float, bool] | None:
+    """(app, expires_at, revoked) of an access token, or None if it was never given out."""
+    known = _tokens.get(value)
+    if known is None:
+        row = Token.objects.filter(token=value).first()
+        if row is None:
+            return None
+        known = _tokens[value] = (row.app, row.expires_at, row.revoked)
+    return known

@@ -1,0 +1,24 @@
+"""Template tags. {% w "中文" "English" %} prints one of the two: the sandbox keeps both beside each other."""
+
+import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import template
+
+register = template.Library()
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@register.simple_tag(takes_context=True)
+def w(context: dict[str, Any], chinese: str, english: str) -> str:
+    """One of two texts by the page's language."""
+    return english if context.get("lang") == "en" else chinese
+
+
+@register.filter
+def moment(seconds: float | None) -> str:
+    """Unix seconds as a Shanghai date and time."""
+    if not seconds:
+        return ""
+    return datetime.datetime.fromtimestamp(seconds, SHANGHAI).strftime("%m-%d %H:%M:%S")
