@@ -68,6 +68,10 @@ class WeComClient(WeChatClient):  # type: ignore[misc]  # wechatpy has no types
         deadline_s: see `client_for`.
     """
 
+    # wechatpy's helpers that ask or name a fixed host past `_request`, the token in the address, or keep
+    # tickets of two apps under one key; wecom/api/media.py and auth.py stand in their place
+    media = material = oauth = jsapi = None
+
     def __init__(
         self,
         corpid: str,
