@@ -44,7 +44,10 @@ class Sop(TenantModel):
 
 
 class SopStep(TenantModel):
-    """One message of an SOP: day N after joining (day 0 is the day of joining itself), at hour:minute of the brand's zone."""
+    """One message of an SOP: day N after joining (day 0 is the day of joining itself), at hour:minute of the brand's zone.
+
+    A step that was taken out keeps its row (`removed_at`): touches and send tasks name it.
+    """
 
     sop = BrandForeignKey(Sop, on_delete=models.CASCADE, related_name="steps")
     position = models.IntegerField()  # 0, 1, 2 … in order of (day, hour, minute)
@@ -52,14 +55,27 @@ class SopStep(TenantModel):
     hour = models.SmallIntegerField(_("Hour"), default=10)
     minute = models.SmallIntegerField(_("Minute"), default=0)
     text = models.TextField(_("Text"), blank=True)
-    attachments = models.JSONField(_("Attachments"), default=list, blank=True)  # see wecom/services/attachments.py
+    attachments = models.JSONField(
+        _("Attachments"), default=list, blank=True
+    )  # see wecom/services/attachments.py
+    removed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["brand", "sop", "position"], name="sop_step_position")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["brand", "sop", "position"],
+                name="sop_step_position",
+                condition=models.Q(removed_at=None),
+            )
+        ]
 
 
 class Enrolment(TenantModel):
-    """入组: one contact in one SOP. `next_run_at` is when the step at `position` is due."""
+    """入组: one contact in one SOP.
+
+    `next_run_at` is the moment of the next step: what lies before it is settled, whatever the steps are edited to.
+    `position` (of that step) is for people to read.
+    """
 
     class End(models.TextChoices):
         DONE = "done", _("All steps done")
@@ -72,7 +88,7 @@ class Enrolment(TenantModel):
     source = models.CharField(max_length=40)  # channel_code:7, page
     joined_at = models.DateTimeField()  # day 0
     position = models.IntegerField(default=0)
-    next_run_at = models.DateTimeField(null=True)  # empty when paused or ended
+    next_run_at = models.DateTimeField(null=True)  # empty when ended, or when due while the SOP is paused
     entered_at = models.DateTimeField(default=clock.now)
     ended_at = models.DateTimeField(null=True)
     end_kind = models.CharField(max_length=8, choices=End, blank=True)
@@ -84,7 +100,9 @@ class Enrolment(TenantModel):
             )
         ]
         indexes = [
-            models.Index(fields=["brand", "next_run_at"], name="enrolment_due", condition=models.Q(ended_at=None)),
+            models.Index(
+                fields=["brand", "next_run_at"], name="enrolment_due", condition=models.Q(ended_at=None)
+            ),
             models.Index(fields=["brand", "contact"], name="enrolment_contact"),
             models.Index(fields=["brand", "sop", "-id"], name="enrolment_sop"),
         ]
@@ -112,7 +130,9 @@ class SendTask(TenantModel):
     at = models.DateTimeField()  # planned for; the `at` of its touches
     text = models.TextField(blank=True)  # as handed over
     attachments = models.JSONField(default=list)
-    content_digest = models.CharField(max_length=40)  # of text and attachments: finds a task whose answer was lost
+    content_digest = models.CharField(
+        max_length=40
+    )  # of text and attachments: finds a task whose answer was lost
     contact_ids = ArrayField(models.BigIntegerField())
     n = models.IntegerField()
     n_sent = models.IntegerField(default=0)
@@ -123,9 +143,18 @@ class SendTask(TenantModel):
     confirmed_at = models.DateTimeField(null=True)
     next_try_at = models.DateTimeField(default=clock.now)  # next claim, look-up or poll
     n_tries = models.IntegerField(default=0)
+    reminded_at = ArrayField(models.DateTimeField(), default=list)  # of the last 24 hours
     error = models.CharField(max_length=500, blank=True)
 
     class Meta:
+        constraints = [
+            # one call of one guide and content under way: a task whose answer was lost cannot be taken for its twin
+            models.UniqueConstraint(
+                fields=["brand", "staff", "content_digest"],
+                name="send_task_calling",
+                condition=models.Q(state="calling"),
+            )
+        ]
         indexes = [
             models.Index(
                 fields=["brand", "next_try_at"],
@@ -185,7 +214,8 @@ class Touch(TenantModel):
         indexes = [
             models.Index(fields=["brand", "contact_id", "-at"], name="touch_contact"),
             models.Index(fields=["brand", "send_task_id"], name="touch_send_task"),
-            models.Index(fields=["brand", "sop_id", "step_id", "-at"], name="touch_sop"),
+            models.Index(fields=["brand", "sop_id", "-at"], name="touch_sop"),
+            models.Index(fields=["brand", "staff_id", "-at"], name="touch_staff"),
         ]
 
 
@@ -196,3 +226,18 @@ class TouchKey(KeyedTenantModel):
     key = models.CharField(max_length=60)
     touch_at = models.DateTimeField()
     touch_id = models.BigIntegerField(null=True)
+
+
+class StepBlocked(KeyedTenantModel):
+    """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of SOPs need not
+    count it. Written under the gate (services/policy.py) only, one writer at a time."""
+
+    pk = models.CompositePrimaryKey("brand", "step_id", "on", "reason")
+    step_id = models.BigIntegerField()
+    on = models.DateField()
+    reason = models.SmallIntegerField(choices=Touch.Reason)
+    sop_id = models.BigIntegerField()
+    n = models.BigIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "sop_id"], name="step_blocked_sop")]

@@ -1,0 +1,225 @@
+"""The ledger (触达): rows are written here and nowhere else, one for each message to one person, with their keys."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from campaigns.models import Touch, TouchKey
+from contacts.models import EventType
+from contacts.services.timeline import EventRow, record_event, record_events
+from scrm import clock
+from tenants.models import Brand
+
+EXCERPT = 80  # characters of a message that its timeline entry shows
+
+# ---- welcome: a fast lane of its own, not asked at the gate, but in the ledger
+
+
+@transaction.atomic
+def claim_welcome(
+    brand: Brand, *, contact_id: int, staff_id: int, code_id: int | None, welcome_code: str, at: datetime
+) -> Touch | None:
+    """Take the right to send the welcome of this code; None when somebody has it already (a repeat).
+
+    A code works once at WeCom, so the claim is for good: commit it, call WeCom, then `record_welcome_result`.
+
+    Args:
+        code_id: the channel code; None for an arrival without one.
+        at: the moment of the event that brought the code.
+    """
+    return _claim(
+        brand, f"w:{_digest(welcome_code)}", contact_id=contact_id, staff_id=staff_id, code_id=code_id, at=at
+    )
+
+
+@transaction.atomic
+def record_no_welcome(
+    brand: Brand,
+    *,
+    contact_id: int,
+    staff_id: int,
+    code_id: int | None,
+    key: str,
+    reason: Touch.Reason,
+    at: datetime,
+    error: str = "",
+) -> Touch | None:
+    """Write down that an arrival could not be welcomed (no code, too late before any call); None for a repeat of `key`."""
+    touch = _claim(
+        brand, f"n:{_digest(key)}", contact_id=contact_id, staff_id=staff_id, code_id=code_id, at=at
+    )
+    if touch is not None:
+        record_welcome_result(brand, touch=touch, reason=reason, error=error)
+    return touch
+
+
+def _claim(brand: Brand, key: str, *, at: datetime, **fields: Any) -> Touch | None:
+    [touch_id] = _new_ids(1)
+    if not _take_keys(brand, [(key, at, touch_id)]):
+        return None
+    return Touch.objects.create(pk=touch_id, at=at, kind=Touch.Kind.WELCOME, **fields)
+
+
+@transaction.atomic
+def record_welcome_result(
+    brand: Brand,
+    *,
+    touch: Touch,
+    reason: Touch.Reason = Touch.Reason.NONE,
+    error: str = "",
+    text: str = "",
+    at: datetime | None = None,
+) -> None:
+    """What became of a claimed welcome: delivered (no reason), or not, and why; on the timeline as well. Safe to repeat.
+
+    Args:
+        error: WeCom's words, when it refused.
+        text: as it was sent; its beginning shows on the timeline.
+        at: when WeCom took it; now if not given.
+    """
+    at = at or clock.now()
+    state = Touch.State.FAILED if reason else Touch.State.DELIVERED
+    mine = Touch.objects.filter(pk=touch.pk, at=touch.at, state=Touch.State.PLANNED)
+    if not mine.update(state=state, reason=reason, error=error[:200], done_at=at):
+        return
+    touch.state, touch.reason, touch.error, touch.done_at = state, reason, error[:200], at
+    data = {"text": text[:EXCERPT], "reason": reason.name.lower() if reason else "", "error": error[:200]}
+    record_event(
+        brand,
+        contact_id=touch.contact_id,
+        type=EventType.WELCOME_FAILED if reason else EventType.WELCOMED,
+        at=at,
+        staff_id=touch.staff_id,
+        object_id=touch.pk,
+        source="welcome",
+        source_key=str(touch.pk),
+        data={name: value for name, value in data.items() if value},
+    )
+
+
+# ---- sets
+
+
+def take_keys(brand: Brand, keys: Sequence[str], at: datetime) -> dict[str, int]:
+    """Claim touches that are about to be written: {key: id of its touch} of those that nobody has claimed before."""
+    if not keys:
+        return {}
+    rows = [(key, at, touch_id) for key, touch_id in zip(keys, _new_ids(len(keys)), strict=True)]
+    taken = _take_keys(brand, rows)
+    return {key: touch_id for key, _, touch_id in rows if key in taken}
+
+
+def write(brand: Brand, at: datetime, kind: Touch.Kind, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert touches in one statement.
+
+    Args:
+        rows: (id, contact_id, staff_id, sop_id, step_id, send_task_id, reason); a reason other than 0 makes it held back.
+    """
+    if not rows:
+        return
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO campaigns_touch (brand_id, at, kind, id, contact_id, staff_id, sop_id, step_id, send_task_id, reason,"
+            " state, done_at, error)"
+            " SELECT %s, %s, %s, r.*, CASE r.reason WHEN 0 THEN %s ELSE %s END, CASE r.reason WHEN 0 THEN NULL ELSE %s END, ''"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[])"
+            " AS r(id, contact_id, staff_id, sop_id, step_id, send_task_id, reason)",
+            [
+                brand.pk,
+                at,
+                int(kind),
+                int(Touch.State.PLANNED),
+                int(Touch.State.BLOCKED),
+                at,
+                *map(array, columns),
+            ],
+        )
+
+
+def settle(
+    brand: Brand,
+    *,
+    send_task_id: int,
+    at: datetime,
+    state: Touch.State,
+    done_at: datetime,
+    reason: Touch.Reason = Touch.Reason.NONE,
+    error: str = "",
+    contact_ids: Iterable[int] | None = None,
+    was: Sequence[Touch.State] = (Touch.State.PLANNED, Touch.State.HANDED),
+) -> list[tuple[int, int]]:
+    """Move touches of one send task on; gives (touch id, contact id) of those that were in `was`. A repeat changes none.
+
+    Args:
+        at: the send task's own `at`, by which the ledger is partitioned.
+        contact_ids: these only; None for all that are left.
+    """
+    sql = (
+        "UPDATE campaigns_touch SET state = %s, reason = %s, error = %s, done_at = %s"
+        " WHERE brand_id = %s AND at = %s AND send_task_id = %s AND state = ANY(%s)"
+    )
+    done = None if state == Touch.State.HANDED else done_at
+    given = [int(state), int(reason), error[:200], done, brand.pk, at, send_task_id, [int(s) for s in was]]
+    if contact_ids is not None:
+        sql += " AND contact_id = ANY(%s::bigint[])"
+        given.append(array(contact_ids))
+    with connection.cursor() as cursor:
+        cursor.execute(sql + " RETURNING id, contact_id", given)
+        return cursor.fetchall()
+
+
+def tell(
+    brand: Brand,
+    type: EventType,
+    touches: Iterable[tuple[int, int]],
+    *,
+    at: datetime,
+    staff_id: int | None,
+    data: dict[str, Any],
+    reason: Touch.Reason = Touch.Reason.NONE,
+) -> None:
+    """One timeline entry for each (touch id, contact id); set-based."""
+    full = {**data, "reason": reason.name.lower()} if reason else data
+    rows: list[EventRow] = [
+        {
+            "contact_id": contact_id, "type": type, "at": at, "staff_id": staff_id, "object_id": touch_id, "source": "sop",
+            "data": full,
+        }
+        for touch_id, contact_id in touches
+    ]  # fmt: skip
+    record_events(brand, rows)
+
+
+def array(values: Iterable[Any]) -> str:
+    """A Postgres array literal of numbers and plain words: one constant, which Postgres reads faster than ARRAY[…]."""
+    return "{" + ",".join("NULL" if v is None else str(v) for v in values) + "}"
+
+
+def _new_ids(n: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('campaigns_touch_id_seq') FROM generate_series(1, %s)", [n])
+        return [row[0] for row in cursor]
+
+
+def _take_keys(brand: Brand, rows: Sequence[tuple[str, datetime, int]]) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {TouchKey._meta.db_table} (brand_id, key, touch_at, touch_id)"  # noqa: S608
+            " SELECT %s, k.key, k.at, k.id FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS k(key, at, id)"
+            " ON CONFLICT (brand_id, key) DO NOTHING RETURNING key",
+            [
+                brand.pk,
+                array(r[0] for r in rows),
+                array(r[1].isoformat() for r in rows),
+                array(r[2] for r in rows),
+            ],
+        )
+        return {row[0] for row in cursor}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
