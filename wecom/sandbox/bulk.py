@@ -1,26 +1,12 @@
-"""Whole corps at once: load what is given, or generate customers from a seed."""
+"""A whole corp at once, as it is given: departments, members, tags, customers."""
 
-import random
-from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
-
-from . import clock, ids, ranges, store
+from . import clock, ids, store
 from .errors import Refused
 from .models import Customer, Department, Follow, FollowTag, Member, Seat, Tag, TagGroup
 
 SLICE = 5000
-SURNAMES = (
-    "王李张刘陈杨黄赵周吴徐孙马胡朱郭何林罗高郑梁谢宋唐许邓韩冯曹彭曾肖田董潘袁蔡蒋余"
-    "于杜叶程魏苏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯"
-    "龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
-)
-GIVEN = (
-    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰梅建国文斌宇浩欣怡梓涵子轩雨"
-    "晨思琪佳雪嘉欣一诺浩然俊杰晓东春花志远海燕红霞婷婷露莹琳倩云帆博文天佑可心若曦诗"
-    "涵"
-)
 
 
 def load(given: dict[str, Any]) -> dict[str, int]:
@@ -177,73 +163,3 @@ def _customers(corpid: str, rows: list[dict[str, Any]]) -> tuple[int, int]:
         ignore_conflicts=True,
     )
     return len(people), len(follows)
-
-
-def generate(corpid: str, customers: int, seed: int = 1) -> dict[str, int]:
-    """N customers spread over the members who may have some; the same seed makes the same people."""
-    corp = store.corp(corpid)
-    members = list(
-        Member.objects.filter(corpid=corpid, status=ranges.ACTIVE, has_contact_right=True)
-        .order_by("id")
-        .values_list("userid", flat=True)
-    )
-    if not members:
-        raise Refused("this corp has no member who may have customers")
-    tag_ids = list(
-        Tag.objects.filter(corpid=corpid, deleted=False).order_by("tag_id").values_list("tag_id", flat=True)
-    )
-    now = clock.now()
-    with store.writing(), connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(id), 0) FROM sandbox_follow")
-        first = cursor.fetchone()[0] + 1
-        draw = random.Random(seed)
-
-        def people() -> Iterator[tuple[Any, ...]]:
-            for n in range(customers):
-                name = draw.choice(SURNAMES) + "".join(draw.choices(GIVEN, k=draw.choice((1, 2, 2))))
-                union = ids.seeded("o", 28, seed, n) if corp.open_platform else ""
-                yield (
-                    corpid,
-                    ids.seeded("wm", 32, corpid, seed, n),
-                    name,
-                    1,
-                    draw.choice((0, 1, 2, 2)),
-                    union,
-                    "",
-                    "",
-                    "",
-                    now,
-                )
-
-        cursor.executemany(
-            "INSERT OR IGNORE INTO sandbox_customer (corpid, external_userid, name, type, gender, unionid,"
-            " avatar, corp_name, position, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            people(),
-        )
-        cursor.executemany(
-            "INSERT OR IGNORE INTO sandbox_follow (id, corpid, userid, external_userid, remark, description,"
-            " remark_corp_name, remark_mobiles, personal_tags, createtime, add_way, oper_userid, state,"
-            " source_id, half, lost, has_spoken)"
-            " VALUES (%s, %s, %s, %s, '', '', '', '[]', '[]', %s, 1, %s, '', '', 0, 0, 0)",
-            (
-                (
-                    first + n,
-                    corpid,
-                    members[n % len(members)],
-                    ids.seeded("wm", 32, corpid, seed, n),
-                    now - draw.random() * 365 * 86_400,
-                    members[n % len(members)],
-                )
-                for n in range(customers)
-            ),
-        )
-        if tag_ids:
-            cursor.executemany(
-                "INSERT OR IGNORE INTO sandbox_followtag (follow, tag_id) VALUES (%s, %s)",
-                (
-                    (first + n, draw.choice(tag_ids))
-                    for n in range(customers)
-                    for _ in range(draw.choice((0, 1, 2)))
-                ),
-            )
-    return {"customers": customers, "members": len(members)}

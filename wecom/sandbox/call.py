@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,7 +149,7 @@ def read_cursor(body: dict[str, Any], length: int) -> list[Any] | None:
 
 
 def cut_page(
-    rows: Sequence[Any], limit: int, position: Callable[[Any], Sequence[Any]]
+    rows: Iterable[Any], limit: int, position: Callable[[Any], Sequence[Any]]
 ) -> tuple[list[Any], str]:
     """(rows of this page, next_cursor) of a query that asked for limit + 1 rows."""
     found = list(rows)

@@ -1,4 +1,4 @@
-"""The control API: what a tester may do that WeCom has no call for. JSON in and out; errors are {"error": …} with 4xx.
+"""The control API: what a tester may do. JSON in and out; errors are {"error": …} with 4xx.
 
 docs/sandbox.md has the table for people.
 """
@@ -19,6 +19,7 @@ from . import (
     delivery,
     dispatch,
     faults,
+    generate,
     ids,
     limits,
     login,
@@ -327,7 +328,7 @@ def customer(given: Given) -> Given:
     """A customer with his relations, as the sandbox knows them."""
     corpid, external_userid = given["corpid"], given["external_userid"]
     row = people.customer_of(corpid, external_userid)
-    follows = list(
+    follows: list[Any] = list(
         Follow.objects.filter(corpid=corpid, external_userid=external_userid).order_by("id").values()
     )
     for follow in follows:
@@ -363,7 +364,7 @@ ACTS: dict[str, Callable[[Given], Any]] = {
     "corps": corps,
     "verify_callback": verify_callback,
     "load": bulk.load,
-    "generate": lambda given: bulk.generate(
+    "generate": lambda given: generate.generate(
         given["corpid"], int(given["customers"]), int(given.get("seed") or 1)
     ),
     "scan": scan,

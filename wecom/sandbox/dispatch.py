@@ -1,7 +1,7 @@
 """The entry of every /cgi-bin call: the order of checks, limits, faults, the log of calls.
 
-Order: token present (41001), known (40014), not expired (42001), IP (60020), permission (48002), then the handler's own
-parameters, visible range and business. Errors are HTTP 200; unknown paths are 404 with an empty body.
+Order: token present (41001), known (40014), not expired (42001), IP (60020), permission (48002), then the
+handler's own parameters, visible range, business. Errors are HTTP 200, unknown paths 404 with an empty body.
 """
 
 import collections

@@ -1,6 +1,7 @@
 """The XML of events, and to whom they go.
 
-Only what a person does makes an event; calls of the API do not (developer.work.weixin.qq.com/document/path/92130).
+Only what a person does makes an event; calls of the API do not.
+Source: developer.work.weixin.qq.com/document/path/92130
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,7 @@
-"""OAuth and QR log-in: pages on which a tester picks who he is. Source: developer.work.weixin.qq.com/document/path/91022, 98152."""
+"""OAuth and QR log-in: pages on which a tester picks who he is.
+
+Source: developer.work.weixin.qq.com/document/path/91022, 98152.
+"""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -89,7 +92,7 @@ def check_redirect(corpid: str, agentid: Any, redirect_uri: str) -> None:
 
 
 def enter(corpid: str, given: dict[str, Any]) -> dict[str, str]:
-    """A single-use code of five minutes for a member (userid) or a customer (external_userid, or nobody known).
+    """A single-use code of five minutes for a member (userid) or a customer (or nobody known).
 
     Args:
         given: userid | external_userid, redirect_uri, state?, scope?, agent_id?.

@@ -1,4 +1,4 @@
-"""What members do with mass sends: get a task, confirm it. Everything in sets: a task may hold 10,000 customers."""
+"""What members do with mass sends: get a task, confirm it. In sets: a task may hold 10,000 people."""
 
 import datetime
 import random
@@ -32,7 +32,8 @@ def assign(mass: Mass, pairs: list[tuple[str, str]]) -> None:
         )
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO sandbox_massreceiver (task, target, status) SELECT %s, value, 0 FROM json_each(%s)",
+                "INSERT INTO sandbox_massreceiver (task, target, status)"
+                " SELECT %s, value, 0 FROM json_each(%s)",
                 [task.pk, store.as_json(targets)],
             )
 
@@ -97,7 +98,7 @@ def month_of(moment: float) -> tuple[str, int]:
 
 
 def _send(mass: Mass, task: MassTask, now: float, chat_ids: list[str] | None) -> int:
-    """Status 2 for those who are no friends any more, 3 for those over the cap, 1 and a message for the rest."""
+    """Status 2 for those who are no friends any more, 3 over the cap, 1 and a message for the rest."""
     month, days = month_of(now)
     cap = store.setting("receive_cap") or days
     picked = MassReceiver.objects.filter(task=task.pk, status=0)

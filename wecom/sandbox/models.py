@@ -1,8 +1,8 @@
 """The sandbox's tables.
 
-Rows point to each other by WeCom's own ids (corpid, userid, external_userid …), without foreign keys: a wipe is
-then one statement per table. Member ids compare without regard to case, as WeCom's do. Every *_at and *time is
-sandbox seconds.
+Rows point to each other by WeCom's own ids (corpid, userid, external_userid …), without foreign keys: a wipe
+is then one statement per table. Member ids compare without regard to case, as WeCom's do. Every *_at and
+*time is sandbox seconds.
 """
 
 from django.db import models

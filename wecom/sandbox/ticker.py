@@ -9,8 +9,8 @@ from typing import Any
 from django.db import close_old_connections
 
 from . import clock, mass_acts, people, store
-from .bulk import GIVEN, SURNAMES
 from .errors import Refused
+from .generate import a_name
 from .models import ContactWay, Follow, Member
 from .ranges import ACTIVE
 
@@ -27,6 +27,7 @@ WORDS = (
     "[微笑]",
 )
 
+_draw = random.Random()
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +35,7 @@ def start_stream(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
     """Customers arrive through the corp's contact ways for a while; per_minute 0 stops it.
 
     Args:
-        given: per_minute, minutes (sandbox time), say_rate, delete_rate (shares of arrivals followed by either).
+        given: per_minute, minutes (sandbox time), say_rate, delete_rate (shares of arrivals).
     """
     store.corp(corpid)
     now = clock.now()
@@ -86,8 +87,7 @@ def _flow() -> None:
 
 
 def _arrive(corpid: str, stream: dict[str, Any]) -> None:
-    name = random.choice(SURNAMES) + "".join(random.choices(GIVEN, k=2))
-    given: dict[str, Any] = {"name": name, "gender": random.choice((0, 1, 2))}
+    given: dict[str, Any] = {"name": a_name(_draw), "gender": random.choice((0, 1, 2))}
     ways = ContactWay.objects.filter(corpid=corpid).values_list("config_id", flat=True)
     if ways:
         given["config_id"] = random.choice(list(ways))
