@@ -23,11 +23,13 @@ class BrandCounter(TenantModel):
 
 class ContactQuerySet(models.QuerySet["Contact"]):
     def reachable(self) -> "ContactQuerySet":
-        """Contacts whom at least one staff member may message (未流失).
+        """Contacts whom at least one staff member may message (未流失); a half add is not yet one.
 
         EXISTS, not a join: rows never multiply, so count() and slices stay right.
         """
-        return self.filter(Exists(Follow.objects.filter(contact=OuterRef("pk"), ended_at=None)))
+        return self.filter(
+            Exists(Follow.objects.filter(contact=OuterRef("pk"), ended_at=None, is_pending=False))
+        )
 
     def visible_to(self, staff: Staff) -> "ContactQuerySet":
         """What the data scope of a person's role shows: the brand, or the customers of own region, store, self.
@@ -54,14 +56,18 @@ class Contact(TenantModel):
         WECHAT = 1, _("WeChat")
         WECOM = 2, _("WeCom")
 
-    position = models.BigIntegerField(editable=False)  # dense within the brand: the bit of this contact in every bitmap
+    position = models.BigIntegerField(
+        editable=False
+    )  # dense within the brand: the bit of this contact in every bitmap
     name = models.CharField(_("Name"), max_length=100, blank=True)
     avatar = models.CharField(max_length=500, blank=True)
     gender = models.SmallIntegerField(default=0)  # 0 unknown, 1 male, 2 female: WeCom's numbers
     kind = models.SmallIntegerField(choices=Kind, default=Kind.WECHAT)
     corp_name = models.CharField(max_length=100, blank=True)
     do_not_contact = models.BooleanField(_("Do not contact"), default=False)  # 不主动触达
-    n_follows = models.IntegerField(default=0)  # guides who have this contact now; kept by services/follow.py
+    n_follows = models.IntegerField(
+        default=0
+    )  # guides who have this contact now, half adds not; services/follow.py
     added_at = models.DateTimeField(default=clock.now)  # first added
     lost_at = models.DateTimeField(null=True)  # when the last guide was lost; empty while n_follows > 0
     profile_at = models.DateTimeField(null=True)  # when name and unionid were last read from WeCom
@@ -72,7 +78,9 @@ class Contact(TenantModel):
         constraints = [models.UniqueConstraint(fields=["brand", "position"], name="contact_position")]
         indexes = [
             models.Index(fields=["brand", "-added_at", "-id"], name="contact_newest"),
-            models.Index(fields=["brand", "-lost_at", "-id"], name="contact_lost", condition=Q(lost_at__isnull=False)),
+            models.Index(
+                fields=["brand", "-lost_at", "-id"], name="contact_lost", condition=Q(lost_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -91,12 +99,16 @@ class Identity(TenantModel):
 
     contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="identities")
     kind = models.CharField(max_length=16, choices=Kind)
-    scope = models.CharField(max_length=64, blank=True)  # corpid or appid; empty where the value is unique by itself
+    scope = models.CharField(
+        max_length=64, blank=True
+    )  # corpid or appid; empty where the value is unique by itself
     value = models.CharField(max_length=64)
     added_at = models.DateTimeField(default=clock.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["brand", "kind", "scope", "value"], name="identity_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["brand", "kind", "scope", "value"], name="identity_once")
+        ]
         indexes = [models.Index(fields=["brand", "contact"], name="identity_contact")]
 
 
@@ -134,7 +146,9 @@ class Follow(TenantModel):
     added_at = models.DateTimeField()  # start of the present relation
     ended_at = models.DateTimeField(null=True)
     end_kind = models.CharField(max_length=10, choices=End, blank=True)
-    changed_at = models.DateTimeField(default=clock.now)  # time of the newest fact applied: older events are ignored
+    changed_at = models.DateTimeField(
+        default=clock.now
+    )  # time of the newest fact applied: older events are ignored
     synced_in = models.BigIntegerField(null=True)  # the sync (org.Job) that last saw it: the others are gone
 
     class Meta:
@@ -146,7 +160,9 @@ class Follow(TenantModel):
             models.Index(fields=["brand", "staff", "-added_at"], name="follow_staff"),
             models.Index(fields=["brand", "channel_code_id", "-added_at"], name="follow_code"),
             models.Index(fields=["brand", "-added_at"], name="follow_newest"),
-            models.Index(fields=["brand", "-ended_at"], name="follow_ended", condition=Q(ended_at__isnull=False)),
+            models.Index(
+                fields=["brand", "-ended_at"], name="follow_ended", condition=Q(ended_at__isnull=False)
+            ),
         ]
 
 
@@ -190,11 +206,15 @@ class Event(TenantModel):
     object_id = models.BigIntegerField(null=True)  # code, SOP, touch …, by type
     source = models.CharField(max_length=20, blank=True)  # callback, sync, page, api, sop, import
     data = models.JSONField(default=dict)
-    xid = models.BigIntegerField(db_default=models.Func(function="txid_current", output_field=models.BigIntegerField()))
+    xid = models.BigIntegerField(
+        db_default=models.Func(function="txid_current", output_field=models.BigIntegerField())
+    )
 
     class Meta:
         indexes = [
-            models.Index(fields=["brand", "type", "at"], include=["contact_id", "object_id"], name="event_type"),
+            models.Index(
+                fields=["brand", "type", "at"], include=["contact_id", "object_id"], name="event_type"
+            ),
             models.Index(fields=["brand", "contact_id", "-at"], name="event_timeline"),
             models.Index(fields=["brand", "xid", "id"], name="event_outbox"),
         ]

@@ -1,0 +1,196 @@
+"""身份: which outside ids are one person. Two contacts of one brand that share a unionid become one; nothing is lost."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import apps
+from django.db import connection, transaction
+
+from contacts.models import Contact, EventType, Follow, Identity
+from contacts.services.follow import recount
+from contacts.services.search import refresh_grams
+from contacts.services.timeline import record_event
+from scrm import clock
+from tenants.models import Brand
+
+NOW = object()  # stands for the moment of the merge in `Move.close`
+
+
+@dataclass(frozen=True)
+class Move:
+    """How rows of one table go from the contact that ends to the one that stays.
+
+    Attributes:
+        column: column with the contact's id.
+        clash: columns that, with the contact, may exist once only; what clashes is closed (`close`) or else deleted.
+        live: SQL over `t.` that limits the clash to rows of this condition.
+        array: the column is a list of contact ids.
+    """
+
+    model: str
+    column: str = "contact_id"
+    clash: tuple[str, ...] = ()
+    live: str = "true"
+    close: dict[str, Any] = field(default_factory=dict)
+    array: bool = False
+
+
+# Every table with a contact's id, of this app and of those above it (tests compare it with the models). Follow is dealt with by name.
+MOVES: list[Move] = [
+    Move("contacts.Identity"),
+    Move("contacts.Event"),
+    Move("tagging.ContactTag", clash=("tag_id",)),
+    Move(
+        "campaigns.Enrolment",
+        clash=("sop_id",),
+        live="t.ended_at IS NULL",
+        close={"ended_at": NOW, "next_run_at": None, "end_kind": "removed"},
+    ),
+    Move("campaigns.Touch"),
+    Move("campaigns.SendTask", "contact_ids", live="t.state IN ('planned', 'calling', 'handed')", array=True),
+]
+
+
+@transaction.atomic
+def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -> Contact:
+    """Note the unionid of a contact; if another contact of the brand has it, both become the older one.
+
+    Gives the contact that stays, its row locked. Safe to repeat and to run at once for both contacts. Other ids of a contact never
+    join two people: a phone number typed by a guide is no proof.
+    """
+    if not unionid:
+        return contact
+    key = {"kind": Identity.Kind.UNIONID, "scope": "", "value": unionid}
+    while True:
+        # by insert-or-nothing the two contacts of one unionid meet here, whoever comes first
+        Identity.objects.bulk_create([Identity(contact=contact, **key)], ignore_conflicts=True)
+        other_id = Identity.objects.values_list("contact_id", flat=True).get(**key)
+        pair = list(Contact.objects.select_for_update().filter(pk__in={contact.pk, other_id}).order_by("pk"))
+        here = {row.pk for row in pair}
+        if contact.pk not in here:  # it has just been joined with another one: go on with that
+            contact = Contact.objects.get(pk=Identity.objects.get(**key).contact_id)
+        elif other_id not in here:
+            continue
+        elif len(pair) == 1:
+            return pair[0]
+        elif Identity.objects.get(**key).contact_id == other_id:
+            return merge(brand, keep=pair[0], lose=pair[1], why={"unionid": unionid}, source=source)
+
+
+@transaction.atomic
+def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], source: str = "") -> Contact:
+    """Join `lose` into `keep` (rows of this brand, both locked by the caller) and write MERGED with what was joined.
+
+    Follows, identities, tags, enrolments, touches and events go over (`MOVES`); where both had the same one, the open and newer
+    one stays. The event's data holds the ended record, its ids and what clashed, enough to take the two apart again.
+    """
+    if keep.pk == lose.pk or keep.brand_id != lose.brand_id:
+        raise ValueError("two contacts of one brand are needed")
+    data: dict[str, Any] = {
+        **why,
+        "contact_id": lose.pk,
+        "position": lose.position,
+        "name": lose.name,
+        "added_at": lose.added_at.isoformat(),
+        "do_not_contact": lose.do_not_contact,
+        "follows": list(Follow.objects.filter(contact=lose).values_list("pk", flat=True)),
+        "identities": list(Identity.objects.filter(contact=lose).values_list("kind", "value")),
+        "dropped": {},
+    }
+    if dropped := _move_follows(keep, lose):
+        data["dropped"]["follows"] = dropped
+    with connection.cursor() as cursor:
+        for move in MOVES:
+            if n := _move(cursor, brand, move, keep.pk, lose.pk):
+                data["dropped"][move.model] = n
+    for name in ("name", "avatar", "corp_name", "gender", "profile_at"):
+        if not getattr(keep, name):
+            setattr(keep, name, getattr(lose, name))
+    keep.do_not_contact = keep.do_not_contact or lose.do_not_contact
+    keep.added_at = min(keep.added_at, lose.added_at)
+    keep.save(
+        update_fields=["name", "avatar", "corp_name", "gender", "profile_at", "do_not_contact", "added_at"]
+    )
+    with connection.cursor() as cursor:
+        # plain SQL: the ORM's cascade would silently delete what MOVES has forgotten, Postgres refuses
+        cursor.execute(
+            "DELETE FROM contacts_contactgram WHERE brand_id = %s AND contact_id = %s", [brand.pk, lose.pk]
+        )
+        cursor.execute("DELETE FROM contacts_contact WHERE brand_id = %s AND id = %s", [brand.pk, lose.pk])
+    recount(brand, [keep.pk])
+    refresh_grams(brand, [keep.pk])
+    record_event(
+        brand,
+        contact_id=keep.pk,
+        type=EventType.MERGED,
+        at=clock.now(),
+        object_id=lose.pk,
+        source=source,
+        key_source="merge",
+        source_key=str(lose.pk),
+        data=data,
+    )
+    keep.refresh_from_db()
+    return keep
+
+
+def _move_follows(keep: Contact, lose: Contact) -> list[dict[str, Any]]:
+    """Follows of `lose` go over; where one guide has both, the open, then the newer row stays. Gives what was dropped."""
+    mine = {follow.staff_id: follow for follow in Follow.objects.filter(contact=keep)}
+    dropped = []
+    for theirs in Follow.objects.filter(contact=lose):
+        ours = mine.get(theirs.staff_id)
+        if ours is None:
+            continue
+        worse = min(ours, theirs, key=lambda f: (f.ended_at is None, not f.is_pending, f.changed_at))
+        dropped.append(
+            {
+                "staff_id": worse.staff_id,
+                "external_userid": worse.external_userid,
+                "added_at": worse.added_at.isoformat(),
+            }
+        )
+        worse.delete()
+    Follow.objects.filter(contact=lose).update(contact=keep)
+    return dropped
+
+
+def _move(cursor: Any, brand: Brand, move: Move, keep_id: int, lose_id: int) -> int:
+    """Run one Move; gives how many rows clashed. Names come from the table above, values are parameters."""
+    table = connection.ops.quote_name(apps.get_model(move.model)._meta.db_table)
+    column = connection.ops.quote_name(move.column)
+    if move.array:
+        cursor.execute(
+            f"UPDATE {table} t SET {column} = array_replace({column}, %s::bigint, %s::bigint)"  # noqa: S608
+            f" WHERE t.brand_id = %s AND {move.live} AND {column} @> ARRAY[%s::bigint]",
+            [lose_id, keep_id, brand.pk, lose_id],
+        )
+        return 0
+    n = 0
+    if move.clash:
+        same = " AND ".join(f"k.{name} = t.{name}" for name in move.clash)
+        where = (
+            f"t.brand_id = %s AND t.{column} = %s AND {move.live} AND EXISTS (SELECT 1 FROM {table} k"  # noqa: S608
+            f" WHERE k.brand_id = %s AND k.{column} = %s AND {same} AND {move.live.replace('t.', 'k.')})"
+        )
+        params = [brand.pk, lose_id, brand.pk, keep_id]
+        if move.close:
+            sets = ", ".join(f"{name} = %s" for name in move.close)
+            values = [clock.now() if value is NOW else value for value in move.close.values()]
+            cursor.execute(f"UPDATE {table} t SET {sets} WHERE {where}", [*values, *params])  # noqa: S608
+        else:
+            cursor.execute(f"DELETE FROM {table} t WHERE {where}", params)  # noqa: S608
+        n = cursor.rowcount
+    cursor.execute(
+        f"UPDATE {table} SET {column} = %s WHERE brand_id = %s AND {column} = %s",  # noqa: S608
+        [keep_id, brand.pk, lose_id],
+    )
+    return n
+
+
+def note_identities(
+    brand: Brand, contact: Contact, kind: Identity.Kind, values: list[str], scope: str = ""
+) -> None:
+    """Keep further outside ids of a contact; one that belongs to somebody else already stays there."""
+    rows = [Identity(contact=contact, kind=kind, scope=scope, value=value[:64]) for value in values if value]
+    Identity.objects.bulk_create(rows, ignore_conflicts=True)

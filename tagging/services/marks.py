@@ -1,0 +1,70 @@
+"""Corp tags on their way to WeCom: one queued call for each relation, and what is still on its way."""
+
+import secrets
+from dataclasses import dataclass
+
+from django.db import connection
+
+from contacts.models import Follow
+from tenants.models import Brand
+from wecom.models import OutboundCall
+from wecom.services import outbound
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Tags to put on and take off one relation (corp, guide, customer); WeCom's ids."""
+
+    follow: Follow
+    add: list[str]
+    remove: list[str]
+
+
+def queue_marks(brand: Brand, marks: list[Mark]) -> None:
+    """Queue the calls in the caller's transaction and note on each relation what WeCom will show afterwards.
+
+    API calls make no callback, so nobody tells us later; `on_the_way` says which part is not there yet.
+    """
+    if not marks:
+        return
+    act = secrets.token_hex(6)  # the same tags may be put on, taken off and put on again: three acts
+    for corp in {mark.follow.corp_id: mark.follow.corp for mark in marks}.values():
+        calls: list[outbound.NewCall] = [
+            {
+                "key": f"{act}:{mark.follow.pk}",
+                "subject": mark.follow.external_userid,
+                "payload": {
+                    "userid": mark.follow.staff.userid,
+                    "external_userid": mark.follow.external_userid,
+                    "add": mark.add,
+                    "remove": mark.remove,
+                },
+            }
+            for mark in marks
+            if mark.follow.corp_id == corp.pk
+        ]
+        outbound.enqueue_many(brand, corp=corp, kind=OutboundCall.Kind.MARK_TAG, calls=calls)
+    rows = [(m.follow.pk, sorted((set(m.follow.wecom_tag_ids) | set(m.add)) - set(m.remove))) for m in marks]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE contacts_follow f SET wecom_tag_ids = string_to_array(x.ids, ' ')::varchar[]"
+            " FROM unnest(%s::bigint[], %s::text[]) AS x(id, ids) WHERE f.brand_id = %s AND f.id = x.id",
+            [[pk for pk, _ in rows], [" ".join(ids) for _, ids in rows], brand.pk],
+        )
+
+
+def on_the_way(corp_id: int, userid: str, external_userid: str) -> tuple[set[str], set[str]]:
+    """Tags of one relation that we have put on, and taken off, and WeCom may not show yet."""
+    waiting = OutboundCall.objects.filter(
+        corp=corp_id,
+        kind=OutboundCall.Kind.MARK_TAG,
+        subject=external_userid,
+        state__in=[OutboundCall.State.WAITING, OutboundCall.State.CALLING],
+    )
+    added: set[str] = set()
+    removed: set[str] = set()
+    for payload in waiting.order_by("pk").values_list("payload", flat=True):
+        if payload["userid"] == userid:
+            added = (added | set(payload["add"])) - set(payload["remove"])
+            removed = (removed | set(payload["remove"])) - set(payload["add"])
+    return added, removed

@@ -1,0 +1,152 @@
+"""Tags of contacts: sets, events, what WeCom is told."""
+
+from typing import Any
+
+import pytest
+
+from contacts.models import Event, EventType, Follow
+from scrm import clock
+from tagging.models import ContactTag, Tag, TagGroup
+from tagging.services.marks import on_the_way
+from tagging.services.tags import add_tags, carried, mirror, remove_tags
+from tests.factories import in_brand, make_contact, make_staff, make_tag
+from wecom.models import OutboundCall
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_delivered(settings: Any) -> None:
+    """These tests run inside one transaction, so calls stay queued."""
+
+
+@pytest.fixture
+def group(brand: Any, corp: Any) -> TagGroup:
+    with in_brand(brand):
+        return TagGroup.objects.create(corp=corp, wecom_id="g1", name="等级")
+
+
+@pytest.fixture
+def gold(brand: Any, group: Any) -> Tag:
+    with in_brand(brand):
+        return make_tag(brand, "金卡", group, wecom_id="et-gold")
+
+
+def calls() -> list[dict]:
+    return list(OutboundCall.objects.order_by("pk").values_list("payload", flat=True))
+
+
+def test_add_and_remove(brand: Any, staff: Any) -> None:
+    with in_brand(brand):
+        people = [make_contact(brand, staff) for _ in range(3)]
+        tags = [make_tag(brand, "甲"), make_tag(brand, "乙")]
+        assert add_tags(brand, contacts=people, tags=tags, source="page", by_staff=staff) == 6
+        assert add_tags(brand, contacts=[c.pk for c in people], tags=[t.pk for t in tags], source="api") == 0
+        row = ContactTag.objects.filter(contact=people[0], tag=tags[0]).get()
+        assert (row.source, row.staff_id) == ("page", staff.pk)
+        event = Event.objects.filter(type=EventType.TAGGED, contact_id=people[0].pk).order_by("id").first()
+        assert (
+            event
+            and event.data["tag"] == "甲"
+            and event.object_id == tags[0].pk
+            and event.staff_id == staff.pk
+        )
+        assert remove_tags(brand, contacts=people[:2], tags=tags[:1], source="page") == 2
+        assert remove_tags(brand, contacts=people[:2], tags=tags[:1], source="page") == 0
+        assert Event.objects.filter(type=EventType.UNTAGGED).count() == 2
+        assert {t.tag.name for t in carried([people[0].pk])[people[0].pk]} == {"乙"}
+        assert calls() == []
+
+
+def test_same_number_of_queries_for_many(
+    brand: Any, corp: Any, staff: Any, gold: Any, django_assert_num_queries: Any
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    counts = []
+    with in_brand(brand):
+        for n in (2, 20):
+            people = [make_contact(brand, staff) for _ in range(n)]
+            with CaptureQueriesContext(
+                connection,
+            ) as seen:
+                assert add_tags(brand, contacts=people, tags=[gold, make_tag(brand)], source="page") == 2 * n
+            counts.append(len(seen))
+    assert counts[0] == counts[1]
+
+
+def test_corp_tags_are_told_to_wecom_once_per_relation(brand: Any, corp: Any, staff: Any, gold: Any) -> None:
+    with in_brand(brand):
+        contact = make_contact(brand, staff)
+        first = Follow.objects.get()
+        ended = make_staff(brand, corp)
+        Follow.objects.create(
+            contact=contact, staff=ended, corp=corp, external_userid=first.external_userid, added_at=clock.now(),
+            ended_at=clock.now(),
+        )  # fmt: skip
+        add_tags(brand, contacts=[contact], tags=[gold], source="page")
+        call = {
+            "userid": staff.userid,
+            "external_userid": first.external_userid,
+            "add": ["et-gold"],
+            "remove": [],
+        }
+        assert calls() == [call]
+        assert OutboundCall.objects.get().subject == first.external_userid
+        add_tags(brand, contacts=[contact], tags=[gold], source="page")
+        assert len(calls()) == 1
+        # a second guide comes: the contact has the tag already, the new relation does not show it
+        Follow.objects.filter(staff=ended).update(ended_at=None)
+        assert add_tags(brand, contacts=[contact], tags=[gold], source="channel_code:1") == 0
+        assert calls()[1:] == [{**call, "userid": ended.userid}]
+        remove_tags(brand, contacts=[contact], tags=[gold], source="page")
+        assert [c["remove"] for c in calls()[2:]] == [["et-gold"], ["et-gold"]]
+        assert (
+            set(Follow.objects.values_list("wecom_tag_ids", flat=True).order_by("pk").first() or []) == set()
+        )
+        # put on, off and on again: three acts
+        add_tags(brand, contacts=[contact], tags=[gold], source="page")
+        assert len(calls()) == 6
+        assert on_the_way(corp.pk, staff.userid, first.external_userid) == ({"et-gold"}, set())
+
+
+def test_deleted_tags_and_unknown_contacts_are_skipped(brand: Any, staff: Any) -> None:
+    with in_brand(brand):
+        contact, tag = make_contact(brand, staff), make_tag(brand, deleted_at=clock.now())
+        assert add_tags(brand, contacts=[contact], tags=[tag], source="page") == 0
+        assert add_tags(brand, contacts=[contact.pk, 10**12], tags=[make_tag(brand)], source="page") == 1
+
+
+def test_other_brands_contacts_and_tags(brand: Any, other_brand: Any, staff: Any) -> None:
+    with in_brand(other_brand):
+        foreign, foreign_tag = make_contact(other_brand), make_tag(other_brand)
+    with in_brand(brand):
+        mine, tag = make_contact(brand, staff), make_tag(brand)
+        assert add_tags(brand, contacts=[foreign.pk], tags=[tag], source="page") == 0
+        assert add_tags(brand, contacts=[mine], tags=[foreign_tag.pk], source="page") == 0
+        assert remove_tags(brand, contacts=[foreign.pk], tags=[tag], source="page") == 0
+    with in_brand(other_brand):
+        assert not ContactTag.objects.exists() and not Event.objects.exists()
+
+
+def test_mirror_of_wecom(brand: Any, corp: Any, staff: Any, gold: Any) -> None:
+    with in_brand(brand):
+        contact = make_contact(brand, staff)
+        other = make_staff(brand, corp)
+        Follow.objects.create(
+            contact=contact, staff=other, corp=corp, external_userid="x", added_at=clock.now()
+        )
+        Follow.objects.filter(staff=staff).update(wecom_tag_ids=["et-gold", "et-unknown"])
+        change = (contact.pk, staff.pk, ["et-gold", "et-unknown"], [])
+        assert mirror(brand, corp_id=corp.pk, changes=[change]) == 1
+        assert mirror(brand, corp_id=corp.pk, changes=[change]) == 0
+        row = ContactTag.objects.get()
+        assert (row.source, row.staff_id) == ("wecom", staff.pk)
+        # the other guide shows it too: taken off one relation, the contact keeps it
+        Follow.objects.filter(staff=other).update(wecom_tag_ids=["et-gold"])
+        Follow.objects.filter(staff=staff).update(wecom_tag_ids=[])
+        assert mirror(brand, corp_id=corp.pk, changes=[(contact.pk, staff.pk, [], ["et-gold"])]) == 0
+        Follow.objects.update(wecom_tag_ids=[])
+        assert mirror(brand, corp_id=corp.pk, changes=[(contact.pk, other.pk, [], ["et-gold"])]) == 1
+        assert not ContactTag.objects.exists()
+        assert Event.objects.filter(type=EventType.UNTAGGED).get().staff_id == other.pk
+        assert calls() == []
