@@ -60,7 +60,7 @@ def client_for(corp: CorpLike, *, deadline_s: float = DEADLINE_S) -> "WeComClien
     )
 
 
-class WeComClient(WeChatClient):  # type: ignore[misc]  # wechatpy has no types
+class WeComClient(WeChatClient):
     """One corp's self-built app at WeCom.
 
     Attributes:

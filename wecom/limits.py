@@ -103,7 +103,7 @@ def slot(
     """
     keys, place = _keys(corp_key, api), uuid4().hex
     take = client.register_script(_TAKE)
-    args = [limits.per_minute, limits.per_hour, limits.in_flight, place, int(lease_s * 1000)]
+    args: list[int | str] = [limits.per_minute, limits.per_hour, limits.in_flight, place, int(lease_s * 1000)]
     started = time.monotonic()
     while True:
         reason, wait_ms = take(keys, args)

@@ -11,6 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from typing import Any, cast
 from uuid import uuid4
 
 import redis
@@ -65,7 +66,7 @@ def shared(
     end = time.monotonic() + wait_s
     while True:
         if not fresh:
-            value, refused = client.mget(key, refused_key)
+            value, refused = cast(list[Any], client.mget(key, refused_key))
             if value:
                 return _text(value)
             if refused:
@@ -77,7 +78,9 @@ def shared(
             raise WeComUnavailable(errmsg="another process is fetching the token")
         time.sleep(random.uniform(0.02, 0.06))
     try:
-        value = None if fresh else client.get(key)  # somebody may have finished between our look and our lock
+        value = (
+            None if fresh else cast(Any, client.get(key))
+        )  # somebody may have finished between our look and our lock
         if value:
             return _text(value)
         try:

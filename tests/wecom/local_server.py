@@ -63,6 +63,7 @@ class LocalServer:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 5
+    wbufsize = -1  # head and body in one packet: else every answer waits 40 ms for an acknowledgement
 
     @property
     def local(self) -> LocalServer:
@@ -113,6 +114,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+        self.wfile.flush()
 
 
 # ---- ugly answers
@@ -165,6 +167,7 @@ def drip(handler: Handler) -> None:
     for _ in range(200):
         try:
             handler.wfile.write(b" ")
+            handler.wfile.flush()
         except OSError:
             return
         if handler.local.closing.wait(0.1):

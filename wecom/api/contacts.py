@@ -91,7 +91,7 @@ def customer(client: WeComClient, external_userid: str) -> Customer:
     while True:
         params = {"external_userid": external_userid, **({"cursor": cursor} if cursor else {})}
         answer = client.call("GET", "externalcontact/get", params=params, repeatable=True)
-        profile = profile or answer.get("external_contact") or {}
+        profile = profile or cast(ExternalContact, answer.get("external_contact") or {})
         page = answer.get("follow_user") or []
         followers += page
         cursor = answer.get("next_cursor") or ""  # only above 500 followers
