@@ -1,4 +1,5 @@
-"""客户: one person as one brand knows them, their identities, their guides, and everything that happened to them."""
+"""客户: one person as one brand knows them, their identities, their guides, and everything that happened to
+them."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -32,7 +33,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         )
 
     def visible_to(self, staff: Staff) -> "ContactQuerySet":
-        """What the data scope of a person's role shows: the brand, or the customers of own region, store, self.
+        """What the data scope of a person's role shows: the brand, or the customers of own region, store,
+        self.
 
         Former customers of a guide stay visible to that guide: the loss is part of the story.
         """
@@ -88,7 +90,8 @@ class Contact(TenantModel):
 
 
 class Identity(TenantModel):
-    """身份: a (kind, scope, value) that belongs to one contact of the brand; scope is the corp or app it is valid in."""
+    """身份: a (kind, scope, value) that belongs to one contact of the brand; scope is the corp or app it is
+    valid in."""
 
     class Kind(models.TextChoices):
         UNIONID = "unionid", "unionid"

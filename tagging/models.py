@@ -40,7 +40,9 @@ class Tag(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["brand", "group", "name"], name="tag_name", condition=models.Q(deleted_at=None)),
+            models.UniqueConstraint(
+                fields=["brand", "group", "name"], name="tag_name", condition=models.Q(deleted_at=None)
+            ),
             models.UniqueConstraint(
                 fields=["brand", "group", "wecom_id"], name="tag_wecom", condition=~models.Q(wecom_id="")
             ),

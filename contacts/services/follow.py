@@ -1,7 +1,8 @@
 """好友关系: a customer and a guide found each other, or lost each other.
 
-Facts come twice, late and in any order, from callbacks and from the sync. Each carries its own time; `Follow.changed_at` is the
-time of the newest one applied, and an older fact is written to the timeline but never undoes a newer one.
+Facts come twice, late and in any order, from callbacks and from the sync. Each carries its own time;
+`Follow.changed_at` is the time of the newest one applied, and an older fact is written to the timeline but
+never undoes a newer one.
 """
 
 from collections.abc import Iterable
@@ -37,7 +38,8 @@ class FollowResult:
         is_new_follow: the guide has this customer since this very fact, for the first time.
         is_new_contact: the brand did not know this person.
         is_return: the relation had ended and is open again.
-        is_late: a newer fact is known already (the customer has gone since): write nothing that greets or enrols.
+        is_late: a newer fact is known already (the customer has gone since): write nothing that greets or
+            enrols.
     All four are False when the fact was known already.
     """
 
@@ -66,8 +68,8 @@ def record_follow(
 ) -> FollowResult:
     """A customer has added a guide, or (`pending`) has asked to and waits for the guide.
 
-    Finds the contact by (external_userid, corp id) or creates it; one row of Follow for the pair; one event for the fact. Safe to
-    repeat and to run at once in several processes.
+    Finds the contact by (external_userid, corp id) or creates it; one row of Follow for the pair; one event
+    for the fact. Safe to repeat and to run at once in several processes.
 
     Args:
         at: the fact's own time; later than five minutes from now becomes now.
@@ -169,7 +171,8 @@ class _Relation:
     same: timedelta
 
     def is_late(self) -> bool:
-        """A newer fact is known. Within one second a loss that came first stands, any other one is followed by the adding."""
+        """A newer fact is known. Within one second a loss that came first stands, any other one is followed
+        by the adding."""
         if not self.follow.ended_at:
             return self.at < self.follow.changed_at - self.same
         return self.at < self.follow.changed_at or (self.at == self.follow.changed_at and self.is_tombstone())
@@ -194,7 +197,8 @@ class _Relation:
         return events.exists()
 
     def reopen(self, fact: dict) -> bool:
-        """Confirm a half add, or open again what had ended (or whose end nobody told us); True for a return."""
+        """Confirm a half add, or open again what had ended (or whose end nobody told us); True for a
+        return."""
         follow = self.follow
         confirms = follow.is_pending and not follow.ended_at
         again = self.was_added() if confirms else True
@@ -226,8 +230,8 @@ def end_follow(
 ) -> Follow | None:
     """A guide has lost a customer; either side, a hand-over, or not found any more (`Follow.End`).
 
-    A loss that comes before its adding is remembered (a row that has ended), so that the late adding does not bring the relation
-    back; only `gone` of somebody unknown is nothing (None). Safe to repeat.
+    A loss that comes before its adding is remembered (a row that has ended), so that the late adding does
+    not bring the relation back; only `gone` of somebody unknown is nothing (None). Safe to repeat.
     """
     told_at, at = at, believable(at)
     key = {"kind": Identity.Kind.EXTERNAL_USERID, "scope": corp.corpid, "value": external_userid}
@@ -267,16 +271,19 @@ def end_follow(
 
 
 def recount(brand: Brand, contact_ids: Iterable[int], added_at: datetime | None = None) -> None:
-    """Make `n_follows` and `lost_at` of some contacts agree with their follows, in the caller's transaction; set-based.
+    """Make `n_follows` and `lost_at` of some contacts agree with their follows, in the caller's
+    transaction; set-based.
 
     Args:
         added_at: moves `added_at` back to this moment where it is earlier.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE contacts_contact c SET n_follows = f.n, lost_at = f.lost_at, added_at = least(c.added_at, %s)"
+            "UPDATE contacts_contact c"
+            " SET n_follows = f.n, lost_at = f.lost_at, added_at = least(c.added_at, %s)"
             " FROM (SELECT x.id, count(w.id) FILTER (WHERE w.ended_at IS NULL AND NOT w.is_pending) AS n,"
-            "   CASE WHEN count(w.id) FILTER (WHERE w.ended_at IS NULL) = 0 THEN max(w.ended_at) END AS lost_at"
+            "   CASE WHEN count(w.id) FILTER (WHERE w.ended_at IS NULL) = 0 THEN max(w.ended_at) END"
+            "   AS lost_at"
             "   FROM unnest(%s::bigint[]) AS x(id)"
             "   LEFT JOIN contacts_follow w ON w.brand_id = %s AND w.contact_id = x.id GROUP BY x.id) f"
             " WHERE c.brand_id = %s AND c.id = f.id AND (c.n_follows, c.lost_at, c.added_at)"

@@ -1,4 +1,5 @@
-"""身份: which outside ids are one person. Two contacts of one brand that share a unionid become one; nothing is lost."""
+"""身份: which outside ids are one person. Two contacts of one brand that share a unionid become one;
+nothing is lost."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,8 @@ class Move:
 
     Attributes:
         column: column with the contact's id.
-        clash: columns that, with the contact, may exist once only; what clashes is closed (`close`) or else deleted.
+        clash: columns that, with the contact, may exist once only; what clashes is closed (`close`) or else
+            deleted.
         live: SQL over `t.` that limits the clash to rows of this condition.
         array: the column is a list of contact ids.
     """
@@ -35,7 +37,8 @@ class Move:
     array: bool = False
 
 
-# Every table with a contact's id, of this app and of those above it (tests compare it with the models). Follow is dealt with by name.
+# Every table with a contact's id, of this app and of those above it (tests compare it with the models).
+# Follow is dealt with by name.
 MOVES: list[Move] = [
     Move("contacts.Identity"),
     Move("contacts.Event"),
@@ -55,8 +58,8 @@ MOVES: list[Move] = [
 def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -> Contact:
     """Note the unionid of a contact; if another contact of the brand has it, both become the older one.
 
-    Gives the contact that stays, its row locked. Safe to repeat and to run at once for both contacts. Other ids of a contact never
-    join two people: a phone number typed by a guide is no proof.
+    Gives the contact that stays, its row locked. Safe to repeat and to run at once for both contacts. Other
+    ids of a contact never join two people: a phone number typed by a guide is no proof.
     """
     if not unionid:
         return contact
@@ -79,10 +82,12 @@ def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -
 
 @transaction.atomic
 def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], source: str = "") -> Contact:
-    """Join `lose` into `keep` (rows of this brand, both locked by the caller) and write MERGED with what was joined.
+    """Join `lose` into `keep` (rows of this brand, both locked by the caller) and write MERGED with what
+    was joined.
 
-    Follows, identities, tags, enrolments, touches and events go over (`MOVES`); where both had the same one, the open and newer
-    one stays. The event's data holds the ended record, its ids and what clashed, enough to take the two apart again.
+    Follows, identities, tags, enrolments, touches and events go over (`MOVES`); where both had the same
+    one, the open and newer one stays. The event's data holds the ended record, its ids and what clashed,
+    enough to take the two apart again.
     """
     if keep.pk == lose.pk or keep.brand_id != lose.brand_id:
         raise ValueError("two contacts of one brand are needed")
@@ -135,7 +140,8 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
 
 
 def _move_follows(keep: Contact, lose: Contact) -> list[dict[str, Any]]:
-    """Follows of `lose` go over; where one guide has both, the open, then the newer row stays. Gives what was dropped."""
+    """Follows of `lose` go over; where one guide has both, the open, then the newer row stays. Gives what
+    was dropped."""
     mine = {follow.staff_id: follow for follow in Follow.objects.filter(contact=keep)}
     dropped = []
     for theirs in Follow.objects.filter(contact=lose):

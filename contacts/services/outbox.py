@@ -1,5 +1,6 @@
 """The outbox: reactions read new events in commit-safe order, each with its own saved position."""
 
+import json
 from collections.abc import Sequence
 
 from django.db import connection
@@ -8,8 +9,9 @@ from contacts.models import Event, OutboxPosition
 from tenants.models import Brand
 
 _FIELDS = ["id", "at", "contact_id", "type", "staff_id", "object_id", "source", "data", "xid"]
-# Ids are given at INSERT but seen at COMMIT, so 'the last id' would skip a slow transaction. All transactions below the
-# snapshot's xmin have ended: their events are complete, and none will come before them any more.
+# Ids are given at INSERT but seen at COMMIT, so 'the last id' would skip a slow transaction. All
+# transactions below the snapshot's xmin have ended: their events are complete, and none will come before
+# them any more.
 _SQL = f"""
     SELECT {", ".join(_FIELDS)} FROM contacts_event
      WHERE brand_id = %s AND (xid, id) > (%s, %s) AND xid < txid_snapshot_xmin(txid_current_snapshot())
@@ -18,11 +20,12 @@ _SQL = f"""
 
 
 def read(brand: Brand, reader: str, limit: int = 1_000) -> list[Event]:
-    """The next events for `reader` in (xid, id) order, in the caller's transaction, which holds the reader's row.
+    """The next events for `reader` in (xid, id) order, in the caller's transaction, which holds the
+    reader's row.
 
-    Empty when there is nothing new or when another process reads as the same reader at this moment. Save the position
-    with `save_position` in the same transaction as the effects: then each event has its effect once. An event shows
-    once no older transaction of the server is still open.
+    Empty when there is nothing new or when another process reads as the same reader at this moment. Save
+    the position with `save_position` in the same transaction as the effects: then each event has its effect
+    once. An event shows once no older transaction of the server is still open.
     """
     OutboxPosition.objects.bulk_create([OutboxPosition(reader=reader)], ignore_conflicts=True)
     position = OutboxPosition.objects.select_for_update(skip_locked=True).filter(reader=reader).first()
@@ -36,12 +39,11 @@ def read_after(brand: Brand, xid: int, event_id: int, limit: int = 1_000) -> lis
     with connection.cursor() as cursor:
         cursor.execute(_SQL, [brand.pk, xid, event_id, limit])
         rows = cursor.fetchall()
-    decode = Event._meta.get_field("data").from_db_value  # type: ignore[union-attr,attr-defined]
     events = []
     for row in rows:
         values = dict(zip(_FIELDS, row, strict=True))
-        values["data"] = decode(values["data"], None, connection)
-        event = Event(brand_id=brand.pk, **values)
+        # Django asks psycopg2 for JSON as text
+        event = Event(**(values | {"brand_id": brand.pk, "data": json.loads(values["data"])}))
         event._state.adding, event._state.db = False, "default"
         events.append(event)
     return events

@@ -15,8 +15,9 @@ _spare: dict[int, deque[int]] = defaultdict(deque)  # brand id → numbers this 
 def take(brand: Brand, n: int = 1) -> int:
     """The first of `n` consecutive positions, inside the caller's transaction.
 
-    Single positions come from a block that this process owns, so that arrivals of one brand do not queue for the
-    counter's row until each other's commit. The rest of a block is used only after the transaction that took it has
+    Single positions come from a block that this process owns, so that arrivals of one brand do not queue
+    for the counter's row until each other's commit. The rest of a block is used only after the transaction
+    that took it has
     committed: rolled back, the counter is rolled back as well. What a process leaves unused stays a gap.
     """
     if n == 1:
@@ -38,7 +39,8 @@ def _advance(brand: Brand, n: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO contacts_brandcounter AS c (brand_id, name, next_value) VALUES (%s, 'contact', %s)"
-            " ON CONFLICT (brand_id, name) DO UPDATE SET next_value = c.next_value + %s RETURNING c.next_value",
+            " ON CONFLICT (brand_id, name) DO UPDATE SET next_value = c.next_value + %s"
+            " RETURNING c.next_value",
             [brand.pk, n, n],
         )
         return cursor.fetchone()[0] - n

@@ -1,7 +1,7 @@
 """Search by name or remark through rows of bigrams, by outside id through identities.
 
-LIKE and trigrams are no index conditions under row-level security; equality of text is. `contact_gram` holds the bigrams and
-single characters of each contact's name and remarks.
+LIKE and trigrams are no index conditions under row-level security; equality of text is. `contact_gram`
+holds the bigrams and single characters of each contact's name and remarks.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,8 @@ MAX_TEXT = 40
 
 
 def grams_of(*texts: str) -> set[str]:
-    """Single characters and bigrams of names, in lower case; white space counts as one blank and never alone."""
+    """Single characters and bigrams of names, in lower case; white space counts as one blank and never
+    alone."""
     grams: set[str] = set()
     for text in texts:
         plain = _plain(text)
@@ -33,7 +34,8 @@ def _plain(text: str) -> str:
 def search(brand: Brand, text: str, contacts: ContactQuerySet | None = None) -> ContactQuerySet:
     """Contacts whose name or a remark holds `text`, or one of whose identities is exactly `text`.
 
-    One character is looked up as it is, two or more by their bigrams and then compared; empty text filters nothing.
+    One character is looked up as it is, two or more by their bigrams and then compared; empty text filters
+    nothing.
     """
     contacts = Contact.objects.all() if contacts is None else contacts
     plain = _plain(text)[:MAX_TEXT]
@@ -66,7 +68,8 @@ def _has_gram(gram: str) -> Exists:
 
 
 def refresh_grams(brand: Brand, contact_ids: Iterable[int]) -> None:
-    """Make the grams of some contacts agree with their names and remarks, in the caller's transaction; set-based."""
+    """Make the grams of some contacts agree with their names and remarks, in the caller's transaction;
+    set-based."""
     ids = sorted(set(contact_ids))
     texts: dict[int, list[str]] = {
         pk: [name] for pk, name in Contact.objects.filter(pk__in=ids).values_list("pk", "name")
@@ -85,7 +88,8 @@ def _delete(brand: Brand, rows: list[tuple[int, str]]) -> None:
     if rows:
         with connection.cursor() as cursor:
             cursor.execute(
-                "DELETE FROM contacts_contactgram g USING unnest(%s::bigint[], %s::text[]) AS x(contact_id, gram)"
+                "DELETE FROM contacts_contactgram g"
+                " USING unnest(%s::bigint[], %s::text[]) AS x(contact_id, gram)"
                 " WHERE g.brand_id = %s AND g.contact_id = x.contact_id AND g.gram = x.gram",
                 [[r[0] for r in rows], [r[1] for r in rows], brand.pk],
             )
@@ -96,7 +100,8 @@ def _insert(brand: Brand, rows: list[tuple[int, str]]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO contacts_contactgram (brand_id, contact_id, gram)"
-                " SELECT %s, x.contact_id, x.gram FROM unnest(%s::bigint[], %s::text[]) AS x(contact_id, gram)"
+                " SELECT %s, x.contact_id, x.gram"
+                " FROM unnest(%s::bigint[], %s::text[]) AS x(contact_id, gram)"
                 " ON CONFLICT DO NOTHING",
                 [brand.pk, [r[0] for r in rows], [r[1] for r in rows]],
             )

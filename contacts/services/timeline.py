@@ -1,4 +1,5 @@
-"""客户动态: the one way events are written. A fact that comes twice is written once; the future is not believed."""
+"""客户动态: the one way events are written. A fact that comes twice is written once; the future is not
+believed."""
 
 import json
 from collections.abc import Iterable
@@ -42,7 +43,8 @@ def record_event(
     key_source: str = "",
     data: dict[str, Any] | None = None,
 ) -> bool:
-    """Write one event in the caller's transaction; False when `(key_source or source, source_key)` was seen already.
+    """Write one event in the caller's transaction; False when `(key_source or source, source_key)` was seen
+    already.
 
     Args:
         at: aware; later than five minutes from now becomes now.
@@ -59,7 +61,8 @@ def record_event(
 
 
 def record_events(brand: Brand, rows: Iterable[EventRow]) -> int:
-    """Write many events in the caller's transaction; gives how many were new. Same rules as `record_event`."""
+    """Write many events in the caller's transaction; gives how many were new. Same rules as
+    `record_event`."""
     rows, n = list(rows), 0
     for start in range(0, len(rows), SLICE):
         n += _record_slice(brand, rows[start : start + SLICE])
@@ -81,16 +84,19 @@ def _record_slice(brand: Brand, rows: list[EventRow]) -> int:
             cursor.execute(
                 "INSERT INTO contacts_eventkey (brand_id, source, source_key)"
                 " SELECT %s, k.source, k.source_key FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY"
-                " AS k(source, source_key, n) ORDER BY k.n ON CONFLICT DO NOTHING RETURNING source, source_key",
+                " AS k(source, source_key, n) ORDER BY k.n"
+                " ON CONFLICT DO NOTHING RETURNING source, source_key",
                 [brand.pk, [k[0] for k in keys], [k[1] for k in keys]],
             )
             fresh = set(cursor.fetchall())
         new: list[EventRow] = []
         for row in rows:
             key = _key(row)
-            if key is None or key in fresh:
+            if key is None:
                 new.append(row)
-                fresh.discard(key)  # type: ignore[arg-type]  # twice in one call is once as well
+            elif key in fresh:
+                new.append(row)
+                fresh.discard(key)  # twice in one call is once as well
         if new:
             _insert(cursor, brand, new)
     return len(new)
@@ -104,7 +110,8 @@ def _key(row: EventRow) -> tuple[str, str] | None:
 def _insert(cursor: Any, brand: Brand, rows: list[EventRow]) -> None:
     cursor.execute(
         "INSERT INTO contacts_event (brand_id, at, contact_id, type, staff_id, object_id, source, data)"
-        " SELECT %s, e.at, e.contact_id, e.type, e.staff_id, e.object_id, e.source, e.data::jsonb FROM unnest("
+        " SELECT %s, e.at, e.contact_id, e.type, e.staff_id, e.object_id, e.source, e.data::jsonb"
+        " FROM unnest("
         "%s::timestamptz[], %s::bigint[], %s::smallint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[])"
         " AS e(at, contact_id, type, staff_id, object_id, source, data)",
         [

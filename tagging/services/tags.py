@@ -1,4 +1,5 @@
-"""Who carries which tag: put on and take off, for one contact or a hundred thousand, and told to WeCom where it is a corp tag."""
+"""Who carries which tag: put on and take off, for one contact or a hundred thousand, and told to WeCom
+where it is a corp tag."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,11 +28,12 @@ def add_tags(
 ) -> int:
     """Put every tag on every contact; gives how many were new. Safe to repeat.
 
-    Writes TAGGED for each new one, and queues corp tags for WeCom under each guide who has the contact and does not show the tag
-    there yet. Tags that were deleted are skipped.
+    Writes TAGGED for each new one, and queues corp tags for WeCom under each guide who has the contact and
+    does not show the tag there yet. Tags that were deleted are skipped.
 
     Args:
-        contacts: rows or ids of this brand; the caller has checked who may see them. Ids that do not exist are skipped.
+        contacts: rows or ids of this brand; the caller has checked who may see them. Ids that do not exist
+            are skipped.
         source: why, ≤ 40 characters: `channel_code:7`, `wecom`, `page`, `api` …
     """
     ids, chosen = _ids(contacts), _tags(tags)
@@ -152,15 +154,20 @@ def mirror(
     changes: Iterable[tuple[int, int, Iterable[str], Iterable[str]]],
     source: str = "wecom",
 ) -> int:
-    """Follow what WeCom says of relations: tags put on or taken off in the client. In the caller's transaction.
+    """Follow what WeCom says of relations: tags put on or taken off in the client. In the caller's
+    transaction.
 
-    A contact carries a tag as long as one live relation shows it. Tags we do not know (not synced, rule groups) are left alone.
+    A contact carries a tag as long as one live relation shows it. Tags we do not know (not synced, rule
+    groups) are left alone.
 
     Args:
-        changes: (contact id, staff id, WeCom tag ids added, removed) for each relation, after `Follow.wecom_tag_ids` was saved.
+        changes: (contact id, staff id, WeCom tag ids added, removed) for each relation, after
+            `Follow.wecom_tag_ids` was saved.
     """
-    changes = [(c, s, set(a), set(r)) for c, s, a, r in changes]
-    names = set().union(*(a | r for _, _, a, r in changes)) if changes else set()
+    told = [(c, s, set(a), set(r)) for c, s, a, r in changes]
+    names: set[str] = set()
+    for _, _, a, r in told:
+        names |= a | r
     known = {
         tag.wecom_id: tag
         for tag in Tag.objects.filter(
@@ -168,8 +175,8 @@ def mirror(
         ).select_related("group")
     }
     n = 0
-    plus = [(c, known[w].pk, s) for c, s, a, _ in changes for w in sorted(a) if w in known]
-    minus = [(c, w, s) for c, s, _, r in changes for w in sorted(r) if w in known]
+    plus = [(c, known[w].pk, s) for c, s, a, _ in told for w in sorted(a) if w in known]
+    minus = [(c, w, s) for c, s, _, r in told for w in sorted(r) if w in known]
     if minus:
         still = _shown(corp_id, [c for c, _, _ in minus])
         gone = [(c, known[w].pk, s) for c, w, s in minus if w not in still.get(c, set())]
@@ -193,24 +200,26 @@ def _write_mirror(
     """Rows (contact, tag, staff) written set-based, with an event for each that changed something."""
     if not rows:
         return 0
-    rows = sorted({(t, c): s for c, t, s in rows}.items())  # type: ignore[assignment]
-    tag_ids, ids, staff_ids = [r[0][0] for r in rows], [r[0][1] for r in rows], [r[1] for r in rows]  # type: ignore[index]
+    who = {(tag_id, contact_id): staff_id for contact_id, tag_id, staff_id in rows}
+    pairs = sorted(who)
+    tag_ids, ids, staff_ids = [t for t, _ in pairs], [c for _, c in pairs], [who[pair] for pair in pairs]
     with connection.cursor() as cursor:
         if kind == EventType.TAGGED:
             cursor.execute(
                 "INSERT INTO tagging_contacttag (brand_id, tag_id, contact_id, source, staff_id, at)"
-                " SELECT %s, x.t, x.c, %s, x.s, %s FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS x(t, c, s)"
+                " SELECT %s, x.t, x.c, %s, x.s, %s"
+                " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS x(t, c, s)"
                 " ORDER BY x.t, x.c ON CONFLICT DO NOTHING RETURNING tag_id, contact_id",
                 [brand.pk, source, clock.now(), tag_ids, ids, staff_ids],
             )
         else:
             cursor.execute(
                 "DELETE FROM tagging_contacttag ct USING unnest(%s::bigint[], %s::bigint[]) AS x(t, c)"
-                " WHERE ct.brand_id = %s AND ct.tag_id = x.t AND ct.contact_id = x.c RETURNING ct.tag_id, ct.contact_id",
+                " WHERE ct.brand_id = %s AND ct.tag_id = x.t AND ct.contact_id = x.c"
+                " RETURNING ct.tag_id, ct.contact_id",
                 [tag_ids, ids, brand.pk],
             )
         done = cursor.fetchall()
-    who = dict(zip(zip(tag_ids, ids, strict=True), staff_ids, strict=True))
     events = _events(kind, done, tags, source, None)
     for event, pair in zip(events, done, strict=True):
         event["staff_id"] = who[pair]
@@ -219,7 +228,8 @@ def _write_mirror(
 
 
 def carried(contact_ids: Iterable[int]) -> dict[int, list[Any]]:
-    """Tags of some contacts for display: contact id → ContactTag rows with tag and group, ordered by group and tag."""
+    """Tags of some contacts for display: contact id → ContactTag rows with tag and group, ordered by group
+    and tag."""
     rows = ContactTag.objects.filter(contact__in=list(contact_ids), tag__deleted_at=None).select_related(
         "tag__group"
     )

@@ -125,7 +125,8 @@ def test_one_process_reads_as_one_reader(brand: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_no_event_of_concurrent_writers_is_lost(brand: Any) -> None:
-    """Writers commit out of order while a reader runs all the time; the reader ends with exactly what was written."""
+    """Writers commit out of order while a reader runs all the time; the reader ends with exactly what was
+    written."""
     with in_brand(brand):
         contact_id = make_contact(brand).pk
     turns, rounds, writers = threading.Barrier(2), 30, 6

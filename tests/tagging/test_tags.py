@@ -80,9 +80,13 @@ def test_corp_tags_are_told_to_wecom_once_per_relation(brand: Any, corp: Any, st
         first = Follow.objects.get()
         ended = make_staff(brand, corp)
         Follow.objects.create(
-            contact=contact, staff=ended, corp=corp, external_userid=first.external_userid, added_at=clock.now(),
+            contact=contact,
+            staff=ended,
+            corp=corp,
+            external_userid=first.external_userid,
+            added_at=clock.now(),
             ended_at=clock.now(),
-        )  # fmt: skip
+        )
         add_tags(brand, contacts=[contact], tags=[gold], source="page")
         call = {
             "userid": staff.userid,
