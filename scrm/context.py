@@ -10,7 +10,8 @@ from tenants.models import UserBrand
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """`nav` (entries that the person may open), `brands` (lazy), `theme` (light, dark or empty = the system's)."""
+    """`nav` (entries that the person may open), `brands` (lazy), `theme` (light, dark or empty = the system's), `flashes`
+    (lazy: notices of scrm.responses.flash, taken when a full page shows them)."""
     actor: Any = getattr(request, "actor", None)
     user: Any = getattr(request, "user", None)
     path = request.path_info
@@ -20,6 +21,9 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             return []
         return [e.brand for e in UserBrand.objects.filter(user=user).select_related("brand").order_by("brand__name")]
 
+    def flashes() -> list:
+        return request.session.pop("flashes", []) if "flashes" in request.session else []
+
     theme = request.COOKIES.get("scrm_theme", "")
     return {
         "nav": [
@@ -28,6 +32,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             if actor and actor.can(entry["right"])
         ],
         "brands": brands,
+        "flashes": flashes,
         "theme": theme if theme in ("light", "dark") else "",
         "debug_mode": settings.DEBUG,
     }

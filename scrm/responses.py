@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from rest_framework.views import exception_handler
 
 from scrm.errors import SCRMError
@@ -40,7 +40,31 @@ def api_error(exception: Exception, context: dict) -> Any:
     return response
 
 
-def toast(response: HttpResponse, text: Any, kind: str = "success") -> HttpResponse:
-    """Adds a notice that the page shows for some seconds (frontend/static/scrm.js)."""
-    response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "kind": kind}})
+def toast(response: HttpResponse, text: Any, kind: str = "success", **events: Any) -> HttpResponse:
+    """Adds a notice that the page shows for some seconds (frontend/static/scrm.js).
+
+    Args:
+        events: further events for the page, e.g. `closeModal=True`.
+    """
+    response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "kind": kind}, **events})
+    return response
+
+
+def flash(request: Any, text: Any, kind: str = "success") -> None:
+    """Keeps a notice for the next full page, e.g. before a redirect; kind success, info, warning or danger."""
+    request.session["flashes"] = [*request.session.get("flashes", []), {"text": str(text), "kind": kind}][-5:]
+
+
+def go(request: Any, to: str, text: Any = "", kind: str = "success") -> HttpResponse:
+    """Go to another page, with a notice there; htmx loads the whole page.
+
+    Args:
+        to: an address, or the name of one.
+    """
+    if text:
+        flash(request, text, kind)
+    response = redirect(to)
+    if request.headers.get("HX-Request"):
+        target, response = response["Location"], HttpResponse(status=204)
+        response["HX-Redirect"] = target
     return response

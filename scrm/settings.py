@@ -77,7 +77,12 @@ TEMPLATES = [
                 "django.template.context_processors.i18n",
                 "scrm.context.frame",
             ],
-            "builtins": ["django_htmx.templatetags.django_htmx", "lucide.templatetags.lucide", "scrm.templatetags.scrm"],
+            "builtins": [
+                "django_htmx.templatetags.django_htmx",
+                "lucide.templatetags.lucide",
+                "scrm.templatetags.scrm",
+                "scrm.templatetags.frame",
+            ],
         },
     }
 ]
@@ -128,7 +133,16 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": "celery" + env["TEST_PROCESS"] + ":"}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "global_keyprefix": "celery" + env["TEST_PROCESS"] + ":",
+    # a publisher gives up at once when Redis is gone: a callback is stored already and must be answered
+    "socket_connect_timeout": 2,
+    "connect_retries_timeout": 1,
+    "max_retries": 1,
+    "interval_start": 0.1,
+    "interval_max": 0.1,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"

@@ -1,0 +1,78 @@
+"""The platform owner's acts on brands: open one with its first admin, change quotas. State: services/brands.py."""
+
+from zoneinfo import available_timezones
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from org.access import PRESETS, Actor
+from org.models import Role
+from org.services.brands import add_person, create_brand
+from scrm.errors import ConflictError, InvalidError
+from tenants.models import Brand, PlatformEntry, User
+from tenants.scoping import tenant_scope
+
+RESERVED_SLUGS = {"find", "wecom"}  # below /login/
+
+
+def open_brand(
+    *,
+    by: User,
+    name: str,
+    slug: str = "",
+    timezone: str = "Asia/Shanghai",
+    contact_quota: int | None = None,
+    staff_quota: int | None = None,
+    admin_username: str,
+    admin_name: str,
+    admin_password: str | None = None,
+) -> Brand:
+    """A new brand with its preset roles and its first administrator, all or nothing; call it outside of a scope.
+
+    Raises:
+        ConflictError: the short name is taken.
+        InvalidError: unknown time zone, reserved short name, or a new user without a password.
+    """
+    check_timezone(timezone)
+    if slug in RESERVED_SLUGS:
+        raise InvalidError(
+            _("This short name is reserved"), fields={"slug": _("This short name is reserved")}
+        )
+    try:
+        with transaction.atomic():
+            brand = create_brand(name=name, by=by, slug=slug.lower(), timezone=timezone)
+            if contact_quota is not None and staff_quota is not None:
+                Brand.objects.filter(pk=brand.pk).update(contact_quota=contact_quota, staff_quota=staff_quota)
+                brand.refresh_from_db()
+            with tenant_scope(brand), transaction.atomic():
+                admin = Role.objects.get(name=PRESETS["admin"][0])
+                add_person(
+                    brand,
+                    by=Actor(str(by), by.pk),
+                    username=admin_username,
+                    name=admin_name,
+                    role=admin,
+                    password=admin_password,
+                )
+    except IntegrityError as error:
+        raise ConflictError(
+            _("This short name is taken"), fields={"slug": _("This short name is taken")}
+        ) from error
+    return brand
+
+
+@transaction.atomic
+def set_quota(brand: Brand, *, contact_quota: int, staff_quota: int, by: User) -> None:
+    """Change how much a brand may hold; written to the platform's log when it differs."""
+    brand = Brand.objects.select_for_update().get(pk=brand.pk)
+    before = {"contact_quota": brand.contact_quota, "staff_quota": brand.staff_quota}
+    after = {"contact_quota": contact_quota, "staff_quota": staff_quota}
+    if before == after:
+        return
+    Brand.objects.filter(pk=brand.pk).update(**after)
+    PlatformEntry.objects.create(user=by, brand=brand, action="brand.quota", before=before, after=after)
+
+
+def check_timezone(name: str) -> None:
+    if name not in available_timezones():
+        raise InvalidError(_("Unknown time zone"), fields={"timezone": _("Unknown time zone")})
