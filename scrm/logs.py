@@ -5,7 +5,7 @@ import re
 
 from tenants import scoping
 
-_SECRET = re.compile(r"((?:access_token|corpsecret|secret|code|welcome_code)=)[^&\s\"']+", re.I)
+_SECRET = re.compile(r"(\b(?:access_token|corpsecret|secret|code|welcome_code)=)[^&\s\"']+", re.I)
 
 
 class BrandFilter(logging.Filter):

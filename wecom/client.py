@@ -13,6 +13,7 @@ Source: developer.work.weixin.qq.com/document/path/90664 and the pages named in 
 """
 
 import json
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ from scrm.redis import redis_client
 from wecom import limits, tokens
 from wecom.errors import WeComError, WeComRateLimited, WeComUnavailable, refusal
 from wecom.exchange import NotSent, exchange
+
+log = logging.getLogger(__name__)
 
 TRIES = 3
 DEADLINE_S = 20.0
@@ -158,6 +161,7 @@ class WeComClient(WeChatClient):
                 pause = self._pause_before_repeat(error, path, tries, repeatable)
                 if pause is None or tries >= TRIES or time.monotonic() + pause + 1 > end:
                     raise
+                log.info("%r of corp %s, tried %s times, once more", error, self.corp_id, tries)
             time.sleep(pause)
 
     def _pause_before_repeat(
