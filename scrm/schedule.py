@@ -17,7 +17,7 @@ BEAT_SCHEDULE = {
 TASK_ROUTES = {
     "wecom.tasks.handle_callback": {"queue": "fast"},
     "wecom.tasks.sweep_inbox": {"queue": "fast"},
-    "wecom.tasks.deliver": {"queue": "fast"},
+    "wecom.tasks.deliver": {"queue": "default"},
     "livecodes.tasks.send_welcome": {"queue": "fast"},
     "org.tasks.run_job": {"queue": "bulk"},
 }

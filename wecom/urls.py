@@ -1,5 +1,9 @@
-"""Addresses of this app."""
+"""Addresses of the WeCom edge: the callback, set-up, inbox, outbox, media."""
 
-from typing import Any
+from django.urls import path
 
-urlpatterns: list[Any] = []
+from wecom.views import callback
+
+urlpatterns = [
+    path("wecom/callback/<str:path>/", callback.callback, name="wecom_callback"),
+]

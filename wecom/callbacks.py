@@ -1,0 +1,63 @@
+"""What happens with each event of WeCom: one table of dotted paths, because the functions live in apps above
+this one.
+
+A handler is `handler(brand, corp, payload, event) -> None`: `payload` is the decrypted event with WeCom's own
+names (a missing element and an empty one mean the same), `event` the inbox row. It runs in the brand's scope
+without a transaction, opens short ones itself, and must be safe to repeat: the same event comes again after a
+crash, and events come late and out of order (`event.happened_at` is the time of the fact).
+
+What it raises decides what follows: `WeComRejected` (not Forbidden) ends the event as dead, everything else
+    is
+tried again with growing pauses (wecom/services/inbox.py).
+
+Source: developer.work.weixin.qq.com/document/path/92130, 90970, 90971
+"""
+
+_CONTACT = "change_external_contact"
+_TAG = "change_external_tag"
+_MEMBERS = "change_contact"
+
+HANDLERS: dict[tuple[str, str], str] = {
+    (_CONTACT, "add_external_contact"): "livecodes.services.arrival.on_contact_added",
+    (_CONTACT, "add_half_external_contact"): "livecodes.services.arrival.on_half_added",
+    (_CONTACT, "edit_external_contact"): "contacts.services.sync_one.on_contact_edited",
+    (_CONTACT, "del_external_contact"): "livecodes.services.arrival.on_deleted_by_staff",
+    (_CONTACT, "del_follow_user"): "livecodes.services.arrival.on_deleted_by_customer",
+    (_TAG, "create"): "tagging.services.tags.on_tag_changed",
+    (_TAG, "update"): "tagging.services.tags.on_tag_changed",
+    (_TAG, "delete"): "tagging.services.tags.on_tag_changed",
+    (_TAG, "shuffle"): "tagging.services.tags.on_tag_changed",
+    (_MEMBERS, "create_user"): "wecom.services.staff_sync.on_member_changed",
+    (_MEMBERS, "update_user"): "wecom.services.staff_sync.on_member_changed",
+    (_MEMBERS, "delete_user"): "wecom.services.staff_sync.on_member_deleted",
+    (_MEMBERS, "create_party"): "wecom.services.staff_sync.on_department_changed",
+    (_MEMBERS, "update_party"): "wecom.services.staff_sync.on_department_changed",
+    (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_deleted",
+}
+
+# Known, and nothing to do yet: groups, hand-over and acquisition links have no part in the product so far;
+# the rest is for the app's own menu. They are stored all the same and can be replayed once a handler is
+# there.
+_ACQUISITION = """
+    balance_low balance_exhausted balance_increased link_unavailable delete_link open_profile friend_request
+    customer_start_chat message_from_customer del_follow_user quota_expire_soon
+"""
+_APP = """
+    subscribe unsubscribe enter_agent click view LOCATION location_select batch_job_result template_card_event
+    template_card_menu_event upload_media_job_finish close_inactive_agent reopen_inactive_agent inactive_alert
+    low_active_alert low_active active_restored text image voice video location link
+"""
+VERIFY = ("verify_url", "")  # our own word for WeCom's check of the callback address
+NOTED: frozenset[tuple[str, str]] = frozenset(
+    {
+        VERIFY,
+        (_CONTACT, "transfer_fail"),
+        (_CONTACT, "msg_audit_approved"),
+        ("change_external_chat", "create"),
+        ("change_external_chat", "update"),
+        ("change_external_chat", "dismiss"),
+        (_MEMBERS, "update_tag"),
+        *(("customer_acquisition", change) for change in _ACQUISITION.split()),
+        *((event, "") for event in _APP.split()),
+    }
+)

@@ -1,0 +1,248 @@
+"""The outbox: writes to WeCom that must happen (tags, remark, notice to staff). Claimed first, made second,
+recorded third.
+
+    enqueue(brand, corp=…, kind="mark_tag", key="tag:7:12", subject=external_userid,
+            payload={"userid": …, "external_userid": …, "add": [tag ids], "remove": [tag ids]})
+    enqueue(…, kind="remark", payload={"userid": …, "external_userid": …, "remark": …})      # also
+    description notices.notify_staff(…)                                                                  #
+    kind notice
+
+Only calls that may be made twice belong here: a worker that is killed between the call and its record makes
+    it again.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NotRequired, TypedDict
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from org import audit
+from org.access import Actor
+from org.models import Corp
+from scrm import clock
+from scrm.errors import SCRMError
+from tenants.models import Brand
+from wecom.api import contacts, messages, tags
+from wecom.client import WeComClient, client_for
+from wecom.errcodes import Kind, advice
+from wecom.errors import WeComRateLimited, WeComRejected
+from wecom.models import OutboundCall
+from wecom.services.turns import Busy, turn
+
+log = logging.getLogger(__name__)
+
+State = OutboundCall.State
+LEASE = timedelta(seconds=120)  # longer than a call with all its repeats
+PAUSES_S = (5, 30, 120, 600, 3600, 3 * 3600)
+BUSY_PAUSE_S, TURN_WAIT_S = 2, 2.0
+AT_ONCE = 50  # calls per task
+
+
+class NewCall(TypedDict):
+    """One call for `enqueue_many`; see the module's docstring for payloads."""
+
+    key: str
+    subject: NotRequired[str]
+    payload: dict[str, Any]
+
+
+class NobodyReached(SCRMError):
+    """WeCom took the message and says that the member cannot receive it."""
+
+
+def enqueue(
+    brand: Brand, *, corp: Corp, kind: str, key: str, payload: dict[str, Any], subject: str = ""
+) -> OutboundCall | None:
+    """Write down one call in the caller's transaction; it starts after the commit. None: this key is known
+    already.
+
+    Args:
+        key: what makes the call one, ≤ 120 characters; a repeat of the same act must give the same.
+        subject: external_userid; calls for one customer are made one at a time (WeCom answers 45035
+            otherwise).
+    """
+    calls = enqueue_many(
+        brand, corp=corp, kind=kind, calls=[{"key": key, "subject": subject, "payload": payload}]
+    )
+    return calls[0] if calls else None
+
+
+@transaction.atomic
+def enqueue_many(brand: Brand, *, corp: Corp, kind: str, calls: Iterable[NewCall]) -> list[OutboundCall]:
+    """The same for many calls, set-based; gives those that are new."""
+    wanted = {call["key"]: call for call in calls}
+    known = set(
+        OutboundCall.objects.filter(kind=OutboundCall.Kind(kind), key__in=list(wanted)).values_list(
+            "key", flat=True
+        )
+    )
+    now = clock.now()
+    rows = [
+        OutboundCall(
+            corp=corp, kind=kind, key=call["key"], subject=call.get("subject", ""), payload=call["payload"],
+            next_try_at=now, created_at=now,
+        )
+        for key, call in wanted.items()
+        if key not in known
+    ]  # fmt: skip
+    OutboundCall.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
+    made = (
+        list(OutboundCall.objects.filter(kind=kind, key__in=[row.key for row in rows], created_at=now))
+        if rows
+        else []
+    )
+    _start(brand, [call.pk for call in made])
+    return made
+
+
+def _start(brand: Brand, call_ids: list[int]) -> None:
+    """Tasks after the commit; many calls go behind everything else, so that no arrival waits for them."""
+    from wecom.tasks import deliver
+
+    queue = "bulk" if len(call_ids) > AT_ONCE else "default"
+    for n in range(0, len(call_ids), AT_ONCE):
+        kwargs = {"brand_id": brand.pk, "call_ids": call_ids[n : n + AT_ONCE]}
+        deliver.apply_async_on_commit(kwargs=kwargs, queue=queue)
+
+
+def deliver_one(brand: Brand, call_id: int) -> str | None:
+    """Make one call; gives its state afterwards, or None when somebody else has it or it is finished."""
+    call = _claim(call_id)
+    if call is None:
+        return None
+    try:
+        with turn(brand, "outbound", call.subject, wait_s=TURN_WAIT_S, hold_s=LEASE.total_seconds()):
+            KINDS[call.kind](client_for(call.corp), call.payload)
+    except Busy:
+        return _write(call, state=State.WAITING, n_tries=call.n_tries - 1, next_try_at=_after(BUSY_PAUSE_S))
+    except WeComRateLimited as error:  # not a failure: it goes on when WeCom allows it
+        pause_s = max(1, error.retry_after_s)
+        return _write(
+            call,
+            state=State.WAITING,
+            n_tries=call.n_tries - 1,
+            next_try_at=_after(pause_s),
+            error=_text(error),
+        )
+    except SCRMError as error:
+        return _failed(call, error)
+    except Exception as error:
+        log.exception("outbound call %s (%s) failed, try %s", call.pk, call.kind, call.n_tries)
+        return _failed(call, error)
+    return _write(call, state=State.DONE, done_at=clock.now(), error="")
+
+
+def _claim(call_id: int) -> OutboundCall | None:
+    now = clock.now()
+    with transaction.atomic():
+        free = OutboundCall.objects.filter(
+            pk=call_id, state__in=[State.WAITING, State.CALLING], next_try_at__lte=now
+        )
+        if not free.update(state=State.CALLING, n_tries=F("n_tries") + 1, next_try_at=now + LEASE):
+            return None
+        return OutboundCall.objects.select_related("corp").get(pk=call_id)
+
+
+def _write(call: OutboundCall, **values: Any) -> str | None:
+    """Write the outcome, unless the lease ran out and somebody else has claimed the call meanwhile."""
+    with transaction.atomic():
+        mine = OutboundCall.objects.filter(pk=call.pk, state=State.CALLING, next_try_at=call.next_try_at)
+        return values["state"] if mine.update(**values) else None
+
+
+def _failed(call: OutboundCall, error: Exception) -> str | None:
+    if isinstance(error, WeComRejected):
+        if error.errcode is not None and advice(error.errcode).kind is Kind.STATE:
+            # e.g. the customer has left meanwhile: nothing is left to do, and nobody can mend it
+            return _write(call, state=State.DONE, done_at=clock.now(), error=_text(error))
+        return _write(call, state=State.FAILED, done_at=clock.now(), error=_text(error))
+    if isinstance(error, SCRMError) and not hasattr(error, "retry_after_s"):
+        return _write(call, state=State.FAILED, done_at=clock.now(), error=_text(error))
+    if call.n_tries > len(PAUSES_S):
+        return _write(call, state=State.FAILED, done_at=clock.now(), error=_text(error))
+    return _write(
+        call, state=State.WAITING, next_try_at=_after(PAUSES_S[call.n_tries - 1]), error=_text(error)
+    )
+
+
+def _after(seconds: float) -> Any:
+    return clock.now() + timedelta(seconds=seconds)
+
+
+def _text(error: Exception) -> str:
+    errcode = getattr(error, "errcode", None)
+    number = f" ({errcode})" if errcode is not None else ""
+    return (f"{error}{number}" if isinstance(error, SCRMError) else f"{type(error).__name__}: {error}")[:500]
+
+
+def due(limit: int) -> list[int]:
+    """Ids of calls whose task got lost, whose pause is over, or whose worker has died."""
+    now = clock.now()
+    with transaction.atomic():
+        open_ = OutboundCall.objects.filter(state__in=[State.WAITING, State.CALLING], next_try_at__lte=now)
+        return list(open_.order_by("next_try_at").values_list("pk", flat=True)[:limit])
+
+
+@transaction.atomic
+def try_again(brand: Brand, *, by: Actor, call_ids: Sequence[int] = ()) -> int:
+    """Make failed calls again: some by id, or all. Gives how many."""
+    failed = OutboundCall.objects.filter(state=State.FAILED)
+    if call_ids:
+        failed = failed.filter(pk__in=list(call_ids))
+    ids = list(failed.order_by("pk").values_list("pk", flat=True)[:10_000])
+    OutboundCall.objects.filter(pk__in=ids, state=State.FAILED).update(
+        state=State.WAITING, n_tries=0, next_try_at=clock.now(), done_at=None, error=""
+    )
+    _start(brand, ids)
+    audit.record(by, "outbound.try_again", after={"n": len(ids)})
+    return len(ids)
+
+
+# ---- the calls: kind → function(client, payload)
+
+
+def _mark_tag(client: WeComClient, payload: dict[str, Any]) -> None:
+    add, remove = payload.get("add") or [], payload.get("remove") or []
+    for start in range(0, max(len(add), len(remove)), 100):
+        part = slice(start, start + 100)
+        tags.mark_tag(
+            client, payload["userid"], payload["external_userid"], add=add[part], remove=remove[part]
+        )
+
+
+def _remark(client: WeComClient, payload: dict[str, Any]) -> None:
+    contacts.remark(
+        client,
+        payload["userid"],
+        payload["external_userid"],
+        remark=payload.get("remark"),
+        description=payload.get("description"),
+    )
+
+
+def _notice(client: WeComClient, payload: dict[str, Any]) -> None:
+    if payload.get("url"):
+        missed = messages.send_text_card(
+            client,
+            [payload["userid"]],
+            title=payload["title"],
+            description=payload["text"],
+            url=payload["url"],
+        )
+    else:
+        missed = messages.send_text(client, [payload["userid"]], payload["text"])
+    if missed:
+        raise NobodyReached(
+            _("WeCom cannot deliver to this member; they may be outside the app's visible range")
+        )
+
+
+KINDS: dict[str, Callable[[WeComClient, dict[str, Any]], None]] = {
+    OutboundCall.Kind.MARK_TAG: _mark_tag,
+    OutboundCall.Kind.REMARK: _remark,
+    OutboundCall.Kind.NOTICE: _notice,
+}

@@ -1,0 +1,67 @@
+"""Celery entries of the WeCom edge: handle what came in, deliver what goes out, and the sweeps that find what
+got lost."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import DatabaseError
+
+from scrm.celery import app
+from tenants.models import Brand
+from tenants.scoping import tenant_scope
+from tenants.tasks import active_brand_ids, tenant_task
+from wecom.services import inbox, outbound
+
+log = logging.getLogger(__name__)
+
+SWEEP_SIZE = 500  # per brand and round
+
+
+@tenant_task
+def handle_callback(brand: Brand, *, event_id: int) -> None:
+    """Handle one event of the inbox."""
+    inbox.process(brand, event_id)
+
+
+@tenant_task
+def deliver(brand: Brand, *, call_ids: list[int]) -> None:
+    """Make some calls of the outbox, one after the other."""
+    for call_id in call_ids:
+        outbound.deliver_one(brand, call_id)
+
+
+@app.task(name="wecom.tasks.sweep_inbox")
+def sweep_inbox() -> int:
+    """Start events whose task got lost or whose pause is over, for all active brands; gives how many."""
+    return _sweep(
+        lambda brand_id: [
+            handle_callback.delay(brand_id=brand_id, event_id=event_id) for event_id in inbox.due(SWEEP_SIZE)
+        ]
+    )
+
+
+@app.task(name="wecom.tasks.sweep_outbound")
+def sweep_outbound() -> int:
+    """The same for calls that go out."""
+
+    def start(brand_id: int) -> list:
+        ids = outbound.due(SWEEP_SIZE)
+        size = outbound.AT_ONCE
+        for n in range(0, len(ids), size):
+            deliver.delay(brand_id=brand_id, call_ids=ids[n : n + size])
+        return ids
+
+    return _sweep(start)
+
+
+def _sweep(start: Callable[[int], list]) -> int:
+    """One index look-up per brand; a brand that fails does not stop the others. No task per brand: there is
+    mostly nothing to do, and the look-up is cheaper than the message."""
+    n = 0
+    for brand_id in active_brand_ids():
+        try:
+            with tenant_scope(brand_id):
+                n += len(start(brand_id))
+        except DatabaseError:
+            log.exception("sweep of brand %s failed", brand_id)
+    return n
