@@ -87,7 +87,7 @@ def send(app: App, *, event: str, change_type: str, xml: str) -> None:
 def _due(now: float, how: dict[str, Any]) -> float:
     if how["reverse"]:  # what happens in one window leaves in the opposite order, after it
         end = (now // REVERSE_WINDOW_S + 1) * REVERSE_WINDOW_S
-        return end + (end - now) * 0.2
+        return end + (end - now) * 5
     low, high = how["delay_s"] or (0, 0)
     return now + random.uniform(low, high)
 

@@ -14,7 +14,7 @@ from . import clock, faults, limits, store
 from .api.table import TABLE
 from .call import Answer, Api, Call, parse_body
 from .errors import WeComError, errmsg
-from .models import App, Corp
+from .models import App, Corp, Fault
 
 CALLS_KEPT = 100_000
 calls: collections.deque[dict[str, Any]] = collections.deque(maxlen=CALLS_KEPT)  # newest last
@@ -35,11 +35,10 @@ def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
     try:
         fault = faults.strike(corpid, api)
         if fault is not None:
-            response = faults.before(fault)
-            errcode = fault.kind
+            response = faults.instead(fault)
+            errcode = fault.kind if response is not None else 0
         if response is None:
-            errcode = 0
-            response = _render(_answer(request, api, entry))
+            response = _render(_answer(request, api, entry, fault))
     except WeComError as problem:
         errcode = problem.errcode
         ip = request.META.get("REMOTE_ADDR", "")
@@ -68,7 +67,7 @@ def _corpid(request: HttpRequest) -> str:
     return request.GET.get("corpid", "")
 
 
-def _answer(request: HttpRequest, api: str, entry: Api) -> Answer:
+def _answer(request: HttpRequest, api: str, entry: Api, fault: Fault | None) -> Answer:
     if entry.needs == "none":
         app, corp = NOBODY
     else:
@@ -86,6 +85,9 @@ def _answer(request: HttpRequest, api: str, entry: Api) -> Answer:
     with limits.within(app.corpid or request.META.get("REMOTE_ADDR", ""), api):
         if entry.method == "POST" and request.method != "POST":
             raise WeComError(40063, "POST expected")
+        held = faults.hold(fault)
+        if held is not None:
+            return held
         if not entry.writes:
             return entry.handler(call)
         with store.writing():

@@ -96,20 +96,24 @@ def strike(corpid: str, api: str) -> Fault | None:
     return None
 
 
-def before(fault: Fault) -> HttpResponse | None:
-    """Do what the fault does before the work; an answer ends the call."""
-    if fault.kind == "slow":
+def hold(fault: Fault | None) -> HttpResponse | None:
+    """Keep the caller waiting, while his call counts as running; hang ends it without the work."""
+    if fault is not None and fault.kind in ("slow", "hang"):
         _cleared.wait(fault.seconds)
-    elif fault.kind == "hang":
-        _cleared.wait(fault.seconds)
-        return HttpResponse(status=504)
-    elif fault.kind == "http500":
+        if fault.kind == "hang":
+            return HttpResponse(status=504)
+    return None
+
+
+def instead(fault: Fault) -> HttpResponse | None:
+    """What comes in place of WeCom's answer, if the fault is of that kind."""
+    if fault.kind == "http500":
         return HttpResponse("<html><body>Internal Server Error</body></html>", status=500)
-    elif fault.kind == "html":
+    if fault.kind == "html":
         return HttpResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", content_type="text/html")
-    elif fault.kind == "empty":
+    if fault.kind == "empty":
         return HttpResponse(b"")
-    elif fault.kind == "errcode":
+    if fault.kind == "errcode":
         raise WeComError(fault.errcode)
     return None
 

@@ -48,12 +48,13 @@ def start_stream(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
         "say_rate": float(given.get("say_rate", 0.3)),
         "delete_rate": float(given.get("delete_rate", 0.02)),
     }
-    streams = store.recall("streams") or {}
-    if stream["per_minute"] > 0:
-        streams[corpid] = stream
-    else:
-        streams.pop(corpid, None)
-    store.remember("streams", streams)
+    with store.writing():
+        streams = store.recall("streams") or {}
+        if stream["per_minute"] > 0:
+            streams[corpid] = stream
+        else:
+            streams.pop(corpid, None)
+        store.remember("streams", streams)
     return stream
 
 
@@ -65,25 +66,22 @@ def streams() -> dict[str, dict[str, Any]]:
 
 def _flow() -> None:
     """Let those arrive whose moment has come."""
-    running = store.recall("streams")
-    if not running:
+    if not any(stream["next"] <= clock.now() for stream in (store.recall("streams") or {}).values()):
         return
-    now = clock.now()
-    moved = False
-    for corpid, stream in list(running.items()):
-        if now >= stream["until"]:
-            del running[corpid]
-            moved = True
-            continue
-        while stream["next"] <= now and stream["per_minute"] > 0:
-            stream["next"] = max(stream["next"], now - 5) + random.expovariate(stream["per_minute"] / 60)
-            stream["arrived"] += 1
-            moved = True
-            _arrive(corpid, stream)
-    if moved:
-        with store.writing():
-            current = store.recall("streams") or {}
-            store.remember("streams", {corpid: one for corpid, one in running.items() if corpid in current})
+    arriving: list[dict[str, Any]] = []
+    with store.writing():
+        now = clock.now()
+        running = {
+            corpid: one for corpid, one in (store.recall("streams") or {}).items() if now < one["until"]
+        }
+        for stream in running.values():
+            while stream["next"] <= now:
+                stream["next"] = max(stream["next"], now - 5) + _draw.expovariate(stream["per_minute"] / 60)
+                stream["arrived"] += 1
+                arriving.append(stream)
+        store.remember("streams", running)
+    for stream in arriving:
+        _arrive(stream["corpid"], stream)
 
 
 def _arrive(corpid: str, stream: dict[str, Any]) -> None:

@@ -1,0 +1,124 @@
+"""Limits, faults, the log of calls, the wipe."""
+
+import threading
+import time
+
+import pytest
+import requests
+
+from tests.wecom.sandbox.conftest import Api
+from tests.wecom.sandbox_client import CORPID, ControlError, Sandbox
+
+
+def test_minute_limit(corp: Sandbox, api: Api) -> None:
+    corp.post("settings", minute_limit=3)
+    corp.post("clock", offset_s=600 - time.time() % 60)  # at the start of a minute
+    codes = [api.get("user/get", userid="lisi")["errcode"] for _ in range(5)]
+    assert codes == [0, 0, 0, 45009, 45009]
+    assert api.get("user/get", userid="lisi") | {"errmsg": ""} == {
+        "errcode": 45009,
+        "errmsg": "",
+        "department": [],
+    }
+    assert api.get("department/list")["errcode"] == 0  # per API
+    corp.post("clock", advance_s=61)
+    assert api.get("user/get", userid="lisi")["errcode"] == 0
+    corp.post("settings", limits=False)
+    assert {api.get("user/get", userid="lisi")["errcode"] for _ in range(9)} == {0}
+
+
+def test_concurrency_limit(corp: Sandbox, api: Api) -> None:
+    corp.post("settings", in_flight=2)
+    corp.post("faults", kind="slow", api="user/get", seconds=0.3)
+    codes: list[int] = []
+
+    def call() -> None:
+        answer = requests.get(
+            f"{corp.url}/cgi-bin/user/get", params={"access_token": api.token, "userid": "lisi"}
+        )
+        codes.append(answer.json()["errcode"])
+
+    threads = [threading.Thread(target=call) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [0, 0, 45033, 45033, 45033]
+
+
+def test_wrong_secrets_ban_the_address(corp: Sandbox) -> None:
+    codes = {corp.api("gettoken", corpid=CORPID, corpsecret="x")["errcode"] for _ in range(2000)}
+    assert codes == {40001}
+    assert corp.api("gettoken", corpid=CORPID, corpsecret="x")["errcode"] == 45009
+    corp.post("clock", advance_s=3601)
+    assert corp.token()
+
+
+def test_faults(corp: Sandbox, api: Api) -> None:
+    url, query = f"{corp.url}/cgi-bin/user/get", {"access_token": api.token, "userid": "lisi"}
+    for kind, status, start in [("http500", 500, b"<html>"), ("html", 200, b"<html>"), ("empty", 200, b"")]:
+        corp.post("faults", kind=kind, api="user/get", times=1)
+        response = requests.get(url, params=query)
+        assert response.status_code == status and response.content.startswith(start)
+        assert requests.get(url, params=query).json()["errcode"] == 0
+    corp.post("faults", kind="errcode", errcode=45033, corpid=CORPID)
+    assert api.get("department/list")["errcode"] == 45033
+    assert corp.token() == api.token  # "*" with an errcode leaves gettoken alone
+    corp.post("faults/clear")
+    assert api.get("department/list")["errcode"] == 0
+    with pytest.raises(ControlError):
+        corp.post("faults", kind="earthquake")
+
+
+def test_drop_after_does_the_work(corp: Sandbox, api: Api) -> None:
+    corp.post("faults", kind="drop_after", api="externalcontact/add_corp_tag", times=1)
+    with pytest.raises(requests.ConnectionError):
+        api.post("externalcontact/add_corp_tag", group_name="新组", tag=[{"name": "新"}])
+    names = [row["group_name"] for row in api.post("externalcontact/get_corp_tag_list")["tag_group"]]
+    assert "新组" in names
+
+
+def test_hang(corp: Sandbox, api: Api) -> None:
+    corp.post("faults", kind="hang", api="user/get")
+    with pytest.raises(requests.Timeout):
+        requests.get(f"{corp.url}/cgi-bin/user/get", params={"access_token": api.token}, timeout=0.2)
+    corp.post("faults/clear")
+    assert api.get("user/get", userid="lisi")["errcode"] == 0
+
+
+def test_log_of_calls(corp: Sandbox, api: Api) -> None:
+    api.get("user/get", userid="lisi")
+    api.get("user/get", userid="nobody")
+    assert [row["errcode"] for row in corp.calls("user/get")] == [0, 60111]
+    assert {row["api"] for row in corp.calls()} == {"user/get", "gettoken"}
+
+
+def test_clock(corp: Sandbox) -> None:
+    before = corp.post("clock", offset_s=1000, speed=100)["now"]
+    corp.wait_for(lambda: corp.get("state")["now"] > before + 5)
+    assert corp.post("clock", speed=1)["speed"] == 1
+
+
+def test_reset_wipes_and_is_quick(corp: Sandbox, api: Api) -> None:
+    api.post("externalcontact/add_contact_way", type=1, scene=2, user=["lisi"])
+    corp.post("scan", corpid=CORPID, userid="lisi")
+    started = time.perf_counter()
+    corp.reset()
+    assert time.perf_counter() - started < 1
+    assert set(corp.get("state")["counts"].values()) == {0}
+    assert corp.get("settings")["limits"] is True
+    assert corp.api("user/get", access_token=api.token, userid="lisi")["errcode"] == 40014
+
+
+def test_control_refusals(corp: Sandbox) -> None:
+    for act, given in [
+        ("no_such_act", {}),
+        ("scan", {"corpid": CORPID}),
+        ("scan", {"corpid": "ww0", "userid": "lisi"}),
+        ("scan", {"corpid": CORPID, "state": "none"}),
+        ("say", {"corpid": CORPID}),
+        ("settings", {"no_such_setting": 1}),
+        ("member_edits", {"corpid": CORPID, "userid": "lisi", "external_userid": "wmNone"}),
+    ]:
+        with pytest.raises(ControlError, match="error"):
+            corp.post(act, **given)
