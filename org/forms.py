@@ -10,9 +10,9 @@ from scrm.errors import SCRMError
 ZONES = [
     (name, name)
     for name in (
-        "Asia/Shanghai", "Asia/Urumqi", "Asia/Hong_Kong", "Asia/Macau", "Asia/Taipei", "Asia/Singapore", "Asia/Kuala_Lumpur",
-        "Asia/Bangkok", "Asia/Jakarta", "Asia/Tokyo", "Asia/Seoul", "Asia/Dubai", "Europe/London", "Europe/Paris",
-        "Australia/Sydney", "America/New_York", "America/Los_Angeles", "UTC",
+        "Asia/Shanghai", "Asia/Urumqi", "Asia/Hong_Kong", "Asia/Macau", "Asia/Taipei", "Asia/Singapore",
+        "Asia/Kuala_Lumpur", "Asia/Bangkok", "Asia/Jakarta", "Asia/Tokyo", "Asia/Seoul", "Asia/Dubai",
+        "Europe/London", "Europe/Paris", "Australia/Sydney", "America/New_York", "America/Los_Angeles", "UTC",
     )
 ]  # fmt: skip
 

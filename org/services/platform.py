@@ -1,4 +1,4 @@
-"""The platform owner's acts on brands: open one with its first admin, change quotas. State: services/brands.py."""
+"""The platform owner's acts on brands: open one with its first admin, change quotas (state: brands.py)."""
 
 from zoneinfo import available_timezones
 
@@ -27,7 +27,7 @@ def open_brand(
     admin_name: str,
     admin_password: str | None = None,
 ) -> Brand:
-    """A new brand with its preset roles and its first administrator, all or nothing; call it outside of a scope.
+    """A new brand with preset roles and its first administrator, all or nothing; call it outside of a scope.
 
     Raises:
         ConflictError: the short name is taken.

@@ -1,6 +1,7 @@
-"""Signing in by password: throttled in Redis by user name and by address, with a lock that grows and its audited release.
+"""Signing in by password: throttled in Redis by user name and address; a growing lock, its audited release.
 
-An attempt is counted before the password is looked at, so that many at once get no more guesses than one after another.
+An attempt is counted before the password is looked at, so that many at once get no more guesses than one
+after another.
 Unknown names are counted and take as long as known ones: nobody learns here which names exist.
 """
 
@@ -93,8 +94,8 @@ def _address_left(address: str) -> int:
 def _locked(left_s: int) -> LimitError:
     minutes = -(-left_s // 60)
     text = ngettext(
-        "Too many wrong passwords. Try again in %(n)s minute, or ask your brand's administrator to unlock you.",
-        "Too many wrong passwords. Try again in %(n)s minutes, or ask your brand's administrator to unlock you.",
+        "Too many wrong passwords. Try again in %(n)s minute, or ask your administrator to unlock you.",
+        "Too many wrong passwords. Try again in %(n)s minutes, or ask your administrator to unlock you.",
         minutes,
     )
     return LimitError(text % {"n": minutes}, code="locked", retry_after_s=left_s)

@@ -1,4 +1,4 @@
-"""The progress card of a long job (templates/components/job.html): polled while it is live, with pause, go on and cancel."""
+"""The progress card of a long job (components/job.html): polled while live, with pause, go on and cancel."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def _job(request: Any, job_id: int, *, to_change: bool) -> Job:
 
 
 def _card(request: Any, found: Job) -> HttpResponse:
-    # the link for afterwards comes back from our own page: anything else than an address of ours becomes the start page
+    # the link for afterwards comes back from our own page; an address that is not ours becomes the start page
     done_url = safe_next(request, request.GET["done_url"]) if request.GET.get("done_url") else ""
     context = {"job": found, "done_url": done_url, "done_label": request.GET.get("done_label", "")[:60]}
     return render(request, "components/job.html", context)

@@ -1,5 +1,7 @@
-"""The back office of the platform owner: brands, their state, quotas and health. No brand is in scope here, so that no
-customer can be read even by mistake."""
+"""The back office of the platform owner: brands, their state, quotas and health.
+
+No brand is in scope here, so that no customer can be read even by mistake.
+"""
 
 from typing import Any
 

@@ -40,7 +40,7 @@ def repeat_block(parser: Any, token: Any) -> RepeatBlock:
 
 @register.simple_tag
 def badge(label: Any, state: Any = "", look: str = "") -> SafeString:
-    """A small label: `{% badge job.get_state_display job.state %}`; look ok, info, warn, bad or muted overrides the table."""
+    """A small label: `{% badge job.get_state_display job.state %}`; `look` overrides the table."""
     look = look or STATE_LOOKS.get(str(getattr(state, "value", state)).lower(), "muted")
     return format_html('<span class="tag tag-{}"><i class="tag-dot"></i>{}</span>', look, label)
 
@@ -71,7 +71,7 @@ def widget(field: BoundField, **attrs: Any) -> SafeString:
 
 @register.simple_tag
 def initials(name: Any) -> str:
-    """One or two letters that stand for a person: the last Chinese characters or the first letters of the words."""
+    """One or two letters that stand for a person: the last Chinese characters or the words' first letters."""
     text = str(name or "").strip()
     if not text:
         return "?"
