@@ -88,7 +88,8 @@ class Enrolment(TenantModel):
     source = models.CharField(max_length=40)  # channel_code:7, page
     joined_at = models.DateTimeField()  # day 0
     position = models.IntegerField(default=0)
-    next_run_at = models.DateTimeField(null=True)  # empty when ended, or when due while the SOP is paused
+    next_run_at = models.DateTimeField(null=True)  # empty when ended
+    is_parked = models.BooleanField(default=False)  # came due while the SOP was paused: off the due index
     entered_at = models.DateTimeField(default=clock.now)
     ended_at = models.DateTimeField(null=True)
     end_kind = models.CharField(max_length=8, choices=End, blank=True)
@@ -101,7 +102,9 @@ class Enrolment(TenantModel):
         ]
         indexes = [
             models.Index(
-                fields=["brand", "next_run_at"], name="enrolment_due", condition=models.Q(ended_at=None)
+                fields=["brand", "next_run_at"],
+                name="enrolment_due",
+                condition=models.Q(ended_at=None, is_parked=False),
             ),
             models.Index(fields=["brand", "contact"], name="enrolment_contact"),
             models.Index(fields=["brand", "sop", "-id"], name="enrolment_sop"),
@@ -143,6 +146,9 @@ class SendTask(TenantModel):
     confirmed_at = models.DateTimeField(null=True)
     next_try_at = models.DateTimeField(default=clock.now)  # next claim, look-up or poll
     n_tries = models.IntegerField(default=0)
+    cancelled_at = models.DateTimeField(
+        null=True
+    )  # somebody (or the 30 days' limit) stopped it; results may still come
     reminded_at = ArrayField(models.DateTimeField(), default=list)  # of the last 24 hours
     error = models.CharField(max_length=500, blank=True)
 

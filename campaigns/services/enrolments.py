@@ -1,0 +1,200 @@
+"""入组: people come into an SOP, one by one with their arrival or by the thousand from a list, and leave it."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from campaigns.models import Enrolment, Sop
+from campaigns.services import schedule, sops
+from campaigns.services.touches import array
+from contacts.models import Contact, EventType
+from contacts.services.timeline import EventRow, record_events
+from org import audit
+from org.access import Actor
+from org.models import Job
+from org.services import jobs
+from scrm import clock
+from scrm.errors import ConflictError, NotFoundError
+from tenants.models import Brand
+
+SLICE = 1_000  # people in one step of a job
+OPEN = (Sop.State.ON, Sop.State.PAUSED)  # people who come while it is paused wait with the others
+
+# Nobody is put into an SOP twice at a time, and nobody whom no guide can reach.
+_INSERT = """
+    INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at,
+                                     entered_at, is_parked, end_kind)
+    SELECT c.brand_id, %(sop)s, c.id, %(source)s, %(joined_at)s, %(position)s, %(next_at)s, %(now)s, false, ''
+      FROM contacts_contact c
+     WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s::bigint[]) AND c.lost_at IS NULL
+     ORDER BY c.id
+    ON CONFLICT (brand_id, sop_id, contact_id) WHERE ended_at IS NULL DO NOTHING
+    RETURNING id, contact_id
+"""
+
+
+def enrol(brand: Brand, *, contact: Contact, sop: Sop, at: datetime, source: str) -> Enrolment | None:
+    """Put a contact into an SOP, in the caller's transaction.
+
+    None when there is nothing to do: in it already, the SOP is a draft or has ended, no step lies after `at`.
+
+    Args:
+        at: day 0 is its date in the brand's zone; steps of that day before `at` are not for this person.
+        source: channel_code:7, page …
+    """
+    with transaction.atomic():
+        rows = _insert(brand, sop.pk, [contact.pk], at, source)
+        return Enrolment.objects.get(pk=rows[0][0]) if rows else None
+
+
+def enrol_many(
+    brand: Brand, *, sop: Sop, contact_ids: Collection[int], source: str, at: datetime | None = None
+) -> int:
+    """The same for a set; gives how many are new. One statement for each thousand; safe to repeat."""
+    at, ids, n = at or clock.now(), sorted(set(contact_ids)), 0
+    for start in range(0, len(ids), SLICE):
+        with transaction.atomic():
+            n += len(_insert(brand, sop.pk, ids[start : start + SLICE], at, source))
+    return n
+
+
+def _insert(
+    brand: Brand, sop_id: int, ids: Sequence[int], at: datetime, source: str
+) -> list[tuple[int, int]]:
+    """(enrolment, contact) of those who are new."""
+    with connection.cursor() as cursor:
+        # an edit of the steps locks the row against this: who comes in has the steps from before it or from after it
+        cursor.execute(
+            "SELECT state, name FROM campaigns_sop WHERE brand_id = %s AND id = %s FOR KEY SHARE",
+            [brand.pk, sop_id],
+        )
+        row = cursor.fetchone()
+        if row is None or row[0] not in OPEN:
+            return []
+        times = sops.step_times(sops.live_steps(sop_id))
+        table = schedule.timetable(times, schedule.joining_date(at, brand.timezone), brand.timezone)
+        next_at, position = schedule.next_step(table, at)
+        if next_at is None:
+            return []
+        now = clock.now()
+        cursor.execute(
+            _INSERT,
+            {
+                "brand": brand.pk,
+                "sop": sop_id,
+                "source": source[:40],
+                "joined_at": at,
+                "position": position,
+                "next_at": next_at,
+                "now": now,
+                "ids": array(ids),
+            },
+        )
+        new: list[tuple[int, int]] = cursor.fetchall()
+    events: list[EventRow] = [
+        {
+            "contact_id": contact_id,
+            "type": EventType.SOP_ENTERED,
+            "at": at,
+            "object_id": sop_id,
+            "source": "sop",
+            "source_key": f"in:{enrolment_id}",
+            "data": {"sop": row[1], "from": source[:40]},
+        }
+        for enrolment_id, contact_id in new
+    ]
+    record_events(brand, events)
+    return new
+
+
+@transaction.atomic
+def remove(brand: Brand, *, enrolment_id: int, by: Actor) -> Enrolment:
+    """Take a person out. What is planned or with the guide already still goes out.
+
+    Raises:
+        ConflictError: out already.
+    """
+    row = (
+        Enrolment.objects.select_for_update().select_related("sop", "contact").filter(pk=enrolment_id).first()
+    )
+    if row is None:
+        raise NotFoundError()
+    if row.ended_at is not None:
+        raise ConflictError(_("This person has left the SOP already"))
+    now = clock.now()
+    row.ended_at, row.end_kind, row.next_run_at = now, Enrolment.End.REMOVED, None
+    row.save(update_fields=["ended_at", "end_kind", "next_run_at"])
+    record_events(
+        brand, [ended_event(row.pk, row.contact_id, row.sop_id, Enrolment.End.REMOVED, now, row.sop.name)]
+    )
+    audit.record(by, "enrolment.remove", row, name=f"{row.sop}: {row.contact}")
+    return row
+
+
+def ended_event(
+    enrolment_id: int, contact_id: int, sop_id: int, kind: str, at: datetime, name: str
+) -> EventRow:
+    """The timeline entry of somebody who leaves; `kind` of Enrolment.End."""
+    return {
+        "contact_id": contact_id,
+        "type": EventType.SOP_ENDED,
+        "at": at,
+        "object_id": sop_id,
+        "source": "sop",
+        "source_key": f"end:{enrolment_id}",
+        "data": {"sop": name, "end": str(kind)},
+    }
+
+
+# ---- a list, as a job
+
+
+@transaction.atomic
+def start_enrolling(brand: Brand, *, sop_id: int, contact_ids: Collection[int], by: Actor) -> Job:
+    """Put a list of contacts into an SOP, a thousand at a time, watched on the page. A double click starts one job.
+
+    Args:
+        contact_ids: of this brand, visible to the person who asks; others are passed over.
+
+    Raises:
+        ConflictError: the SOP takes nobody.
+    """
+    sop = sops.get_sop(sop_id)
+    if sop.state not in OPEN:
+        raise ConflictError(_("Switch the SOP on first"))
+    ids = sorted(set(contact_ids))
+    job = jobs.start_job(
+        brand,
+        kind="sop_enrol",
+        title=_("Put %(n)s people into “%(sop)s”") % {"n": len(ids), "sop": sop.name},
+        params={"sop_id": sop.pk, "contact_ids": ids, "at": clock.now().isoformat()},
+        by=by,
+        n_total=len(ids),
+    )
+    audit.record(by, "sop.enrol", sop, after={"n": len(ids)})
+    return job
+
+
+def step(brand: Brand, job: Job) -> bool:
+    """One step of the job: the next thousand. `n_bad` counts those who were in it already or have no guide."""
+    done = int(job.position.get("done", 0))
+    ids = job.params["contact_ids"][done : done + SLICE]
+    if not ids:
+        return False
+    with transaction.atomic():
+        sop = sops.get_sop(job.params["sop_id"])
+        if sop.state not in OPEN:
+            raise ConflictError(_("The SOP has ended meanwhile"))
+        new = len(_insert(brand, sop.pk, ids, datetime.fromisoformat(job.params["at"]), f"job:{job.pk}"))
+        result: dict[str, Any] = {**job.result, "enrolled": job.result.get("enrolled", 0) + new}
+        jobs.save_step(
+            job,
+            position={"done": done + len(ids)},
+            n_done=done + len(ids),
+            n_bad=job.n_bad + len(ids) - new,
+            result=result,
+        )
+    return done + len(ids) < len(job.params["contact_ids"])

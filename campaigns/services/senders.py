@@ -1,0 +1,57 @@
+"""Which guide a contact hears from: one for a contact with several, the one whom they added last."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from django.db import connection
+
+from campaigns.services.touches import array
+from tenants.models import Brand
+
+
+class Sender(NamedTuple):
+    corp_id: int
+    staff_id: int
+
+
+# DISTINCT ON the unique index (brand, contact, staff): a few rows for each contact, whatever the guides' sizes
+_CHOOSE = """
+    SELECT DISTINCT ON (f.contact_id) f.contact_id, f.corp_id, f.staff_id
+      FROM contacts_follow f
+      JOIN org_staff s ON s.brand_id = f.brand_id AND s.id = f.staff_id
+     WHERE f.brand_id = %s AND f.contact_id = ANY(%s::bigint[]) AND f.ended_at IS NULL AND NOT f.is_pending
+       AND s.state = 'active' AND s.is_guide
+     ORDER BY f.contact_id, f.added_at DESC, f.id DESC
+"""
+
+
+def choose(brand: Brand, contact_ids: Collection[int]) -> dict[int, Sender]:
+    """{contact: its sender} for those whom a guide can write to; the others are left out."""
+    if not contact_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_CHOOSE, [brand.pk, array(contact_ids)])
+        return {contact_id: Sender(corp_id, staff_id) for contact_id, corp_id, staff_id in cursor}
+
+
+def receivers(brand: Brand, staff_id: int, contact_ids: Collection[int]) -> dict[str, int]:
+    """{external_userid: contact} of those whom this guide has now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT external_userid, contact_id FROM contacts_follow"
+            " WHERE brand_id = %s AND staff_id = %s AND contact_id = ANY(%s::bigint[]) AND external_userid <> ''"
+            " AND ended_at IS NULL AND NOT is_pending ORDER BY contact_id",
+            [brand.pk, staff_id, array(contact_ids)],
+        )
+        return dict(cursor.fetchall())
+
+
+def external_ids(brand: Brand, corpid: str, contact_ids: Collection[int]) -> dict[str, int]:
+    """{external_userid: contact}: all ids of these people in a corp, old relations and joined records included."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT value, contact_id FROM contacts_identity"
+            " WHERE brand_id = %s AND contact_id = ANY(%s::bigint[]) AND kind = 'external_userid' AND scope = %s",
+            [brand.pk, array(contact_ids), corpid],
+        )
+        return dict(cursor.fetchall())

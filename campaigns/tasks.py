@@ -1,0 +1,73 @@
+"""Celery entries of campaigns: the tick of each minute, and the calls to WeCom that it starts."""
+
+import logging
+from itertools import groupby
+from typing import Any
+
+from django.db import transaction
+
+from campaigns.models import SendTask
+from campaigns.services import handing, results, sops, stepping
+from scrm import clock
+from scrm.celery import app
+from tenants.models import Brand
+from tenants.tasks import each_brand, tenant_task
+
+log = logging.getLogger(__name__)
+
+POLLS = 20  # send tasks that one Celery task asks about
+
+
+@app.task(name="campaigns.tasks.tick")
+def tick() -> int:
+    """Each minute: one `tick_brand` for each active brand."""
+    return len(list(each_brand(tick_brand)))
+
+
+@tenant_task(expires=55)
+def tick_brand(brand: Brand) -> None:
+    """Move on who is due, then start what send tasks want: hand over, look for, poll. Nothing due costs two index probes."""
+    done = stepping.run(brand, clock.now())
+    if done.n:
+        log.info("SOP steps: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)
+    with transaction.atomic():
+        waiting = handing.due(brand)
+    planned = sorted(waiting[SendTask.State.PLANNED], key=lambda row: (row[1], row[0]))
+    for _, rows in groupby(planned, key=lambda row: row[1]):  # a guide's tasks one after the other
+        hand_over.delay(brand_id=brand.pk, task_ids=[task_id for task_id, _ in rows])
+    for task_id, _ in waiting[SendTask.State.CALLING]:
+        recover.delay(brand_id=brand.pk, task_id=task_id)
+    handed = [task_id for task_id, _ in waiting[SendTask.State.HANDED]]
+    for start in range(0, len(handed), POLLS):
+        poll.delay(brand_id=brand.pk, task_ids=handed[start : start + POLLS])
+
+
+# These expire: what was not taken up within a minute is found again, from the rows, by the next tick.
+
+
+@tenant_task(expires=55)
+def hand_over(brand: Brand, *, task_ids: list[int]) -> None:
+    """Give planned send tasks of one guide to WeCom."""
+    for task_id in task_ids:
+        handing.hand_over(brand, task_id)
+
+
+@tenant_task(expires=55)
+def recover(brand: Brand, *, task_id: int) -> None:
+    """Look for a send task whose answer was lost."""
+    handing.recover(brand, task_id)
+
+
+@tenant_task(expires=55)
+def poll(brand: Brand, *, task_ids: list[int]) -> None:
+    """Ask what became of send tasks."""
+    for task_id in task_ids:
+        results.poll(brand, task_id)
+
+
+@tenant_task
+def close_sop(brand: Brand, *, sop_id: int) -> Any:
+    """Everybody leaves an SOP that has ended; cancels what it had planned."""
+    sops.cancel_planned(brand, sop_id=sop_id)
+    while sops.close_slice(brand, sop_id=sop_id):
+        pass
