@@ -1,6 +1,6 @@
 """Third-party files of the pages: locked packages from npm, copied with their licences below `var/`.
 
-    python -m devtools.assets          install frontend/package-lock.json, copy what package.json lists in "copy"
+    python -m devtools.assets          install package-lock.json, copy what package.json lists in "copy"
     python -m devtools.assets lock     write package-lock.json anew, without addresses of a registry
 
 `var/vendor` is served as static files; `var/fonts` is for drawing posters and not served (10 MB).

@@ -22,6 +22,11 @@ else
   [ -n "$PY" ] || die "needs Python 3.11 or newer (found none on the PATH); name one with PYTHON=…"
 fi
 
+BEGAN=$(date +%s)
+MIN_FREE_MB=${MIN_FREE_MB:-2000}
+FREE_MB=$(df -Pk . | awk 'NR == 2 {print int($4 / 1000)}')
+[ "$FREE_MB" -ge "$MIN_FREE_MB" ] || die "only $FREE_MB MB of disk are free here, $MIN_FREE_MB are wanted (MIN_FREE_MB sets the limit)"
+
 UVBIN=.venv/bin/uv
 # a moved or copied checkout has a .venv whose scripts name the old place: make it anew
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import sys' 2>/dev/null || [ "$(cat .venv/.place 2>/dev/null)" != "$PWD" ]; then
@@ -69,7 +74,7 @@ fi
 if [ -n "${PIP_CERT:-}" ] && [ -z "${SSL_CERT_FILE:-}" ]; then SSL_CERT_FILE=$PIP_CERT; export SSL_CERT_FILE; fi
 UV_PYTHON_DOWNLOADS=never
 export UV_PYTHON_DOWNLOADS
-say "locked packages of $LOCK"
+say "locked packages of $LOCK (about a minute, longer on a slow line)"
 if [ -x "$UVBIN" ]; then
   "$UVBIN" pip install -q --require-hashes -r "$LOCK" -p .venv/bin/python
 else
@@ -78,4 +83,6 @@ fi
 # pytest loads devtools.pytest_services before it reads `pythonpath`: the checkout is on the path of its own .venv
 SITE=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 printf '%s\n' "$PWD" > "$SITE/checkout.pth"
+mkdir -p var
+echo "environment $(($(date +%s) - BEGAN))" >> var/setup-seconds
 say "ready"

@@ -1,7 +1,7 @@
 """A PostgreSQL server of our own from the binaries of a wheel, with the three roles of the product.
 
 The wheel's own start-up helper is not used: as root it opens every parent directory to all users, and it
-trusts every connection. Here `initdb` and `postgres` run directly, as an unprivileged account when we are root.
+trusts every connection. Here `initdb` and `postgres` run directly; for root as an unprivileged account.
 """
 
 import hashlib

@@ -46,9 +46,15 @@ def start(argv: list[str], *, log: Path | None, **options: Any) -> subprocess.Po
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Signal the process and everything in its group (gunicorn's and Celery's children)."""
+    """Signal everything in the group that the process leads (gunicorn's and Celery's children are in it).
+
+    A process that leads none (the command of `run`, which has the terminal) is signalled alone.
+    """
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            os.kill(pid, number)
 
 
 def end(process: subprocess.Popen[bytes], *, gently: int = signal.SIGTERM, patience_s: float = 12) -> None:
@@ -58,7 +64,8 @@ def end(process: subprocess.Popen[bytes], *, gently: int = signal.SIGTERM, patie
             process.send_signal(gently)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience_s)
-    signal_group(process.pid, signal.SIGKILL)  # the group lives on as long as any member does
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # the group lives on as long as any member does
     process.wait()
 
 

@@ -263,7 +263,7 @@ def reset() -> int:
 def run_command(command: list[str], *, fresh: bool, at: str | None) -> int:
     """`run`: the command has the terminal; its exit code is ours."""
     if not fresh and not at and (facts := runfile.running("demo")) and facts.get("env"):
-        return _call(command, facts["env"])
+        return _call(command, facts["env"], None)
     run = None if fresh else runfile.take(at or "demo")
     services = None
     try:
@@ -272,7 +272,7 @@ def run_command(command: list[str], *, fresh: bool, at: str | None) -> int:
         env = product_env(services)
         if run:
             run.note(env=env)
-        return _call(command, env)
+        return _call(command, env, services.run)
     finally:
         if services:
             services.stop()
@@ -280,12 +280,25 @@ def run_command(command: list[str], *, fresh: bool, at: str | None) -> int:
             run.release()
 
 
-def _call(command: list[str], env: dict[str, str]) -> int:
+def _call(command: list[str], env: dict[str, str], run: runfile.RunFile | None) -> int:
     """Run in the foreground: the terminal's Ctrl-C is the command's, SIGTERM is handed on."""
+    process: subprocess.Popen[bytes] | None = None
+    stopped: list[int] = []
+
+    def hand_on(number: int, frame: object) -> None:
+        stopped.append(number)
+        if process:
+            process.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, hand_on)
     process = subprocess.Popen(command, env=env, cwd=ROOT)
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    if stopped:
+        process.terminate()
     try:
+        if run:
+            run.note_child("command", process.pid)
         code = process.wait()
     finally:
         signal.signal(signal.SIGINT, previous)
