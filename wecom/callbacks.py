@@ -20,7 +20,7 @@ _MEMBERS = "change_contact"
 HANDLERS: dict[tuple[str, str], str] = {
     (_CONTACT, "add_external_contact"): "livecodes.services.arrival.on_contact_added",
     (_CONTACT, "add_half_external_contact"): "livecodes.services.arrival.on_half_added",
-    (_CONTACT, "edit_external_contact"): "contacts.services.sync_one.on_contact_edited",
+    (_CONTACT, "edit_external_contact"): "contacts.services.edits.on_contact_edited",
     (_CONTACT, "del_external_contact"): "livecodes.services.arrival.on_deleted_by_staff",
     (_CONTACT, "del_follow_user"): "livecodes.services.arrival.on_deleted_by_customer",
     (_TAG, "create"): "tagging.services.tags.on_tag_changed",
@@ -32,7 +32,7 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_MEMBERS, "delete_user"): "wecom.services.staff_sync.on_member_deleted",
     (_MEMBERS, "create_party"): "wecom.services.staff_sync.on_department_changed",
     (_MEMBERS, "update_party"): "wecom.services.staff_sync.on_department_changed",
-    (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_deleted",
+    (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_changed",
 }
 
 # Known, and nothing to do yet: groups, hand-over and acquisition links have no part in the product so far;

@@ -9,64 +9,147 @@ import tenants.scoping
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('contacts', '0001_initial'),
-        ('org', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("contacts", "0001_initial"),
+        ("org", "0001_initial"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='TagGroup',
+            name="TagGroup",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('wecom_id', models.CharField(blank=True, max_length=64)),
-                ('name', models.CharField(max_length=30, verbose_name='Name')),
-                ('order', models.BigIntegerField(default=0)),
-                ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
-                ('corp', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, to='org.corp')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("wecom_id", models.CharField(blank=True, max_length=64)),
+                ("name", models.CharField(max_length=30, verbose_name="Name")),
+                ("order", models.BigIntegerField(default=0)),
+                (
+                    "brand",
+                    tenants.fields.BrandField(
+                        db_index=False,
+                        default=tenants.scoping.current_brand_id,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenants.brand",
+                    ),
+                ),
+                (
+                    "corp",
+                    tenants.fields.BrandForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="org.corp",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Tag',
+            name="Tag",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('wecom_id', models.CharField(blank=True, max_length=64)),
-                ('name', models.CharField(max_length=30, verbose_name='Name')),
-                ('order', models.BigIntegerField(default=0)),
-                ('deleted_at', models.DateTimeField(null=True)),
-                ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
-                ('group', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='tags', to='tagging.taggroup')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("wecom_id", models.CharField(blank=True, max_length=64)),
+                ("name", models.CharField(max_length=30, verbose_name="Name")),
+                ("order", models.BigIntegerField(default=0)),
+                ("deleted_at", models.DateTimeField(null=True)),
+                (
+                    "brand",
+                    tenants.fields.BrandField(
+                        db_index=False,
+                        default=tenants.scoping.current_brand_id,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenants.brand",
+                    ),
+                ),
+                (
+                    "group",
+                    tenants.fields.BrandForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tags",
+                        to="tagging.taggroup",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ContactTag',
+            name="ContactTag",
             fields=[
-                ('pk', models.CompositePrimaryKey('brand', 'tag', 'contact', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(max_length=40)),
-                ('staff_id', models.BigIntegerField(null=True)),
-                ('at', models.DateTimeField(default=scrm.clock.now)),
-                ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
-                ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='contact_tags', to='contacts.contact')),
-                ('tag', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tagging.tag')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "brand",
+                        "tag",
+                        "contact",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("source", models.CharField(max_length=40)),
+                ("staff_id", models.BigIntegerField(null=True)),
+                ("at", models.DateTimeField(default=scrm.clock.now)),
+                (
+                    "brand",
+                    tenants.fields.BrandField(
+                        db_index=False,
+                        default=tenants.scoping.current_brand_id,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenants.brand",
+                    ),
+                ),
+                (
+                    "contact",
+                    tenants.fields.BrandForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="contact_tags",
+                        to="contacts.contact",
+                    ),
+                ),
+                (
+                    "tag",
+                    tenants.fields.BrandForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tagging.tag",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['brand', 'contact'], name='contact_tag_contact')],
+                "indexes": [models.Index(fields=["brand", "contact"], name="contact_tag_contact")],
             },
         ),
         migrations.AddConstraint(
-            model_name='taggroup',
-            constraint=models.UniqueConstraint(condition=models.Q(('wecom_id', ''), _negated=True), fields=('brand', 'corp', 'wecom_id'), name='tag_group_wecom'),
+            model_name="taggroup",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("wecom_id", ""), _negated=True),
+                fields=("brand", "corp", "wecom_id"),
+                name="tag_group_wecom",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tag',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('brand', 'group', 'name'), name='tag_name'),
+            model_name="tag",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted_at", None)), fields=("brand", "group", "name"), name="tag_name"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tag',
-            constraint=models.UniqueConstraint(condition=models.Q(('wecom_id', ''), _negated=True), fields=('brand', 'group', 'wecom_id'), name='tag_wecom'),
+            model_name="tag",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("wecom_id", ""), _negated=True),
+                fields=("brand", "group", "wecom_id"),
+                name="tag_wecom",
+            ),
         ),
     ]

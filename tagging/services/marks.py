@@ -1,11 +1,13 @@
 """Corp tags on their way to WeCom: one queued call for each relation, and what is still on its way."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
 
 from contacts.models import Follow
+from org.models import Corp
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
@@ -23,7 +25,7 @@ class Mark:
 def queue_marks(brand: Brand, marks: list[Mark]) -> None:
     """Queue the calls in the caller's transaction and note on each relation what WeCom will show afterwards.
 
-    API calls make no callback, so nobody tells us later; `on_the_way` says which part is not there yet.
+    API calls make no callback, so nobody tells us later; `on_the_way` says what is not there yet.
     """
     if not marks:
         return
@@ -53,18 +55,20 @@ def queue_marks(brand: Brand, marks: list[Mark]) -> None:
         )
 
 
-def on_the_way(corp_id: int, userid: str, external_userid: str) -> tuple[set[str], set[str]]:
-    """Tags of one relation that we have put on, and taken off, and WeCom may not show yet."""
+def on_the_way(
+    corp: Corp, external_userids: Iterable[str]
+) -> dict[tuple[str, str], tuple[set[str], set[str]]]:
+    """(userid, external_userid) → tags that we have put on, and taken off, and WeCom may not show yet."""
     waiting = OutboundCall.objects.filter(
-        corp=corp_id,
+        corp=corp,
         kind=OutboundCall.Kind.MARK_TAG,
-        subject=external_userid,
+        subject__in=list(external_userids),
         state__in=[OutboundCall.State.WAITING, OutboundCall.State.CALLING],
     )
-    added: set[str] = set()
-    removed: set[str] = set()
+    found: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for payload in waiting.order_by("pk").values_list("payload", flat=True):
-        if payload["userid"] == userid:
-            added = (added | set(payload["add"])) - set(payload["remove"])
-            removed = (removed | set(payload["remove"])) - set(payload["add"])
-    return added, removed
+        key = (payload["userid"], payload["external_userid"])
+        added, removed = found.get(key, (set(), set()))
+        add, remove = set(payload["add"]), set(payload["remove"])
+        found[key] = ((added | add) - remove, (removed | remove) - add)
+    return found

@@ -11,8 +11,20 @@ from contacts.services.timeline import EventRow, record_events
 from org.models import Staff
 from scrm import clock
 from tagging.models import ContactTag, Tag
+from tagging.services.library import create_group, create_tags, on_tag_changed, sync_corp_tags
 from tagging.services.marks import Mark, queue_marks
 from tenants.models import Brand
+
+__all__ = [
+    "add_tags",
+    "carried",
+    "create_group",
+    "create_tags",
+    "mirror",
+    "on_tag_changed",
+    "remove_tags",
+    "sync_corp_tags",
+]
 
 SLICE = 5_000
 

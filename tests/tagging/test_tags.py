@@ -110,7 +110,10 @@ def test_corp_tags_are_told_to_wecom_once_per_relation(brand: Any, corp: Any, st
         # put on, off and on again: three acts
         add_tags(brand, contacts=[contact], tags=[gold], source="page")
         assert len(calls()) == 6
-        assert on_the_way(corp.pk, staff.userid, first.external_userid) == ({"et-gold"}, set())
+        assert on_the_way(corp, [first.external_userid])[staff.userid, first.external_userid] == (
+            {"et-gold"},
+            set(),
+        )
 
 
 def test_deleted_tags_and_unknown_contacts_are_skipped(brand: Any, staff: Any) -> None:

@@ -1,0 +1,19 @@
+"""Celery entries of contacts."""
+
+from django.db import transaction
+
+from contacts.models import Follow
+from contacts.services import profile
+from tenants.models import Brand
+from tenants.tasks import tenant_task
+from wecom.errors import WeComUnavailable
+
+
+@tenant_task(autoretry_for=(WeComUnavailable,), retry_backoff=5, retry_backoff_max=3600, max_retries=8)
+def fetch_profile(brand: Brand, *, follow_id: int) -> None:
+    """After an adding: name, picture, unionid, remark and tags from WeCom; identities joined. Safe to
+    repeat."""
+    with transaction.atomic():
+        follow = Follow.objects.select_related("corp").filter(pk=follow_id).first()
+    if follow is not None:
+        profile.fetch(brand, corp=follow.corp, external_userid=follow.external_userid)
