@@ -94,7 +94,9 @@ class OutboundCall(TenantModel):
                 fields=["brand", "next_try_at"],
                 name="outbound_due",
                 condition=models.Q(state__in=["waiting", "calling"]),
-            )
+            ),
+            models.Index(fields=["brand", "subject"], name="outbound_subject", condition=~models.Q(subject="")),
+            models.Index(fields=["brand", "-id"], name="outbound_failed", condition=models.Q(state="failed")),
         ]
 
 

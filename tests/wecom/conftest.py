@@ -1,5 +1,6 @@
-"""Fixtures `sandbox_server` and `sandbox`: WeCom as a process of its own."""
+"""A brand connected to the sandbox, for tests of the WeCom edge."""
 
+from tests.contacts.conftest import connected
 from tests.wecom.sandbox_client import sandbox, sandbox_server
 
-__all__ = ["sandbox", "sandbox_server"]
+__all__ = ["connected", "sandbox", "sandbox_server"]

@@ -107,6 +107,14 @@ class Migration(migrations.Migration):
             model_name='outboundcall',
             index=models.Index(condition=models.Q(('state__in', ['waiting', 'calling'])), fields=['brand', 'next_try_at'], name='outbound_due'),
         ),
+        migrations.AddIndex(
+            model_name='outboundcall',
+            index=models.Index(condition=models.Q(('subject', ''), _negated=True), fields=['brand', 'subject'], name='outbound_subject'),
+        ),
+        migrations.AddIndex(
+            model_name='outboundcall',
+            index=models.Index(condition=models.Q(('state', 'failed')), fields=['brand', '-id'], name='outbound_failed'),
+        ),
         migrations.AddConstraint(
             model_name='outboundcall',
             constraint=models.UniqueConstraint(fields=('brand', 'kind', 'key'), name='outbound_once'),

@@ -8,7 +8,7 @@ which order is the handlers' business, by `happened_at`.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from org import audit
 from org.access import Actor
+from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -27,10 +28,12 @@ from wecom.callbacks import HANDLERS, NOTED, VERIFY
 from wecom.crypto import Event, parse_event
 from wecom.errors import WeComForbidden, WeComRejected
 from wecom.models import CallbackEvent
+from wecom.services.staff_sync import fetch_member
 from wecom.services.turns import Busy, turn
 
 log = logging.getLogger(__name__)
 
+Handler = Callable[[Brand, Corp, Event, CallbackEvent], None]
 State = CallbackEvent.State
 OPEN = (State.NEW, State.RETRY)
 LEASE = timedelta(seconds=60)  # longer than a handler takes: its calls to WeCom end after 20 s
@@ -116,7 +119,7 @@ def process(brand: Brand, event_id: int) -> str | None:
     payload = parse_event(event.body)
     try:
         with turn(brand, "inbox", _subject(event, payload), wait_s=TURN_WAIT_S, hold_s=LEASE.total_seconds()):
-            import_string(path)(brand, event.corp, payload, event)
+            _handle(brand, import_string(path), payload, event)
     except Busy:
         return _again(brand, event, BUSY_PAUSE_S, "", counted=False)
     except Exception as error:
@@ -125,6 +128,15 @@ def process(brand: Brand, event_id: int) -> str | None:
         )
         return _failed(brand, event, error)
     return _finish(event, State.DONE)
+
+
+def _handle(brand: Brand, handler: Handler, payload: Event, event: CallbackEvent) -> None:
+    """Run the handler; where it names a member whom we do not know yet, fetch them and run it once more."""
+    try:
+        handler(brand, event.corp, payload, event)
+    except Staff.DoesNotExist:
+        fetch_member(brand, event.corp, str(payload.get("UserID") or ""))
+        handler(brand, event.corp, payload, event)
 
 
 def _subject(event: CallbackEvent, payload: Event) -> str:

@@ -1,0 +1,295 @@
+"""The outbox: each write to WeCom made, repeated where that helps, given up with a reason, made again."""
+
+import threading
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from org.access import SYSTEM
+from scrm import clock
+from scrm.celery import app
+from tenants.scoping import tenant_scope
+from tests.factories import in_brand, make_brand, make_corp, make_staff
+from tests.wecom.sandbox_client import CORPID
+from wecom import tasks
+from wecom.models import OutboundCall
+from wecom.services import notices, outbound
+from wecom.services.turns import turn
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EXTERNAL = "wm" + "1" * 30
+
+
+@pytest.fixture
+def by_hand() -> Any:
+    """Tasks are only put into the queue, which nobody reads."""
+    app.conf.task_always_eager = False
+    yield
+    app.conf.task_always_eager = True
+
+
+@pytest.fixture
+def customer(connected: SimpleNamespace) -> SimpleNamespace:
+    """A customer of guide `a` in the sandbox."""
+    connected.sandbox.load(
+        customers=[{"external_userid": EXTERNAL, "name": "顾客", "follows": [{"userid": "guidea"}]}]
+    )
+    return connected
+
+
+def remark(connected: SimpleNamespace, key: str = "k", external: str = EXTERNAL, text: str = "老顾客") -> int:
+    with in_brand(connected.brand):
+        call = outbound.enqueue(
+            connected.brand,
+            corp=connected.corp,
+            kind="remark",
+            key=key,
+            subject=external,
+            payload={"userid": "guidea", "external_userid": external, "remark": text},
+        )
+    return call.pk if call else 0
+
+
+def row(connected: SimpleNamespace, pk: int) -> OutboundCall:
+    with in_brand(connected.brand):
+        return OutboundCall.objects.get(pk=pk)
+
+
+def deliver(connected: SimpleNamespace, pk: int) -> str | None:
+    with tenant_scope(connected.brand):
+        return outbound.deliver_one(connected.brand, pk)
+
+
+def follow_in_wecom(connected: SimpleNamespace) -> dict:
+    return connected.sandbox.get("customer", corpid=CORPID, external_userid=EXTERNAL)["follows"][0]
+
+
+def made(connected: SimpleNamespace, api: str) -> int:
+    return len(connected.sandbox.calls(api))
+
+
+def test_remark_arrives_once(customer: SimpleNamespace) -> None:
+    pk = remark(customer)
+    assert remark(customer) == 0  # the same act again
+    assert row(customer, pk).state == "done"
+    assert follow_in_wecom(customer)["remark"] == "老顾客"
+    assert made(customer, "externalcontact/remark") == 1
+
+
+def test_tags_arrive(customer: SimpleNamespace) -> None:
+    library = customer.sandbox.api(
+        "externalcontact/get_corp_tag_list", {}, access_token=customer.sandbox.token()
+    )
+    ids = [tag["id"] for tag in library["tag_group"][0]["tag"]]
+    for n, change in enumerate(({"add": ids}, {"add": [], "remove": ids[:1]})):
+        with in_brand(customer.brand):
+            outbound.enqueue(
+                customer.brand,
+                corp=customer.corp,
+                kind="mark_tag",
+                key=f"t{n}",
+                subject=EXTERNAL,
+                payload={"userid": "guidea", "external_userid": EXTERNAL, **change},
+            )
+    profile = customer.sandbox.api(
+        "externalcontact/get", access_token=customer.sandbox.token(), external_userid=EXTERNAL
+    )
+    assert [tag["tag_id"] for tag in profile["follow_user"][0]["tags"]] == ids[1:]
+
+
+def test_nothing_is_called_before_the_commit(customer: SimpleNamespace) -> None:
+    with pytest.raises(RuntimeError), in_brand(customer.brand):
+        outbound.enqueue(customer.brand, corp=customer.corp, kind="remark", key="k", payload={})
+        raise RuntimeError
+    assert made(customer, "externalcontact/remark") == 0
+    with in_brand(customer.brand):
+        assert OutboundCall.objects.count() == 0
+
+
+def test_many_at_once(customer: SimpleNamespace) -> None:
+    calls: list[outbound.NewCall] = [
+        {
+            "key": f"k{n}",
+            "subject": EXTERNAL,
+            "payload": {"userid": "guidea", "external_userid": EXTERNAL, "remark": f"r{n}"},
+        }
+        for n in range(outbound.AT_ONCE + 3)
+    ]
+    with in_brand(customer.brand):
+        assert (
+            len(outbound.enqueue_many(customer.brand, corp=customer.corp, kind="remark", calls=calls)) == 53
+        )
+        assert outbound.enqueue_many(customer.brand, corp=customer.corp, kind="remark", calls=calls) == []
+    with in_brand(customer.brand):
+        assert set(OutboundCall.objects.values_list("state", flat=True)) == {"done"}
+
+
+@pytest.mark.parametrize("fault", ["html", "empty", "http500"])
+def test_what_is_no_answer_is_called_again_later(
+    customer: SimpleNamespace, fault: str, by_hand: None
+) -> None:
+    customer.sandbox.post("faults", corpid=CORPID, api="externalcontact/remark", kind=fault)
+    pk, now = remark(customer), clock.now()
+    with clock.at(now + timedelta(seconds=1)):
+        assert deliver(customer, pk) == "waiting"
+    assert row(customer, pk).error
+    customer.sandbox.post("faults/clear")
+    with clock.at(now + timedelta(seconds=2)):
+        assert deliver(customer, pk) is None  # too early
+    with clock.at(now + timedelta(seconds=7)):
+        assert deliver(customer, pk) == "done"
+    assert follow_in_wecom(customer)["remark"] == "老顾客"
+
+
+def test_work_done_without_an_answer_is_not_done_twice(customer: SimpleNamespace) -> None:
+    customer.sandbox.post("faults", corpid=CORPID, api="externalcontact/remark", kind="drop_after", times=1)
+    pk = remark(customer)
+    assert row(customer, pk).state == "done"
+    assert follow_in_wecom(customer)["remark"] == "老顾客"
+
+
+@pytest.mark.parametrize("errcode", [-1, 45033, 42001, 40014, 45035])
+def test_one_bad_answer_is_absorbed(customer: SimpleNamespace, errcode: int) -> None:
+    customer.sandbox.post(
+        "faults", corpid=CORPID, api="externalcontact/remark", kind="errcode", errcode=errcode, times=1
+    )
+    pk = remark(customer)
+    assert row(customer, pk).state == "done"
+
+
+def test_limit_is_waited_for_and_not_a_failure(customer: SimpleNamespace, by_hand: None) -> None:
+    customer.sandbox.post(
+        "faults", corpid=CORPID, api="externalcontact/remark", kind="errcode", errcode=45009, times=1
+    )
+    pk, now = remark(customer), clock.now()
+    with clock.at(now):
+        assert deliver(customer, pk) == "waiting"
+    waiting = row(customer, pk)
+    assert waiting.n_tries == 0
+    assert waiting.next_try_at >= now + timedelta(seconds=50)
+
+
+@pytest.mark.parametrize(
+    "errcode, state", [(84061, "done"), (40096, "failed"), (60020, "failed"), (48002, "failed")]
+)
+def test_refusals(customer: SimpleNamespace, errcode: int, state: str) -> None:
+    """84061: the customer has gone, nothing is left to do. The others are for a person to see."""
+    customer.sandbox.post(
+        "faults", corpid=CORPID, api="externalcontact/remark", kind="errcode", errcode=errcode
+    )
+    pk = remark(customer)
+    call = row(customer, pk)
+    assert call.state == state
+    assert str(errcode) in call.error
+    assert made(customer, "externalcontact/remark") == 1
+
+
+def test_too_long_for_wecom_is_found_before_the_call(customer: SimpleNamespace) -> None:
+    pk = remark(customer, text="长" * 21)
+    assert row(customer, pk).state == "failed"
+    assert made(customer, "externalcontact/remark") == 0
+
+
+def test_given_up_in_the_end_and_made_again_by_hand(customer: SimpleNamespace, by_hand: None) -> None:
+    customer.sandbox.post("faults", corpid=CORPID, api="externalcontact/remark", kind="errcode", errcode=-1)
+    pk, now = remark(customer), clock.now()
+    states = []
+    for _ in range(len(outbound.PAUSES_S) + 1):
+        with clock.at(now):
+            states.append(deliver(customer, pk))
+        now = row(customer, pk).next_try_at
+    assert states == ["waiting"] * len(outbound.PAUSES_S) + ["failed"]
+    customer.sandbox.post("faults/clear")
+    app.conf.task_always_eager = True
+    with in_brand(customer.brand):
+        assert outbound.try_again(customer.brand, by=SYSTEM, call_ids=[pk]) == 1
+    assert row(customer, pk).state == "done"
+
+
+def test_try_again_stays_in_the_brand(customer: SimpleNamespace) -> None:
+    other = make_brand()
+    with in_brand(other):
+        corp = make_corp(other)
+        foreign = OutboundCall.objects.create(corp=corp, kind="remark", key="x", payload={}, state="failed")
+    with in_brand(customer.brand):
+        assert outbound.try_again(customer.brand, by=SYSTEM, call_ids=[foreign.pk]) == 0
+        assert outbound.try_again(customer.brand, by=SYSTEM) == 0
+    with in_brand(other):
+        foreign.refresh_from_db()
+        assert foreign.state == "failed"
+
+
+def test_call_of_a_killed_worker_comes_back(customer: SimpleNamespace, by_hand: None) -> None:
+    pk, now = remark(customer), clock.now()
+    with tenant_scope(customer.brand):
+        assert outbound._claim(pk)  # and the process is gone
+        assert outbound.deliver_one(customer.brand, pk) is None
+    app.conf.task_always_eager = True
+    with clock.at(now + outbound.LEASE + timedelta(seconds=5)):
+        assert tasks.sweep_outbound() == 1
+    assert row(customer, pk).state == "done"
+
+
+def test_one_customer_one_call_at_a_time(customer: SimpleNamespace, by_hand: None) -> None:
+    first, second = remark(customer, "1"), remark(customer, "2")
+    with tenant_scope(customer.brand), turn(customer.brand, "outbound", EXTERNAL, wait_s=0, hold_s=9):
+        assert outbound.deliver_one(customer.brand, first) == "waiting"
+    assert row(customer, first).n_tries == 0
+    results: list[Any] = []
+
+    def work(pk: int) -> None:
+        try:
+            with clock.at(clock.now() + timedelta(seconds=5)):
+                results.append(deliver(customer, pk))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(pk,)) for pk in (first, second, first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results, key=str) == [None, None, "done", "done"]
+    assert made(customer, "externalcontact/remark") == 2
+
+
+def test_notice_reaches_the_member(connected: SimpleNamespace, settings: Any) -> None:
+    settings.PUBLIC_URL = "https://scrm.example.com"
+    with in_brand(connected.brand):
+        notices.notify_staff(
+            connected.brand, staff=connected.a, key="1", text="新客户\n顾客甲", url="/contacts/1/"
+        )
+        notices.notify_staff(connected.brand, staff=connected.a, key="2", text="好" * 2000)
+        assert notices.notify_staff(connected.brand, staff=connected.a, key="1", text="again") is None
+        assert (
+            notices.notify_staff(connected.brand, staff=make_staff(connected.brand), key="3", text="x")
+            is None
+        )
+    with in_brand(connected.brand):
+        assert set(OutboundCall.objects.values_list("state", flat=True)) == {"done"}
+    card, text = connected.sandbox.sent("app")
+    assert "https://scrm.example.com/contacts/1/" in str(card)
+    assert "新客户" in str(card)
+    assert len(text["text"].encode()) <= 2048
+
+
+def test_notice_to_nobody_is_a_failure(connected: SimpleNamespace) -> None:
+    with in_brand(connected.brand):
+        stranger = make_staff(connected.brand, connected.corp, userid="stranger")
+        call = notices.notify_staff(connected.brand, staff=stranger, key="1", text="x")
+    assert call
+    assert row(connected, call.pk).state == "failed"
+
+
+def test_a_commit_that_fails_sends_nothing(customer: SimpleNamespace) -> None:
+    with tenant_scope(customer.brand), transaction.atomic():
+        remark_id = outbound.enqueue(
+            customer.brand, corp=customer.corp, kind="remark", key="z", payload={"userid": "a"}
+        )
+        transaction.set_rollback(True)
+    assert remark_id
+    assert made(customer, "externalcontact/remark") == 0
