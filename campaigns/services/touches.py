@@ -163,7 +163,16 @@ def settle(
         " WHERE brand_id = %s AND at = %s AND send_task_id = %s AND state = ANY(%s)"
     )
     done = None if state == Touch.State.HANDED else done_at
-    given: list[Any] = [int(state), int(reason), error[:200], done, brand.pk, at, send_task_id, [int(s) for s in was]]
+    given: list[Any] = [
+        int(state),
+        int(reason),
+        error[:200],
+        done,
+        brand.pk,
+        at,
+        send_task_id,
+        [int(s) for s in was],
+    ]
     if contact_ids is not None:
         sql += " AND contact_id = ANY(%s::bigint[])"
         given.append(array(contact_ids))

@@ -42,10 +42,13 @@ class Live:
     sandbox: Sandbox
     externals: dict[int, str] = field(default_factory=dict)
 
-    def make_sop(self, *steps: tuple[int, int] | StepInput, name: str = "新客", on: bool = True, **over: Any) -> Sop:
+    def make_sop(
+        self, *steps: tuple[int, int] | StepInput, name: str = "新客", on: bool = True, **over: Any
+    ) -> Sop:
         """Steps as (day, hour) with a text of their own."""
         given = [
-            s if isinstance(s, StepInput) else StepInput(s[0], s[1], 0, f"{name} 第{s[0]}天 {s[1]}点") for s in steps
+            s if isinstance(s, StepInput) else StepInput(s[0], s[1], 0, f"{name} 第{s[0]}天 {s[1]}点")
+            for s in steps
         ]
         with in_brand(self.brand):
             sop = sops.create_sop(self.brand, name=name, steps=given, by=SYSTEM, **over)
@@ -93,7 +96,8 @@ def make_live(sandbox: Sandbox, n_guides: int = 2, n_contacts: int = 6) -> Live:
         corp = make_corp(brand, secret=SECRET, callback_token=TOKEN, callback_aes_key=AES_KEY)
         guides = [make_staff(brand, corp, name=f"小{chr(65 + i)}") for i in range(n_guides)]
         contacts = [
-            make_contact(brand, guides[i % n_guides], added_at=clock.now() - timedelta(days=1)) for i in range(n_contacts)
+            make_contact(brand, guides[i % n_guides], added_at=clock.now() - timedelta(days=1))
+            for i in range(n_contacts)
         ]
         from contacts.models import Follow
 

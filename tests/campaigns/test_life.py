@@ -10,6 +10,7 @@ from campaigns.models import Enrolment, SendTask, StepBlocked, Touch
 from campaigns.services import enrolments, sops
 from contacts.models import Event, EventType
 from org.access import SYSTEM
+from scrm import clock
 from tests.campaigns.conftest import Live, at, make_live, set_sandbox_clock
 from tests.factories import in_brand
 
@@ -88,10 +89,13 @@ def test_who_does_not_get_it_and_why(live: Live) -> None:
     )
     live.tick(at("2026-03-02 10:00"))
     live.confirm_all(at("2026-03-02 10:10"))
+    live.tick(at("2026-03-02 10:20"))
     live.tick(at("2026-03-02 11:00"))
 
     R, S = Touch.Reason, Touch.State
-    found = {(t.contact_id, t.sop_id): (t.state, t.reason) for t in live.ledger(at__lt=at("2026-03-03 00:00"))}
+    found = {
+        (t.contact_id, t.sop_id): (t.state, t.reason) for t in live.ledger(at__lt=at("2026-03-03 00:00"))
+    }
     assert found[dnc.pk, first.pk] == (S.BLOCKED, R.DO_NOT_CONTACT)
     assert found[gone.pk, first.pk] == (S.BLOCKED, R.NOT_FOLLOWED)
     assert found[half.pk, first.pk] == (S.BLOCKED, R.NOT_FOLLOWED)
@@ -122,7 +126,12 @@ def test_cap_counts_touches_of_the_window_and_no_welcome(live: Live) -> None:
         policy.change_policy(live.brand, cap_n=2, cap_days=4, by=SYSTEM)
         for n in range(9):
             welcome = touches.claim_welcome(
-                live.brand, contact_id=contact.pk, staff_id=live.guides[0].pk, code_id=None, welcome_code=f"W{n}", at=at("2026-03-01 15:00")
+                live.brand,
+                contact_id=contact.pk,
+                staff_id=live.guides[0].pk,
+                code_id=None,
+                welcome_code=f"W{n}",
+                at=at("2026-03-01 15:00"),
             )
             touches.record_welcome_result(live.brand, touch=welcome, at=at("2026-03-01 15:00"))
     for day in range(2, 14):
@@ -168,7 +177,9 @@ def test_pause_parks_and_resume_catches_up(live: Live) -> None:
     live.tick(at("2026-03-02 10:00"))
     with in_brand(live.brand):
         assert Enrolment.objects.filter(is_parked=True, next_run_at=at("2026-03-02 10:00")).count() == 6
-        newcomer = enrolments.enrol_many(live.brand, sop=sop, contact_ids=[live.contacts[0].pk], source="page")
+        newcomer = enrolments.enrol_many(
+            live.brand, sop=sop, contact_ids=[live.contacts[0].pk], source="page"
+        )
         assert newcomer == 0  # in it already
     assert live.ledger() == []
     live.tick(at("2026-03-03 10:00"))
@@ -192,10 +203,10 @@ def test_a_paused_sop_hands_nothing_over(live: Live) -> None:
         sops.pause(live.brand, sop_id=sop.pk, by=SYSTEM)
     live.sandbox.post("faults/clear")
     live.tick(at("2026-03-02 10:30"))
-    with in_brand(live.brand):
+    with in_brand(live.brand), clock.at(at("2026-03-02 22:00")):
         assert set(SendTask.objects.values_list("state", flat=True)) == {"planned"}
         sops.resume(live.brand, sop_id=sop.pk, by=SYSTEM)
-    live.tick(at("2026-03-02 23:00"))
+    live.tick(at("2026-03-02 22:01"))
     assert {t.state for t in live.ledger()} == {Touch.State.HANDED}
 
 
@@ -234,11 +245,17 @@ def test_a_contact_with_several_guides_hears_from_the_last_one(live: Live) -> No
     with in_brand(live.brand):
         Follow.objects.create(
             contact=contact, staff=newer, corp=live.corp, external_userid=live.externals[contact.pk],
-            added_at=at("2026-03-01 20:00"),
+            added_at=clock.now(),
         )  # fmt: skip
     live.sandbox.load(
         live.corp.corpid,
-        customers=[{"external_userid": live.externals[contact.pk], "name": "x", "follows": [{"userid": newer.userid}]}],
+        customers=[
+            {
+                "external_userid": live.externals[contact.pk],
+                "name": "x",
+                "follows": [{"userid": newer.userid}],
+            }
+        ],
     )
     enrol_all(live, live.make_sop((1, 10)), at("2026-03-01 15:00"), [contact])
     live.tick(at("2026-03-02 10:00"))

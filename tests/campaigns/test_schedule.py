@@ -8,7 +8,15 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.services.schedule import StepTime, calendar, joining_date, next_step, run_at, timetable, what_is_due
+from campaigns.services.schedule import (
+    StepTime,
+    calendar,
+    joining_date,
+    next_step,
+    run_at,
+    timetable,
+    what_is_due,
+)
 
 ZONES = ["Asia/Shanghai", "America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]
 zones = st.sampled_from(ZONES)
@@ -27,7 +35,12 @@ def step_times(rows: list[tuple[int, int, int]]) -> list[StepTime]:
         (date(2028, 2, 28), (1, 10, 0), "Asia/Shanghai", "2028-02-29 02:00"),  # leap year
         (date(2027, 2, 28), (1, 10, 0), "Asia/Shanghai", "2027-03-01 02:00"),
         (date(2026, 12, 31), (30, 0, 0), "Asia/Shanghai", "2027-01-29 16:00"),
-        (date(2026, 3, 7), (1, 2, 30), "America/New_York", "2026-03-08 07:30"),  # 02:30 does not exist: 03:30 EDT
+        (
+            date(2026, 3, 7),
+            (1, 2, 30),
+            "America/New_York",
+            "2026-03-08 07:30",
+        ),  # 02:30 does not exist: 03:30 EDT
         (date(2026, 10, 31), (1, 1, 30), "America/New_York", "2026-11-01 06:30"),  # twice: the second
         (date(2026, 3, 7), (2, 2, 30), "America/New_York", "2026-03-09 06:30"),
         (date(2026, 10, 3), (1, 2, 15), "Australia/Lord_Howe", "2026-10-03 15:45"),  # half an hour is missing
@@ -57,7 +70,10 @@ def test_postgres_agrees() -> None:
         for on in [date(2026, 1, 1) + timedelta(days=n) for n in range(730)]:
             noon = datetime(on.year, on.month, on.day, 12, tzinfo=ZoneInfo(zone))
             if noon.utcoffset() != (noon - timedelta(days=1)).utcoffset():
-                wanted += [(zone, on - timedelta(days=1), 1, minutes // 60, minutes % 60) for minutes in range(0, 360, 15)]
+                wanted += [
+                    (zone, on - timedelta(days=1), 1, minutes // 60, minutes % 60)
+                    for minutes in range(0, 360, 15)
+                ]
     assert len(wanted) > 100
     with connection.cursor() as cursor:
         cursor.execute(
@@ -69,8 +85,15 @@ def test_postgres_agrees() -> None:
     assert answers == [run_at(on, day, h, m, zone) for zone, on, day, h, m in wanted]
 
 
-@given(st.lists(times, min_size=1, max_size=12), moments, zones, st.lists(st.integers(0, 500 * 24 * 60), max_size=20))
-def test_whatever_the_ticks_every_step_is_settled_once(rows: list, joined: datetime, zone: str, ticks: list[int]) -> None:
+@given(
+    st.lists(times, min_size=1, max_size=12),
+    moments,
+    zones,
+    st.lists(st.integers(0, 500 * 24 * 60), max_size=20),
+)
+def test_whatever_the_ticks_every_step_is_settled_once(
+    rows: list, joined: datetime, zone: str, ticks: list[int]
+) -> None:
     """Ticks at random moments, with holes of any size: each step after joining is sent or missed exactly once."""
     table = timetable(step_times(rows), joining_date(joined, zone), zone)
     since, _ = next_step(table, joined)

@@ -1,0 +1,403 @@
+"""Killed anywhere, answered by nobody, run twice at once: nothing is sent twice and nothing is lost."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.db import close_old_connections, connection, connections, transaction
+
+from campaigns.models import Enrolment, SendTask, Touch, TouchKey
+from campaigns.services import enrolments, handing, planning, policy, sops, stepping
+from org.access import SYSTEM
+from scrm import clock
+from tests.campaigns.conftest import Live, at, set_sandbox_clock
+from tests.factories import in_brand
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROOT = Path(__file__).resolve().parents[2]
+API = "externalcontact/add_msg_template"
+DUE = "2026-03-02 10:00"
+
+
+def states(live: Live) -> Counter:
+    with in_brand(live.brand):
+        return Counter(SendTask.objects.values_list("state", flat=True))
+
+
+def enrol_all(live: Live, *steps: tuple[int, int], **over: Any) -> Any:
+    sop = live.make_sop(*steps, **over)
+    with in_brand(live.brand):
+        ids = [c.pk for c in live.contacts]
+        enrolments.enrol_many(live.brand, sop=sop, contact_ids=ids, source="page", at=at("2026-03-01 15:00"))
+        policy.change_policy(live.brand, cap_n=100, cap_days=7, by=SYSTEM)
+    return sop
+
+
+def n_mass(live: Live) -> int:
+    return live.sandbox.get("state", corpid=live.corp.corpid)["counts"]["mass_sends"]
+
+
+def finish(live: Live, moment: datetime) -> None:
+    live.confirm_all(moment)
+    live.tick(moment + timedelta(minutes=2))
+
+
+def test_an_answer_is_lost_and_the_task_is_found_again(live: Live) -> None:
+    enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind="drop_after", times=2)
+    live.tick(at(DUE))
+    assert states(live) == {"calling": 2} and n_mass(live) == 2
+    live.tick(at(DUE) + timedelta(minutes=1))
+    assert states(live) == {"handed": 2} and n_mass(live) == 2
+    finish(live, at(DUE) + timedelta(minutes=3))
+    assert {t.state for t in live.ledger()} == {Touch.State.DELIVERED}
+    assert set(live.received().values()) == {1} and len(live.received()) == 6
+
+
+@pytest.mark.parametrize("kind", ["html", "http500", "empty"])
+def test_a_call_that_was_never_made_is_sent_again_after_ten_minutes(live: Live, kind: str) -> None:
+    enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind=kind, times=2)
+    live.tick(at(DUE))
+    assert states(live) == {"calling": 2}
+    for minute in range(1, 10):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+        assert states(live) == {"calling": 2} and n_mass(live) == 0
+    for minute in range(10, 13):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"handed": 2} and n_mass(live) == 2
+    finish(live, at(DUE) + timedelta(minutes=20))
+    assert set(live.received().values()) == {1} and len(live.received()) == 6
+
+
+def test_looking_is_not_believed_while_wecom_does_not_answer(live: Live) -> None:
+    """Ten minutes of silence are no proof: only an answer without our task is."""
+    enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind="drop_after", times=2)
+    live.tick(at(DUE))
+    live.sandbox.post("faults", api="externalcontact/get_groupmsg_list_v2", kind="errcode", errcode=-1)
+    for minute in (1, 5, 11, 30):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"calling": 2} and n_mass(live) == 2
+    live.sandbox.post("faults/clear")
+    live.tick(at(DUE) + timedelta(minutes=32))
+    assert states(live) == {"handed": 2} and n_mass(live) == 2
+
+
+def test_twins_are_told_apart(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tasks of one guide and one content: while one's answer is lost the other waits, and each finds its own."""
+    monkeypatch.setattr(planning, "CHUNK", 2)
+    enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind="drop_after", times=1)
+    live.tick(at(DUE))
+    assert states(live)["calling"] == 1
+    for minute in range(1, 5):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"handed": 4} and n_mass(live) == 4
+    finish(live, at(DUE) + timedelta(minutes=6))
+    assert states(live) == {"final": 4}
+    assert {t.state for t in live.ledger()} == {Touch.State.DELIVERED}
+    assert set(live.received().values()) == {1} and len(live.received()) == 6
+
+
+def test_another_tools_twin_is_not_taken_for_ours(live: Live) -> None:
+    """The same text sent by hand to other people of the guide at the same minute."""
+    enrol_all(live, (1, 10))
+    set_sandbox_clock(live.sandbox, at(DUE))
+    token = live.sandbox.token(live.corp.corpid, live.corp.secret)
+    live.sandbox.load(
+        live.corp.corpid,
+        customers=[
+            {"external_userid": "wmstranger", "name": "x", "follows": [{"userid": live.guides[0].userid}]}
+        ],
+    )
+    body = {
+        "external_userid": ["wmstranger"],
+        "sender": live.guides[0].userid,
+        "text": {"content": "新客 第1天 10点"},
+    }
+    live.sandbox.api(API, body, access_token=token)
+    live.sandbox.post("faults", api=API, kind="http500", times=1)
+    live.tick(at(DUE))
+    for minute in range(1, 13):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"handed": 2} and n_mass(live) == 3
+
+
+def _start_other_process(live: Live, moment: datetime, call: str) -> subprocess.Popen:
+    """A worker of its own, at `moment`, on this test's database."""
+    address = settings_url()
+    code = (
+        "import django; django.setup()\n"
+        "from datetime import datetime\n"
+        "from scrm import clock\n"
+        "from tenants.models import Brand\n"
+        "from tenants.scoping import tenant_scope\n"
+        "from django.db import transaction\n"
+        "from campaigns.services import handing, stepping, results\n"
+        f"brand = Brand.objects.get(pk={live.brand.pk})\n"
+        f"moment = datetime.fromisoformat('{moment.isoformat()}')\n"
+        "with clock.at(moment), tenant_scope(brand):\n"
+        f"    {call}\n"
+    )
+    env = {
+        **os.environ,
+        "DATABASE_URL": address,
+        "WECOM_API_URL": live.sandbox.url,
+        "DJANGO_SETTINGS_MODULE": "scrm.settings",
+    }
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=env)
+
+
+def settings_url() -> str:
+    d = connection.settings_dict
+    return f"postgres://{d['USER']}:{d['PASSWORD']}@{d['HOST']}:{d['PORT'] or 5432}/{d['NAME']}"
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_kill_between_call_and_record(live: Live, made: bool) -> None:
+    """kill -9 while WeCom works on the call (and does it), or while it does nothing."""
+    enrol_all(live, (1, 10))
+    with clock.at(at(DUE)), in_brand(live.brand):
+        stepping.run(live.brand, at(DUE))
+        first, second = SendTask.objects.order_by("pk").values_list("pk", flat=True)
+    set_sandbox_clock(live.sandbox, at(DUE))
+    live.sandbox.post("faults", api=API, kind="slow" if made else "hang", seconds=1.5, times=1)
+    process = _start_other_process(live, at(DUE), f"handing.hand_over(brand, {first})")
+    try:
+        # the call has arrived when the disturbance is used up
+        live.sandbox.wait_for(lambda: not live.sandbox.get("state")["faults"], 30)
+        assert states(live) == {"calling": 1, "planned": 1}
+    finally:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    live.sandbox.wait_for(lambda: len(live.sandbox.calls(API, live.corp.corpid)) == 1)
+    assert n_mass(live) == int(made)
+
+    for minute in range(14):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"handed": 2} and n_mass(live) == 2
+    finish(live, at(DUE) + timedelta(minutes=20))
+    assert {t.state for t in live.ledger()} == {Touch.State.DELIVERED}
+    assert set(live.received().values()) == {1} and len(live.received()) == 6
+
+
+def test_kill_in_the_middle_of_stepping(live: Live) -> None:
+    """A killed batch leaves nothing behind: no touch without its task, nobody moved on without a touch."""
+    enrol_all(live, (1, 10), (2, 10))
+    holder = psycopg2.connect(settings_url())  # its lock holds the tick inside its batch, before the touches
+    cursor = holder.cursor()
+    cursor.execute("LOCK TABLE campaigns_touchkey IN EXCLUSIVE MODE")
+    process = _start_other_process(live, at(DUE), "stepping.run(brand, moment)")
+
+    def is_inside() -> bool:
+        with (
+            connection.cursor() as other
+        ):  # outside the holder's transaction, which would see one moment only
+            other.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%touchkey%'"
+            )
+            return bool(other.fetchone()[0])
+
+    try:
+        live.sandbox.wait_for(is_inside, 30)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        holder.close()
+    assert live.ledger() == []
+    live.sandbox.wait_for(lambda: _can_step(live), 20)  # Postgres notices that the process is gone
+    assert len(live.ledger()) == 6
+    with in_brand(live.brand):
+        assert Enrolment.objects.filter(position=1).count() == 6
+        assert TouchKey.objects.count() == 6
+
+
+def _can_step(live: Live) -> bool:
+    with clock.at(at(DUE)), in_brand(live.brand):
+        return stepping.run(live.brand, at(DUE)).n == 6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fifth_of_all_answers_fails(live: Live, seed: int) -> None:
+    """Every kind of trouble on every call for days: the sandbox's own count and the ledger agree, and no one got two."""
+    enrol_all(live, (1, 10), (2, 10), (3, 10), late_days=3)
+    for kind, rate in (
+        ("drop_after", 0.07),
+        ("http500", 0.04),
+        ("html", 0.03),
+        ("empty", 0.02),
+        ("errcode", 0.04),
+    ):
+        live.sandbox.post("faults", corpid=live.corp.corpid, kind=kind, rate=rate, errcode=-1)
+    rng = random.Random(seed)
+    moment = at(DUE)
+    while moment < at("2026-03-05 02:00"):
+        live.tick(moment)
+        if rng.random() < 0.4:
+            live.confirm_all(moment)
+        moment += timedelta(minutes=rng.choice([1, 1, 2, 5, 11, 60, 180]))
+    live.sandbox.post("faults/clear")
+    for _ in range(6):
+        live.tick(moment)
+        live.confirm_all(moment)
+        moment += timedelta(minutes=31)
+    received = live.received()
+    assert set(received.values()) == {1}
+    delivered = [t for t in live.ledger() if t.state == Touch.State.DELIVERED]
+    assert len(received) == len(delivered)
+    # three steps for six people: each is delivered or has its reason
+    assert len(live.ledger()) == 18
+    assert {(t.state, t.reason) for t in live.ledger()} <= {
+        (Touch.State.DELIVERED, 0),
+        (Touch.State.BLOCKED, Touch.Reason.TOO_LATE),
+    }
+    assert len(delivered) >= 12
+
+
+def test_ticks_at_the_same_time(live: Live) -> None:
+    """Four workers tick the same minute; WeCom is called once for each guide."""
+    enrol_all(live, (1, 10), (1, 11))
+    set_sandbox_clock(live.sandbox, at(DUE))
+    ready = threading.Barrier(4)
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            ready.wait()
+            for _ in range(3):
+                live_tick(live, at(DUE))
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    close_old_connections()
+    assert not problems
+    assert n_mass(live) == 2 and states(live) == {"handed": 2}
+    assert len(live.ledger()) == 6
+
+
+def live_tick(live: Live, moment: datetime) -> None:
+    from campaigns.tasks import tick_brand
+
+    with clock.at(moment):
+        tick_brand.delay(brand_id=live.brand.pk)
+
+
+def test_interleaved_runs_never_double(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers step and hand over in small batches, in an order that changes; each step of each person once."""
+    monkeypatch.setattr(planning, "CHUNK", 2)
+    monkeypatch.setattr(handing, "LOOK_AGAIN", timedelta(seconds=1))
+    enrol_all(live, *[(day, 10) for day in range(1, 8)])
+    moments = [at(f"2026-03-0{day} 10:00") + timedelta(minutes=m) for day in range(2, 9) for m in range(3)]
+    for n, moment in enumerate(moments):
+        set_sandbox_clock(live.sandbox, moment)
+        rng = random.Random(n)
+        acts = [("step", 1), ("step", 2), ("step", 5), ("hand", 0), ("hand", 0), ("step", 100), ("hand", 0)]
+        rng.shuffle(acts)
+
+        def run(mine: list[tuple[str, int]], moment: datetime = moment) -> None:
+            with clock.at(moment):
+                for act, size in mine:
+                    if act == "step":
+                        with in_brand_scope(live):
+                            stepping.run(live.brand, moment, batch=size)
+                    else:
+                        live_hand(live)
+            connections.close_all()
+
+        others = [threading.Thread(target=run, args=(acts[i::2],)) for i in range(2)]
+        for thread in others:
+            thread.start()
+        for thread in others:
+            thread.join()
+    for minute in range(3):
+        live.tick(moments[-1] + timedelta(minutes=10 + minute))
+    finish(live, moments[-1] + timedelta(minutes=60))
+    ledger = live.ledger()
+    assert Counter(Counter((t.contact_id, t.step_id) for t in ledger).values()) == {1: 42}
+    assert {t.state for t in ledger} == {Touch.State.DELIVERED}
+    assert set(live.received().values()) == {1} and len(live.received()) == 42
+
+
+def in_brand_scope(live: Live) -> Any:
+    from tenants.scoping import tenant_scope
+
+    return tenant_scope(live.brand)
+
+
+def live_hand(live: Live) -> None:
+    with in_brand_scope(live):
+        with transaction.atomic():
+            planned = handing.due(live.brand)["planned"]
+        for task_id, _ in planned:
+            handing.hand_over(live.brand, task_id)
+
+
+def test_a_process_that_slept_does_not_call(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    enrol_all(live, (1, 10))
+    monkeypatch.setattr(handing, "MAX_CLAIM_AGE_S", -1.0)
+    live.tick(at(DUE))
+    assert states(live) == {"planned": 2} and n_mass(live) == 0
+
+
+def test_refusals(live: Live) -> None:
+    """41048 is final with its reason; what an admin can mend waits for it."""
+    sop = enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind="errcode", errcode=41048, times=1)
+    live.sandbox.post("faults", api=API, kind="errcode", errcode=60020, times=1)
+    live.tick(at(DUE))
+    assert states(live) == {"failed": 1, "planned": 1}
+    failed = [t for t in live.ledger() if t.state == Touch.State.FAILED]
+    assert len(failed) == 3 and {t.reason for t in failed} == {Touch.Reason.REFUSED}
+    assert "41048" in failed[0].error
+    with in_brand(live.brand):
+        assert SendTask.objects.get(state="planned").error  # said on the page
+    live.tick(at(DUE) + timedelta(hours=2))
+    assert states(live) == {"failed": 1, "handed": 1}
+    assert sop.pk
+
+
+def test_planned_too_long_is_not_sent_any_more(live: Live) -> None:
+    enrol_all(live, (1, 10), late_days=1)
+    live.sandbox.post("faults", api=API, kind="errcode", errcode=60020)
+    for hours in (0, 1, 5, 12, 20):
+        live.tick(at(DUE) + timedelta(hours=hours))
+    live.sandbox.post("faults/clear")
+    live.tick(at(DUE) + timedelta(hours=26))
+    assert {(t.state, t.reason) for t in live.ledger()} == {(Touch.State.BLOCKED, Touch.Reason.TOO_LATE)}
+    assert n_mass(live) == 0
+
+
+def test_who_is_silenced_after_planning_is_left_out(live: Live) -> None:
+    from contacts.models import Contact
+
+    quiet = live.contacts[0]
+    enrol_all(live, (1, 10))
+    with clock.at(at(DUE)), in_brand(live.brand):
+        stepping.run(live.brand, at(DUE))
+        Contact.objects.filter(pk=quiet.pk).update(do_not_contact=True)
+    live.tick(at(DUE))
+    reasons = {t.contact_id: t.reason for t in live.ledger()}
+    assert reasons.pop(quiet.pk) == Touch.Reason.DO_NOT_CONTACT and set(reasons.values()) == {0}
+    finish(live, at(DUE) + timedelta(minutes=5))
+    assert (live.externals[quiet.pk], "新客 第1天 10点") not in live.received()
+    with in_brand(live.brand):
+        assert sum(t.n for t in SendTask.objects.all()) == 5
+        assert sops.live_steps  # the ledger still has all six
+    assert len(live.ledger()) == 6
