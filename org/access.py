@@ -53,7 +53,9 @@ PRESETS: dict[str, tuple[str, list[str], str]] = {
 def make_preset_roles(brand: Brand) -> dict[str, Role]:
     """The preset roles of a new brand, by key of PRESETS; safe to repeat."""
     return {
-        key: Role.objects.get_or_create(name=name, defaults={"rights": rights, "scope": scope, "is_preset": True})[0]
+        key: Role.objects.get_or_create(
+            name=name, defaults={"rights": rights, "scope": scope, "is_preset": True}
+        )[0]
         for key, (name, rights, scope) in PRESETS.items()
     }
 

@@ -11,7 +11,13 @@ SECRET_WORDS = ("secret", "token", "password", "aes_key", "digest")
 
 
 def record(
-    by: Actor, action: str, obj: Model | None = None, *, before: dict | None = None, after: dict | None = None, name: str = ""
+    by: Actor,
+    action: str,
+    obj: Model | None = None,
+    *,
+    before: dict | None = None,
+    after: dict | None = None,
+    name: str = "",
 ) -> None:
     """Write who did what; `before`/`after` hold only JSON values of what changed, never secrets.
 

@@ -1,9 +1,14 @@
 """What the forms of this app share."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from org.access import RIGHTS
+from org.services.roles import GROUPS
 from scrm.errors import SCRMError
 
 # the zones that brands are likely to live in; any IANA name works in the data
@@ -24,3 +29,37 @@ def add_errors(form: forms.Form, error: SCRMError) -> None:
         form.add_error(name if name in form.fields else None, str(text))
     if not fields:
         form.add_error(None, str(error.message))
+
+
+class RightsField(forms.MultipleChoiceField):
+    """Rights as checkboxes in groups; the page draws them from `right_groups`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            label=gettext_lazy("Rights"),
+            choices=list(RIGHTS.items()),
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+            **kwargs,
+        )
+
+
+def right_groups(
+    chosen: Collection[str], *, allowed: Collection[str]
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Groups of {right, text, on, may}; `may`: the person who edits has it and can give it."""
+    names = {
+        "overview": _("Overview"),
+        "contacts": _("Customers"),
+        "codes": _("Channel codes"),
+        "sops": _("SOPs and touches"),
+        "wecom": _("WeCom"),
+        "brand": _("Administration"),
+    }
+    return [
+        (
+            names[key],
+            [{"right": r, "text": RIGHTS[r], "on": r in chosen, "may": r in allowed} for r in rights],
+        )
+        for key, rights in GROUPS
+    ]

@@ -115,7 +115,11 @@ def signed_in_user(request: Any) -> User | None:
 
 def _brand_of_session(request: Any) -> Brand | None:
     brand_id = request.session.get("brand_id")
-    entry = UserBrand.objects.filter(user=request.user, brand_id=brand_id).select_related("brand").first() if brand_id else None
+    entry = (
+        UserBrand.objects.filter(user=request.user, brand_id=brand_id).select_related("brand").first()
+        if brand_id
+        else None
+    )
     if entry is None or entry.brand.state == Brand.State.CLOSED:
         return None
     request.staff_id = entry.staff_id

@@ -26,7 +26,9 @@ class Store(TenantModel):
     """门店."""
 
     name = models.CharField(_("Name"), max_length=60)
-    region = BrandForeignKey(Region, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Region"))
+    region = BrandForeignKey(
+        Region, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Region")
+    )
     code = models.CharField(_("Store number"), max_length=30, blank=True)
 
     class Meta:
@@ -70,7 +72,9 @@ class Corp(TenantModel):
     secret = SecretField(_("App secret"))
     callback_token = SecretField(_("Callback token"))
     callback_aes_key = SecretField(_("Callback EncodingAESKey"))
-    callback_path = models.CharField(max_length=40, editable=False)  # random; finds brand and corp of a callback
+    callback_path = models.CharField(
+        max_length=40, editable=False
+    )  # random; finds brand and corp of a callback
     checks = models.JSONField(default=list, editable=False)  # last answers of the set-up doctor
     checked_at = models.DateTimeField(null=True, editable=False)
     synced_at = models.DateTimeField(null=True, editable=False)
@@ -105,6 +109,21 @@ class StaffQuerySet(models.QuerySet["Staff"]):
         """Staff who serve customers and are not gone."""
         return self.filter(is_guide=True, state=Staff.State.ACTIVE)
 
+    def visible_to(self, staff: "Staff") -> "StaffQuerySet":
+        """Colleagues whom the data scope of a person's role shows: the brand, own region, own store, oneself."""
+        scope = staff.role.scope if staff.role else Scope.OWN
+        if scope == Scope.BRAND:
+            return self
+        if scope == Scope.REGION and staff.region_id:
+            return self.filter(
+                models.Q(region=staff.region_id)
+                | models.Q(store__region=staff.region_id)
+                | models.Q(pk=staff.pk)
+            )
+        if scope == Scope.STORE and staff.store_id:
+            return self.filter(models.Q(store=staff.store_id) | models.Q(pk=staff.pk))
+        return self.filter(pk=staff.pk)
+
 
 class Staff(TenantModel):
     """员工: a WeCom member of the brand, or a person who only uses the dashboard; may be both.
@@ -126,7 +145,9 @@ class Staff(TenantModel):
     leader_userid = models.CharField(max_length=64, blank=True)  # the guide's manager, for alerts
     is_guide = models.BooleanField(_("Serves customers"), default=False)  # has WeCom's customer-contact right
     store = BrandForeignKey(Store, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Store"))
-    region = BrandForeignKey(Region, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Region"))
+    region = BrandForeignKey(
+        Region, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Region")
+    )
     role = BrandForeignKey(Role, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Role"))
     user_id = models.BigIntegerField(null=True, editable=False)  # tenants.User
     state = models.CharField(_("State"), max_length=10, choices=State, default=State.ACTIVE)
@@ -151,7 +172,7 @@ class Staff(TenantModel):
 
     def can(self, right: str) -> bool:
         """Whether the role of this person holds a right such as `contacts.view`."""
-        return bool(self.role_id) and self.state == self.State.ACTIVE and right in self.role.rights
+        return self.role is not None and self.state == self.State.ACTIVE and right in self.role.rights
 
 
 class AuditEntry(TenantModel):

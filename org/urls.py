@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from org.views import jobs, platform, session
+from org.views import audit, jobs, platform, roles, session, settings, staff
 
 urlpatterns = [
     path("login/", session.log_in, name="login"),
@@ -14,6 +14,29 @@ urlpatterns = [
     path("account/", session.account, name="account"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     re_path(r"^jobs/(?P<job_id>\d+)/(?P<act>pause|resume|cancel)/$", jobs.job_act, name="job_act"),
+    path("staff/", staff.staff_list, name="staff"),
+    path("staff/new/", staff.staff_new, name="staff_new"),
+    path("staff/<int:staff_id>/", staff.staff_detail, name="staff_detail"),
+    path("staff/<int:staff_id>/login/", staff.staff_login, name="staff_login"),
+    path("staff/<int:staff_id>/remove-login/", staff.staff_remove_login, name="staff_remove_login"),
+    path("staff/<int:staff_id>/password/", staff.staff_password, name="staff_password"),
+    path("staff/<int:staff_id>/unlock/", staff.staff_unlock, name="staff_unlock"),
+    path("staff/roles/", roles.role_list, name="roles"),
+    path("staff/roles/new/", roles.role_edit, name="role_new"),
+    path("staff/roles/<int:role_id>/", roles.role_edit, name="role_edit"),
+    path("staff/roles/<int:role_id>/delete/", roles.role_delete, name="role_delete"),
+    path("staff/places/", roles.place_list, name="places"),
+    path("staff/stores/new/", roles.store_edit, name="store_new"),
+    path("staff/stores/<int:store_id>/", roles.store_edit, name="store_edit"),
+    path("staff/stores/<int:store_id>/delete/", roles.store_delete, name="store_delete"),
+    path("staff/regions/new/", roles.region_edit, name="region_new"),
+    path("staff/regions/<int:region_id>/", roles.region_edit, name="region_edit"),
+    path("staff/regions/<int:region_id>/delete/", roles.region_delete, name="region_delete"),
+    path("audit/", audit.audit_list, name="audit"),
+    path("settings/", settings.brand_settings, name="settings"),
+    path("settings/keys/", settings.key_list, name="keys"),
+    path("settings/keys/new/", settings.key_new, name="key_new"),
+    path("settings/keys/<int:key_id>/revoke/", settings.key_revoke, name="key_revoke"),
     path("platform/", platform.brand_list, name="platform"),
     path("platform/new/", platform.brand_open, name="platform_open"),
     path("platform/log/", platform.platform_log, name="platform_log"),

@@ -63,7 +63,7 @@ def go(request: Any, to: str, text: Any = "", kind: str = "success") -> HttpResp
     """
     if text:
         flash(request, text, kind)
-    response = redirect(to)
+    response: HttpResponse = redirect(to)
     if request.headers.get("HX-Request"):
         target, response = response["Location"], HttpResponse(status=204)
         response["HX-Redirect"] = target

@@ -14,10 +14,14 @@ from tenants.models import Brand, BrandLookup, PlatformEntry, User, UserBrand
 from tenants.scoping import tenant_scope
 
 
-def create_brand(*, name: str, by: User | None = None, slug: str = "", timezone: str = "Asia/Shanghai") -> Brand:
+def create_brand(
+    *, name: str, by: User | None = None, slug: str = "", timezone: str = "Asia/Shanghai"
+) -> Brand:
     """A new brand with its preset roles. Opens its own transactions; call it outside of a scope."""
     with transaction.atomic():
-        brand = Brand.objects.create(name=name, slug=slug or slugify(name) or random.token_hex(4), timezone=timezone)
+        brand = Brand.objects.create(
+            name=name, slug=slug or slugify(name) or random.token_hex(4), timezone=timezone
+        )
         PlatformEntry.objects.create(user=by, brand=brand, action="brand.create", after={"name": name})
     with tenant_scope(brand), transaction.atomic():
         make_preset_roles(brand)
@@ -36,7 +40,14 @@ def set_brand_state(brand: Brand, *, state: str, by: User) -> None:
 
 @transaction.atomic
 def add_person(
-    brand: Brand, *, by: Actor, username: str, name: str, role: Role, password: str | None = None, staff: Staff | None = None
+    brand: Brand,
+    *,
+    by: Actor,
+    username: str,
+    name: str,
+    role: Role,
+    password: str | None = None,
+    staff: Staff | None = None,
 ) -> tuple[Staff, User]:
     """Give somebody a log-in to the brand; an existing user keeps their password and gets one more brand.
 
@@ -91,7 +102,9 @@ def connect_corp(
                 callback_path=path,
             )
             BrandLookup.objects.create(kind=BrandLookup.Kind.CORP, key=corpid, brand=brand, target_id=corp.pk)
-            BrandLookup.objects.create(kind=BrandLookup.Kind.CALLBACK, key=path, brand=brand, target_id=corp.pk)
+            BrandLookup.objects.create(
+                kind=BrandLookup.Kind.CALLBACK, key=path, brand=brand, target_id=corp.pk
+            )
             audit.record(by, "corp.connect", corp, after=corp.as_audit())
     except IntegrityError as error:
         raise ConflictError(_("This corp is connected already")) from error

@@ -34,14 +34,18 @@ LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has
 MAX_RESTARTS = 5
 
 
-def start_job(brand: Brand, *, kind: str, title: str, params: dict, by: Actor, n_total: int | None = None) -> Job:
+def start_job(
+    brand: Brand, *, kind: str, title: str, params: dict, by: Actor, n_total: int | None = None
+) -> Job:
     """Write the job and start it after commit; a live job of the same kind and title is returned instead (double click)."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind of job {kind}")
     live = [Job.State.WAITING, Job.State.RUNNING, Job.State.PAUSED]
     try:
         with transaction.atomic():
-            job = Job.objects.create(kind=kind, title=title[:120], params=params, created_by=by.name, n_total=n_total)
+            job = Job.objects.create(
+                kind=kind, title=title[:120], params=params, created_by=by.name, n_total=n_total
+            )
     except IntegrityError:
         return Job.objects.get(kind=kind, title=title[:120], state__in=live)
     _enqueue(brand, job)

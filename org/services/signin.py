@@ -9,13 +9,12 @@ import hashlib
 from dataclasses import dataclass
 
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from org import audit
-from org.access import Actor
-from org.models import Staff
-from scrm.errors import InvalidError, LimitError, NotFoundError
+from scrm.errors import InvalidError, LimitError
 from scrm.redis import redis_client
 from tenants.models import Brand, User, UserBrand
 
@@ -103,40 +102,36 @@ def _locked(left_s: int) -> LimitError:
 
 def lock_of(username: str) -> Lock | None:
     """The lock that stands on a user name now."""
-    lock = _keys(username)[1]
-    left = int(redis_client().ttl(lock))  # type: ignore[arg-type]
-    return Lock(left, int(redis_client().get(lock) or 0)) if left > 0 else None  # type: ignore[arg-type]
+    return locks_of([username]).get(username)
 
 
-def unlock_staff(brand: Brand, *, by: Actor, staff: Staff) -> None:
-    """Release a locked user of the brand.
-
-    Raises:
-        NotFoundError: this person has no log-in to the brand.
-    """
-    user = user_of(brand, staff)
-    if user is None:
-        raise NotFoundError(_("This person has no log-in"))
-    lock = lock_of(user.username)
-    redis_client().delete(*_keys(user.username))
-    audit.record(by, "staff.unlock", staff, before={"wrong passwords": lock.n if lock else 0})
+def locks_of(usernames: list[str]) -> dict[str, Lock]:
+    """Locks that stand on some user names, in one round."""
+    pipe = redis_client().pipeline(transaction=False)
+    for username in usernames:
+        lock = _keys(username)[1]
+        pipe.ttl(lock).get(lock)
+    answers = pipe.execute()
+    pairs = zip(usernames, answers[::2], answers[1::2], strict=True)
+    return {name: Lock(left, int(n or 0)) for name, left, n in pairs if left > 0}
 
 
-def user_of(brand: Brand, staff: Staff) -> User | None:
-    """The user behind a staff member, if that person may enter the brand."""
-    entry = UserBrand.objects.filter(brand=brand, staff_id=staff.pk).select_related("user").first()
-    return entry.user if entry else None
+def forget_failures(username: str) -> None:
+    """Release the lock of a user name and forget what led to it; who may do that is decided by the caller."""
+    redis_client().delete(*_keys(username))
+
+
+def check_new_password(password: str, user: User | None = None) -> None:
+    """Raises InvalidError when a password is too simple."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidError(" ".join(error.messages), fields={"password": " ".join(error.messages)}) from error
 
 
 def set_password(user: User, password: str) -> None:
     """Give a user a new password; every other session of theirs ends with it."""
-    from django.contrib.auth.password_validation import validate_password
-    from django.core.exceptions import ValidationError
-
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise InvalidError(" ".join(error.messages)) from error
+    check_new_password(password, user)
     user.set_password(password)
     user.save(update_fields=["password"])
 
