@@ -34,7 +34,7 @@ def record(
         user_id=by.user_id,
         actor=by.name,
         action=action,
-        object_type=obj._meta.model_name if obj is not None else action.split(".")[0],
+        object_type=(obj._meta.model_name if obj is not None else None) or action.split(".")[0],
         object_id=obj.pk if obj is not None else None,
         object_name=(name or (str(obj) if obj is not None else ""))[:100],
         before=before,

@@ -69,7 +69,8 @@ def check_password(username: str, password: str, *, address: str) -> User:
     redis = redis_client()
     if (left := _address_left(address)) > 0:
         raise _locked(left)
-    left = int(redis.eval(_COUNT, 2, *_keys(username), FREE_TRIES, FIRST_LOCK_S, LONGEST_LOCK_S, FORGET_S))  # type: ignore[arg-type]
+    limits = (FREE_TRIES, FIRST_LOCK_S, LONGEST_LOCK_S, FORGET_S)
+    left = int(redis.eval(_COUNT, 2, *_keys(username), *limits))  # type: ignore[arg-type]
     if left:
         raise _locked(left)
     user = User.objects.filter(username=username).first()
@@ -110,7 +111,8 @@ def locks_of(usernames: list[str]) -> dict[str, Lock]:
     pipe = redis_client().pipeline(transaction=False)
     for username in usernames:
         lock = _keys(username)[1]
-        pipe.ttl(lock).get(lock)
+        pipe.ttl(lock)
+        pipe.get(lock)
     answers = pipe.execute()
     pairs = zip(usernames, answers[::2], answers[1::2], strict=True)
     return {name: Lock(left, int(n or 0)) for name, left, n in pairs if left > 0}

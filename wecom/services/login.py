@@ -1,4 +1,4 @@
-"""A WeCom member signs in: from the code that WeCom hands the browser to a staff member and a user of the brand."""
+"""A WeCom member signs in: from the code that WeCom hands the browser to a staff member and a user."""
 
 import secrets
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ def find_door(corpid: str) -> Door:
     if lookup is None:
         raise NotFoundError()
     with tenant_scope(lookup.brand), transaction.atomic():
-        corp = Corp.objects.filter(pk=lookup.target_id).first()
+        corp = Corp.objects.filter(corpid=corpid).first()
     if corp is None:
         raise NotFoundError()
     return Door(lookup.brand, corp)
 
 
 def sign_in(door: Door, code: str) -> User:
-    """Ask WeCom who came with `code`, and give that member's user; the first time it is made, without a password.
+    """Ask WeCom who came with `code`, and give that member's user; made the first time, without a password.
 
     Opens its own scope and transaction after the call.
 
@@ -93,8 +93,8 @@ def _used_up() -> InvalidError:
 def _make_user(door: Door, staff: Staff) -> User:
     """The user of a member, named after both ids.
 
-    Somebody may have taken that name before us, with a password of their own: a user who belongs to another brand is
-    left alone, any other one loses the password.
+    Somebody may have taken that name before us, with a password of their own: a user who belongs to another
+    brand is left alone, any other one loses the password.
     """
     check_quota(door.brand)
     username = f"{staff.userid}@{door.corp.corpid}".lower()[:100]
