@@ -33,9 +33,12 @@ FOLLOW_SQL = (
 )
 
 
-def a_name(draw: random.Random) -> str:
+draw = random.Random()  # for names of people who come one at a time
+
+
+def a_name(by: random.Random) -> str:
     """A Chinese name."""
-    return draw.choice(SURNAMES) + "".join(draw.choices(GIVEN, k=draw.choice((1, 2, 2))))
+    return by.choice(SURNAMES) + "".join(by.choices(GIVEN, k=by.choice((1, 2, 2))))
 
 
 def generate(corpid: str, customers: int, seed: int = 1) -> dict[str, int]:
@@ -52,10 +55,10 @@ def generate(corpid: str, customers: int, seed: int = 1) -> dict[str, int]:
         raise Refused(f"seed {seed} was used before")
     unions = [ids.seeded("o", 28, seed, n) if corp.open_platform else "" for n in range(customers)]
     now = clock.now()
-    draw = random.Random(seed)
+    by = random.Random(seed)
     # Iterators, not lists: a million rows need no memory. The stubs ask for sequences, SQLite does not.
     people: Any = (
-        (corpid, one, a_name(draw), draw.choice((0, 1, 2, 2)), union, now)
+        (corpid, one, a_name(by), by.choice((0, 1, 2, 2)), union, now)
         for one, union in zip(external, unions, strict=True)
     )
     with store.writing(), connection.cursor() as cursor:
@@ -63,7 +66,7 @@ def generate(corpid: str, customers: int, seed: int = 1) -> dict[str, int]:
         cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM sandbox_follow")
         first = cursor.fetchone()[0]
         follows: Any = (
-            (first + n, corpid, userid, one, now - draw.random() * YEAR_S, userid)
+            (first + n, corpid, userid, one, now - by.random() * YEAR_S, userid)
             for n, one in enumerate(external)
             for userid in (members[n % len(members)],)
         )
@@ -72,7 +75,7 @@ def generate(corpid: str, customers: int, seed: int = 1) -> dict[str, int]:
             tags: Any = (
                 (first + n, tag_id)
                 for n in range(customers)
-                for tag_id in draw.sample(tag_ids, min(len(tag_ids), draw.choice((0, 1, 2))))
+                for tag_id in by.sample(tag_ids, min(len(tag_ids), by.choice((0, 1, 2))))
             )
             cursor.executemany("INSERT INTO sandbox_followtag (follow, tag_id) VALUES (%s, %s)", tags)
     return {"customers": customers, "members": len(members)}

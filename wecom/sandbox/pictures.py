@@ -4,7 +4,8 @@ import hashlib
 import io
 
 import segno
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
 
 from .api.media import path_of
 from .models import ContactWay, Customer, Media, Member
@@ -36,7 +37,7 @@ def member_qr(request: HttpRequest, corpid: str, userid: str) -> HttpResponse:
     return _qr(f"{_base(request)}/q/{corpid}/{userid}")
 
 
-def uploaded(request: HttpRequest, media_id: str) -> HttpResponse | FileResponse:
+def uploaded(request: HttpRequest, media_id: str) -> HttpResponse:
     """A picture from uploadimg."""
     row = Media.objects.filter(media_id=media_id, origin="img").first()
     if row is None:
@@ -44,6 +45,24 @@ def uploaded(request: HttpRequest, media_id: str) -> HttpResponse | FileResponse
     response = HttpResponse(path_of(media_id).read_bytes(), content_type=row.content_type)
     response["Cache-Control"] = CACHE
     return response
+
+
+def medium(request: HttpRequest, media_id: str) -> HttpResponse:
+    """An uploaded file as a page shows it; WeCom's own way is media/get."""
+    row = Media.objects.filter(media_id=media_id).first()
+    if row is None or not path_of(media_id).exists():
+        raise Http404
+    return HttpResponse(path_of(media_id).read_bytes(), content_type=row.content_type)
+
+
+ASSETS = {"sandbox.css": "text/css", "sandbox.js": "text/javascript"}
+
+
+def asset(request: HttpRequest, name: str) -> HttpResponse:
+    """The pages' own style and script."""
+    if name not in ASSETS:
+        raise Http404
+    return HttpResponse((settings.HERE / "static" / name).read_bytes(), content_type=ASSETS[name])
 
 
 def avatar(request: HttpRequest, key: str) -> HttpResponse:

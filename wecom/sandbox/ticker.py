@@ -10,7 +10,7 @@ from django.db import close_old_connections
 
 from . import clock, mass_acts, people, store
 from .errors import Refused
-from .generate import a_name
+from .generate import a_name, draw
 from .models import ContactWay, Follow, Member
 from .ranges import ACTIVE
 
@@ -27,7 +27,6 @@ WORDS = (
     "[微笑]",
 )
 
-_draw = random.Random()
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +75,7 @@ def _flow() -> None:
         }
         for stream in running.values():
             while stream["next"] <= now:
-                stream["next"] = max(stream["next"], now - 5) + _draw.expovariate(stream["per_minute"] / 60)
+                stream["next"] = max(stream["next"], now - 5) + draw.expovariate(stream["per_minute"] / 60)
                 stream["arrived"] += 1
                 arriving.append(stream)
         store.remember("streams", running)
@@ -85,7 +84,7 @@ def _flow() -> None:
 
 
 def _arrive(corpid: str, stream: dict[str, Any]) -> None:
-    given: dict[str, Any] = {"name": a_name(_draw), "gender": random.choice((0, 1, 2))}
+    given: dict[str, Any] = {"name": a_name(draw), "gender": random.choice((0, 1, 2))}
     ways = ContactWay.objects.filter(corpid=corpid).values_list("config_id", flat=True)
     if ways:
         given["config_id"] = random.choice(list(ways))

@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from . import control, dispatch, login, pages, pictures
+from . import control, dispatch, login, page_acts, pages, pictures
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -25,10 +25,23 @@ urlpatterns = [
     path("connect/oauth2/authorize", login.oauth),
     path("wwlogin/sso/login", login.sso),
     path("wwopen/sso/qrConnect", login.sso),
-    path("login/pick", login.pick),
+    path("login/pick", login.pick, name="login_pick"),
     path("wwpic/<str:config_id>/<str:size>", pictures.contact_way_qr),
     path("wwimg/<str:media_id>", pictures.uploaded),
     path("qr/member/<str:corpid>/<str:userid>", pictures.member_qr),
     path("avatar/<str:key>.svg", pictures.avatar),
-    path("", pages.home),
+    path("media/<str:media_id>", pictures.medium),
+    path("assets/<str:name>", pictures.asset),
+    path("lang", pages.set_language, name="lang"),
+    path("q/<str:config_id>", pages.scanned, name="scanned"),
+    path("q/<str:corpid>/<str:userid>", pages.scanned_member, name="scanned_member"),
+    path("c/<str:corpid>/", pages.codes, name="codes"),
+    path("c/<str:corpid>/customers", pages.customers, name="customers"),
+    path("c/<str:corpid>/customer/<str:external_userid>", pages.customer, name="customer"),
+    path("c/<str:corpid>/members", pages.members, name="members"),
+    path("c/<str:corpid>/member/<str:userid>", pages.member, name="member"),
+    path("c/<str:corpid>/trouble", pages.trouble, name="trouble"),
+    path("c/<str:corpid>/traffic", pages.traffic, name="traffic"),
+    path("c/<str:corpid>/do/<path:name>", page_acts.act, name="act"),
+    path("", pages.home, name="home"),
 ]

@@ -1,6 +1,7 @@
 """Template tags. {% w "中文" "English" %} prints one of the two: the sandbox keeps both beside each other."""
 
 import datetime
+import hashlib
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,3 +23,21 @@ def moment(seconds: float | None) -> str:
     if not seconds:
         return ""
     return datetime.datetime.fromtimestamp(seconds, SHANGHAI).strftime("%m-%d %H:%M:%S")
+
+
+@register.filter
+def hue(key: str) -> int:
+    """A colour (degrees) that stays the same for the same person."""
+    return hashlib.blake2b(str(key).encode(), digest_size=2).digest()[0] * 360 // 256
+
+
+@register.filter
+def letter(name: str) -> str:
+    """First letter of a name, for a face."""
+    return (name or "?").strip()[:1].upper() or "?"
+
+
+@register.filter
+def of(table: dict[Any, Any], key: Any) -> Any:
+    """table[key], or nothing."""
+    return table.get(key, "")

@@ -1,0 +1,43 @@
+// Parts of a page that renew themselves, a question before something is deleted, the choice of a corp. No library.
+const EVERY_MS = 2000;
+
+function atEnd(box) {
+  return box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+}
+
+for (const box of document.querySelectorAll("[data-live]")) {
+  const chat = box.classList.contains("messages");
+  if (chat) {
+    box.scrollTop = box.scrollHeight;
+    // pictures get their height late: stay at the end until somebody scrolls away from it
+    let stay = true;
+    box.addEventListener("wheel", () => (stay = atEnd(box)), { passive: true });
+    box.addEventListener("touchmove", () => (stay = atEnd(box)), { passive: true });
+    box.addEventListener("load", () => stay && (box.scrollTop = box.scrollHeight), true);
+  }
+  let shown = null;
+  setInterval(async () => {
+    if (document.hidden || box.contains(document.activeElement)) return;
+    const answer = await fetch(box.dataset.live).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const html = await answer.text();
+    if (html === shown) return;
+    const first = shown === null;
+    shown = html;
+    if (first && box.innerHTML.trim() === html.trim()) return;
+    const follow = atEnd(box);
+    const open = [...box.querySelectorAll("details[open]")].map((one) => one.id);
+    box.innerHTML = html;
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    if (chat && follow) box.scrollTop = box.scrollHeight;
+  }, EVERY_MS);
+}
+
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.sure;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+for (const select of document.querySelectorAll("select[data-go]")) {
+  select.addEventListener("change", () => window.location.assign(select.value));
+}
