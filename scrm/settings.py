@@ -21,6 +21,7 @@ WECOM_API_URL = env["WECOM_API_URL"].rstrip("/")
 WECOM_OAUTH_URL = env["WECOM_OAUTH_URL"].rstrip("/")
 WECOM_LOGIN_URL = env["WECOM_LOGIN_URL"].rstrip("/")
 WECOM_JSSDK_URL = env["WECOM_JSSDK_URL"].rstrip("/")
+WECOM_EGRESS = env["WECOM_EGRESS"]
 
 INSTALLED_APPS = [
     "django.contrib.staticfiles",

@@ -26,6 +26,7 @@ from wechatpy.enterprise import WeChatClient
 
 from scrm.redis import redis_client
 from wecom import limits, tokens
+from wecom.call_log import Try
 from wecom.errors import WeComError, WeComRateLimited, WeComUnavailable, refusal
 from wecom.exchange import NotSent, exchange
 
@@ -57,9 +58,11 @@ def client_for(corp: CorpLike, *, deadline_s: float = DEADLINE_S) -> "WeComClien
         corp.secret,
         corp.agent_id,
         brand_id=corp.brand_id,
+        corp_pk=corp.id,
         api_url=settings.WECOM_API_URL,
         redis_conn=redis_client(),
         deadline_s=deadline_s,
+        egress=settings.WECOM_EGRESS,
     )
 
 
@@ -68,6 +71,7 @@ class WeComClient(WeChatClient):
 
     Attributes:
         waited_s: seconds that this client has spent waiting for its turn under WeCom's limits.
+        corp_pk: our own id of the corp; its calls are logged only if there is one.
         deadline_s: see `client_for`.
     """
 
@@ -82,13 +86,16 @@ class WeComClient(WeChatClient):
         agent_id: int,
         *,
         brand_id: int,
+        corp_pk: int | None = None,
         api_url: str,
         redis_conn: redis.Redis,
         deadline_s: float = DEADLINE_S,
         allowed: limits.Limits = limits.DOCUMENTED,
+        egress: str = "1",
     ) -> None:
         self.API_BASE_URL = api_url.rstrip("/") + "/cgi-bin/"
         self.agent_id = int(agent_id)
+        self.brand_id, self.corp_pk, self.egress = brand_id, corp_pk, egress
         self.corp_key = f"wecom:{brand_id}:{corpid}"
         self.redis, self.deadline_s, self.allowed = redis_conn, deadline_s, allowed
         self.waited_s = 0.0
@@ -107,6 +114,8 @@ class WeComClient(WeChatClient):
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         files: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        file: bool = False,
         repeatable: bool = False,
         deadline_s: float | None = None,
     ) -> dict[str, Any]:
@@ -116,6 +125,7 @@ class WeComClient(WeChatClient):
             path: e.g. `externalcontact/get`, below `/cgi-bin/`; also the name under which calls are counted.
             body: sent as UTF-8 JSON.
             files: multipart; contents as bytes.
+            file: the answer may be a file; see `wecom.exchange.exchange`.
             repeatable: a second call does no harm. Only then is a missing answer or 'busy' tried again (3
                 tries).
 
@@ -131,25 +141,17 @@ class WeComClient(WeChatClient):
             token = ""
             try:
                 token = self._token(end)
-                with limits.slot(
-                    self.redis,
-                    self.corp_key,
-                    path,
-                    wait_s=max(0.0, end - time.monotonic() - 1),
-                    limits=self.allowed,
-                    lease_s=120 if files else limits.LEASE_S,
-                ) as waited:
-                    self.waited_s += waited
-                    answer = exchange(
-                        method,
-                        self.API_BASE_URL + path,
-                        api=path,
-                        params={**(params or {}), "access_token": token},
-                        data=data,
-                        files=files,
-                        end=max(end, time.monotonic() + 1),
-                        repeatable=repeatable,
-                    )
+                answer = self._try(
+                    Try(self.brand_id, self.corp_pk, path, tries),
+                    end,
+                    method=method,
+                    params={**(params or {}), "access_token": token},
+                    data=data,
+                    files=files,
+                    headers=headers,
+                    file=file,
+                    repeatable=repeatable,
+                )
                 if not answer["errcode"]:
                     return answer
                 raise refusal(path, answer["errcode"], str(answer.get("errmsg", "")))
@@ -163,6 +165,31 @@ class WeComClient(WeChatClient):
                     raise
                 log.info("%r of corp %s, tried %s times, once more", error, self.corp_id, tries)
             time.sleep(pause)
+
+    def _try(self, this: Try, end: float, **request: Any) -> dict[str, Any]:
+        """One try: wait for a place, exchange, log."""
+        long = request["files"] or request["file"]
+        try:
+            with (
+                limits.slot(
+                    self.redis,
+                    self.corp_key,
+                    this.api,
+                    wait_s=max(0.0, end - time.monotonic() - 1),
+                    limits=self.allowed,
+                    lease_s=limits.UPLOAD_LEASE_S if long else limits.LEASE_S,
+                    egress=self.egress,
+                    on_release=this.push,
+                ) as waited,
+                this.running(waited),
+            ):
+                self.waited_s += waited
+                url, end = self.API_BASE_URL + this.api, max(end, time.monotonic() + 1)
+                return this.answered(exchange(url=url, api=this.api, end=end, **request))
+        except WeComRateLimited:
+            this.refused()
+            this.write(self.redis)  # no place was held
+            raise
 
     def _pause_before_repeat(
         self, error: WeComError, path: str, tries: int, repeatable: bool
@@ -210,14 +237,21 @@ class WeComClient(WeChatClient):
             raise NotSent(api=error.api, errcode=error.errcode, errmsg=error.errmsg) from None
 
     def _gettoken(self) -> tuple[str, int]:
-        answer = exchange(
-            "GET",
-            self.API_BASE_URL + "gettoken",
-            api="gettoken",
-            params={"corpid": self.corp_id, "corpsecret": self.secret},
-            end=time.monotonic() + 13,
-            repeatable=True,
-        )
+        this = Try(self.brand_id, self.corp_pk, "gettoken", 1)
+        try:
+            with this.running():
+                answer = this.answered(
+                    exchange(
+                        "GET",
+                        self.API_BASE_URL + "gettoken",
+                        api="gettoken",
+                        params={"corpid": self.corp_id, "corpsecret": self.secret},
+                        end=time.monotonic() + 13,
+                        repeatable=True,
+                    )
+                )
+        finally:
+            this.write(self.redis)
         if answer["errcode"]:
             raise refusal("gettoken", answer["errcode"], str(answer.get("errmsg", "")))
         token, expires_in = answer.get("access_token"), answer.get("expires_in", 7200)

@@ -45,8 +45,8 @@ class WeComError(SCRMError):
         super().__init__(message)
         self.api, self.errcode, self.errmsg = api, errcode, errmsg[:500]
         self.page = known.page if known else ""
-        hint, ip = _HINT.search(errmsg), _FROM_IP.search(errmsg)
-        self.hint = hint.group(1).strip() if hint else ""
+        self.hint = hint_of(errmsg)
+        ip = _FROM_IP.search(errmsg)
         self.from_ip = ip.group(1) if ip else ""
 
     def __repr__(self) -> str:
@@ -95,6 +95,12 @@ class InvalidMessage(InvalidError):
     """The content breaks one of WeCom's documented limits; found before the call."""
 
     code = "invalid_message"
+
+
+def hint_of(errmsg: str) -> str:
+    """The number in WeCom's text under which the corp's admin finds the call; "" if there is none."""
+    hint = _HINT.search(errmsg)
+    return hint.group(1).strip() if hint else ""
 
 
 def refusal(api: str, errcode: int, errmsg: str) -> WeComError:

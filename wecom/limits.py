@@ -1,16 +1,22 @@
 """WeCom's frequency limits, kept by all processes together in Redis.
 
-WeCom allows 10,000 calls a minute and 150,000 an hour per corp and API, and "some APIs at most 5 at once";
-whoever goes over is shut out for a minute or an hour. We stay below. The keys carry the corp, so one brand's
-sync never takes another brand's calls. Time is Redis' own: these windows are about the real world, also in a
+WeCom allows 10,000 calls a minute and 150,000 an hour per corp and API, "some APIs at most 5 at once", and
+over all corps 20,000 a minute and 600,000 an hour per API from one address. Whoever goes over is shut out for
+a minute or an hour. We stay below. Time is Redis' own: these windows are about the real world, also in a
 rehearsal.
+
+Two corps at full speed use up an address, so brands do share something. Below four fifths of the address'
+limit nobody notices. Above it, a corp that has had its part (nine tenths of the limit divided by the corps of
+the last minute) waits; the last tenth is kept for corps that have hardly called at all. So a brand's welcome
+finds room however many others sync, and those that sync come to equal parts.
 
 Source: developer.work.weixin.qq.com/document/path/90312
 """
 
+import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
@@ -19,66 +25,92 @@ import redis
 
 from wecom.errors import WeComRateLimited
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Limits:
+    """Per corp and API; `address_*` over all corps, per API and outgoing address."""
+
     per_minute: int = 9_500
     per_hour: int = 145_000
     in_flight: int = 5
+    address_per_minute: int = 19_000
+    address_per_hour: int = 580_000
 
 
 DOCUMENTED = Limits()
-LEASE_S = 30.0  # a killed process gives its place back after this; longer than any call but an upload
+LEASE_S = 30.0  # a killed process gives its place back after this; longer than any call but a file's
+UPLOAD_LEASE_S = 120.0
 MINUTE_BLOCK_S = 60.0  # how long WeCom shuts an API after 45009; was it the hour's limit, we try every minute
 
 # Counts are kept per second (minute) and per minute (hour), so a full window never lets more than its limit
 # through in any 60 seconds or 60 minutes; a single counter per calendar minute would let twice as much pass
 # around its change. Returns {0, 0} when the call may go, else {1 window full | 2 too many in flight | 3
-# blocked, milliseconds to wait}.
+# blocked | 4 others' turn at the address, milliseconds to wait}.
+# KEYS: minute, hour, flight, block of corp and API; minute, hour, corps of address and API.
 _TAKE = b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local blocked = redis.call('PTTL', KEYS[4])
 if blocked > 0 then return {3, blocked} end
 
-local function window(key, unit, limit)
+local function window(key, unit)
   local cur = math.floor(now / unit)
   local v = redis.call('HMGET', key, 'first', 'total')
-  local first, total = tonumber(v[1]) or cur, tonumber(v[2]) or 0
+  local w = {key = key, unit = unit, cur = cur, first = tonumber(v[1]) or cur, total = tonumber(v[2]) or 0}
   local moved = false
-  while first < cur - 60 do
-    local n = redis.call('HGET', key, first)
-    if n then total = total - n; redis.call('HDEL', key, first) end
-    first = first + 1; moved = true
+  while w.first < cur - 60 do
+    local n = redis.call('HGET', key, w.first)
+    if n then w.total = w.total - n; redis.call('HDEL', key, w.first) end
+    w.first = w.first + 1; moved = true
   end
-  if moved then redis.call('HSET', key, 'first', first, 'total', total) end
-  if total < limit then return 0, cur, first end
-  while first < cur and redis.call('HEXISTS', key, first) == 0 do first = first + 1 end
-  return (first + 61) * unit - now, cur, first
+  if moved then redis.call('HSET', key, 'first', w.first, 'total', w.total) end
+  return w
 end
-local wait_m, sec, first_m = window(KEYS[1], 1000, tonumber(ARGV[1]))
-local wait_h, min, first_h = window(KEYS[2], 60000, tonumber(ARGV[2]))
-if wait_m > 0 or wait_h > 0 then return {1, math.max(wait_m, wait_h)} end
+local function wait(w, limit)
+  if w.total < limit then return 0 end
+  while w.first < w.cur and redis.call('HEXISTS', w.key, w.first) == 0 do w.first = w.first + 1 end
+  return (w.first + 61) * w.unit - now
+end
+local minute, hour = window(KEYS[1], 1000), window(KEYS[2], 60000)
+local all_minute, all_hour = window(KEYS[5], 1000), window(KEYS[6], 60000)
+local ms = math.max(wait(minute, tonumber(ARGV[1])), wait(hour, tonumber(ARGV[2])),
+                    wait(all_minute, tonumber(ARGV[6])), wait(all_hour, tonumber(ARGV[7])))
+if ms > 0 then return {1, ms} end
+
+redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now - 60000)
+redis.call('ZADD', KEYS[7], now, ARGV[8])
+redis.call('PEXPIRE', KEYS[7], 61000)
+local function others_turn(all, mine, limit)
+  if all < limit * 0.8 then return false end
+  if all >= limit * 0.9 then return mine >= limit * 0.02 end
+  return mine >= limit * 0.9 / redis.call('ZCARD', KEYS[7])
+end
+if others_turn(all_minute.total, minute.total, tonumber(ARGV[6]))
+   or others_turn(all_hour.total, hour.total, tonumber(ARGV[7])) then return {4, 200} end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then return {2, 0} end
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[4])
 redis.call('PEXPIRE', KEYS[3], 600000)
 
-local function count(key, unit, cur, first)
-  redis.call('HINCRBY', key, cur, 1)
-  redis.call('HINCRBY', key, 'total', 1)
-  redis.call('HSET', key, 'first', first)
-  redis.call('PEXPIRE', key, 62 * unit)
+for _, w in ipairs({minute, hour, all_minute, all_hour}) do
+  redis.call('HINCRBY', w.key, w.cur, 1)
+  redis.call('HINCRBY', w.key, 'total', 1)
+  redis.call('HSET', w.key, 'first', w.first)
+  redis.call('PEXPIRE', w.key, 62 * w.unit)
 end
-count(KEYS[1], 1000, sec, first_m)
-count(KEYS[2], 60000, min, first_h)
 return {0, 0}
 """
 
 
 def _keys(corp_key: str, api: str) -> list[str]:
     return [f"{corp_key}:calls:{api}:{part}" for part in ("minute", "hour", "flight", "block")]
+
+
+def _address_keys(egress: str, api: str) -> list[str]:
+    return [f"wecom:egress:{egress}:calls:{api}:{part}" for part in ("minute", "hour", "corps")]
 
 
 @contextmanager
@@ -90,6 +122,8 @@ def slot(
     wait_s: float,
     limits: Limits = DOCUMENTED,
     lease_s: float = LEASE_S,
+    egress: str = "1",
+    on_release: Callable[[redis.client.Pipeline], None] | None = None,
 ) -> Iterator[float]:
     """Hold one of the corp's places for a call of `api`; yields the seconds that were spent waiting for it.
 
@@ -97,6 +131,8 @@ def slot(
         corp_key: `wecom:{brand_id}:{corpid}`.
         wait_s: wait at most this long; 0 asks once.
         lease_s: a process that dies keeps its place no longer than this.
+        egress: name of the address that the call goes out by.
+        on_release: puts further commands into the round trip that gives the place back.
 
     Raises:
         WeComRateLimited: no place within `wait_s`; `retry_after_s` says when there may be one.
@@ -104,9 +140,10 @@ def slot(
     keys, place = _keys(corp_key, api), uuid4().hex
     take = client.register_script(_TAKE)
     args: list[int | str] = [limits.per_minute, limits.per_hour, limits.in_flight, place, int(lease_s * 1000)]
+    args += [limits.address_per_minute, limits.address_per_hour, corp_key]
     started = time.monotonic()
     while True:
-        reason, wait_ms = take(keys, args)
+        reason, wait_ms = take([*keys, *_address_keys(egress, api)], args)
         waited = time.monotonic() - started
         if not reason:
             break
@@ -118,7 +155,25 @@ def slot(
     try:
         yield waited
     finally:
-        client.zrem(keys[2], place)
+        _release(client, keys[2], place, on_release)
+
+
+def _release(
+    client: redis.Redis,
+    flight: str,
+    place: str,
+    on_release: Callable[[redis.client.Pipeline], None] | None,
+) -> None:
+    """Give the place back. The call is over, whatever Redis says now: its answer must reach the caller, and
+    the place runs out by itself."""
+    pipe = client.pipeline(transaction=False)
+    pipe.zrem(flight, place)
+    if on_release is not None:
+        on_release(pipe)
+    try:
+        pipe.execute()
+    except redis.RedisError as error:
+        log.warning("a place of %s could not be given back: %r", flight, error)
 
 
 def block(client: redis.Redis, corp_key: str, api: str, seconds: float) -> None:

@@ -12,7 +12,9 @@ from django.conf import settings
 from redis import Redis
 
 from scrm.redis import redis_client
+from tests.wecom.local_server import LocalServer
 from wecom import limits
+from wecom.client import WeComClient
 from wecom.errors import WeComRateLimited
 from wecom.limits import Limits, slot
 
@@ -155,7 +157,118 @@ def test_keys_belong_to_the_brand_and_expire(redis: Redis) -> None:
     with slot(redis, KEY, API, wait_s=0):
         limits.block(redis, KEY, API, 60)
     keys = redis.keys("*")
-    assert len(keys) == 3  # the place was given back
-    for key in keys:
-        assert key.startswith(b"wecom:1:ww1:")
-        assert redis.ttl(key) > 0
+    assert sum(key.startswith(b"wecom:1:ww1:") for key in keys) == 3  # the place was given back
+    assert sum(key.startswith(b"wecom:egress:1:") for key in keys) == 3
+    assert len(keys) == 6
+    assert all(redis.ttl(key) > 0 for key in keys)
+
+
+# ---- one address for all brands
+
+
+def corp(n: int) -> str:
+    return f"wecom:{n}:ww{n}"
+
+
+def calls_until_refused(redis: Redis, n: int, few: Limits, most: int = 10_000) -> int:
+    """How many calls a corp can make now, one after the other."""
+    for made in range(most):
+        try:
+            with slot(redis, corp(n), API, wait_s=0, limits=few):
+                pass
+        except WeComRateLimited:
+            return made
+    return most
+
+
+def test_address_limit_over_all_corps(redis: Redis) -> None:
+    few = Limits(address_per_minute=100)
+    made = [calls_until_refused(redis, n, few) for n in range(1, 30)]
+    assert made[0] == 90
+    assert sum(made) == 100  # the last tenth went to those who came late
+    assert max(made[1:]) <= 2
+    with slot(redis, corp(1), "user/get", wait_s=0, limits=few):  # another API
+        pass
+    with slot(redis, corp(1), API, wait_s=0, limits=few, egress="2"):  # another address
+        pass
+    assert 59 < refused(redis, corp(1), limits=few) <= 61.1
+    assert 3500 < refused(redis, corp(1), limits=Limits(address_per_hour=100)) <= 3661
+
+
+def test_the_first_calls_of_a_brand_find_room(redis: Redis) -> None:
+    """Two brands have taken what they could get; each of three others still has its first calls at once."""
+    few = Limits(address_per_minute=1000)
+    assert calls_until_refused(redis, 1, few) + calls_until_refused(redis, 2, few) >= 900
+    for n in range(3, 6):
+        assert calls_until_refused(redis, n, few, most=20) == 20
+    assert refused(redis, corp(1), limits=few) < 1  # asks again soon: it waits for its turn, not for a window
+
+
+def test_brands_come_to_equal_parts(redis: Redis) -> None:
+    few = Limits(address_per_minute=1000)
+    made = dict.fromkeys((1, 2, 3), 0)
+    while True:
+        now = {n: calls_until_refused(redis, n, few, most=1) for n in made}
+        if not any(now.values()):
+            break
+        for n, more in now.items():
+            made[n] += more
+    assert max(made.values()) - min(made.values()) <= 1
+    assert sum(made.values()) in range(895, 906)
+
+
+def test_a_hog_makes_room_when_its_calls_grow_old(redis: Redis) -> None:
+    """One corp has filled the minute alone; as its calls leave the window, a second one gets them, not it."""
+    few = Limits(address_per_minute=100)
+    now = int(redis.time()[0])
+    for key in (f"{corp(1)}:calls:{API}:minute", f"wecom:egress:1:calls:{API}:minute"):
+        seconds = {str(now - 70): 10, str(now - 30): 80}
+        redis.hset(key, mapping={"first": now - 70, "total": 90, **seconds})
+    assert calls_until_refused(redis, 2, few) == 10  # up to nine tenths, and no further than its part
+    assert calls_until_refused(redis, 1, few) == 0
+
+
+def test_a_brand_at_full_speed_does_not_hold_up_anothers_welcome(redis: Redis) -> None:
+    """Brand 1 syncs with as many calls as it can get, by the API that brand 2 needs before its welcomes."""
+    few = Limits(address_per_minute=400)
+    stop, taken = threading.Event(), []
+
+    def sync(client: WeComClient) -> None:
+        while not stop.is_set():
+            try:
+                client.call("GET", API, repeatable=True, deadline_s=1.3)
+                taken.append(1)
+            except WeComRateLimited:
+                stop.wait(0.05)
+
+    with LocalServer() as server:
+
+        def client(brand_id: int) -> WeComClient:
+            connection = Redis.from_url(settings.REDIS_URL)
+            return WeComClient(
+                f"ww{brand_id}",
+                "s",
+                1,
+                brand_id=brand_id,
+                api_url=server.url,
+                redis_conn=connection,
+                allowed=few,
+            )
+
+        hogs = [threading.Thread(target=sync, args=[client(1)]) for _ in range(8)]
+        for hog in hogs:
+            hog.start()
+        while len(taken) < 355:
+            stop.wait(0.02)
+        guest, seconds = client(2), []
+        for _ in range(4):  # 1 in 50 of the limit, halved: a profile and a welcome each
+            started = time.monotonic()
+            guest.call("GET", API, repeatable=True)
+            guest.call("POST", "externalcontact/send_welcome_msg", body={})
+            seconds.append(time.monotonic() - started)
+        stop.set()
+        for hog in hogs:
+            hog.join(10)
+    assert len(taken) <= 360
+    assert guest.waited_s < 0.5
+    assert max(seconds) < 1.5
