@@ -1,12 +1,43 @@
-"""What apps above this one do with customers: dotted paths, because contacts imports none of them."""
+"""What apps above this one know of customers: dotted paths, because contacts imports none of them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.module_loading import import_string
 
-# take_over(brand, *, corp, relations): tags that WeCom shows for relations; see the function itself
 TAKE_OVER_TAGS = "tagging.services.wecom_tags.take_over"
+TAG_SETS = "tagging.services.tags.tag_sets"
+FIRST_TAGS = "tagging.services.first_tags.put_on"
+SYNC_TAGS = "tagging.services.tags.sync_corp_tags"
+CODES_BY_STATE = "livecodes.services.states.ids_of"
+CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 
 
 def take_over_tags(brand: Any, **kwargs: Any) -> Any:
+    """Tags that WeCom shows for relations become ours."""
     return import_string(TAKE_OVER_TAGS)(brand, **kwargs)
+
+
+def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Any, Any]]:
+    """Contacts who carry tags: pairs of a test of one contact and a query of ids."""
+    return import_string(TAG_SETS)(tag_ids, all_tags=all_tags) if tag_ids else []
+
+
+def first_tags(brand: Any, **kwargs: Any) -> Any:
+    """Tags of relations that the sync has just found."""
+    return import_string(FIRST_TAGS)(brand, **kwargs)
+
+
+def sync_tags(brand: Any, corp: Any, client: Any) -> Any:
+    """The tag library of a corp is read; counts."""
+    return import_string(SYNC_TAGS)(brand, corp, client)
+
+
+def codes_by_state(brand: Any, **kwargs: Any) -> dict[str, int]:
+    """Channel codes by WeCom's `state`."""
+    return import_string(CODES_BY_STATE)(brand, **kwargs)
+
+
+def check_ways(brand: Any, corp: Any, client: Any, **kwargs: Any) -> Any:
+    """Are the contact ways of the corp's codes still there?"""
+    return import_string(CHECK_WAYS)(brand, corp, client, **kwargs)

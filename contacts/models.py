@@ -38,17 +38,23 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
         Former customers of a guide stay visible to that guide: the loss is part of the story.
         """
-        scope = staff.role.scope if staff.role else Scope.OWN
-        if scope == Scope.BRAND:
-            return self
-        follows = Follow.objects.filter(contact=OuterRef("pk"))
-        if scope == Scope.REGION and staff.region_id:
-            mine = Q(staff__region=staff.region_id) | Q(staff__store__region=staff.region_id)
-        elif scope == Scope.STORE and staff.store_id:
-            mine = Q(staff__store=staff.store_id)
-        else:
-            mine = Q(staff=staff.pk)
-        return self.filter(Exists(follows.filter(mine)))
+        follows = visible_follows(staff)
+        return self if follows is None else self.filter(Exists(follows.filter(contact=OuterRef("pk"))))
+
+
+def visible_follows(staff: Staff) -> "models.QuerySet[Follow] | None":
+    """The relations by which a person may see contacts; None: all of the brand."""
+    scope = staff.role.scope if staff.role else Scope.OWN
+    if scope == Scope.BRAND:
+        return None
+    follows = Follow.objects.all()
+    if scope == Scope.REGION and staff.region_id:
+        own = Q(region=staff.region_id) | Q(store__region=staff.region_id)
+    elif scope == Scope.STORE and staff.store_id:
+        own = Q(store=staff.store_id)
+    else:
+        return follows.filter(staff=staff.pk)
+    return follows.filter(staff__in=Staff.objects.filter(own).values("pk"))
 
 
 class Contact(TenantModel):

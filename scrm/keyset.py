@@ -41,14 +41,24 @@ def keyset_page(
         InvalidError: the token was not made by this function for this order.
     """
     names = [name.lstrip("-") for name in order]
-    descending = order[0].startswith("-")
     if after:
-        values = _decode(after, len(names))
-        queryset = queryset.filter(_beyond(names, values, "lt" if descending else "gt"))
+        queryset = queryset.filter(beyond(order, after))
     rows = list(queryset.order_by(*order)[: size + 1])
     more = len(rows) > size
     rows = rows[:size]
     return Page(rows, _encode([getattr(rows[-1], name) for name in names]) if more else "", after or "")
+
+
+def beyond(order: Sequence[str], after: str | None) -> Q:
+    """The condition of rows that come after a page's token; no condition without one.
+
+    Raises:
+        InvalidError: as `keyset_page`.
+    """
+    if not after:
+        return Q()
+    names = [name.lstrip("-") for name in order]
+    return _beyond(names, _decode(after, len(names)), "lt" if order[0].startswith("-") else "gt")
 
 
 def _beyond(names: list[str], values: list[Any], op: str) -> Q:

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.services import positions
 from contacts.services.search import refresh_grams
-from contacts.services.timeline import believable, record_event
+from contacts.services.timeline import believable, claim_key, record_event
 from org.models import Corp, Staff
 from tenants.models import Brand
 
@@ -35,7 +35,8 @@ class FollowResult:
     """What `record_follow` found and did.
 
     Attributes:
-        is_new_follow: the guide has this customer since this very fact, for the first time.
+        is_new_follow: the guide has this customer since this very fact, for the first time (also when the
+            sync was quicker than the event itself).
         is_new_contact: the brand did not know this person.
         is_return: the relation had ended and is open again.
         is_late: a newer fact is known already (the customer has gone since): write nothing that greets or
@@ -82,6 +83,10 @@ def record_follow(
     fact = {"state": state, "add_way": add_way, "channel_code_id": channel_code_id}
     kind = EventType.HALF_ADDED if pending else EventType.ADDED
     word = "half" if pending else "add"
+    moment = f"{staff.pk}:{external_userid}:{int(told_at.timestamp())}"
+    # the sync may have seen the relation before its own event is dealt with: the event is an arrival all
+    # the same
+    is_arrival = source == "callback" and not pending and claim_key(brand, "arrival", moment)
 
     if found is None:
         follow = Follow.objects.create(
@@ -103,7 +108,7 @@ def record_follow(
                 found.changed_at = at
                 filled.append("changed_at")
             _save(found, filled)
-            return FollowResult(found, contact)
+            return FollowResult(found, contact, is_new_follow=is_arrival)
         else:
             if found.ended_at and at == found.changed_at:
                 word = "again"  # lost and added within a second: a fact of its own
@@ -123,7 +128,7 @@ def record_follow(
         object_id=channel_code_id or follow.channel_code_id,
         source=source,
         key_source="follow",
-        source_key=f"{word}:{staff.pk}:{external_userid}:{int(told_at.timestamp())}",
+        source_key=f"{word}:{moment}",
         data={key: value for key, value in (("state", state), ("add_way", add_way)) if value},
     )
     return result

@@ -69,9 +69,7 @@ def keep(
     Follow.objects.bulk_update([follow for follow, _ in relations], ["remark", "description"])
     record_events(brand, events)
     hooks.take_over_tags(brand, corp=corp, relations=relations)
-    phones = {
-        digits for row in customer["follow_user"] for digits in map(_digits, row.get("remark_mobiles") or [])
-    }
+    phones = {digits(mobile) for row in customer["follow_user"] for mobile in row.get("remark_mobiles") or []}
     note_identities(brand, contact, Identity.Kind.PHONE, sorted(phones - {""}))
     refresh_grams(brand, [contact.pk])
     return resolve(brand, contact=contact, unionid=profile.get("unionid") or "", source=source)
@@ -116,6 +114,7 @@ def _relations(
     return relations, events
 
 
-def _digits(text: Any) -> str:
-    digits = re.sub(r"\D", "", str(text))
-    return digits if 6 <= len(digits) <= 20 else ""
+def digits(text: Any) -> str:
+    """The digits of a phone number somebody typed; empty when it cannot be one."""
+    found = re.sub(r"\D", "", str(text))
+    return found if 6 <= len(found) <= 20 else ""

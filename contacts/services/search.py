@@ -7,7 +7,7 @@ holds the bigrams and single characters of each contact's name and remarks.
 from collections.abc import Iterable
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from contacts.models import Contact, ContactGram, ContactQuerySet, Follow, Identity
 from org.models import Corp
@@ -31,40 +31,53 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("\x00", "").lower().split())
 
 
+class Search:
+    """One text to look for: as an outside id, or as a part of a name or remark.
+
+    One character is looked up as it is, two or more by their bigrams and then compared.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip()[:64]
+        self.plain = _plain(text)[:MAX_TEXT]
+
+    def by_identity(self) -> list[int] | None:
+        """Ids of contacts of which the text is an identity; None when it is no id of anybody."""
+        if len(self.plain) <= 3 or not self.plain.isascii() or " " in self.plain:
+            return None
+        # kind and scope are spelt out, because the index begins with them
+        scopes = ["", *Corp.objects.values_list("corpid", flat=True)]
+        found = Identity.objects.filter(kind__in=Identity.Kind.values, scope__in=scopes, value=self.text)
+        return sorted(set(found.values_list("contact_id", flat=True)[:50])) or None
+
+    def gram_sets(self) -> list[tuple[Q, QuerySet]]:
+        """For each gram of the text: a test of a contact, and the ids of all who have it."""
+        plain = self.plain
+        grams = [plain] if len(plain) == 1 else [plain[i : i + 2] for i in range(len(plain) - 1)]
+        rows = [ContactGram.objects.filter(gram=gram) for gram in dict.fromkeys(grams)]
+        return [(Q(Exists(row.filter(contact=OuterRef("pk")))), row.values("contact_id")) for row in rows]
+
+    def recheck(self) -> Q:
+        """All bigrams are there, but perhaps not side by side, or spread over name and remarks."""
+        if len(self.plain) <= 2:
+            return Q()
+        remarks = Follow.objects.filter(contact=OuterRef("pk"), remark__icontains=self.plain)
+        return Q(name__icontains=self.plain) | Q(Exists(remarks))
+
+
 def search(brand: Brand, text: str, contacts: ContactQuerySet | None = None) -> ContactQuerySet:
     """Contacts whose name or a remark holds `text`, or one of whose identities is exactly `text`.
 
-    One character is looked up as it is, two or more by their bigrams and then compared; empty text filters
-    nothing.
+    Empty text filters nothing. For pages use `listing.page`, which chooses how to go about it.
     """
     contacts = Contact.objects.all() if contacts is None else contacts
-    plain = _plain(text)[:MAX_TEXT]
-    if not plain:
+    what = Search(text)
+    if not what.plain:
         return contacts
-    if (
-        len(plain) > 3 and plain.isascii() and " " not in plain
-    ):  # an id, a phone or a member number looks like this
-        found = set(_by_identity(text.strip()[:64]))
-        if found:
-            return contacts.filter(pk__in=found)
-    if len(plain) == 1:
-        return contacts.filter(_has_gram(plain))
-    for i in range(len(plain) - 1):
-        contacts = contacts.filter(_has_gram(plain[i : i + 2]))
-    # all bigrams are there, but perhaps not side by side, or spread over name and remarks
-    remarks = Follow.objects.filter(contact=OuterRef("pk"), remark__icontains=plain)
-    return contacts.filter(Q(name__icontains=plain) | Exists(remarks))
-
-
-def _by_identity(value: str) -> list[int]:
-    # kind and scope are spelt out, because the index begins with them
-    scopes = ["", *Corp.objects.values_list("corpid", flat=True)]
-    found = Identity.objects.filter(kind__in=Identity.Kind.values, scope__in=scopes, value=value)
-    return list(found.values_list("contact_id", flat=True)[:50])
-
-
-def _has_gram(gram: str) -> Exists:
-    return Exists(ContactGram.objects.filter(contact=OuterRef("pk"), gram=gram))
+    found = what.by_identity()
+    if found is not None:
+        return contacts.filter(pk__in=found)
+    return contacts.filter(*(test for test, _ids in what.gram_sets()), what.recheck())
 
 
 def refresh_grams(brand: Brand, contact_ids: Iterable[int]) -> None:

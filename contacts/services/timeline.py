@@ -69,6 +69,17 @@ def record_events(brand: Brand, rows: Iterable[EventRow]) -> int:
     return n
 
 
+def claim_key(brand: Brand, source: str, source_key: str) -> bool:
+    """Note a key without an event; False when it is known. For 'the first one to tell this does …'."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO contacts_eventkey (brand_id, source, source_key) VALUES (%s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            [brand.pk, source, source_key],
+        )
+        return cursor.rowcount == 1
+
+
 def believable(at: datetime) -> datetime:
     """`at`, or now when it lies further in the future than clocks differ."""
     now = clock.now()

@@ -1,10 +1,11 @@
 """Who carries which tag: put on and take off, for one contact or a hundred thousand, and told to WeCom
 where it is a corp tag."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from contacts.models import Contact, EventType, Follow
 from contacts.services.timeline import EventRow, record_events
@@ -24,6 +25,7 @@ __all__ = [
     "on_tag_changed",
     "remove_tags",
     "sync_corp_tags",
+    "tag_sets",
 ]
 
 SLICE = 5_000
@@ -249,3 +251,15 @@ def carried(contact_ids: Iterable[int]) -> dict[int, list[Any]]:
     for row in rows.order_by("-tag__group__order", "tag__group_id", "-tag__order", "tag_id"):
         tags.setdefault(row.contact_id, []).append(row)
     return tags
+
+
+def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Q, QuerySet]]:
+    """Who carries every one (`all_tags`) or at least one of some tags, for filters: pairs of a test of one
+    contact (with OuterRef to it) and a query of all ids. Deleted tags and another brand's are carried by
+    nobody.
+    """
+    alive = Tag.objects.filter(pk__in=tag_ids, deleted_at=None).values_list("pk", flat=True)
+    known = set(alive)
+    wanted = [[n] if n in known else [] for n in tag_ids] if all_tags else [sorted(known)]
+    rows = [ContactTag.objects.filter(tag__in=ids) for ids in wanted]
+    return [(Q(Exists(row.filter(contact=OuterRef("pk")))), row.values("contact_id")) for row in rows]

@@ -88,6 +88,17 @@ def test_sync_tells_the_same_add_some_seconds_apart(brand: Any, add: Any) -> Non
         assert (story(), Follow.objects.get().state) == ([E.ADDED], "late-known")
 
 
+def test_sync_was_quicker_than_the_event(brand: Any, add: Any, lose: Any) -> None:
+    """The arrival itself must still greet, tag and enrol, once."""
+    with in_brand(brand):
+        assert flags(add(0, source="sync")) == "new_follow new_contact"
+        assert flags(add(0, state="s1", channel_code_id=3)) == "new_follow"
+        assert flags(add(0, state="s1")) == ""
+        assert (story(), Follow.objects.get().channel_code_id) == ([E.ADDED], 3)
+        lose(5), add(9, source="sync")
+        assert flags(add(9)) == "new_follow" and flags(add(9)) == ""
+
+
 def test_two_guides_of_one_customer(brand: Any, corp: Any, add: Any, lose: Any) -> None:
     with in_brand(brand):
         other = make_staff(brand, corp)
@@ -216,9 +227,10 @@ def test_gone_is_replaced_by_what_happened(brand: Any, add: Any, lose: Any) -> N
 
 def test_the_future_is_now(brand: Any, add: Any) -> None:
     with in_brand(brand):
-        follow = add(0, at=clock.now() + timedelta(days=2)).follow
+        later = clock.now() + timedelta(days=2)
+        follow = add(0, at=later).follow
         assert follow.added_at <= clock.now()
-        assert flags(add(0, at=clock.now() + timedelta(days=2))) == ""
+        assert flags(add(0, at=later)) == ""
 
 
 def test_one_external_userid_in_two_corps_and_two_brands(brand: Any, other_brand: Any, add: Any) -> None:

@@ -1,0 +1,173 @@
+"""Pages of the contact list, quick for every combination of filters and at any size of the brand.
+
+Two ways to a page, newest first: walk the index of the newest contacts and look at each one's tags, guides
+and name; or take all members of the smallest set that is asked for (carriers of a tag, customers of a
+guide, names with a bigram …) and sort them. Postgres guesses which is shorter from how often a value
+occurs, not from where: everybody of last year's code stands at the far end of the newest. So the sets are
+counted first (up to SMALL); a small one leads, and beside large ones the walk ends after WINDOW contacts
+and the smallest set leads after all.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Exists, Func, OuterRef, Q, QuerySet
+
+from contacts import hooks
+from contacts.filters import Filters
+from contacts.models import Contact, ContactQuerySet, Follow, visible_follows
+from contacts.services.search import Search
+from org.models import Staff
+from scrm.keyset import Page, beyond, keyset_page
+from tenants.models import Brand
+
+SMALL = 20_000
+WINDOW = 20_000
+COUNTED = 10_000  # counts are exact up to here
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Contacts that share something: as a test of one contact, and as a list of ids."""
+
+    test: Q
+    ids: QuerySet
+
+
+class AnyOf(Func):
+    """`= ANY(ARRAY(subquery))`: the subquery is read first and as a whole, the contacts follow by their
+    key."""
+
+    function = "ANY"
+
+
+def page(
+    brand: Brand, *, staff: Staff | None, filters: Filters, after: str | None = None, size: int = 50
+) -> Page:
+    """One page of contacts that `staff` may see (None: all of the brand), newest first; lost ones latest
+    loss first.
+
+    Args:
+        after: token of the previous page.
+
+    Raises:
+        InvalidError: bad token.
+    """
+    plain, sets, order = _parts(brand, staff, filters)
+    if not sets:
+        return keyset_page(plain, order=order, after=after, size=size)
+    tested = plain.filter(*(s.test for s in sets))
+    sizes = [s.ids.order_by()[: SMALL + 1].count() for s in sets]
+    smallest = min(range(len(sets)), key=sizes.__getitem__)
+    if sizes[smallest] > SMALL:
+        near = _nearest(plain, order, after)
+        if near is None:
+            return keyset_page(tested, order=order, after=after, size=size)
+        found = keyset_page(tested.filter(near), order=order, after=after, size=size)
+        if found.next:
+            return found
+    others = [s.test for n, s in enumerate(sets) if n != smallest]
+    led = plain.filter(Q(pk=AnyOf(ArraySubquery(sets[smallest].ids.order_by()))), *others)
+    return keyset_page(led, order=order, after=after, size=size)
+
+
+def _nearest(plain: ContactQuerySet, order: tuple[str, str], after: str | None) -> Q | None:
+    """A condition that holds for the next WINDOW contacts only; None when there are no more than these."""
+    name = order[0].lstrip("-")
+    ahead = plain.filter(beyond(order, after)).order_by(*order).values_list(name, flat=True)
+    last = ahead[WINDOW : WINDOW + 1].first()
+    return None if last is None else Q(**{f"{name}__gte": last})
+
+
+def matching(brand: Brand, *, staff: Staff | None, filters: Filters) -> ContactQuerySet:
+    """All contacts of a filter, unordered: for counts and for work on everybody."""
+    plain, sets, _order = _parts(brand, staff, filters)
+    return plain.filter(*(s.test for s in sets))
+
+
+def _parts(
+    brand: Brand, staff: Staff | None, filters: Filters
+) -> tuple[ContactQuerySet, list[_Set], tuple[str, str]]:
+    """Conditions on the contact's own columns, the sets, and the order."""
+    plain, order = Contact.objects.all(), ("-added_at", "-pk")
+    sets: list[_Set] = []
+    since, before = filters.moments(brand.timezone)
+    if staff is not None and (mine := visible_follows(staff)) is not None:
+        sets.append(_follow_set(mine))
+    if filters.relation:
+        sets.append(_follow_set(_relation(filters, since, before)))
+    else:
+        if filters.state == "reachable":
+            plain = plain.filter(n_follows__gt=0)
+        elif filters.state == "lost":
+            plain, order = plain.filter(lost_at__isnull=False), ("-lost_at", "-pk")
+        elif filters.state == "pending":
+            plain = plain.filter(n_follows=0, lost_at=None)
+        plain = plain.filter(**_between("added_at", since, before))
+    if filters.dnc:
+        plain = plain.filter(do_not_contact=True)
+    for test, ids in hooks.tag_sets(filters.tags, all_tags=filters.all_tags):
+        sets.append(_Set(test, ids))
+    if filters.q:
+        search = Search(filters.q)
+        if (found := search.by_identity()) is not None:
+            plain = plain.filter(pk__in=found)
+        else:
+            sets += [_Set(*gram) for gram in search.gram_sets()]
+            plain = plain.filter(search.recheck())
+    return plain, sets, order
+
+
+def _relation(filters: Filters, since: datetime | None, before: datetime | None) -> QuerySet[Follow]:
+    follows = Follow.objects.filter(**_between("added_at", since, before))
+    if filters.guide:
+        follows = follows.filter(staff=filters.guide)
+    if filters.store:
+        follows = follows.filter(staff__in=Staff.objects.filter(store=filters.store).values("pk"))
+    if filters.code:
+        follows = follows.filter(channel_code_id=filters.code)
+    if filters.state == "lost":
+        return follows.filter(ended_at__isnull=False)
+    if filters.state:
+        return follows.filter(ended_at=None, is_pending=filters.state == "pending")
+    return follows
+
+
+def _follow_set(follows: QuerySet[Follow]) -> _Set:
+    return _Set(Q(Exists(follows.filter(contact=OuterRef("pk")))), follows.values("contact_id"))
+
+
+def _between(name: str, since: datetime | None, before: datetime | None) -> dict[str, Any]:
+    return {f"{name}{op}": value for op, value in (("__gte", since), ("__lt", before)) if value}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many; beyond COUNTED an estimate of Postgres, rounded, or only that there are more (`n` is
+    COUNTED then)."""
+
+    n: int
+    is_exact: bool
+    is_estimate: bool = False
+
+
+def count(brand: Brand, *, staff: Staff | None, filters: Filters) -> Count:
+    """How many contacts a filter holds, without ever counting all of a large one."""
+    plain, sets, _order = _parts(brand, staff, filters)
+    rows = plain.filter(*(s.test for s in sets)).order_by()
+    n = rows[: COUNTED + 1].count()
+    if n <= COUNTED:
+        return Count(n, is_exact=True)
+    guess = _planned_rows(rows)
+    if guess <= COUNTED:
+        return Count(COUNTED, is_exact=False)
+    digits = 10 ** (len(str(guess)) - 2)
+    return Count(guess // digits * digits, is_exact=False, is_estimate=True)
+
+
+def _planned_rows(rows: QuerySet) -> int:
+    plan = json.loads(rows.values("pk").explain(format="json"))
+    return int(plan[0]["Plan"]["Plan Rows"])
