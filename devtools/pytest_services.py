@@ -7,7 +7,9 @@ test process. xdist's workers inherit the environment.
 
 import atexit
 import os
+import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -68,6 +70,7 @@ def _start() -> None:
     runfile.sweep()
     _services = Services(None)
     atexit.register(_stop)  # a failing hook of another plugin skips pytest_unconfigure
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that atexit runs
     _services.start()
     for name, value in _services.settings().items():
         os.environ.setdefault(name, value)
