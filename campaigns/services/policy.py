@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Touch, TouchPolicy
+from campaigns.services.touches import array
 from org import audit
 from org.access import Actor
 from scrm.errors import InvalidError
@@ -20,14 +21,15 @@ _GATE = 0x70_0C  # first key of the advisory lock; the second is the brand
 MAX_CAP_N, MAX_CAP_DAYS = 100, 90
 _COUNTED = [Touch.State.PLANNED, Touch.State.HANDED, Touch.State.DELIVERED]
 
+# ::bigint[] matters: a bigint is not hashed against integers, and 5,000 × 5,000 comparisons would follow
 _ASK = """
-    SELECT x.id, coalesce(c.n_follows, 0) = 0 FROM unnest(%s::bigint[]) AS x(id)
-      LEFT JOIN contacts_contact c ON c.brand_id = %s AND c.id = x.id
-     WHERE coalesce(c.n_follows, 0) = 0 OR c.do_not_contact
+    SELECT c.id, c.n_follows = 0 FROM contacts_contact c
+     WHERE c.brand_id = %s AND c.id = ANY(%s::bigint[]) AND (c.n_follows = 0 OR c.do_not_contact)
 """
 _CAPPED = """
     SELECT t.contact_id FROM campaigns_touch t
-     WHERE t.brand_id = %s AND t.contact_id = ANY(%s) AND t.at > %s AND t.kind <> %s AND t.state = ANY(%s)
+     WHERE t.brand_id = %s AND t.contact_id = ANY(%s::bigint[]) AND t.at > %s AND t.at <= %s
+       AND t.kind <> %s AND t.state = ANY(%s::smallint[])
      GROUP BY t.contact_id HAVING count(*) >= %s
 """
 
@@ -59,20 +61,12 @@ def ask(brand: Brand, contact_ids: Collection[int], at: datetime) -> dict[int, T
         return {}
     policy = policy_of(brand)
     refused: dict[int, Touch.Reason] = {}
+    window = [at - timedelta(days=policy.cap_days), at]
+    kind, counted = int(Touch.Kind.WELCOME), array(map(int, _COUNTED))
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CAPPED,
-            [
-                brand.pk,
-                ids,
-                at - timedelta(days=policy.cap_days),
-                int(Touch.Kind.WELCOME),
-                [int(s) for s in _COUNTED],
-                policy.cap_n,
-            ],
-        )
+        cursor.execute(_CAPPED, [brand.pk, array(ids), *window, kind, counted, policy.cap_n])
         refused |= {contact_id: Touch.Reason.CAPPED for (contact_id,) in cursor}
-        cursor.execute(_ASK, [ids, brand.pk])
+        cursor.execute(_ASK, [brand.pk, array(ids)])
         for contact_id, alone in cursor:
             refused[contact_id] = Touch.Reason.NOT_FOLLOWED if alone else Touch.Reason.DO_NOT_CONTACT
     return refused

@@ -8,7 +8,7 @@ and nothing else: the next tick finds the same people due.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection, transaction
@@ -25,7 +25,7 @@ BATCH = 5_000
 MAX_BATCHES = 1_000  # of one tick; the next one goes on
 
 _CLAIM = """
-    SELECT id, sop_id, contact_id, joined_at, next_run_at FROM campaigns_enrolment
+    SELECT id, sop_id, contact_id, (joined_at AT TIME ZONE %s)::date, next_run_at FROM campaigns_enrolment
      WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s
      ORDER BY next_run_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
@@ -44,8 +44,17 @@ class Person(NamedTuple):
     id: int
     sop_id: int
     contact_id: int
-    joined_at: datetime
+    day_0: date
     next_run_at: datetime
+
+
+class Written(NamedTuple):
+    """A touch that is about to be written; no reason means planned, and then it has a sender."""
+
+    person: Person
+    step: StepTime
+    reason: Touch.Reason
+    sender: Sender | None = None
 
 
 @dataclass
@@ -96,8 +105,8 @@ def run_batch(brand: Brand, at: datetime, limit: int) -> Outcome:
 
 def _claim(brand: Brand, at: datetime, limit: int) -> list[Person]:
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [brand.pk, at, limit])
-        return [Person(*row) for row in cursor]
+        cursor.execute(_CLAIM, [brand.timezone, brand.pk, at, limit])
+        return list(map(Person._make, cursor.fetchall()))
 
 
 @dataclass
@@ -106,7 +115,7 @@ class _Batch:
     at: datetime
     sops: dict[int, Sop] = field(default_factory=dict)
     steps: dict[int, list[SopStep]] = field(default_factory=dict)
-    tables: dict[tuple[int, object], list[tuple[datetime, StepTime]]] = field(default_factory=dict)
+    found: dict[tuple[int, date, datetime], Due] = field(default_factory=dict)
 
     def work(self, claimed: list[Person]) -> Outcome:
         # one step for a person and batch: the gate has to see the first touch before it is asked about the second
@@ -132,14 +141,14 @@ class _Batch:
             self.steps.setdefault(step.sop_id, []).append(step)
 
     def _due(self, person: Person) -> Due:
-        zone = self.brand.timezone
-        day_0 = schedule.joining_date(person.joined_at, zone)
-        key = (person.sop_id, day_0)
-        if (table := self.tables.get(key)) is None:
+        """The same for all who joined on one date and wait for one moment: worked out once for them."""
+        key = (person.sop_id, person.day_0, person.next_run_at)
+        if (due := self.found.get(key)) is None:
             times = sops.step_times(self.steps.get(person.sop_id, []))
-            table = self.tables[key] = schedule.timetable(times, day_0, zone)
-        late = timedelta(days=self.sops[person.sop_id].late_days)
-        return schedule.what_is_due(table, person.next_run_at, self.at, late)
+            table = schedule.timetable(times, person.day_0, self.brand.timezone)
+            late = timedelta(days=self.sops[person.sop_id].late_days)
+            due = self.found[key] = schedule.what_is_due(table, person.next_run_at, self.at, late)
+        return due
 
     def _park(self, people: Sequence[Person]) -> None:
         """Off the due index until the SOP goes on: a paused SOP costs nothing each minute."""
@@ -147,35 +156,32 @@ class _Batch:
             Enrolment.objects.filter(pk__in=[p.id for p in people]).update(is_parked=True)
 
     def _move(self, people: Sequence[Person]) -> Outcome:
-        due = {p.id: self._due(p) for p in people}
-        wanted = [p.contact_id for p in people if due[p.id].send]
+        wanted = [p.contact_id for p in people if self._due(p).send]
         refused = policy.ask(self.brand, wanted, self.at)
         chosen = senders.choose(self.brand, [i for i in wanted if i not in refused])
         lost = self._lost([i for i, reason in refused.items() if reason == Touch.Reason.NOT_FOLLOWED])
 
-        plan: list[tuple[Person, StepTime, Sender]] = []
-        held: list[tuple[Person, StepTime, Touch.Reason]] = []
+        rows: list[Written] = []
         moves: list[tuple[int, int, datetime | None, str | None]] = []
         ended: list[tuple[Person, str]] = []
         for p in people:
-            step = due[p.id]
-            held += [(p, missed, Touch.Reason.TOO_LATE) for missed in step.missed]
-            end: str | None = None if step.next_at else Enrolment.End.DONE
-            if step.send:
-                reason = refused.get(p.contact_id)
+            due = self._due(p)
+            end: str | None = None if due.next_at else Enrolment.End.DONE
+            for missed in due.missed:
+                rows.append(Written(p, missed, Touch.Reason.TOO_LATE))
+            if due.send:
                 sender = chosen.get(p.contact_id)
-                if reason is None and sender is not None:
-                    plan.append((p, step.send, sender))
-                else:
-                    held.append((p, step.send, reason or Touch.Reason.NOT_FOLLOWED))
-                    end = Enrolment.End.LOST if p.contact_id in lost else end
-            moves.append((p.id, step.next_position, None if end else step.next_at, end))
+                reason = Touch.Reason.NONE if sender else refused.get(p.contact_id, Touch.Reason.NOT_FOLLOWED)
+                rows.append(Written(p, due.send, reason, sender))
+                if reason and p.contact_id in lost:
+                    end = Enrolment.End.LOST
+            moves.append((p.id, due.next_position, None if end else due.next_at, end))
             if end:
                 ended.append((p, end))
         self._advance(moves)
-        n_planned = self._write(plan, held)
+        n_planned, n_blocked = self._write(rows)
         self._tell_ended(ended)
-        return Outcome(n_planned=n_planned, n_blocked=len(held), n_ended=len(ended))
+        return Outcome(n_planned=n_planned, n_blocked=n_blocked, n_ended=len(ended))
 
     def _lost(self, contact_ids: Sequence[int]) -> set[int]:
         """Who has lost the last guide, and leaves the SOP; somebody half added only waits."""
@@ -185,32 +191,28 @@ class _Batch:
             Contact.objects.filter(pk__in=contact_ids, lost_at__isnull=False).values_list("pk", flat=True)
         )
 
-    def _write(
-        self,
-        plan: Sequence[tuple[Person, StepTime, Sender]],
-        held: Sequence[tuple[Person, StepTime, Touch.Reason]],
-    ) -> int:
-        """Keys, send tasks, touches; a touch whose key is taken was written before and is left out."""
-        keys = [f"s:{p.id}:{step.step_id}" for p, step, _ in (*plan, *held)]
+    def _write(self, rows: Sequence[Written]) -> tuple[int, int]:
+        """Keys, send tasks, touches; a touch whose key is taken was written before and is left out. (planned, held back)"""
+        keys = [f"s:{row.person.id}:{row.step.step_id}" for row in rows]
         ids = touches.take_keys(self.brand, keys, self.at)
-        steps = {s.pk: s for rows in self.steps.values() for s in rows}
-        wanted = [
-            planning.Wanted(p.contact_id, steps[step.step_id], sender, ids[f"s:{p.id}:{step.step_id}"])
-            for p, step, sender in plan
-            if f"s:{p.id}:{step.step_id}" in ids
-        ]
+        steps = {s.pk: s for steps in self.steps.values() for s in steps}
+        wanted: list[planning.Wanted] = []
+        held: list[tuple] = []
+        for key, (p, step, reason, sender) in zip(keys, rows, strict=True):
+            touch_id = ids.get(key)
+            if touch_id is None:
+                continue
+            if sender and not reason:
+                wanted.append(planning.Wanted(p.contact_id, steps[step.step_id], sender, touch_id))
+            else:
+                held.append((touch_id, p.contact_id, None, p.sop_id, step.step_id, None, int(reason)))
         planning.write_plan(self.brand, self.at, wanted)
-        rows = [
-            (ids[f"s:{p.id}:{step.step_id}"], p.contact_id, None, p.sop_id, step.step_id, None, int(reason))
-            for p, step, reason in held
-            if f"s:{p.id}:{step.step_id}" in ids
-        ]
-        touches.write(self.brand, self.at, Touch.Kind.SOP, rows)
-        planning.count_blocked(self.brand, self.at, Counter((row[3], row[4], row[6]) for row in rows))
-        self._tell_held(rows)
-        return len(wanted)
+        touches.write(self.brand, self.at, Touch.Kind.SOP, held)
+        planning.count_blocked(self.brand, self.at, Counter((row[3], row[4], row[6]) for row in held))
+        self._tell_held(held)
+        return len(wanted), len(held)
 
-    def _tell_held(self, rows: Iterable[Sequence]) -> None:
+    def _tell_held(self, rows: Iterable[tuple]) -> None:
         events: list[EventRow] = [
             {
                 "contact_id": contact_id,

@@ -205,7 +205,7 @@ def tell(
 
 def array(values: Iterable[Any]) -> str:
     """A Postgres array literal of numbers and plain words: one constant, which Postgres reads faster than ARRAY[…]."""
-    return "{" + ",".join("NULL" if v is None else str(v) for v in values) + "}"
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
 def _new_ids(n: int) -> list[int]:
