@@ -1,5 +1,11 @@
 """Addresses of this app."""
 
-from typing import Any
+from django.urls import path
 
-urlpatterns: list[Any] = []
+from insights import views
+
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("overview/today/", views.overview_today, name="overview_today"),
+    path("overview/arrivals/", views.arrivals, name="overview_arrivals"),
+]
