@@ -110,6 +110,7 @@ class Enrolment(TenantModel):
             # those in it now are listed by enrolment_once; each index less makes a step cheaper
             models.Index(
                 fields=["brand", "sop", "-id"],
+                include=["end_kind"],
                 name="enrolment_ended",
                 condition=models.Q(ended_at__isnull=False),
             ),
