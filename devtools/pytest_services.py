@@ -16,7 +16,7 @@ import pytest
 from devtools import chromium, runfile
 from devtools.places import ROOT, SetupError
 from devtools.postgres import run_psql
-from devtools.services import Services, manage
+from devtools.services import Services
 
 TEMPLATE = "scrm_template"
 # what the tests' product gets when the environment says nothing else
@@ -85,10 +85,10 @@ def _start() -> None:
     )
     run_psql(f"{address}/{TEMPLATE}", "-f", str(ROOT / "deploy" / "grants.sql"))
     env = dict(os.environ) | {"DATABASE_OWNER_URL": f"{address}/{TEMPLATE}"}
-    for command in (["migrate", "--database", "owner", "-v", "0"], ["partitions"]):
-        done = subprocess.run(manage(*command), env=env, capture_output=True, text=True, cwd=ROOT)
-        if done.returncode:
-            raise SetupError(f"manage.py {command[0]} failed:\n{done.stdout}{done.stderr}")
+    argv = [sys.executable, "-m", "devtools.database"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise SetupError(f"migrate failed:\n{done.stdout}{done.stderr}")
     os.environ["SCRM_TEST_TEMPLATE"] = TEMPLATE
 
 

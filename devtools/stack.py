@@ -42,7 +42,6 @@ def demo() -> int:
             raise SetupError(f"PORT and SANDBOX_PORT are both {port}")
         check_disk(VAR)
         services = Services(VAR, run)
-        first = bool(services.postgres and not (services.postgres.data / "PG_VERSION").exists())
         supervisor = Supervisor(run, {}, VAR / "log")
         supervisor.listen()
         with times.of("servers"):
@@ -54,7 +53,7 @@ def demo() -> int:
             if server:
                 supervisor.adopt(server.name, server.process)
         bring_up(supervisor, times, port, sandbox_port)
-        times.write(first)
+        times.write()
         announce(port, sandbox_port, times)
         supervisor.watch()
     except Stopped:
@@ -80,10 +79,10 @@ def bring_up(supervisor: Supervisor, times: "Times", port: int, sandbox_port: in
     supervisor.start(
         "sandbox", manage("wecom_sandbox", "--port", str(sandbox_port), "--data", str(VAR / "sandbox"))
     )
-    supervisor.step([PYTHON, "-m", "devtools.messages", "compile"], "compiling the catalogue")
+    compiling = supervisor.begin([PYTHON, "-m", "devtools.messages", "compile"])
     with times.of("migrate"):
-        supervisor.step(manage("migrate", "--database", "owner", "-v", "0"), "migrate", log="migrate")
-        supervisor.step(manage("partitions"), "partitions", log="migrate")
+        supervisor.step([PYTHON, "-m", "devtools.database"], "migrate", log="migrate")
+    supervisor.finish(compiling, "compiling the catalogue")
     say("database is up to date")
     collecting = None
     if not static_is_current():
@@ -180,7 +179,6 @@ class Times:
             for line in earlier.read_text().splitlines():
                 name, _, seconds = line.partition(" ")
                 self.spent[name] = float(seconds)
-            earlier.unlink()
         self.before = sum(self.spent.values())
 
     @contextlib.contextmanager
@@ -192,8 +190,12 @@ class Times:
     def total(self) -> float:
         return self.before + time.monotonic() - self.started
 
-    def write(self, first: bool) -> None:
-        """var/timings.json: {"first": …, "last": …}, each with the seconds of its phases and their total."""
+    def write(self) -> None:
+        """var/timings.json: {"first": …, "last": …}, each with the seconds of its phases and their total.
+
+        `first` is the start that made the data, with the building of the environment if that was just before.
+        """
+        (VAR / "setup-seconds").unlink(missing_ok=True)
         path = VAR / "timings.json"
         kept = json.loads(path.read_text()) if path.exists() else {}
         entry = {
@@ -201,7 +203,7 @@ class Times:
             "total_s": round(self.total(), 2),
             "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        kept["first" if first else "last"] = entry
+        kept["last" if "first" in kept else "first"] = entry
         path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
