@@ -1,6 +1,6 @@
 """What apps above this one know of customers: dotted paths, because contacts imports none of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -10,6 +10,7 @@ TAG_SETS = "tagging.services.tags.tag_sets"
 FIRST_TAGS = "tagging.services.first_tags.put_on"
 SYNC_TAGS = "tagging.services.tags.sync_corp_tags"
 CODES_BY_STATE = "livecodes.services.states.ids_of"
+CODE_NAMES = "livecodes.services.states.names_of"
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 
 
@@ -41,3 +42,9 @@ def codes_by_state(brand: Any, **kwargs: Any) -> dict[str, int]:
 def check_ways(brand: Any, corp: Any, client: Any, **kwargs: Any) -> Any:
     """Are the contact ways of the corp's codes still there?"""
     return import_string(CHECK_WAYS)(brand, corp, client, **kwargs)
+
+
+def code_names(code_ids: Iterable[int | None]) -> dict[int, str]:
+    """Names of channel codes by id, deleted ones too."""
+    wanted = sorted({n for n in code_ids if n})
+    return import_string(CODE_NAMES)(wanted) if wanted else {}

@@ -89,6 +89,15 @@ class Contact(TenantModel):
             models.Index(
                 fields=["brand", "-lost_at", "-id"], name="contact_lost", condition=Q(lost_at__isnull=False)
             ),
+            # the rare ones, which a walk through the newest would not find soon
+            models.Index(
+                fields=["brand", "-added_at", "-id"], name="contact_dnc", condition=Q(do_not_contact=True)
+            ),
+            models.Index(
+                fields=["brand", "-added_at", "-id"],
+                name="contact_pending",
+                condition=Q(n_follows=0, lost_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -166,8 +175,17 @@ class Follow(TenantModel):
             models.UniqueConstraint(fields=["brand", "staff", "external_userid"], name="follow_external"),
         ]
         indexes = [
-            models.Index(fields=["brand", "staff", "-added_at"], name="follow_staff"),
-            models.Index(fields=["brand", "channel_code_id", "-added_at"], name="follow_code"),
+            # what the contact list asks of a relation is in the index itself
+            models.Index(
+                fields=["brand", "staff", "-added_at"],
+                include=["contact", "ended_at", "is_pending"],
+                name="follow_staff",
+            ),
+            models.Index(
+                fields=["brand", "channel_code_id", "-added_at"],
+                include=["contact", "ended_at", "is_pending"],
+                name="follow_code",
+            ),
             models.Index(fields=["brand", "-added_at"], name="follow_newest"),
             models.Index(
                 fields=["brand", "-ended_at"], name="follow_ended", condition=Q(ended_at__isnull=False)

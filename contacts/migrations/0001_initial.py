@@ -149,6 +149,14 @@ class Migration(migrations.Migration):
             model_name='contact',
             index=models.Index(condition=models.Q(('lost_at__isnull', False)), fields=['brand', '-lost_at', '-id'], name='contact_lost'),
         ),
+        migrations.AddIndex(
+            model_name='contact',
+            index=models.Index(condition=models.Q(('do_not_contact', True)), fields=['brand', '-added_at', '-id'], name='contact_dnc'),
+        ),
+        migrations.AddIndex(
+            model_name='contact',
+            index=models.Index(condition=models.Q(('lost_at__isnull', True), ('n_follows', 0)), fields=['brand', '-added_at', '-id'], name='contact_pending'),
+        ),
         migrations.AddConstraint(
             model_name='contact',
             constraint=models.UniqueConstraint(fields=('brand', 'position'), name='contact_position'),
@@ -171,11 +179,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='follow',
-            index=models.Index(fields=['brand', 'staff', '-added_at'], name='follow_staff'),
+            index=models.Index(fields=['brand', 'staff', '-added_at'], include=('contact', 'ended_at', 'is_pending'), name='follow_staff'),
         ),
         migrations.AddIndex(
             model_name='follow',
-            index=models.Index(fields=['brand', 'channel_code_id', '-added_at'], name='follow_code'),
+            index=models.Index(fields=['brand', 'channel_code_id', '-added_at'], include=('contact', 'ended_at', 'is_pending'), name='follow_code'),
         ),
         migrations.AddIndex(
             model_name='follow',

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, Func, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet
 
 from contacts import hooks
 from contacts.filters import Filters
@@ -37,11 +37,12 @@ class _Set:
     ids: QuerySet
 
 
-class AnyOf(Func):
-    """`= ANY(ARRAY(subquery))`: the subquery is read first and as a whole, the contacts follow by their
-    key."""
+class InArray(Func):
+    """`column = ANY(ARRAY(subquery))`: the subquery is read first and as a whole, rows follow by their key."""
 
-    function = "ANY"
+    template = "%(expressions)s)"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
 
 
 def page(
@@ -59,19 +60,24 @@ def page(
     plain, sets, order = _parts(brand, staff, filters)
     if not sets:
         return keyset_page(plain, order=order, after=after, size=size)
-    tested = plain.filter(*(s.test for s in sets))
-    sizes = [s.ids.order_by()[: SMALL + 1].count() for s in sets]
-    smallest = min(range(len(sets)), key=sizes.__getitem__)
-    if sizes[smallest] > SMALL:
-        near = _nearest(plain, order, after)
+    sizes = [_size(s, SMALL) for s in sets]
+    if min(sizes) > SMALL:
+        tested, near = plain.filter(*(s.test for s in sets)), _nearest(plain, order, after)
         if near is None:
             return keyset_page(tested, order=order, after=after, size=size)
         found = keyset_page(tested.filter(near), order=order, after=after, size=size)
         if found.next:
             return found
+        sizes = [_size(s, 10 * SMALL) for s in sets]
+    smallest = min(range(len(sets)), key=sizes.__getitem__)
     others = [s.test for n, s in enumerate(sets) if n != smallest]
-    led = plain.filter(Q(pk=AnyOf(ArraySubquery(sets[smallest].ids.order_by()))), *others)
+    led = plain.filter(InArray(F("pk"), ArraySubquery(sets[smallest].ids.order_by())), *others)
     return keyset_page(led, order=order, after=after, size=size)
+
+
+def _size(of: _Set, limit: int) -> int:
+    """How many rows a set has, counted up to `limit` + 1."""
+    return of.ids.order_by()[: limit + 1].count()
 
 
 def _nearest(plain: ContactQuerySet, order: tuple[str, str], after: str | None) -> Q | None:

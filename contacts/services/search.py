@@ -14,6 +14,7 @@ from org.models import Corp
 from tenants.models import Brand
 
 MAX_TEXT = 40
+MAX_GRAMS = 8  # of a longer text the first ones find, the comparison does the rest
 
 
 def grams_of(*texts: str) -> set[str]:
@@ -54,13 +55,13 @@ class Search:
         """For each gram of the text: a test of a contact, and the ids of all who have it."""
         plain = self.plain
         grams = [plain] if len(plain) == 1 else [plain[i : i + 2] for i in range(len(plain) - 1)]
-        rows = [ContactGram.objects.filter(gram=gram) for gram in dict.fromkeys(grams)]
+        rows = [ContactGram.objects.filter(gram=gram) for gram in list(dict.fromkeys(grams))[:MAX_GRAMS]]
         return [(Q(Exists(row.filter(contact=OuterRef("pk")))), row.values("contact_id")) for row in rows]
 
     def recheck(self) -> Q:
         """All bigrams are there, but perhaps not side by side, or spread over name and remarks."""
         if len(self.plain) <= 2:
-            return Q()
+            return Q()  # the gram is the text
         remarks = Follow.objects.filter(contact=OuterRef("pk"), remark__icontains=self.plain)
         return Q(name__icontains=self.plain) | Q(Exists(remarks))
 

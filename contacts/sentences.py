@@ -1,0 +1,181 @@
+"""Each event as a sentence for people: one table, EventType → icon, tone and words.
+
+The customer is the subject of every sentence. `%(staff)s` is the guide's name, the rest comes from the event's data.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from contacts import hooks
+from contacts.models import Contact, Event, EventType
+from org.models import Staff
+
+T = EventType
+
+# EventType → (lucide icon, tone of frame.css, sentence)
+SENTENCES: dict[EventType, tuple[str, str, Any]] = {
+    T.ADDED: ("user-plus", "ok", _("Added %(staff)s")),
+    T.ADDED_AGAIN: ("user-check", "ok", _("Added %(staff)s again")),
+    T.HALF_ADDED: ("user-plus", "info", _("Asked to add %(staff)s, who has not confirmed yet")),
+    T.LOST_BY_CUSTOMER: ("user-minus", "bad", _("Deleted %(staff)s")),
+    T.LOST_BY_STAFF: ("user-x", "bad", _("Was deleted by %(staff)s")),
+    T.TRANSFERRED: ("arrow-right-left", "muted", _("Was handed over by %(staff)s to another guide")),
+    T.GONE: ("user-x", "warn", _("Was not found among the customers of %(staff)s any more")),
+    T.TAGGED: ("tag", "info", _("Got the tag %(tag)s")),
+    T.UNTAGGED: ("tag", "muted", _("Lost the tag %(tag)s")),
+    T.REMARKED: ("pencil", "muted", _("%(staff)s changed the remark from “%(before)s” to “%(after)s”")),
+    T.MERGED: ("git-merge", "info", _("Was joined with another record, %(name)s")),
+    T.DO_NOT_CONTACT: ("bell-off", "warn", _("Was put on do-not-contact by %(by)s")),
+    T.WELCOMED: ("message-circle-heart", "ok", _("Received the welcome of %(staff)s")),
+    T.WELCOME_FAILED: ("message-circle-off", "warn", _("Did not receive the welcome of %(staff)s")),
+    T.TOUCH_SENT: ("send", "ok", _("Received a message of SOP %(sop)s from %(staff)s")),
+    T.TOUCH_FAILED: ("circle-alert", "bad", _("A message of SOP %(sop)s was not delivered")),
+    T.TOUCH_BLOCKED: ("shield", "warn", _("A message of SOP %(sop)s was held back")),
+    T.TOUCH_HANDED: ("hourglass", "info", _("A message of SOP %(sop)s waits for %(staff)s to send it")),
+    T.SOP_ENTERED: ("route", "info", _("Entered SOP %(sop)s")),
+    T.SOP_ENDED: ("flag", "muted", _("Left SOP %(sop)s")),
+    T.NOTE: ("sticky-note", "muted", _("Note by %(by)s")),
+}
+
+# groups of the filter above the timeline: key → (label, types)
+GROUPS: dict[str, tuple[Any, list[EventType]]] = {
+    "follow": (_("Guides"), [t for t in T if t <= T.GONE]),
+    "touches": (_("Messages"), [t for t in T if T.WELCOMED <= t <= T.TOUCH_HANDED]),
+    "sops": (_("SOPs"), [T.SOP_ENTERED, T.SOP_ENDED]),
+    "tags": (_("Tags"), [T.TAGGED, T.UNTAGGED]),
+    "profile": (_("Profile"), [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT]),
+    "notes": (_("Notes"), [T.NOTE]),
+}
+
+# stored words of why a message was not delivered (the names of campaigns' Touch.Reason, in lower case)
+REASONS: dict[str, Any] = {
+    "do_not_contact": _("Customer is on do-not-contact"),
+    "capped": _("Cap of touches reached"),
+    "not_followed": _("No guide has this customer any more"),
+    "too_late": _("The step came too late"),
+    "wecom_limit": _("Customer already received the mass messages that WeCom allows"),
+    "not_friend": _("Not a friend any more when the guide sent it"),
+    "refused": _("WeCom refused it"),
+    "expired": _("WeCom's 20 seconds were over"),
+    "no_code": _("WeCom gave no welcome code"),
+    "already_welcomed": _("Another welcome was already delivered"),
+}
+
+ENDS: dict[str, Any] = {
+    "done": _("All steps done"),
+    "lost": _("Customer lost"),
+    "removed": _("Taken out by hand"),
+    "sop": _("SOP ended"),
+}
+
+# stored words of where a tag or event came from
+SOURCES: dict[str, Any] = {
+    "callback": _("told by WeCom"),
+    "wecom": _("in the WeCom client"),
+    "sync": _("found by the sync"),
+    "page": _("in the dashboard"),
+    "api": _("through the API"),
+    "sop": _("by an SOP"),
+    "import": _("by an import"),
+    "welcome": "",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event as the timeline shows it.
+
+    Attributes:
+        detail: a quoted text (message, note) or a reason; may be empty.
+        source: where it came from, in words; may be empty.
+    """
+
+    event: Event
+    icon: str
+    tone: str
+    text: str
+    detail: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names that sentences need, looked up once for all."""
+
+    staff: Mapping[int, str]
+    codes: Mapping[int, str]
+
+
+def names_of(events: Iterable[Event]) -> Names:
+    """Names for some events: two queries."""
+    events = list(events)
+    staff_ids = {e.staff_id for e in events if e.staff_id}
+    code_ids = {e.object_id for e in events if e.type <= T.GONE and e.object_id}
+    code_ids |= {code_id for e in events if (code_id := code_of(str(e.data.get("why") or "")))}
+    staff = dict(Staff.objects.filter(pk__in=staff_ids).values_list("pk", "name"))
+    return Names(staff, hooks.code_names(code_ids))
+
+
+def lines(contact: Contact, events: Iterable[Event]) -> list[Line]:
+    """Events as sentences, in the reader's language."""
+    events = list(events)
+    names = names_of(events)
+    return [_line(event, names) for event in events]
+
+
+def _line(event: Event, names: Names) -> Line:
+    kind = EventType(event.type)
+    icon, tone, words = SENTENCES[kind]
+    values = {key: "—" for key in ("tag", "before", "after", "name", "by", "sop")}
+    values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
+    values["staff"] = names.staff.get(event.staff_id or 0) or str(_("a guide"))
+    if kind == T.DO_NOT_CONTACT and not event.data.get("value"):
+        icon, tone, words = "bell", "ok", _("Was taken off do-not-contact by %(by)s")
+    code = names.codes.get(event.object_id or 0) if kind in (T.ADDED, T.ADDED_AGAIN, T.HALF_ADDED) else None
+    if code:
+        words = {
+            T.ADDED: _("Added %(staff)s through %(code)s"),
+            T.ADDED_AGAIN: _("Added %(staff)s again through %(code)s"),
+            T.HALF_ADDED: _("Asked to add %(staff)s through %(code)s, who has not confirmed yet"),
+        }[kind]
+        values["code"] = code
+    return Line(event, icon, tone, str(words) % values, _detail(kind, event.data), _source(event, names))
+
+
+def _detail(kind: EventType, data: dict[str, Any]) -> str:
+    parts = [str(data[key]) for key in ("text",) if data.get(key)]
+    if reason := data.get("reason"):
+        parts.append(str(REASONS.get(reason, reason)))
+    if data.get("error"):
+        parts.append(str(data["error"]))
+    if kind == T.SOP_ENDED and data.get("end"):
+        parts.append(str(ENDS.get(data["end"], data["end"])))
+    if kind == T.MERGED and data.get("unionid"):
+        parts.append(str(_("Both have the same unionid")))
+    return " · ".join(parts)
+
+
+def _source(event: Event, names: Names) -> str:
+    if event.type in (T.TAGGED, T.UNTAGGED):
+        who = names.staff.get(event.staff_id or 0, "")
+        return " · ".join(part for part in (who, source_words(event.data.get("why") or event.source, names.codes)) if part)
+    if event.type in (T.NOTE, T.DO_NOT_CONTACT, T.REMARKED) or event.source in ("sop", "welcome"):
+        return ""
+    return str(SOURCES.get(event.source, event.source))
+
+
+def code_of(source: str) -> int | None:
+    """The channel code in a source such as `channel_code:7`."""
+    kind, _colon, number = source.partition(":")
+    return int(number) if kind == "channel_code" and number.isdigit() else None
+
+
+def source_words(source: str, codes: Mapping[int, str]) -> str:
+    """Why a tag is there, in words: `channel_code:7`, `page`, `wecom` …; codes: names by id."""
+    if code_id := code_of(source):
+        name = codes.get(code_id)
+        return str(_("by channel code %(name)s") % {"name": name}) if name else str(_("by a channel code"))
+    return str(SOURCES.get(source, source))
