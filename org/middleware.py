@@ -107,7 +107,7 @@ def _finish(response: HttpResponse) -> HttpResponse:
 def signed_in_user(request: Any) -> User | None:
     """The user of the session, if active and if the password has not changed since."""
     user_id = request.session.get("user_id")
-    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id else None
+    user = User.objects.filter(pk=user_id, is_active=True).first() if isinstance(user_id, int) else None
     if user and constant_time_compare(request.session.get("user_hash", ""), user.get_session_auth_hash()):
         return user
     return None
@@ -115,11 +115,9 @@ def signed_in_user(request: Any) -> User | None:
 
 def _brand_of_session(request: Any) -> Brand | None:
     brand_id = request.session.get("brand_id")
-    entry = (
-        UserBrand.objects.filter(user=request.user, brand_id=brand_id).select_related("brand").first()
-        if brand_id
-        else None
-    )
+    if not isinstance(brand_id, int):
+        return None
+    entry = UserBrand.objects.filter(user=request.user, brand_id=brand_id).select_related("brand").first()
     if entry is None or entry.brand.state == Brand.State.CLOSED:
         return None
     request.staff_id = entry.staff_id

@@ -3,7 +3,8 @@
 (() => {
   const $ = (selector, root = document) => root.querySelector(selector);
   const words = () => $("#words").dataset;
-  const ready = (run) => (document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", run) : run());
+  // deferred scripts of the page (charts) run after this one: wait for all of them
+  const ready = (run) => (document.readyState === "complete" ? run() : document.addEventListener("DOMContentLoaded", run));
 
   // ---- toasts: HX-Trigger {"toast": {"text": …, "kind": "success|danger|warning|info"}}
   function toast(text, kind = "success") {
@@ -245,7 +246,7 @@
         const kind = s.kind || data.kind;
         const line = kind === "line" || kind === "area";
         return {
-          name: s.name, data: s.data, type: line ? "line" : "bar", smooth: line ? .25 : undefined, symbol: "circle", symbolSize: 5, showSymbol: line && data.x.length < 20,
+          name: s.name, data: s.data, type: line ? "line" : "bar", smooth: line ? .25 : undefined, smoothMonotone: line ? "x" : undefined, symbol: "circle", symbolSize: 5, showSymbol: line && data.x.length < 20,
           lineStyle: { width: 2 }, areaStyle: kind === "area" ? { opacity: .12 } : undefined, stack: data.kind === "stack" && !line ? "all" : undefined,
           barMaxWidth: flat ? 14 : 22, itemStyle: { ...(s.color ? { color: shade[s.color] } : {}), borderRadius: line || data.kind === "stack" ? 0 : flat ? [0, 3, 3, 0] : [3, 3, 0, 0] },
           label: flat && data.series.length === 1 ? { show: true, position: "right", color: shade.text, fontSize: 11, formatter: (p) => number.format(p.value) } : undefined,

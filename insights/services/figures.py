@@ -1,4 +1,4 @@
-"""What the overview shows: sums over days, the day so far, totals; each within the data scope of its reader."""
+"""What the overview shows: sums over days, the day so far, totals; within the data scope of the reader."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -64,7 +64,7 @@ class Figures:
 
 
 def figures(brand: Brand, since: date, until: date, *, staff: Staff | None = None, top: int = 10) -> Figures:
-    """Figures of the days `since` … `until` (both counted) and of the guides whom `staff` may see (None: all)."""
+    """Figures of the days `since` … `until`, both counted, of the guides that `staff` sees (None: all)."""
     rows = _mine(DailyFigure.objects.filter(on__gte=since, on__lte=until), staff, "staff_id")
     by_day = {row["on"]: row for row in rows.values("on").annotate(added=ADDED, lost=LOST).order_by()}
     days = []

@@ -1,4 +1,4 @@
-"""How a brand is doing: what needs attention on its own overview, and the row that the platform owner sees."""
+"""How a brand is doing: what needs attention on its overview, and the row that the platform owner sees."""
 
 from datetime import timedelta
 from typing import Any

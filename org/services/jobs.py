@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "code_batch": "livecodes.services.batch.step",
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
+    "contact_bulk": "contacts.services.bulk.step",
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process

@@ -19,6 +19,7 @@ RIGHTS_OF_KIND = {
     "code_batch": ("codes.edit", "codes.edit"),
     "code_zip": ("codes.view", "codes.view"),
     "sop_enrol": ("sops.edit", "sops.edit"),
+    "contact_bulk": ("contacts.edit", "contacts.edit"),
 }
 
 
