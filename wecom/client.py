@@ -284,12 +284,13 @@ class WeComClient(WeChatClient):
 # ---- where a browser goes
 
 
-def oauth_url(corp: CorpLike, redirect_uri: str, state: str) -> str:
-    """The page that tells who a member is inside the WeCom client (snsapi_base: silent).
+def oauth_url(corp: CorpLike, redirect_uri: str, state: str, *, private: bool = False) -> str:
+    """The page that tells who a member is inside the WeCom client, silently.
 
     Args:
         redirect_uri: its host must be the app's trusted domain; gets `code` (5 minutes, once) and `state`.
         state: letters and digits, ≤ 128; random and bound to the session.
+        private: ask the member to show phone and e-mail (wecom.api.auth.user_detail).
 
     Source: developer.work.weixin.qq.com/document/path/91022
     """
@@ -297,7 +298,7 @@ def oauth_url(corp: CorpLike, redirect_uri: str, state: str) -> str:
         "appid": corp.corpid,
         "redirect_uri": redirect_uri,
         "response_type": "code",
-        "scope": "snsapi_base",
+        "scope": "snsapi_privateinfo" if private else "snsapi_base",
         "state": _checked(state),
         "agentid": corp.agent_id,
     }

@@ -24,7 +24,10 @@ from wecom.errors import LostAnswer, WeComUnavailable
 CONNECT_S, READ_S = 3.0, 10.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # the largest: a file in pieces of 20 MB
 
-_FILENAME = re.compile(r'filename\*?=(?:utf-8\'\')?"?([^";]*)"?', re.IGNORECASE)
+_FILENAMES = (
+    re.compile(r"filename\*=utf-8''([^;]*)", re.IGNORECASE),
+    re.compile(r'filename="?([^";]*)"?', re.IGNORECASE),
+)
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
@@ -119,7 +122,8 @@ def _is_file(headers: Mapping[str, str]) -> bool:
 
 
 def _about_file(headers: Mapping[str, str]) -> dict[str, Any]:
-    name = _FILENAME.search(headers.get("Content-Disposition", ""))
+    disposition = headers.get("Content-Disposition", "")
+    name = _FILENAMES[0].search(disposition) or _FILENAMES[1].search(disposition)
     total = _RANGE.match(headers.get("Content-Range", ""))
     text = unquote(name.group(1)) if name else ""
     with suppress(UnicodeError):

@@ -1,9 +1,9 @@
-"""Who a browser belongs to, tickets for the JS SDK, and where callbacks come from. Pages 91023, 90506,
-92521."""
+"""Who a browser belongs to, tickets for the JS SDK, and where callbacks come from. Pages 91023, 95833,
+90506, 92521, 92520."""
 
 import hashlib
 import secrets
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, cast
 
 from scrm import clock
 from wecom import tokens
@@ -19,6 +19,19 @@ class Visitor(NamedTuple):
     external_userid: str
     openid: str
     user_ticket: str
+
+
+class Detail(TypedDict, total=False):
+    """What a member has agreed to show; the rest is missing."""
+
+    userid: str
+    gender: str
+    avatar: str
+    qr_code: str
+    mobile: str
+    email: str
+    biz_mail: str
+    address: str
 
 
 class Signature(TypedDict):
@@ -51,6 +64,16 @@ def user_info(client: WeComClient, code: str) -> Visitor:
         openid=str(answer.get("openid") or answer.get("OpenId") or ""),
         user_ticket=str(answer.get("user_ticket") or ""),
     )
+
+
+def user_detail(client: WeComClient, user_ticket: str) -> Detail:
+    """Phone, e-mail and picture of a member who came by `oauth_url(…, private=True)` and agreed.
+
+    Raises:
+        WeComRejected: 84014 the ticket is older than 30 minutes, 84015 it is not one.
+    """
+    body = {"user_ticket": user_ticket}
+    return cast(Detail, client.call("POST", "auth/getuserdetail", body=body, repeatable=True))
 
 
 def corp_ticket(client: WeComClient) -> str:
@@ -96,3 +119,8 @@ def jsapi_signatures(client: WeComClient, url: str) -> Signatures:
 def callback_ips(client: WeComClient) -> list[str]:
     """Addresses that WeCom posts callbacks from; an entry may end in `.*`. They change: read them daily."""
     return list(client.call("GET", "getcallbackip", repeatable=True).get("ip_list") or [])
+
+
+def api_ips(client: WeComClient) -> list[str]:
+    """Addresses of WeCom's API, for a firewall that lets out only what it knows."""
+    return list(client.call("GET", "get_api_domain_ip", repeatable=True).get("ip_list") or [])

@@ -1,7 +1,9 @@
 """WeCom's documented limits, checked before a call, so that a person hears of them while they write."""
 
 from collections.abc import Mapping, Sized
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
@@ -44,6 +46,31 @@ def link(name: Any, url: str, limit: int = 2048) -> None:
     if not url.startswith(("https://", "http://")):
         raise InvalidMessage(_("%(name)s must begin with https:// or http://") % {"name": name})
     at_most_bytes(name, url, limit)
+
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+def span(start_at: datetime, end_at: datetime, days: int) -> dict[str, int]:
+    """`start_time` and `end_time` of a list that WeCom gives for at most so many days at once."""
+    _in_order(start_at, end_at, days)
+    return {"start_time": int(start_at.timestamp()), "end_time": int(end_at.timestamp())}
+
+
+def whole_days(since: date, until: date, days: int) -> tuple[int, int]:
+    """Seconds of 0:00 of two days, both counted, as WeCom's statistics want them: its days are Shanghai's."""
+    _in_order(since, until, days)
+    first, last = (
+        datetime(on.year, on.month, on.day, tzinfo=SHANGHAI).astimezone(UTC) for on in (since, until)
+    )
+    return int(first.timestamp()), int(last.timestamp())
+
+
+def _in_order(start: date, end: date, days: int) -> None:
+    if end < start:
+        raise InvalidMessage(_("The end is before the beginning"))
+    if end - start > timedelta(days=days):
+        raise InvalidMessage(_("WeCom gives at most %(days)d days at once") % {"days": days})
 
 
 def answered(answer: Mapping[str, Any], api: str, name: str) -> str:

@@ -1,4 +1,7 @@
-"""Customers (external contacts): who has whom, profiles, remarks. Pages 92571, 92113, 92114, 92994, 92115."""
+"""Customers (external contacts): who has whom, profiles, remarks.
+
+Pages 92571, 92113, 92114, 92994, 92115, 99434.
+"""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict, cast
@@ -61,6 +64,24 @@ class Batch(TypedDict):
     unlicensed: list[str]  # members that WeCom skipped for lack of a licence
 
 
+class Served(TypedDict, total=False):
+    """Somebody whom a member serves, customer or not."""
+
+    is_customer: bool
+    tmp_openid: str  # four hours, only to tell people apart
+    external_userid: str  # customers only
+    name: str  # masked, others only
+    follow_userid: str  # who has them, or whose group they are in
+    chat_id: str  # customer groups
+    chat_name: str  # other groups
+    add_time: int
+
+
+class ServedPage(TypedDict):
+    info_list: list[Served]
+    next_cursor: str  # "" at the end
+
+
 def follow_users(client: WeComClient) -> list[str]:
     """Members with the customer-contact right, within the app's visible range."""
     return list(
@@ -116,6 +137,16 @@ def batch_customers(client: WeComClient, userids: Sequence[str], cursor: str = "
     }
 
 
+def served(client: WeComClient, cursor: str = "") -> ServedPage:
+    """One page, at most 1000, of everybody whom members serve, also those who are no customers."""
+    body = {"limit": 1000, **({"cursor": cursor} if cursor else {})}
+    answer = client.call("POST", "externalcontact/contact_list", body=body, repeatable=True)
+    return {
+        "info_list": cast(list[Served], answer.get("info_list") or []),
+        "next_cursor": answer.get("next_cursor") or "",
+    }
+
+
 def remark(
     client: WeComClient,
     userid: str,
@@ -125,6 +156,7 @@ def remark(
     description: str | None = None,
     company: str | None = None,
     mobiles: Sequence[str] | None = None,
+    picture_media_id: str | None = None,
 ) -> None:
     """Edit what a member noted about a customer; None leaves a field as it is.
 
@@ -133,6 +165,7 @@ def remark(
         description: ≤ 150 characters.
         company: ≤ 20 characters; only for WeChat users.
         mobiles: replaces all; empty clears.
+        picture_media_id: from `media.upload`.
     """
     body: dict[str, Any] = {"userid": userid, "external_userid": external_userid}
     for name, value, limit in (
@@ -145,5 +178,7 @@ def remark(
             body[name] = value
     if mobiles is not None:
         body["remark_mobiles"] = list(mobiles) or [""]
+    if picture_media_id is not None:
+        body["remark_pic_mediaid"] = picture_media_id
     needed(_("A remark"), len(body) > 2)
     client.call("POST", "externalcontact/remark", body=body, repeatable=True)

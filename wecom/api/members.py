@@ -1,4 +1,4 @@
-"""Members, departments and the app itself. Pages 90208, 90201, 90196, 90227.
+"""Members, departments and the app itself. Pages 90208, 95351, 90200, 90201, 90196, 90227.
 
 With a self-built app's secret WeCom shows names and departments in the visible range, never phone or e-mail.
 """
@@ -45,6 +45,18 @@ def departments(client: WeComClient) -> list[Department]:
     """All departments in the visible range; the root's id is 1."""
     answer = client.call("GET", "department/list", repeatable=True)
     return cast(list[Department], answer.get("department") or [])
+
+
+def department(client: WeComClient, department_id: int) -> Department:
+    """One department. WeComRejected 60003 or 60123: there is none."""
+    answer = client.call("GET", "department/get", params={"id": department_id}, repeatable=True)
+    return cast(Department, answer.get("department") or {})
+
+
+def department_userids(client: WeComClient, department_id: int) -> list[Member]:
+    """userid, name and departments of the members of one department, not of those below it."""
+    answer = client.call("GET", "user/simplelist", params={"department_id": department_id}, repeatable=True)
+    return cast(list[Member], answer.get("userlist") or [])
 
 
 def department_users(client: WeComClient, department_id: int) -> list[Member]:

@@ -22,6 +22,7 @@ ChatType = Literal["single", "group"]
 
 MAX_ATTACHMENTS = 9
 MAX_RECEIVERS = 10_000  # customers in one mass send
+MAX_GROUPS = 2_000
 TEXT_BYTES = 4000
 APP_TEXT_BYTES = 2048
 
@@ -73,11 +74,16 @@ def check_content(text: str, attachments: Sequence[Attachment] = ()) -> None:
     at_most_bytes(_("Text"), text, TEXT_BYTES)
     at_most(_("Attachments"), attachments, MAX_ATTACHMENTS)
     for attachment in attachments:
-        kind = attachment.get("msgtype")
-        content = attachment.get(str(kind))
-        if kind not in _ATTACHMENTS or not isinstance(content, Mapping):
-            raise InvalidMessage(_("An attachment is an image, link, mini-program, video or file"))
-        _ATTACHMENTS[kind](content)
+        check_attachment(attachment)
+
+
+def check_attachment(attachment: Attachment) -> None:
+    """One attachment of `check_content`."""
+    kind = attachment.get("msgtype")
+    content = attachment.get(str(kind))
+    if kind not in _ATTACHMENTS or not isinstance(content, Mapping):
+        raise InvalidMessage(_("An attachment is an image, link, mini-program, video or file"))
+    _ATTACHMENTS[kind](content)
 
 
 def _check_image(image: Mapping[str, Any]) -> None:
@@ -155,6 +161,7 @@ def add_msg_template(
     *,
     sender: str,
     external_userids: Sequence[str] = (),
+    tag_groups: Sequence[Sequence[str]] = (),
     text: str = "",
     attachments: Sequence[Attachment] = (),
 ) -> MassTask:
@@ -163,25 +170,53 @@ def add_msg_template(
     Args:
         sender: userid. Without one WeCom would spread the customers over whoever chatted last.
         external_userids: customers of the sender, 1 to 10,000.
+        tag_groups: instead of customers: those with, for each list, one of its tags (≤ 100 each).
 
     Raises:
         LostAnswer: the task may exist: look with `groupmsg_list` and `groupmsg_send_result` before another.
         WeComRejected: 41048 none of them can receive it.
     """
     needed(_("Sender"), sender)
-    needed(_("Customers"), external_userids)  # with a sender alone WeCom would take all their customers
+    # with a sender alone WeCom would take all their customers, and with customers it ignores the tags
+    needed(_("Customers"), external_userids or tag_groups)
     at_most(_("Customers"), external_userids, MAX_RECEIVERS)
+    to: dict[str, Any] = {"external_userid": list(external_userids)}
+    if not external_userids:
+        for tag_ids in tag_groups:
+            needed(_("Tags"), tag_ids)
+            at_most(_("Tags"), tag_ids, 100)
+        to = {"tag_filter": {"group_list": [{"tag_list": list(tag_ids)} for tag_ids in tag_groups]}}
+    return _make_task(client, {"chat_type": "single", **to, "sender": sender, **_content(text, attachments)})
+
+
+def add_group_msg_template(
+    client: WeComClient,
+    *,
+    sender: str,
+    chat_ids: Sequence[str] = (),
+    text: str = "",
+    attachments: Sequence[Attachment] = (),
+    allow_select: bool = False,
+) -> MassTask:
+    """Make a task for the owner of groups; `fail_list` then names groups. Raises as `add_msg_template`.
+
+    Args:
+        chat_ids: groups of the sender, ≤ 2000; without any the owner chooses in the client.
+        allow_select: the owner may choose again.
+    """
+    needed(_("Sender"), sender)
+    at_most(_("Groups"), chat_ids, MAX_GROUPS)
+    body: dict[str, Any] = {"chat_type": "group", "sender": sender, **_content(text, attachments)}
+    if chat_ids:
+        body["chat_id_list"] = list(chat_ids)
+    if allow_select:
+        body["allow_select"] = True
+    return _make_task(client, body)
+
+
+def _make_task(client: WeComClient, body: dict[str, Any]) -> MassTask:
     api = "externalcontact/add_msg_template"
-    answer = client.call(
-        "POST",
-        api,
-        body={
-            "chat_type": "single",
-            "external_userid": list(external_userids),
-            "sender": sender,
-            **_content(text, attachments),
-        },
-    )
+    answer = client.call("POST", api, body=body)
     return {"msgid": answered(answer, api, "msgid"), "fail_list": list(answer.get("fail_list") or [])}
 
 
