@@ -91,9 +91,16 @@ def _copy(modules: Path, source: str, target: Path) -> None:
         content = _SOURCE_MAP.sub(b"", content)
     target.write_bytes(content)
     package = modules / "/".join(source.split("/")[: 2 if source.startswith("@") else 1])
-    for licence in sorted([*package.glob("LICEN[CS]E*"), *package.glob("NOTICE*")]):
-        if licence.is_file():
-            shutil.copy(licence, target.parent / f"{target.stem}.{licence.name}")
+    named = [
+        path for path in package.iterdir() if path.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE"))
+    ]
+    licences = [path for path in named if path.is_file()]
+    for licence in licences:
+        shutil.copy(licence, target.parent / f"{target.stem}.{licence.name}")
+    if not licences:  # only stated in its package.json and in the head of the file
+        facts = json.loads((package / "package.json").read_text())
+        stated = f"{facts['name']} {facts['version']}: {facts['license']}, {facts.get('homepage', '')}\n"
+        (target.parent / f"{target.stem}.LICENSE.txt").write_text(stated)
 
 
 def _digest() -> str:

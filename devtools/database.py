@@ -1,6 +1,6 @@
 """`python -m devtools.database`: migrate and make the month partitions, as app_owner, in one process.
 
-The same as `manage.py migrate --database owner` and `manage.py partitions`, for one start of Django instead of two.
+What `manage.py migrate --database owner` and `manage.py partitions` do, with one start of Django.
 """
 
 import os

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,12 +100,15 @@ def run(argv: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str
 
 @contextlib.contextmanager
 def started(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(40)
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log)
+        try:
+            yield process
+            log.seek(0)
+            assert process.poll() is None, log.read()
+        finally:
+            process.terminate()
+            process.wait(40)
 
 
 def until(condition: Callable[[], object], seconds: float = 90) -> None:
@@ -223,7 +227,7 @@ def test_web_command_starts_and_its_health_check_sees_it(env_of_tests):
     with started(command("web", f"--bind=127.0.0.1:{port}", "--workers=1"), env_of_tests) as web:
         until(lambda: web.poll() is not None or ports.answers(port))
         healthy = run(check, env_of_tests)
-        assert healthy.returncode == 0, healthy.stderr
+    assert healthy.returncode == 0, healthy.stderr
 
 
 def test_worker_commands_start_and_their_health_checks_see_them(env_of_tests):
@@ -244,7 +248,6 @@ def test_worker_commands_start_and_their_health_checks_see_them(env_of_tests):
                     any(w.poll() is not None for w in workers) or run(check, env_of_tests).returncode == 0
                 )
             )
-        assert [worker.poll() for worker in workers] == [None, None]
 
 
 def test_beat_command_starts_and_its_health_check_reads_the_schedule(env_of_tests, tmp_path):
