@@ -15,15 +15,16 @@ def load(given: dict[str, Any]) -> dict[str, int]:
     store.corp(corpid)
     with store.writing():
         counts = {
-            "departments": _departments(corpid, given.get("departments") or []),
-            "members": _members(corpid, given.get("members") or []),
+            "departments": put_departments(corpid, given.get("departments") or []),
+            "members": put_members(corpid, given.get("members") or []),
             "tags": _tags(corpid, given.get("tag_groups") or []),
         }
         customers, follows = _customers(corpid, given.get("customers") or [])
         return counts | {"customers": customers, "follows": follows}
 
 
-def _departments(corpid: str, rows: list[dict[str, Any]]) -> int:
+def put_departments(corpid: str, rows: list[dict[str, Any]]) -> int:
+    """Make or change departments: id, name, parentid?, order?."""
     for row in rows:
         Department.objects.update_or_create(
             corpid=corpid,
@@ -37,7 +38,8 @@ def _departments(corpid: str, rows: list[dict[str, Any]]) -> int:
     return len(rows)
 
 
-def _members(corpid: str, rows: list[dict[str, Any]]) -> int:
+def put_members(corpid: str, rows: list[dict[str, Any]]) -> int:
+    """Make or change members, whole; who had left is back."""
     for row in rows:
         departments = [int(one) for one in row.get("department") or [1]]
         leader = row.get("leader")

@@ -26,6 +26,7 @@ HEADS: dict[int, str] = {
     40032: "userid list too long",
     40035: "invalid parameter",
     40039: "url too long",
+    40037: "invalid template id",
     40050: "chat not found",
     40054: "invalid link url",
     40055: "invalid picture url",
@@ -85,6 +86,7 @@ HEADS: dict[int, str] = {
     41096: "welcome msg is being distributed",
     42001: "access_token expired",
     42022: "code has been used",
+    43012: "callback url needed",
     43004: "require subscribe",
     44001: "empty media data",
     44004: "text content is empty",
@@ -116,6 +118,7 @@ HEADS: dict[int, str] = {
     90501: "chat is not external group chat",
     90502: "the owner of this chat is resigned",
     90504: "the owner of this chat is not changed",
+    90508: "this chat was inherited before",
     91040: "invalid ticket type",
     301002: "not allow operate another agent with this accesstoken",
 }
@@ -141,11 +144,14 @@ class Refused(Exception):
         self.status = status
 
 
+def head(errcode: int) -> str:
+    """The short text of a code."""
+    return HEADS.get(errcode, "error")
+
+
 def errmsg(errcode: int, detail: str, *, at: float, ip: str) -> str:
     """Message in WeCom's form: head, hint, caller's address, page of the code."""
-    head = HEADS.get(errcode, "error")
-    if detail:
-        head = f"{head}: {detail}"
+    text = f"{head(errcode)}: {detail}" if detail else head(errcode)
     hint = f"{int(at)}_{next(_serial)}_{secrets.token_hex(16)}"
     page = f"https://open.work.weixin.qq.com/devtool/query?e={errcode}"
-    return f"{head}, hint: [{hint}], from ip: {ip}, more info at {page}"
+    return f"{text}, hint: [{hint}], from ip: {ip}, more info at {page}"

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from . import clock, ids, people, ranges, store
 from .errors import Refused
 from .models import App, Corp, LoginCode, Member
-from .pages import language
+from .page_frame import language
 
 CODE_LIFE_S = 300
 MOST_SHOWN = 200

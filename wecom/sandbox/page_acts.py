@@ -10,7 +10,7 @@ from .errors import Refused
 
 # act → fields of its form; ":" gives what the text becomes
 FIELDS: dict[str, tuple[str, ...]] = {
-    "scan": ("config_id", "userid", "external_userid", "name", "half:bool"),
+    "scan": ("config_id", "link_id", "customer_channel", "userid", "external_userid", "name", "half:bool"),
     "accept": ("userid", "external_userid"),
     "say": ("userid", "external_userid", "text"),
     "reply": ("userid", "external_userid", "text"),
@@ -18,6 +18,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "member_deletes": ("userid", "external_userid"),
     "member_leaves": ("userid",),
     "confirm": ("userid", "msgid"),
+    "publish": ("userid", "moment_id"),
+    "react": ("userid", "moment_id", "external_userid", "kind", "text"),
+    "group_create": ("owner", "name"),
+    "group_join": ("chat_id", "config_id", "external_userid", "name", "userid", "invitor"),
+    "group_leave": ("chat_id", "who", "removed_by"),
+    "group_change": ("chat_id", "name", "notice", "owner", "template_id"),
+    "group_dismiss": ("chat_id",),
+    "group_say": ("chat_id", "who", "text"),
     "faults": ("api", "kind", "errcode:int", "seconds:float", "times:int", "rate:float"),
     "faults/clear": (),
     "kill_tokens": (),
@@ -39,6 +47,8 @@ def act(request: HttpRequest, corpid: str, name: str) -> HttpResponse:
     if name == "scan":
         back = f"/c/{corpid}/customer/{answer['external_userid']}"
         return _to(back, {"with": answer["userid"]} | ({} if answer["is_new"] else {"done": "known"}))
+    if name in ("group_create", "group_join"):
+        return _to(f"/c/{corpid}/group/{answer['chat_id']}", {})
     return _to(back, {"done": name})
 
 
@@ -48,9 +58,9 @@ def _to(path: str, query: dict[str, str]) -> HttpResponse:
 
 def _do(request: HttpRequest, corpid: str, name: str) -> Any:
     if name == "settings":
-        return control.settings(_settings(request))
+        return control.ACTS["settings"](_settings(request))
     if name == "member_edits":
-        return control.member_edits({"corpid": corpid, **_edits(request)})
+        return control.ACTS["member_edits"]({"corpid": corpid, **_edits(request)})
     if name not in FIELDS:
         raise Refused(f"no act {name!r}", status=404)
     given: dict[str, Any] = {"corpid": corpid}

@@ -3,35 +3,38 @@
 They only read; every act goes through page_acts.py to the functions of the control API.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
-from . import clock, delivery, dispatch, faults, ranges, store, ticker
+from . import clock, delivery, dispatch, faults, store, ticker
 from .errors import Refused
-from .generate import a_name, draw
 from .models import (
     App,
-    ContactWay,
     Corp,
     Customer,
     Delivery,
     Follow,
     FollowTag,
     FriendRequest,
+    GroupChat,
+    GroupMember,
     Mass,
     MassReceiver,
     MassTask,
     Media,
     Member,
     Message,
+    Moment,
+    MomentTask,
+    Reaction,
     Tag,
 )
-from .people import customer_of, member_of, people_behind
+from .page_frame import frame, names_of, page
+from .people import customer_of
 
 PAGE = 24
 ROWS = 50
@@ -39,157 +42,17 @@ CHAT_ROWS = 200
 Page = Callable[..., HttpResponse]
 
 
-def language(request: HttpRequest) -> dict[str, Any]:
-    """Chinese unless the page's cookie says English; with the address to come back to after a change."""
-    lang = "en" if request.COOKIES.get("sandbox_lang") == "en" else "zh"
-    return {"lang": lang, "address": request.get_full_path()}
-
-
-def set_language(request: HttpRequest) -> HttpResponse:
-    """Switch the language and go back."""
-    back = request.GET.get("next", "/")
-    response = HttpResponseRedirect(back if back.startswith("/") and not back.startswith("//") else "/")
-    response.set_cookie("sandbox_lang", "en" if request.GET.get("to") == "en" else "zh", max_age=365 * 86_400)
-    return response
-
-
-def page(view: Page) -> Page:
-    """A page of one corp: what the frame needs, and a page of its own for what is not there."""
-
-    @functools.wraps(view)
-    def shown(request: HttpRequest, corpid: str, **parts: str) -> HttpResponse:
-        try:
-            corp = store.corp(corpid)
-            return view(request, corp, **parts)
-        except Refused as reason:
-            context = {"problem": str(reason), **language(request)}
-            return render(request, "sandbox/problem.html", context, status=reason.status)
-
-    return shown
-
-
-def _frame(request: HttpRequest, corp: Corp, tab: str) -> dict[str, Any]:
-    return {
-        "corp": corp,
-        "corps": Corp.objects.order_by("name"),
-        "tab": tab,
-        "problem": request.GET.get("problem", ""),
-        "done": request.GET.get("done", ""),
-        "q": request.GET.get("q", "").strip(),
-        "here": request.path,
-        "now": clock.now(),
-        **language(request),
-    }
-
-
-def home(request: HttpRequest) -> HttpResponse:
-    """The corps; straight into the only one."""
-    corps = list(Corp.objects.order_by("name"))
-    if len(corps) == 1:
-        return redirect("codes", corpid=corps[0].corpid)
-    counts = {
-        row["corpid"]: row["n"]
-        for row in Customer.objects.values("corpid").annotate(n=Count("id")).order_by("corpid")
-    }
-    context = {
-        "corps": [(corp, counts.get(corp.corpid, 0)) for corp in corps],
-        "base_url": f"{request.scheme}://{request.get_host()}",
-        **language(request),
-    }
-    return render(request, "sandbox/home.html", context)
-
-
-@page
-def codes(request: HttpRequest, corp: Corp) -> HttpResponse:
-    """The street: every code that can be scanned."""
-    context = _frame(request, corp, "codes")
-    ways = ContactWay.objects.filter(corpid=corp.corpid).order_by("-id")
-    if context["q"]:
-        ways = ways.filter(Q(remark__contains=context["q"]) | Q(state__contains=context["q"]))
-    if request.GET.get("before"):
-        ways = ways.filter(id__lt=int(request.GET["before"]))
-    found = list(ways[: PAGE + 1])
-    names = _names(corp.corpid)
-    adds = {
-        row["source_id"]: row["n"]
-        for row in Follow.objects.filter(corpid=corp.corpid, source_id__in=[way.config_id for way in found])
-        .values("source_id")
-        .annotate(n=Count("id"))
-    }
-    cards = []
-    for way in found[:PAGE]:
-        behind = people_behind(way)
-        cards.append(
-            {
-                "way": way,
-                "people": [names.get(userid, userid) for userid in behind[:3]],
-                "n_people": len(behind),
-                "n_adds": adds.get(way.config_id, 0),
-            }
-        )
-    context |= {
-        "cards": cards,
-        "more": found[PAGE - 1].pk if len(found) > PAGE else None,
-        "members": _able(corp.corpid)[:PAGE],
-        "stream": ticker.streams().get(corp.corpid),
-    }
-    return render(request, "sandbox/codes.html", context)
-
-
-def _names(corpid: str) -> dict[str, str]:
-    return dict(Member.objects.filter(corpid=corpid).values_list("userid", "name"))
-
-
-def _able(corpid: str) -> Any:
-    return Member.objects.filter(corpid=corpid, status=ranges.ACTIVE, has_contact_right=True).order_by("id")
-
-
-def scanned(request: HttpRequest, config_id: str) -> HttpResponse:
-    """What a phone shows after scanning a contact way."""
-    way = ContactWay.objects.filter(config_id=config_id).first()
-    if way is None:
-        context = {"problem": "这个码已失效 · This code leads nowhere", **language(request)}
-        return render(request, "sandbox/problem.html", context, status=404)
-    names = _names(way.corpid)
-    behind = people_behind(way)
-    corp = store.corp(way.corpid)
-    context = _frame(request, corp, "codes") | _persons(request, corp)
-    context |= {"way": way, "people": [(userid, names.get(userid, userid)) for userid in behind[:20]]}
-    return render(request, "sandbox/scanned.html", context)
-
-
-@page
-def scanned_member(request: HttpRequest, corp: Corp, userid: str) -> HttpResponse:
-    """The same for a member's own code."""
-    member = member_of(corp.corpid, userid)
-    context = _frame(request, corp, "codes") | _persons(request, corp)
-    return render(
-        request,
-        "sandbox/scanned.html",
-        context | {"member": member, "people": [(member.userid, member.name)]},
-    )
-
-
-def _persons(request: HttpRequest, corp: Corp) -> dict[str, Any]:
-    """Who could be scanning: a new name, or somebody of before."""
-    rows = Customer.objects.filter(corpid=corp.corpid).order_by("-id")
-    wanted = request.GET.get("q", "").strip()
-    if wanted:
-        rows = rows.filter(name__contains=wanted)
-    return {"new_name": a_name(draw), "persons": rows[:12]}
-
-
 @page
 def customers(request: HttpRequest, corp: Corp) -> HttpResponse:
     """Everybody who can be played, newest first."""
-    context = _frame(request, corp, "customers")
+    context = frame(request, corp, "customers")
     rows = Customer.objects.filter(corpid=corp.corpid).order_by("-id")
     if context["q"]:
         rows = rows.filter(Q(name__contains=context["q"]) | Q(external_userid=context["q"]))
     if request.GET.get("before"):
         rows = rows.filter(id__lt=int(request.GET["before"]))
     found = list(rows[: ROWS + 1])
-    names = _names(corp.corpid)
+    names = names_of(corp.corpid)
     guides: dict[str, list[str]] = {}
     for follow in Follow.objects.filter(
         corpid=corp.corpid, external_userid__in=[row.external_userid for row in found]
@@ -205,9 +68,9 @@ def customers(request: HttpRequest, corp: Corp) -> HttpResponse:
 @page
 def customer(request: HttpRequest, corp: Corp, external_userid: str) -> HttpResponse:
     """A customer's phone: his chats, and the one that is open."""
-    context = _frame(request, corp, "customers")
+    context = frame(request, corp, "customers")
     person = customer_of(corp.corpid, external_userid)
-    names = _names(corp.corpid)
+    names = names_of(corp.corpid)
     follows = list(
         Follow.objects.filter(corpid=corp.corpid, external_userid=external_userid).order_by("-createtime")
     )
@@ -220,6 +83,15 @@ def customer(request: HttpRequest, corp: Corp, external_userid: str) -> HttpResp
         "asked": [(row, names.get(row.userid, row.userid)) for row in asked],
         "follow": follow,
         "guide": names.get(opened, opened),
+        "moments": _moments_seen(corp.corpid, follows),
+        "names": names,
+        "chats_in": GroupChat.objects.filter(
+            corpid=corp.corpid,
+            dismissed_at=None,
+            chat_id__in=GroupMember.objects.filter(corpid=corp.corpid, userid=external_userid).values(
+                "chat_id"
+            ),
+        ),
         "messages": _chat(corp.corpid, opened, external_userid),
         "media": _files(corp.corpid),
         "side": "customer",
@@ -250,7 +122,7 @@ def _files(corpid: str) -> dict[str, Media]:
 @page
 def members(request: HttpRequest, corp: Corp) -> HttpResponse:
     """Everybody who works there, with what waits for him."""
-    context = _frame(request, corp, "members")
+    context = frame(request, corp, "members")
     rows = Member.objects.filter(corpid=corp.corpid).order_by("id")
     if context["q"]:
         rows = rows.filter(Q(name__contains=context["q"]) | Q(userid__contains=context["q"]))
@@ -274,7 +146,7 @@ def members(request: HttpRequest, corp: Corp) -> HttpResponse:
 @page
 def member(request: HttpRequest, corp: Corp, userid: str) -> HttpResponse:
     """A guide's phone: mass sends to confirm, requests, messages of the app, customers."""
-    context = _frame(request, corp, "members")
+    context = frame(request, corp, "members")
     row = Member.objects.filter(corpid=corp.corpid, userid=userid).first()
     if row is None:
         raise Refused(f"no member {userid!r}", status=404)
@@ -308,6 +180,7 @@ def _as_member(corpid: str, row: Member, external_userid: str) -> dict[str, Any]
     return {
         "person": customer_of(corpid, external_userid),
         "follow": follow,
+        "sidebars": App.objects.filter(corpid=corpid).exclude(sidebar_url=""),
         "guide": row.name,
         "messages": _chat(corpid, row.userid, external_userid),
         "tags": [(tag, tag.tag_id in on) for tag in tags[:200]],
@@ -338,14 +211,47 @@ def _duties(corpid: str, row: Member) -> dict[str, Any]:
             for task in tasks
         ],
         "waiting": Customer.objects.filter(corpid=corpid, external_userid__in=waiting),
+        "moments": _moments_to_publish(corpid, row.userid),
         "notices": Message.objects.filter(corpid=corpid, userid=row.userid, kind="app").order_by("-id")[:30],
     }
+
+
+def _moments_to_publish(corpid: str, userid: str) -> list[tuple[MomentTask, Moment]]:
+    tasks = list(MomentTask.objects.filter(corpid=corpid, userid=userid).order_by("status", "-id")[:10])
+    moments = {
+        one.moment_id: one for one in Moment.objects.filter(moment_id__in=[t.moment_id for t in tasks])
+    }
+    return [(task, moments[task.moment_id]) for task in tasks]
+
+
+def _moments_seen(corpid: str, follows: list[Follow]) -> list[dict[str, Any]]:
+    """Published moments that a customer sees, newest first, with his likes."""
+    found = []
+    for follow in follows:
+        if follow.lost:
+            continue
+        on = set(FollowTag.objects.filter(follow=follow.pk).values_list("tag_id", flat=True))
+        done = MomentTask.objects.filter(
+            corpid=corpid, userid=follow.userid, status=1, published_at__gte=follow.createtime
+        )
+        for task in done.order_by("-id")[:10]:
+            moment = Moment.objects.get(moment_id=task.moment_id)
+            if moment.tags and not on.intersection(moment.tags):
+                continue
+            reactions = list(Reaction.objects.filter(moment_id=task.moment_id, userid=task.userid))
+            likes = [one.by for one in reactions if one.kind == "like"]
+            comments = [one for one in reactions if one.kind == "comment"]
+            liked = follow.external_userid in likes
+            found.append(
+                {"task": task, "moment": moment, "likes": len(likes), "liked": liked, "comments": comments}
+            )
+    return sorted(found, key=lambda one: -(one["task"].published_at or 0))
 
 
 @page
 def trouble(request: HttpRequest, corp: Corp) -> HttpResponse:
     """Faults, disturbed callbacks, limits, the clock, the stream of arrivals."""
-    context = _frame(request, corp, "trouble")
+    context = frame(request, corp, "trouble")
     context |= {
         "settings": store.settings(),
         "faults": faults.active(),
@@ -362,7 +268,7 @@ def trouble(request: HttpRequest, corp: Corp) -> HttpResponse:
 @page
 def traffic(request: HttpRequest, corp: Corp) -> HttpResponse:
     """Callbacks that were sent and API calls that came, newest first."""
-    context = _frame(request, corp, "traffic")
+    context = frame(request, corp, "traffic")
     own = [row for row in list(dispatch.calls)[-5000:] if row["corpid"] == corp.corpid]
     context |= {
         "deliveries": Delivery.objects.filter(corpid=corp.corpid).order_by("-id")[:ROWS],

@@ -6,13 +6,12 @@ Pages, the control API and the stream of arrivals all call these functions.
 import random
 from typing import Any
 
-from . import clock, ids, ranges, store
+from . import acquisition_acts, clock, codes, ids, ranges, store
 from .api import tags
 from .errors import Refused
 from .events import emit
 from .models import (
     App,
-    ContactWay,
     Customer,
     Follow,
     FollowTag,
@@ -34,6 +33,12 @@ def member_of(corpid: str, userid: str) -> Member:
     if found is None:
         raise Refused(f"no member {userid!r}", status=404)
     return found
+
+
+def member_name(corpid: str, userid: str) -> str:
+    """His name, also after he left."""
+    found = Member.objects.filter(corpid=corpid, userid=userid).values_list("name", flat=True).first()
+    return found or userid
 
 
 def customer_of(corpid: str, external_userid: str) -> Customer:
@@ -69,51 +74,22 @@ def new_customer(corpid: str, given: dict[str, Any]) -> Customer:
     )
 
 
-def _person(corpid: str, given: dict[str, Any]) -> Customer:
+def person(corpid: str, given: dict[str, Any]) -> tuple[Customer, bool]:
+    """(person, whether the corp sees him for the first time)."""
     external_userid = given.get("external_userid")
     if external_userid:
         known = Customer.objects.filter(corpid=corpid, external_userid=external_userid).first()
         if known is not None:
-            return known
-    return new_customer(corpid, given)
-
-
-def way_of(corpid: str, given: dict[str, Any]) -> ContactWay | None:
-    """The contact way named by config_id, qr_code or state (its newest); None if none was named."""
-    config_id = given.get("config_id")
-    if not config_id and given.get("qr_code"):
-        config_id = str(given["qr_code"]).split("/wwpic/", 1)[-1].split("/", 1)[0]
-    ways = ContactWay.objects.filter(corpid=corpid)
-    if config_id:
-        found = ways.filter(config_id=config_id).first()
-    elif given.get("state"):
-        found = ways.filter(state=given["state"]).order_by("-id").first()
-    else:
-        return None
-    if found is None:
-        raise Refused("this code leads nowhere (deleted, or never made)", status=404)
-    if found.is_temp and clock.now() > found.create_time + found.expires_in:
-        raise Refused("this code has expired")
-    return found
-
-
-def people_behind(way: ContactWay) -> list[str]:
-    """Active members of a contact way, its departments included."""
-    wanted = {userid.lower() for userid in way.users} | {
-        userid.lower() for userid in ranges.members_in(way.corpid, way.parties)
-    }
-    rows = Member.objects.filter(corpid=way.corpid, status=ranges.ACTIVE, has_contact_right=True).order_by(
-        "id"
-    )
-    return [userid for userid in rows.values_list("userid", flat=True) if userid.lower() in wanted]
+            return known, False
+    return new_customer(corpid, given), True
 
 
 def scan(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
-    """A customer scans a code (or a member's own code) and adds the member.
+    """A customer scans a code (or opens a link, or scans a member's own code) and adds the member.
 
     Args:
-        given: state | config_id | qr_code | nothing; external_userid? or name?;
-            userid? (who is met, else by chance); half? (the member has not confirmed yet).
+        given: state | config_id | qr_code | link_id (with customer_channel?) | nothing; external_userid? or
+            name?; userid? (who is met, else by chance); half? (the member has not confirmed yet).
 
     Returns:
         external_userid, userid, welcome_code (None: none was given), is_new (False: they knew each other, no
@@ -121,55 +97,55 @@ def scan(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
     """
     store.corp(corpid)
     with store.writing():
-        way = way_of(corpid, given)
-        if way is None:
-            if not given.get("userid"):
-                raise Refused("say which code: state, config_id, qr_code, or a member's userid")
-            userid = member_of(corpid, given["userid"]).userid
-        else:
-            userid = _met(way, given.get("userid"))
-        person = _person(corpid, given)
-        state = way.state if way else ""
-        source_id = way.config_id if way else ""
+        source = codes.find(corpid, given)
+        userid = _met(source, given.get("userid"))
+        someone, is_stranger = person(corpid, given)
         known = Follow.objects.filter(
-            corpid=corpid, userid=userid, external_userid=person.external_userid
+            corpid=corpid, userid=userid, external_userid=someone.external_userid
         ).first()
-        answer = {"external_userid": person.external_userid, "userid": userid, "welcome_code": None}
+        answer = {"external_userid": someone.external_userid, "userid": userid, "welcome_code": None}
+        if source.link is not None:
+            happened(corpid, "click", userid, someone.external_userid, source.source_id)
         if known is not None and not known.lost:
             return answer | {"is_new": False, "pending": False}
-        happened(corpid, "apply", userid, person.external_userid, source_id)
-        if way is not None and not way.skip_verify:
+        happened(corpid, "apply", userid, someone.external_userid, source.source_id)
+        if source.link is not None:
+            acquisition_acts.apply(source.link, source.state, is_new=is_stranger)
+        if not source.skip_verify:
             FriendRequest.objects.update_or_create(
                 corpid=corpid,
                 userid=userid,
-                external_userid=person.external_userid,
-                defaults={"state": state, "source_id": source_id, "at": clock.now()},
+                external_userid=someone.external_userid,
+                defaults={
+                    "state": source.state,
+                    "source_id": source.source_id,
+                    "add_way": source.add_way,
+                    "at": clock.now(),
+                },
             )
             return answer | {"is_new": True, "pending": True}
-        half = bool(given.get("half"))
         code = befriend(
             corpid,
             userid,
-            person,
-            state=state,
-            source_id=source_id,
-            add_way=1,
-            half=half,
-            oper=person.external_userid,
+            someone,
+            state=source.state,
+            source_id=source.source_id,
+            add_way=source.add_way,
+            half=bool(given.get("half")),
+            oper=someone.external_userid,
         )
         return answer | {"is_new": True, "pending": False, "welcome_code": code}
 
 
-def _met(way: ContactWay, userid: str | None) -> str:
-    behind = people_behind(way)
+def _met(source: codes.Source, userid: str | None) -> str:
     if userid:
-        for one in behind:
+        for one in source.people:
             if one.lower() == userid.lower():
                 return one
         raise Refused(f"{userid!r} is not behind this code")
-    if not behind:
+    if not source.people:
         raise Refused("nobody is behind this code")
-    return random.choice(behind)
+    return random.choice(source.people)  # which one WeCom picks is not documented
 
 
 def befriend(
@@ -287,6 +263,8 @@ def say(corpid: str, userid: str, external_userid: str, text: str) -> int:
         now = clock.now()
         Follow.objects.filter(pk=follow.pk).update(last_chat_at=now, has_spoken=True)
         happened(corpid, "say", follow.userid, external_userid, follow.source_id)
+        if follow.add_way == codes.LINK:
+            acquisition_acts.customer_spoke(follow)
         row = Message.objects.create(
             corpid=corpid,
             kind="say",
@@ -328,6 +306,8 @@ def customer_deletes(corpid: str, userid: str, external_userid: str) -> None:
         happened(corpid, "lost", follow.userid, external_userid, follow.source_id)
         fields = [("UserID", follow.userid), ("ExternalUserID", external_userid)]
         emit(corpid, EXTERNAL, "del_follow_user", fields, userid=follow.userid)
+        if follow.add_way == codes.LINK:
+            acquisition_acts.customer_left(follow)
 
 
 def member_deletes(corpid: str, userid: str, external_userid: str, source: str | None = None) -> None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 
 from .api.media import path_of
-from .models import ContactWay, Customer, Media, Member
+from .models import ContactWay, Customer, JoinWay, Media, Member
 
 CACHE = "public, max-age=86400"
 
@@ -24,8 +24,9 @@ def _base(request: HttpRequest) -> str:
 
 
 def contact_way_qr(request: HttpRequest, config_id: str, size: str) -> HttpResponse:
-    """QR of a contact way; it leads to the page of somebody who scans it. 404 when the way was deleted."""
-    if not ContactWay.objects.filter(config_id=config_id).exists():
+    """QR of a contact way or join way; it leads to the page of who scans it. 404 once the way is deleted."""
+    ways = (ContactWay, JoinWay)
+    if not any(way.objects.filter(config_id=config_id).exists() for way in ways):
         raise Http404
     return _qr(f"{_base(request)}/q/{config_id}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import close_old_connections
 
-from . import clock, mass_acts, people, store
+from . import clock, mass_acts, moment_acts, people, store, transfer_acts
 from .errors import Refused
 from .generate import a_name, draw
 from .models import ContactWay, Follow, Member
@@ -112,7 +112,7 @@ def _arrive(corpid: str, stream: dict[str, Any]) -> None:
 def _run() -> None:
     while True:
         try:
-            while mass_acts.confirm_due():
+            while mass_acts.confirm_due() or moment_acts.publish_due() or transfer_acts.complete_due():
                 pass
             _flow()
         except Exception:  # one bad moment must not stop time

@@ -3,7 +3,18 @@
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from . import control, dispatch, login, page_acts, pages, pictures
+from . import (
+    control,
+    dispatch,
+    jssdk,
+    login,
+    page_acts,
+    page_frame,
+    pages,
+    pages_codes,
+    pages_groups,
+    pictures,
+)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -32,16 +43,21 @@ urlpatterns = [
     path("avatar/<str:key>.svg", pictures.avatar),
     path("media/<str:media_id>", pictures.medium),
     path("assets/<str:name>", pictures.asset),
-    path("lang", pages.set_language, name="lang"),
-    path("q/<str:config_id>", pages.scanned, name="scanned"),
-    path("q/<str:corpid>/<str:userid>", pages.scanned_member, name="scanned_member"),
-    path("c/<str:corpid>/", pages.codes, name="codes"),
+    path("jssdk/<path:name>", jssdk.script),
+    path("jssdk-check.js", jssdk.check),
+    path("lang", page_frame.set_language, name="lang"),
+    path("q/<str:config_id>", pages_codes.scanned, name="scanned"),
+    path("q/<str:corpid>/<str:userid>", pages_codes.scanned_member, name="scanned_member"),
+    path("c/<str:corpid>/", pages_codes.codes, name="codes"),
     path("c/<str:corpid>/customers", pages.customers, name="customers"),
     path("c/<str:corpid>/customer/<str:external_userid>", pages.customer, name="customer"),
+    path("ca/<str:link_id>", pages_codes.opened_link, name="link"),
+    path("c/<str:corpid>/groups", pages_groups.groups, name="groups"),
+    path("c/<str:corpid>/group/<str:chat_id>", pages_groups.group, name="group"),
     path("c/<str:corpid>/members", pages.members, name="members"),
     path("c/<str:corpid>/member/<str:userid>", pages.member, name="member"),
     path("c/<str:corpid>/trouble", pages.trouble, name="trouble"),
     path("c/<str:corpid>/traffic", pages.traffic, name="traffic"),
     path("c/<str:corpid>/do/<path:name>", page_acts.act, name="act"),
-    path("", pages.home, name="home"),
+    path("", pages_codes.home, name="home"),
 ]

@@ -129,6 +129,35 @@ def test_trouble_by_hand(corp: Sandbox, browser: Browser, api: Api) -> None:
     assert not corp.get("stream")
 
 
+def test_groups_moments_and_links_by_hand(corp: Sandbox, browser: Browser, api: Api, met: str) -> None:
+    shown = browser.do("group_create", owner="lisi", name="一店福利群", next=f"{HOME}/groups")
+    chat_id = re.search(r'name="chat_id" value="(wr[^"]+)"', shown)[1]
+    here = f"{HOME}/group/{chat_id}"
+    assert "一店福利群" in browser.see(f"{HOME}/groups")
+    assert "豆豆妈" in browser.do("group_join", chat_id=chat_id, name="豆豆妈", next=here)
+    assert "大家好" in browser.do("group_say", chat_id=chat_id, who="lisi", text="大家好", next=here)
+    assert "新公告" in browser.do("group_change", chat_id=chat_id, notice="新公告", next=here)
+    add = "externalcontact/groupchat/add_join_way"
+    config_id = api.post(add, scene=2, chat_id_list=[chat_id], remark="桌牌")["config_id"]
+    assert "加入群聊" in browser.see(f"/q/{config_id}") and "桌牌" in browser.see(f"{HOME}/")
+    assert "沈小满" in browser.do("group_join", config_id=config_id, external_userid=met, next=here)
+    assert "一店福利群" in browser.see(f"{HOME}/customer/{met}")
+
+    api.post("externalcontact/add_moment_task", text={"content": "秋天的第一杯"})
+    moment_id = corp.get("moments", corpid=CORPID)[0]["moment_id"]
+    assert "秋天的第一杯" in browser.see(f"{HOME}/member/lisi")
+    browser.do("publish", userid="lisi", moment_id=moment_id, next=f"{HOME}/member/lisi")
+    liked = {"userid": "lisi", "moment_id": moment_id, "external_userid": met, "kind": "like"}
+    assert "♥ 1" in browser.do("react", **liked, next=f"{HOME}/customer/{met}")
+
+    given = {"link_name": "直播间", "range": {"user_list": ["wangwu"]}}
+    link = api.post("externalcontact/customer_acquisition/create_link", **given)["link"]
+    path = link["url"].removeprefix(corp.url) + "?customer_channel=live1"
+    assert "live1" in browser.see(path) and "直播间" in browser.see(f"{HOME}/")
+    browser.do("scan", link_id=link["link_id"], customer_channel="live1", name="小播")
+    assert "<State><![CDATA[live1]]></State>" in corp.deliveries()[-1]["xml"]
+
+
 def test_problems_are_told(browser: Browser) -> None:
     assert "no member" in browser.do("member_leaves", userid="nobody", next=f"{HOME}/members")
     assert "no act" in browser.do("reset_everything", next=f"{HOME}/members")

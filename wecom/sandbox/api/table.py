@@ -2,7 +2,22 @@
 
 from wecom.sandbox.call import Api
 
-from . import auth, contact_way, contacts, mass, media, members, messages, tags
+from . import (
+    acquisition,
+    auth,
+    contact_way,
+    contacts,
+    group_codes,
+    groups,
+    mass,
+    media,
+    members,
+    messages,
+    moments,
+    statistics,
+    tags,
+    transfer,
+)
 
 TABLE: dict[str, Api] = {
     # token, addresses, tickets, log-in
@@ -71,4 +86,92 @@ TABLE: dict[str, Api] = {
     "media/upload_attachment": Api("POST", media.upload_attachment, writes=True),
     "media/uploadimg": Api("POST", media.uploadimg, writes=True),
     "media/get": Api("GET", media.get),
+    # acquisition links
+    "externalcontact/customer_acquisition/list_link": Api(
+        "POST", acquisition.list_link, "customer", ("link_id_list",)
+    ),
+    "externalcontact/customer_acquisition/get": Api("POST", acquisition.get, "customer"),
+    "externalcontact/customer_acquisition/create_link": Api(
+        "POST", acquisition.create_link, "customer", writes=True
+    ),
+    "externalcontact/customer_acquisition/update_link": Api(
+        "POST", acquisition.update_link, "customer", writes=True
+    ),
+    "externalcontact/customer_acquisition/delete_link": Api(
+        "POST", acquisition.delete_link, "customer", writes=True
+    ),
+    "externalcontact/customer_acquisition/customer": Api(
+        "POST", acquisition.customer, "customer", ("customer_list",)
+    ),
+    "externalcontact/customer_acquisition/statistic": Api("POST", acquisition.statistic, "customer"),
+    "externalcontact/customer_acquisition_quota": Api("GET", acquisition.quota, "customer", ("quota_list",)),
+    # moments
+    "externalcontact/add_moment_task": Api("POST", moments.add_moment_task, "customer", writes=True),
+    "externalcontact/get_moment_task_result": Api("GET", moments.get_moment_task_result, "customer"),
+    "externalcontact/cancel_moment_task": Api("POST", moments.cancel_moment_task, "customer", writes=True),
+    "externalcontact/get_moment_list": Api("POST", moments.get_moment_list, "customer", ("moment_list",)),
+    "externalcontact/get_moment_task": Api("POST", moments.get_moment_task, "customer", ("task_list",)),
+    "externalcontact/get_moment_customer_list": Api(
+        "POST", moments.get_moment_customer_list, "customer", ("customer_list",)
+    ),
+    "externalcontact/get_moment_send_result": Api(
+        "POST", moments.get_moment_send_result, "customer", ("customer_list",)
+    ),
+    "externalcontact/get_moment_comments": Api(
+        "POST",
+        moments.get_moment_comments,
+        "customer",
+        (
+            "comment_list",
+            "like_list",
+        ),
+    ),
+    # customer groups
+    "externalcontact/groupchat/list": Api("POST", groups.list_chats, "customer", ("group_chat_list",)),
+    "externalcontact/groupchat/get": Api("POST", groups.get, "customer"),
+    "externalcontact/opengid_to_chatid": Api("POST", groups.opengid_to_chatid, "customer"),
+    "externalcontact/groupchat/transfer": Api(
+        "POST", groups.transfer, "customer", ("failed_chat_list",), writes=True
+    ),
+    "externalcontact/groupchat/onjob_transfer": Api(
+        "POST", groups.onjob_transfer, "customer", ("failed_chat_list",), writes=True
+    ),
+    "externalcontact/groupchat/add_join_way": Api("POST", group_codes.add_join_way, "customer", writes=True),
+    "externalcontact/groupchat/get_join_way": Api("POST", group_codes.get_join_way, "customer"),
+    "externalcontact/groupchat/update_join_way": Api(
+        "POST", group_codes.update_join_way, "customer", writes=True
+    ),
+    "externalcontact/groupchat/del_join_way": Api("POST", group_codes.del_join_way, "customer", writes=True),
+    "externalcontact/group_welcome_template/add": Api(
+        "POST", group_codes.add_template, "customer", writes=True
+    ),
+    "externalcontact/group_welcome_template/edit": Api(
+        "POST", group_codes.edit_template, "customer", writes=True
+    ),
+    "externalcontact/group_welcome_template/get": Api("POST", group_codes.get_template, "customer"),
+    "externalcontact/group_welcome_template/del": Api(
+        "POST", group_codes.del_template, "customer", writes=True
+    ),
+    # transfer of customers
+    "externalcontact/transfer_customer": Api(
+        "POST", transfer.transfer_customer, "customer", ("customer",), writes=True
+    ),
+    "externalcontact/transfer_result": Api("POST", transfer.transfer_result, "customer", ("customer",)),
+    "externalcontact/resigned/transfer_customer": Api(
+        "POST", transfer.resigned_transfer_customer, "customer", ("customer",), writes=True
+    ),
+    "externalcontact/resigned/transfer_result": Api(
+        "POST", transfer.resigned_transfer_result, "customer", ("customer",)
+    ),
+    "externalcontact/get_unassigned_list": Api("POST", transfer.get_unassigned_list, "customer", ("info",)),
+    # figures
+    "externalcontact/get_user_behavior_data": Api(
+        "POST", statistics.get_user_behavior_data, "customer", ("behavior_data",)
+    ),
+    "externalcontact/groupchat/statistic": Api(
+        "POST", statistics.groupchat_statistic, "customer", ("items",)
+    ),
+    "externalcontact/groupchat/statistic_group_by_day": Api(
+        "POST", statistics.statistic_group_by_day, "customer", ("items",)
+    ),
 }

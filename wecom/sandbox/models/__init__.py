@@ -1,0 +1,73 @@
+"""The sandbox's tables.
+
+Rows point to each other by WeCom's own ids (corpid, userid, external_userid …), without foreign keys: a wipe
+is then one statement per table. Member ids compare without regard to case, as WeCom's do. Every *_at and
+*time is sandbox seconds.
+"""
+
+from .contacts import (
+    ContactWay,
+    Customer,
+    Follow,
+    FollowTag,
+    FriendRequest,
+    Happening,
+    Link,
+    Tag,
+    TagGroup,
+    Transfer,
+)
+from .corp import App, Corp, Department, LoginCode, Member, Seat, Ticket, Token, UserTicket
+from .groups import GroupChat, GroupMember, GroupTemplate, JoinWay
+from .messages import (
+    Mass,
+    MassReceiver,
+    MassTask,
+    Media,
+    Message,
+    Moment,
+    MomentTask,
+    MonthCount,
+    Reaction,
+    WelcomeCode,
+)
+from .system import Delivery, Fault, Setting
+
+__all__ = [
+    "App",
+    "ContactWay",
+    "Corp",
+    "Customer",
+    "Delivery",
+    "Department",
+    "Fault",
+    "Follow",
+    "FollowTag",
+    "FriendRequest",
+    "GroupChat",
+    "GroupMember",
+    "GroupTemplate",
+    "Happening",
+    "JoinWay",
+    "Link",
+    "LoginCode",
+    "Mass",
+    "MassReceiver",
+    "MassTask",
+    "Media",
+    "Member",
+    "Message",
+    "Moment",
+    "MomentTask",
+    "MonthCount",
+    "Reaction",
+    "Seat",
+    "Setting",
+    "Tag",
+    "TagGroup",
+    "Ticket",
+    "Token",
+    "Transfer",
+    "UserTicket",
+    "WelcomeCode",
+]
