@@ -21,6 +21,7 @@ from wecom.errors import WeComError, hint_of
 log = logging.getLogger(__name__)
 
 KEEP = 50_000  # lines per brand; if nobody drains the list, the oldest go
+KEEP_S = 2 * 86_400
 
 
 class Line(NamedTuple):
@@ -92,6 +93,7 @@ class Try:
         )
         pipe.rpush(key(self.brand_id), json.dumps(line, separators=(",", ":")))
         pipe.ltrim(key(self.brand_id), -KEEP, -1)
+        pipe.expire(key(self.brand_id), KEEP_S)
 
     def write(self, client: redis.Redis) -> None:
         """The same in a round trip of its own, for tries that held no place."""

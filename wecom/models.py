@@ -1,12 +1,13 @@
 """The durable edges to WeCom: what came in (inbox), what has to go out (outbound calls), uploaded media."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from org.models import Corp
 from scrm import clock
-from tenants.base import TenantModel
-from tenants.fields import BrandForeignKey
+from tenants.base import KeyedTenantModel, TenantModel
+from tenants.fields import BrandForeignKey, PartitionKey
 
 
 class CallbackEvent(TenantModel):
@@ -124,3 +125,44 @@ class MediaUpload(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand", "file", "corp"], name="media_upload_once")]
+
+
+class ApiCall(TenantModel):
+    """One try of a call to WeCom, for 14 days: no secrets, nothing about customers. Written in sets by
+    wecom/services/call_log.py."""
+
+    at = PartitionKey()
+    corp_id = models.BigIntegerField()  # no foreign key: a corp that is taken away leaves its log
+    api = models.CharField(max_length=64)
+    errcode = models.IntegerField(null=True)  # None: no answer that could be read, see `note`
+    is_failed = models.BooleanField()
+    note = models.CharField(max_length=40, blank=True)
+    hint = models.CharField(max_length=40, blank=True)  # WeCom's number of the call, for the corp's admin
+    ms = models.IntegerField()
+    waited_ms = models.IntegerField()  # for a place under the limits
+    attempt = models.SmallIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["brand", "api", "-at", "-id"], name="apicall_api"),
+            models.Index(
+                fields=["brand", "-at", "-id"], name="apicall_failed", condition=models.Q(is_failed=True)
+            ),
+        ]
+
+
+class ApiCallHour(KeyedTenantModel):
+    """Calls of one hour, for figures over weeks. `buckets[i]` counts those that took less than
+    `call_log.BOUNDS_MS[i]` and no less than the bound before; the last one all that took longer."""
+
+    pk = models.CompositePrimaryKey("brand", "corp_id", "api", "at")
+    corp_id = models.BigIntegerField()
+    api = models.CharField(max_length=64)
+    at = models.DateTimeField()  # begin of the hour
+    n = models.IntegerField()
+    n_failed = models.IntegerField()
+    waited_ms = models.BigIntegerField()  # sum
+    buckets = ArrayField(models.IntegerField())
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "at"], name="apicallhour_at")]

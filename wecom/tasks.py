@@ -9,8 +9,8 @@ from django.db import DatabaseError
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
-from tenants.tasks import active_brand_ids, tenant_task
-from wecom.services import inbox, outbound
+from tenants.tasks import active_brand_ids, each_brand, tenant_task
+from wecom.services import call_log, inbox, outbound
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,31 @@ def deliver(brand: Brand, *, call_ids: list[int]) -> None:
     """Make some calls of the outbox, one after the other."""
     for call_id in call_ids:
         outbound.deliver_one(brand, call_id)
+
+
+@app.task(name="wecom.tasks.flush_calls")
+def flush_calls() -> int:
+    """Move the log of calls of all active brands into the database; gives how many lines."""
+    n = 0
+    for brand_id in call_log.brands_with_lines(active_brand_ids()):
+        try:
+            with tenant_scope(brand_id):
+                n += call_log.flush(brand_id)
+        except DatabaseError:
+            log.exception("the log of calls of brand %s could not be written", brand_id)
+    return n
+
+
+@tenant_task
+def purge_calls(brand: Brand) -> None:
+    """Delete calls that are older than they are kept."""
+    call_log.purge(brand)
+
+
+@app.task(name="wecom.tasks.purge_all_calls")
+def purge_all_calls() -> int:
+    """Start `purge_calls` for every active brand."""
+    return len(list(each_brand(purge_calls)))
 
 
 @app.task(name="wecom.tasks.sweep_inbox")

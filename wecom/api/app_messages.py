@@ -1,5 +1,5 @@
-"""What an app can send to members beside `messages.send_text` and `send_text_card`, and what can be done about it
-afterwards. Pages 90236, 94867, 94888.
+"""What an app can send to members beside `messages.send_text` and `send_text_card`, and what can be done about
+it afterwards. Pages 90236, 94867, 94888.
 
 WeCom drops the same content to the same people within the half hour, so a repeat does no harm. It also drops,
 and does not say so, what goes beyond 30 messages a minute or 1000 an hour to one member.
