@@ -1,5 +1,6 @@
 """The platform owner's acts on brands: open one with its first admin, change quotas (state: brands.py)."""
 
+import secrets
 from zoneinfo import available_timezones
 
 from django.db import IntegrityError, transaction
@@ -7,8 +8,9 @@ from django.utils.translation import gettext as _
 
 from org.access import PRESETS, Actor
 from org.models import Role
+from org.services import signin
 from org.services.brands import add_person, create_brand
-from scrm.errors import ConflictError, InvalidError
+from scrm.errors import ConflictError, ForbiddenError, InvalidError
 from tenants.models import Brand, PlatformEntry, User
 from tenants.scoping import tenant_scope
 
@@ -71,6 +73,36 @@ def set_quota(brand: Brand, *, contact_quota: int, staff_quota: int, by: User) -
         return
     Brand.objects.filter(pk=brand.pk).update(**after)
     PlatformEntry.objects.create(user=by, brand=brand, action="brand.quota", before=before, after=after)
+
+
+@transaction.atomic
+def unlock_user(user: User, *, by: User) -> None:
+    """Release a user who typed too many wrong passwords; for log-ins that serve several brands."""
+    lock = signin.lock_of(user.username)
+    PlatformEntry.objects.create(
+        user=by,
+        action="user.unlock",
+        before={"wrong_tries": lock.n if lock else 0},
+        after={"username": user.username},
+    )
+    transaction.on_commit(lambda: signin.forget_failures(user.username))
+
+
+@transaction.atomic
+def reset_user_password(user: User, *, by: User) -> str:
+    """A new random password, returned once; all sessions of the user end.
+
+    Raises:
+        ForbiddenError: another platform owner's, or one's own (that is changed on the account page).
+    """
+    if user.is_platform_owner:
+        raise ForbiddenError(_("Platform owners change their own password"))
+    password = secrets.token_urlsafe(9)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    PlatformEntry.objects.create(user=by, action="user.password", after={"username": user.username})
+    transaction.on_commit(lambda: signin.forget_failures(user.username))
+    return password
 
 
 def check_timezone(name: str) -> None:

@@ -11,17 +11,18 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from org.access import platform_only
 from org.forms import ZONES, add_errors
-from org.services import platform
+from org.services import platform, signin
 from org.services.brands import set_brand_state
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from scrm.keyset import keyset_page
 from scrm.responses import go
-from tenants.models import Brand, PlatformEntry
+from tenants.models import Brand, PlatformEntry, User, UserBrand
 
 
 class OpenBrandForm(forms.Form):
@@ -63,6 +64,7 @@ class QuotaForm(forms.Form):
 def _tabs(active: str) -> list[dict[str, Any]]:
     return [
         {"url": "/platform/", "label": _("Brands"), "active": active == "brands"},
+        {"url": "/platform/people/", "label": _("Log-ins"), "active": active == "people"},
         {"url": "/platform/log/", "label": _("Log"), "active": active == "log"},
     ]
 
@@ -147,6 +149,54 @@ def brand_state(request: Any, brand_id: int) -> HttpResponse:
         f"/platform/{brand.pk}/",
         _("%(name)s: %(state)s") % {"name": brand.name, "state": brand.get_state_display()},
     )
+
+
+@platform_only
+@require_GET
+def people(request: Any) -> HttpResponse:
+    """Log-ins over all brands: each brand looks after its own, this is for those who serve several."""
+    return _people(request)
+
+
+def _people(request: Any, **more: Any) -> HttpResponse:
+    users = User.objects.all()
+    if q := request.GET.get("q", "").strip():
+        users = users.filter(Q(username__icontains=q.lower()) | Q(name__icontains=q))
+    page = keyset_page(users, order=("username",), after=request.GET.get("after"))
+    brands: dict[int, list[Brand]] = {}
+    for entry in UserBrand.objects.filter(user__in=[user.pk for user in page]).select_related("brand"):
+        brands.setdefault(entry.user_id, []).append(entry.brand)
+    locks = signin.locks_of([user.username for user in page])
+    rows = [(user, brands.get(user.pk, []), locks.get(user.username)) for user in page]
+    context = {"page": page, "rows": rows, "q": q, "tabs": _tabs("people"), **more}
+    return render(
+        request, "org/platform/_people_rows.html" if request.htmx else "org/platform/people.html", context
+    )
+
+
+def _user(user_id: int) -> User:
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise NotFoundError()
+    return user
+
+
+@platform_only
+@require_POST
+def user_unlock(request: Any, user_id: int) -> HttpResponse:
+    user = _user(user_id)
+    platform.unlock_user(user, by=request.user)
+    return go(request, "/platform/people/", _("%(name)s may try again") % {"name": user.username})
+
+
+@platform_only
+@never_cache
+@require_POST
+def user_password(request: Any, user_id: int) -> HttpResponse:
+    """A new password, shown in this answer only."""
+    user = _user(user_id)
+    password = platform.reset_user_password(user, by=request.user)
+    return _people(request, new_password=password, whose=user)
 
 
 @platform_only

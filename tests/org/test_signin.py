@@ -53,7 +53,8 @@ def test_inactive_user_is_refused(brand: Brand) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/logout/", ""]
+    "target",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/logout/", ""],
 )
 def test_next_stays_here(brand: Brand, target: str) -> None:
     user = make_user(brand)
@@ -107,7 +108,7 @@ def test_an_address_is_throttled_over_all_names(brand: Brand) -> None:
 
 
 def test_address_behind_the_proxy(brand: Brand, settings: Any) -> None:
-    """What the visitor claims stands before what our proxy adds; without a proxy the header is not believed."""
+    """What the visitor claims stands before what our proxy adds; without a proxy nobody believes it."""
     settings.SECURE = True
     client = Client(REMOTE_ADDR="172.18.0.2", headers={"X-Forwarded-For": "1.2.3.4, 9.9.9.9"})
     log_in(client, "nobody", "wrong")
@@ -143,7 +144,9 @@ def test_who_may_not_unlock(brand: Brand, other_brand: Brand, sign_in: Any) -> N
     assert sign_in(brand, "operator").post(f"/staff/{pk}/unlock/").status_code == 403
     assert sign_in(other_brand).post(f"/staff/{pk}/unlock/").status_code == 404
     make_second(user, other_brand)
-    assert sign_in(brand).post(f"/staff/{pk}/unlock/").status_code == 403  # would help to guess the other brand's
+    assert (
+        sign_in(brand).post(f"/staff/{pk}/unlock/").status_code == 403
+    )  # would help to guess the other brand's
     assert signin.lock_of(user.username) is not None
 
 
