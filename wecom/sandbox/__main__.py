@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,17 @@ class Server(BaseApplication):
         return get_wsgi_application()
 
 
+def port_problem(host: str, port: int) -> str:
+    """Why the port cannot be listened on, or ""; gunicorn would try for five seconds before it says so."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as reason:
+            return reason.strerror or str(reason)
+    return ""
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parse arguments and serve until a signal."""
     parser = argparse.ArgumentParser(prog="python -m wecom.sandbox", description="A stand-in for WeCom.")
@@ -57,10 +69,12 @@ def main(argv: list[str] | None = None) -> None:
         from django.core.management import call_command
 
         django.setup(set_prefix=False)
-        call_command("check", verbosity=0)
         call_command("migrate", verbosity=0, interactive=False)
         sys.stdout.write("sandbox: ok\n")
         return
+    problem = port_problem(given.host, given.port)
+    if problem:
+        sys.exit(f"sandbox: port {given.port} cannot be used: {problem}")
     Server(
         {
             "bind": f"{given.host}:{given.port}",
@@ -72,6 +86,7 @@ def main(argv: list[str] | None = None) -> None:
             "graceful_timeout": 2,
             "timeout": 120,
             "loglevel": "warning",
+            "control_socket_disable": True,  # it would lie in $HOME, shared by every gunicorn there
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108
             "proc_name": "wecom-sandbox",
         }

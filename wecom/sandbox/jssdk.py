@@ -22,7 +22,7 @@ def script(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def check(request: HttpRequest) -> HttpResponse:
-    """/jssdk-check.js: calls back whether a signature is right; a script, so that the page's policy lets it pass.
+    """/jssdk-check.js: calls back whether a signature is right; a script, so that the page may load it.
 
     Query: kind (corp or agent_config), corpid, agentid, timestamp, noncestr, signature, url, callback.
     """
