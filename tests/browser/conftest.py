@@ -1,0 +1,50 @@
+"""Chromium for the tests marked `browser`: system's or npm's, see devtools/chromium.py."""
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from devtools import chromium
+
+
+@pytest.fixture(scope="session")
+def chromium_browser() -> Iterator[Browser]:
+    """One browser per test process; no sandbox, since CI is root in a container."""
+    found = chromium.find()
+    assert found, "the marker `browser` skips tests without Chromium"
+    program, env = found
+    os.environ.update(chromium.driver_env())
+    # playwright's loop runs in this thread, where Django would refuse its ORM
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, env=dict(os.environ) | env, args=quiet)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(chromium_browser: Browser) -> Iterator[Page]:
+    """A page in a browser of its own that speaks Chinese.
+
+    The test fails at its end if the page wrote an error to the console or asked another host for anything.
+    """
+    context = chromium_browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+
+    def foreign(url: str) -> None:
+        if urlsplit(url).hostname not in {"127.0.0.1", "localhost", None}:
+            faults.append(f"asked {url}")
+
+    page.on("request", lambda request: foreign(request.url))
+    yield page
+    context.close()
+    assert faults == []
