@@ -18,8 +18,8 @@ class ChannelCodeQuerySet(models.QuerySet["ChannelCode"]):
 
 
 class ChannelCode(TenantModel):
-    """渠道活码. WeCom's contact way behind it holds only a list of users; weights, limits and hours are kept by rewriting
-    that list (services/rotation.py)."""
+    """渠道活码. WeCom's contact way behind it holds only a list of users; weights, limits and hours are kept
+    by rewriting that list (services/rotation.py)."""
 
     class Strategy(models.TextChoices):
         IN_TURN = "in_turn", _("In turn")
@@ -38,19 +38,37 @@ class ChannelCode(TenantModel):
     state = models.CharField(max_length=30, editable=False)  # WeCom's `state`: comes back in the add event
     config_id = models.CharField(max_length=64, blank=True, editable=False)
     qr_url = models.CharField(max_length=500, blank=True, editable=False)
-    strategy = models.CharField(_("How guides are chosen"), max_length=12, choices=Strategy, default=Strategy.IN_TURN)
+    strategy = models.CharField(
+        _("How guides are chosen"), max_length=12, choices=Strategy, default=Strategy.IN_TURN
+    )
     skip_verify = models.BooleanField(_("Added without the guide's confirmation"), default=True)
-    remark = models.CharField(_("Remark put on the customer"), max_length=20, blank=True)  # {客户昵称} allowed
+    remark = models.CharField(
+        _("Remark put on the customer"), max_length=20, blank=True
+    )  # {客户昵称} allowed
     cost_fen = models.BigIntegerField(_("Cost"), default=0)
-    store = BrandForeignKey(Store, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Store"), related_name="+")
-    owner = BrandForeignKey(Staff, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Owner"), related_name="+")
-    sop = BrandForeignKey(Sop, on_delete=models.PROTECT, null=True, blank=True, verbose_name="SOP", related_name="+")
-    current_userids = ArrayField(models.CharField(max_length=64), default=list, editable=False)  # list WeCom has now
+    store = BrandForeignKey(
+        Store, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Store"), related_name="+"
+    )
+    owner = BrandForeignKey(
+        Staff, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Owner"), related_name="+"
+    )
+    sop = BrandForeignKey(
+        Sop, on_delete=models.PROTECT, null=True, blank=True, verbose_name="SOP", related_name="+"
+    )
+    current_userids = ArrayField(
+        models.CharField(max_length=64), default=list, editable=False
+    )  # list WeCom has now
     sync_state = models.CharField(max_length=8, choices=Sync, default=Sync.WAITING, editable=False)
     sync_error = models.CharField(max_length=300, blank=True, editable=False)
-    asked_at = models.DateTimeField(null=True, editable=False)  # WeCom was asked to make it and the answer is not known
-    claimed_at = models.DateTimeField(null=True, editable=False)  # a process is talking to WeCom about this code
-    due_at = models.DateTimeField(null=True, editable=False)  # when the tick looks next: retry, lost process, change of duty
+    asked_at = models.DateTimeField(
+        null=True, editable=False
+    )  # WeCom was asked to make it and the answer is not known
+    claimed_at = models.DateTimeField(
+        null=True, editable=False
+    )  # a process is talking to WeCom about this code
+    due_at = models.DateTimeField(
+        null=True, editable=False
+    )  # when the tick looks next: retry, lost process, change of duty
     n_tries = models.IntegerField(default=0, editable=False)
     created_by = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -61,8 +79,12 @@ class ChannelCode(TenantModel):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand", "state"], name="channel_code_state")]
         indexes = [
-            models.Index(fields=["brand", "-id"], name="channel_code_newest", condition=models.Q(deleted_at=None)),
-            models.Index(fields=["brand", "due_at"], name="channel_code_due", condition=models.Q(due_at__isnull=False)),
+            models.Index(
+                fields=["brand", "-id"], name="channel_code_newest", condition=models.Q(deleted_at=None)
+            ),
+            models.Index(
+                fields=["brand", "due_at"], name="channel_code_due", condition=models.Q(due_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -77,7 +99,9 @@ class CodeGuide(TenantModel):
     weight = models.IntegerField(_("Weight"), default=1)
     daily_limit = models.IntegerField(_("Daily limit"), null=True, blank=True)
     is_standby = models.BooleanField(_("Standby"), default=False)
-    refused_at = models.DateTimeField(null=True, editable=False)  # WeCom would not take this member; tried again a day later
+    refused_at = models.DateTimeField(
+        null=True, editable=False
+    )  # WeCom would not take this member; tried again a day later
     refusal = models.CharField(max_length=200, blank=True, editable=False)
 
     class Meta:
@@ -86,8 +110,8 @@ class CodeGuide(TenantModel):
 
 
 class CodeHours(TenantModel):
-    """Working hours of a code, in the brand's zone; none at all means always. `start > end` goes over midnight.
-    Without `staff` they are for all guides of the code."""
+    """Working hours of a code, in the brand's zone; none at all means always. `start > end` goes over
+    midnight. Without `staff` they are for all guides of the code."""
 
     code = BrandForeignKey(ChannelCode, on_delete=models.CASCADE, related_name="hours")
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
@@ -107,15 +131,17 @@ class CodeTag(TenantModel):
 
 
 class Welcome(TenantModel):
-    """欢迎语. For a code, a guide, or neither (the brand's default); by weekday and hour; the most specific one wins
-    (services/welcome.py: choose)."""
+    """欢迎语. For a code, a guide, or neither (the brand's default); by weekday and hour; the most specific
+    one wins (services/welcome.py: choose)."""
 
     class Audience(models.TextChoices):
         ALL = "all", _("Everybody")
         NEW = "new", _("New customers")
         RETURNING = "returning", _("Returning customers")
 
-    code = BrandForeignKey(ChannelCode, on_delete=models.CASCADE, null=True, blank=True, related_name="welcomes")
+    code = BrandForeignKey(
+        ChannelCode, on_delete=models.CASCADE, null=True, blank=True, related_name="welcomes"
+    )
     staff = BrandForeignKey(Staff, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     department_wecom_id = models.BigIntegerField(null=True, blank=True)
     audience = models.CharField(_("For whom"), max_length=10, choices=Audience, default=Audience.ALL)

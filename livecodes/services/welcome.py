@@ -27,6 +27,7 @@ VARIABLES: dict[str, tuple[Any, int]] = {
     "门店": (gettext_lazy("Guide's store"), 60),
     "渠道": (gettext_lazy("Channel code"), 60),
 }
+ALIASES = {"品牌名称": "品牌", "门店名称": "门店", "渠道名称": "渠道"}  # the words that SOPs use
 _VARIABLE = re.compile(r"(?P<before>[ ,，、]*)\{(?P<name>[^{}|\n]*)(?:\|(?P<fallback>[^{}\n]*))?\}")
 
 
@@ -128,12 +129,14 @@ def render(
 ) -> str:
     """The text with its variables filled in, cut to WeCom's limit at the end of a character.
 
-    `{客户昵称|朋友}` says what stands in for a missing value; without it the variable and the comma before it go.
-    Values are put in once: a nickname that looks like a variable stays as it is.
+    `{客户昵称|朋友}` says what stands in for a missing value; without it the variable and the comma before it
+    go. Values are put in once: a nickname that looks like a variable stays as it is.
     """
 
     def fill(match: re.Match) -> str:
-        value = " ".join((values.get(match["name"]) or "").split()) or (match["fallback"] or "").strip()
+        value = (
+            " ".join((values.get(_plain(match["name"])) or "").split()) or (match["fallback"] or "").strip()
+        )
         return match["before"] + value if value else ""
 
     filled = _VARIABLE.sub(fill, text)
@@ -143,7 +146,17 @@ def render(
 
 
 def variables_in(text: str) -> list[str]:
-    return [match["name"] for match in _VARIABLE.finditer(text)]
+    """Names of the variables in a text, in order; a known alias as the name it stands for."""
+    return [_plain(match["name"]) for match in _VARIABLE.finditer(text)]
+
+
+def _plain(name: str) -> str:
+    return ALIASES.get(name.strip(), name.strip())
+
+
+def needs_name(text: str) -> bool:
+    """Whether a text cannot be written before the customer's name is known."""
+    return "客户昵称" in variables_in(text)
 
 
 def check_words(text: str, *, max_bytes: int = MAX_BYTES) -> None:
@@ -162,7 +175,8 @@ def check_words(text: str, *, max_bytes: int = MAX_BYTES) -> None:
     if size > max_bytes:
         raise InvalidError(
             _(
-                "The text is too long: up to %(size)d bytes with names filled in, WeCom allows %(limit)d (a Chinese character counts 3)"
+                "The text is too long: up to %(size)d bytes with names filled in, WeCom allows %(limit)d"
+                " (a Chinese character counts 3)"
             )
             % {"size": size, "limit": max_bytes}
         )
@@ -173,7 +187,7 @@ def longest(text: str) -> int:
 
     def fill(match: re.Match) -> str:
         return match["before"] + max(
-            "名" * VARIABLES.get(match["name"], ("", 0))[1], match["fallback"] or "", key=_size
+            "名" * VARIABLES.get(_plain(match["name"]), ("", 0))[1], match["fallback"] or "", key=_size
         )
 
     return _size(_VARIABLE.sub(fill, text))
@@ -187,7 +201,4 @@ def values_for(
     *, customer: str, staff: Staff, brand: Brand, store: str = "", code: str = ""
 ) -> dict[str, str]:
     """Values of the variables; `customer` is empty while the name is not known."""
-    return {"客户昵称": customer, "员工姓名": staff.name, "品牌": brand.name, "门店": store, "渠道": code}_(
-                "The text is too long: up to %(size)d bytes with names filled in, WeCom allows %(limit)d"
-                " (a Chinese character counts 3)"
-            )
+    return {"客户昵称": customer, "员工姓名": staff.name, "品牌": brand.name, "门店": store, "渠道": code}

@@ -1,0 +1,246 @@
+"""The welcome against the sandbox: at most once, in time, and the reason in the ledger when not."""
+
+import io
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from PIL import Image
+
+from campaigns.models import Touch
+from contacts.models import Event, EventType
+from livecodes.models import ChannelCode
+from livecodes.services import greeting
+from livecodes.services.content import WelcomeInput
+from livecodes.tasks import send_welcome, tick_brand
+from scrm import clock
+from tenants.scoping import tenant_scope
+from tests.factories import in_brand
+from tests.livecodes.conftest import ADD, Shop
+from wecom.services import media
+
+pytestmark = pytest.mark.django_db(transaction=True)
+API = "externalcontact/send_welcome_msg"
+
+
+def fault(shop: Shop, kind: str, api: str = API, **over: Any) -> None:
+    shop.sandbox.post("faults", **{"corpid": shop.corp.corpid, "api": api, "kind": kind, "times": 1, **over})
+
+
+def reasons(shop: Shop) -> list[str]:
+    with in_brand(shop.brand):
+        return [
+            e.data.get("reason", "")
+            for e in Event.objects.filter(type__in=[EventType.WELCOMED, EventType.WELCOME_FAILED]).order_by(
+                "pk"
+            )
+        ]
+
+
+def send_again(shop: Shop, code: ChannelCode, who: dict[str, Any], ago: float = 0) -> None:
+    """The queue delivers the task once more."""
+    send_welcome.delay(
+        brand_id=shop.brand.pk,
+        follow_id=shop.follow(who).pk,
+        code_id=code.pk,
+        welcome_code=who["welcome_code"],
+        happened_at=(clock.now() - timedelta(seconds=ago)).isoformat(),
+    )
+
+
+def test_a_task_delivered_twice_greets_once(shop: Shop) -> None:
+    code = shop.make_code()
+    who = shop.arrive(code, name="小明")
+    send_again(shop, code, who)
+    assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
+    assert len(shop.sandbox.calls(API, corpid=shop.corp.corpid)) == 1
+
+
+def test_tasks_that_run_at_once_greet_once(shop: Shop) -> None:
+    code = shop.make_code()
+    who = shop.scan(code, name="小明")
+    shop.tell(ADD, who, State=code.state)  # the follow is there, no code yet
+    follow_id = shop.follow(who).pk
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        try:
+            start.wait()
+            with tenant_scope(shop.brand):
+                greeting.greet(
+                    shop.brand, follow_id=follow_id, code_id=code.pk, welcome_code=who["welcome_code"],
+                    happened_at=clock.now(),
+                )  # fmt: skip
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(shop.welcomes()) == 1
+    assert sorted(shop.ledger()) == [("DELIVERED", "NONE"), ("FAILED", "NO_CODE")]
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "hang", "html", "empty", "http500"])
+def test_a_lost_answer_is_asked_again(shop: Shop, kind: str, monkeypatch: Any) -> None:
+    """WeCom may have delivered it: the second call tells (41051), and the customer gets one message."""
+    monkeypatch.setattr("wecom.exchange.READ_S", 0.5)
+    fault(shop, kind, seconds=2)
+    shop.arrive(shop.make_code(), name="小明")
+    assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
+
+
+@pytest.mark.parametrize("errcode", [41096, -1, 45033])
+def test_a_busy_wecom_is_asked_again_in_time(shop: Shop, errcode: int) -> None:
+    fault(shop, "errcode", errcode=errcode, times=4)
+    shop.arrive(shop.make_code(), name="小明")
+    assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
+
+
+@pytest.mark.parametrize(
+    "errcode, reason",
+    [(41050, "EXPIRED"), (41051, "ALREADY_WELCOMED"), (41053, "REFUSED"), (84061, "NOT_FRIEND")],
+)
+def test_a_refusal_is_in_the_ledger(shop: Shop, errcode: int, reason: str) -> None:
+    fault(shop, "errcode", errcode=errcode)
+    shop.arrive(shop.make_code(), name="小明")
+    assert shop.welcomes() == [] and shop.ledger() == [("FAILED", reason)]
+    assert reasons(shop) == [reason.lower()]
+    with in_brand(shop.brand):
+        assert str(errcode) in Touch.objects.get().error
+
+
+def test_a_code_that_waited_too_long_is_not_tried(shop: Shop) -> None:
+    """The queue was long: after 18 s the call would come too late, and the ledger says so."""
+    who = shop.arrive(shop.make_code(), name="小明", ago=19)
+    assert shop.welcomes() == [] and shop.ledger() == [("FAILED", "EXPIRED")]
+    assert shop.sandbox.calls(API, corpid=shop.corp.corpid) == []
+    assert shop.follow(who).contact.name == "小明"
+
+
+def test_another_tool_was_first(shop: Shop) -> None:
+    """The chat has begun before our call: WeCom's 41051 without any call of ours before."""
+    code = shop.make_code()
+    who = shop.scan(code, name="小明")
+    ids = {k: who[k] for k in ("external_userid", "userid")}
+    shop.sandbox.post("say", corpid=shop.corp.corpid, text="在吗", **ids)
+    shop.tell(ADD, who, State=code.state, WelcomeCode=who["welcome_code"])
+    assert shop.ledger() == [("FAILED", "ALREADY_WELCOMED")]
+
+
+def test_a_slow_profile_does_not_hold_up_the_welcome(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(greeting, "PROFILE_S", 1.0)
+    fault(shop, "slow", api="externalcontact/get", seconds=3)
+    shop.arrive(shop.make_code(welcome="你好，{客户昵称}！"), name="小明")
+    assert shop.welcomes() == ["你好！"]
+
+
+def test_no_welcome_configured(shop: Shop) -> None:
+    shop.arrive(shop.make_code(welcome=""), name="小明")
+    assert shop.ledger() == [] and shop.sandbox.calls(API, corpid=shop.corp.corpid) == []
+
+
+# ---- killed between the call and its record
+
+
+def kill_at_record(shop: Shop, code: ChannelCode, monkeypatch: Any, *, called: bool) -> dict[str, Any]:
+    """An arrival whose process dies after (or before) WeCom was called, with the claim committed."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    who = shop.scan(code, name="小明")
+    with monkeypatch.context() as patch:
+        patch.setattr(greeting.touches, "record_welcome_result" if called else "no_such", die, raising=False)
+        if not called:
+            patch.setattr(greeting, "send", die)
+        with pytest.raises(Killed):
+            shop.tell(ADD, who, State=code.state, WelcomeCode=who["welcome_code"])
+    return who
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_killed_then_delivered_again(shop: Shop, monkeypatch: Any, called: bool) -> None:
+    """Another worker gets the task: 41051 means that ours arrived; otherwise it is sent now. Never twice."""
+    code = shop.make_code()
+    who = kill_at_record(shop, code, monkeypatch, called=called)
+    assert shop.ledger() == [("PLANNED", "NONE")]
+    send_again(shop, code, who)
+    assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
+
+
+@pytest.mark.parametrize("called, outcome", [(True, ("DELIVERED", "NONE")), (False, ("FAILED", "EXPIRED"))])
+def test_killed_and_the_task_is_gone(shop: Shop, monkeypatch: Any, called: bool, outcome: tuple) -> None:
+    """Redis lost the task as well: the minute's tick asks WeCom what became of it."""
+    code = shop.make_code()
+    kill_at_record(shop, code, monkeypatch, called=called)
+    shop.sandbox.post("clock", offset_s=60)
+    with clock.at(clock.now() + timedelta(seconds=60)):
+        tick_brand.delay(brand_id=shop.brand.pk)
+    assert shop.ledger() == [outcome] and len(shop.welcomes()) == int(called)
+
+
+def test_a_claim_whose_event_is_gone_ends_after_all(shop: Shop, monkeypatch: Any) -> None:
+    kill_at_record(shop, shop.make_code(), monkeypatch, called=False)
+    with in_brand(shop.brand):
+        from wecom.models import CallbackEvent
+
+        CallbackEvent.objects.all().delete()
+    with clock.at(clock.now() + timedelta(seconds=60)):
+        tick_brand.delay(brand_id=shop.brand.pk)
+    assert shop.ledger() == [("FAILED", "EXPIRED")]
+
+
+# ---- attachments
+
+
+def png(size: int = 8) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (size, size), "red").save(out, "PNG")
+    return out.getvalue()
+
+
+def test_attachments_go_along(shop: Shop, settings: Any, tmp_path: Any) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    with in_brand(shop.brand):
+        picture = media.save_upload(shop.brand, file=SimpleUploadedFile("优惠券.png", png()), kind="image")
+    given = (
+        {"type": "image", "file_id": picture.pk},
+        {"type": "link", "title": "会员中心", "url": "https://example.com/vip", "desc": "", "picurl": ""},
+    )
+    code = shop.make_code(welcomes=[WelcomeInput("欢迎", attachments=given)])
+    shop.arrive(code, name="小明")
+    (row,) = shop.sandbox.sent("welcome", corpid=shop.corp.corpid)
+    assert [a["msgtype"] for a in row["attachments"]] == ["image", "link"]
+    shop.arrive(code, name="小红")
+    assert len(shop.sandbox.calls("media/upload", corpid=shop.corp.corpid)) == 1  # uploaded once
+
+
+@pytest.mark.parametrize("trouble", ["file", "upload", "media_id"])
+def test_a_file_that_cannot_be_had_does_not_cost_the_welcome(
+    shop: Shop, settings: Any, tmp_path: Any, trouble: str
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    with in_brand(shop.brand):
+        picture = media.save_upload(shop.brand, file=SimpleUploadedFile("a.png", png()), kind="image")
+    code = shop.make_code(
+        welcomes=[WelcomeInput("欢迎", attachments=({"type": "image", "file_id": picture.pk},))]
+    )
+    if trouble == "file":
+        (tmp_path / picture.path).unlink()
+    elif trouble == "upload":
+        fault(shop, "errcode", api="media/upload", errcode=45001)
+    else:
+        fault(shop, "errcode", errcode=40007)
+    shop.arrive(code, name="小明")
+    (row,) = shop.sandbox.sent("welcome", corpid=shop.corp.corpid)
+    assert (row["text"], row["attachments"]) == ("欢迎", [])
+    assert shop.ledger() == [("DELIVERED", "NONE")]
