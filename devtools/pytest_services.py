@@ -39,8 +39,8 @@ def pytest_load_initial_conftests(
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ["TEST_PROCESS"] = worker
         # a database of its own within the server: tests empty it
-        server = os.environ["REDIS_URL"].rpartition("/")[0]
-        os.environ["REDIS_URL"] = f"{server}/{int(worker.removeprefix('gw')) + 1}"
+        number = int(worker.removeprefix("gw")) + 1
+        os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
         return
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
