@@ -1,5 +1,26 @@
 """Addresses of this app."""
 
-from typing import Any
+from django.urls import path, re_path
 
-urlpatterns: list[Any] = []
+from campaigns.views import people, sops, touches
+
+urlpatterns = [
+    path("sops/", sops.sop_list, name="sops"),
+    path("sops/new/", sops.sop_edit, name="sop_new"),
+    path("sops/enrol/", people.enrol_chosen, name="sop_enrol_chosen"),
+    path("sops/<int:sop_id>/", sops.sop_detail, name="sop"),
+    path("sops/<int:sop_id>/edit/", sops.sop_edit, name="sop_edit"),
+    path("sops/<int:sop_id>/people/", people.people, name="sop_people"),
+    path("sops/<int:sop_id>/people/<int:enrolment_id>/remove/", people.remove, name="sop_remove"),
+    path("sops/<int:sop_id>/enrol/", people.enrol, name="sop_enrol"),
+    path("sops/<int:sop_id>/enrol/confirm/", people.enrol_confirm, name="sop_enrol_confirm"),
+    re_path(
+        r"^sops/(?P<sop_id>\d+)/(?P<act>on|pause|resume|end|duplicate|delete)/$", sops.sop_act, name="sop_act"
+    ),
+    path("touches/", touches.touch_list, name="touches"),
+    path("touches/tasks/", touches.task_list, name="send_tasks"),
+    re_path(
+        r"^touches/tasks/(?P<task_id>\d+)/(?P<act>remind|cancel)/$", touches.task_act, name="send_task_act"
+    ),
+    path("settings/touch/", touches.touch_policy, name="touch_policy"),
+]

@@ -2,10 +2,11 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+from django.db import migrations, models
+
 import scrm.clock
 import tenants.fields
 import tenants.scoping
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

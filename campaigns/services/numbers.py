@@ -106,6 +106,14 @@ def of_sops(sop_ids: Sequence[int]) -> dict[int, SopNumbers]:
     return found
 
 
+def steps_of(sop_ids: Sequence[int]) -> dict[int, list[SopStep]]:
+    """{SOP: its steps in force, in order}."""
+    found: dict[int, list[SopStep]] = defaultdict(list)
+    for step in SopStep.objects.filter(sop__in=sop_ids, removed_at=None).order_by("position"):
+        found[step.sop_id].append(step)
+    return dict(found)
+
+
 def waiting_at(sop_id: int) -> dict[int, int]:
     """{position: people in the SOP whose next step it is}."""
     rows = Enrolment.objects.filter(sop=sop_id, ended_at=None).order_by()

@@ -5,7 +5,10 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -64,7 +67,7 @@ def values_of_file(file: Any) -> list[str]:
     if len(data) > MAX_BYTES:
         raise InvalidError(_("The file is larger than %(n)s MB") % {"n": MAX_BYTES // 2**20})
     rows = _sheet(data) if data[:2] == b"PK" else _lines(data)
-    first = (row[0].strip() for row in rows if row and row[0].strip())
+    first = (row[0].strip() for row in islice(rows, 2 * MAX_VALUES) if row and row[0].strip())
     return _once(value for n, value in enumerate(first) if n or not _is_heading(value))
 
 
@@ -81,7 +84,7 @@ def _sheet(data: bytes) -> Iterator[list[str]]:
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         for row in book.worksheets[0].iter_rows(max_col=1, values_only=True):
             yield [_cell(row[0])] if row else []
-    except (InvalidFileException, KeyError, ValueError, OSError, IndexError) as error:
+    except (InvalidFileException, BadZipFile, ParseError, KeyError, ValueError, OSError, IndexError) as error:
         raise InvalidError(_("The spreadsheet cannot be read")) from error
 
 

@@ -1,4 +1,4 @@
-"""Variables in the text of an SOP step: `{员工姓名}`, or `{门店名称|本店}` with words for when there is nothing to put in.
+"""Variables in the text of an SOP step: `{员工姓名}`, or `{门店|本店}` with words for when there is nothing to put in.
 
 A mass send has one content for all its receivers, so a step can speak of the guide and the brand, never of the customer.
 """
@@ -13,7 +13,8 @@ from scrm.errors import InvalidError
 from tenants.models import Brand
 
 _VARIABLE = re.compile(r"\{([^{}|\n]{1,20})(?:\|([^{}\n]{0,40}))?\}")
-NAMES = ("员工姓名", "门店名称", "品牌名称")
+NAMES = ("员工姓名", "门店", "品牌")
+ALIASES = {"门店名称": "门店", "品牌名称": "品牌"}
 OF_A_CUSTOMER = ("客户昵称", "客户姓名", "客户备注", "昵称")
 TEXT_BYTES = 4000  # WeCom's limit, in UTF-8
 _LONGEST = "字" * 30  # stands for a long name when lengths are checked
@@ -47,7 +48,12 @@ def check_text(text: str) -> None:
 
 def names_in(text: str) -> Iterable[str]:
     """Names of the variables in a text, in order, repeats included."""
-    return (match[1].strip() for match in _VARIABLE.finditer(text))
+    return (_name(match) for match in _VARIABLE.finditer(text))
+
+
+def _name(match: re.Match[str]) -> str:
+    name = match[1].strip()
+    return ALIASES.get(name, name)
 
 
 def fill_in(text: str, *, brand: Brand, staff: Staff) -> str:
@@ -58,7 +64,7 @@ def fill_in(text: str, *, brand: Brand, staff: Staff) -> str:
     """
     values = {
         "员工姓名": staff.name,
-        "门店名称": staff.store.name if staff.store else "",
-        "品牌名称": brand.name,
+        "门店": staff.store.name if staff.store else "",
+        "品牌": brand.name,
     }
-    return _VARIABLE.sub(lambda match: values[match[1].strip()] or match[2] or "", text)
+    return _VARIABLE.sub(lambda match: values[_name(match)] or match[2] or "", text)

@@ -1,0 +1,147 @@
+"""REST API of SOPs and touches: read only, keyset pages `{"results": […], "next": "token or empty"}`."""
+
+from typing import Any
+
+from django.http import JsonResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, viewsets
+
+from campaigns.models import Sop, Touch
+from campaigns.services import numbers, sops
+from contacts.models import Contact
+from scrm.errors import InvalidError, NotFoundError
+from scrm.keyset import keyset_page
+
+SIZE = 100
+
+
+class TouchOut(serializers.Serializer):
+    """One message to one contact. `state` and `reason` are words that do not change; `reason` is empty when all is well."""
+
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField(help_text="the moment it was planned for, UTC")
+    kind = serializers.CharField(help_text="welcome | sop")
+    contact_id = serializers.IntegerField()
+    staff_id = serializers.IntegerField(allow_null=True)
+    sop_id = serializers.IntegerField(allow_null=True)
+    step_id = serializers.IntegerField(allow_null=True)
+    state = serializers.CharField(help_text="planned | blocked | handed | delivered | failed | cancelled")
+    reason = serializers.CharField(help_text="do_not_contact | capped | not_followed | too_late | … or empty")
+    done_at = serializers.DateTimeField(allow_null=True)
+
+
+class SopStepOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    day = serializers.IntegerField()
+    time = serializers.CharField(help_text="HH:MM in the brand's zone")
+    text = serializers.CharField()
+
+
+class SopOut(serializers.Serializer):
+    """An SOP with its figures."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    state = serializers.CharField(help_text="draft | on | paused | ended")
+    late_days = serializers.IntegerField()
+    steps = SopStepOut(many=True)
+    n_in = serializers.IntegerField(help_text="people with a step still to come")
+    n_done = serializers.IntegerField()
+    n_left = serializers.IntegerField()
+    n_waiting = serializers.IntegerField()
+    n_sent = serializers.IntegerField()
+    n_failed = serializers.IntegerField()
+    n_blocked = serializers.IntegerField()
+
+
+AFTER = OpenApiParameter("after", str, description="`next` of the page before")
+
+
+def _number(request: Any, name: str) -> int | None:
+    value = request.query_params.get(name)
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
+    return int(value)
+
+
+class TouchViewSet(viewsets.ViewSet):
+    capabilities = {"list": "sops.view"}
+
+    @extend_schema(
+        responses=TouchOut(many=True),
+        parameters=[
+            OpenApiParameter("contact", int),
+            OpenApiParameter("sop", int),
+            OpenApiParameter("state", str),
+            AFTER,
+        ],
+    )
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/touches/?contact=: the ledger, newest first."""
+        rows = Touch.objects.all()
+        if (contact_id := _number(request, "contact")) is not None:
+            if not Contact.objects.filter(pk=contact_id).exists():
+                raise NotFoundError()
+            rows = rows.filter(contact_id=contact_id)
+        if (sop_id := _number(request, "sop")) is not None:
+            rows = rows.filter(sop_id=sops.get_sop(sop_id).pk)
+        if state := request.query_params.get("state"):
+            by_name = {s.name.lower(): s for s in Touch.State}
+            if state not in by_name:
+                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(by_name)})
+            rows = rows.filter(state=by_name[state])
+        page = keyset_page(rows, order=("-at", "-pk"), after=request.query_params.get("after"), size=SIZE)
+        return JsonResponse(
+            {"results": TouchOut([_touch(t) for t in page], many=True).data, "next": page.next}
+        )
+
+
+def _touch(touch: Touch) -> dict[str, Any]:
+    names = ("id", "at", "contact_id", "staff_id", "sop_id", "step_id", "done_at")
+    return {name: getattr(touch, name) for name in names} | {
+        "kind": Touch.Kind(touch.kind).name.lower(),
+        "state": Touch.State(touch.state).name.lower(),
+        "reason": Touch.Reason(touch.reason).name.lower() if touch.reason else "",
+    }
+
+
+class SopViewSet(viewsets.ViewSet):
+    capabilities = {"list": "sops.view", "retrieve": "sops.view"}
+
+    @extend_schema(responses=SopOut(many=True), parameters=[AFTER])
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/sops/: SOPs with their figures, newest first."""
+        page = keyset_page(
+            Sop.objects.all(), order=("-pk",), after=request.query_params.get("after"), size=SIZE
+        )
+        return JsonResponse({"results": _sops(list(page)), "next": page.next})
+
+    @extend_schema(responses=SopOut)
+    def retrieve(self, request: Any, pk: str) -> JsonResponse:
+        """GET /api/v1/sops/<id>/."""
+        if not pk.isdigit() or len(pk) > 18:
+            raise NotFoundError()
+        return JsonResponse(_sops([sops.get_sop(int(pk))])[0])
+
+
+def _sops(rows: list[Sop]) -> list[dict[str, Any]]:
+    figures = numbers.of_sops([sop.pk for sop in rows])
+    steps = numbers.steps_of([sop.pk for sop in rows])
+    found = []
+    for sop in rows:
+        mine = [
+            {"id": s.pk, "day": s.day, "time": f"{s.hour:02}:{s.minute:02}", "text": s.text}
+            for s in steps.get(sop.pk, [])
+        ]
+        n = figures[sop.pk]
+        found.append(
+            {"id": sop.pk, "name": sop.name, "state": sop.state, "late_days": sop.late_days, "steps": mine}
+            | {
+                name: getattr(n, name)
+                for name in ("n_in", "n_done", "n_left", "n_waiting", "n_sent", "n_failed", "n_blocked")
+            }
+        )
+    return list(SopOut(found, many=True).data)

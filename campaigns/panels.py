@@ -1,0 +1,44 @@
+"""What the 360° page of a contact shows of SOPs and touches (contacts/panels.py names this function)."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from campaigns.models import Enrolment, SopStep, Touch
+from campaigns.views.touches import HELP, names_of
+from contacts.models import Contact
+from org.access import Actor
+from tenants.models import Brand
+
+N_ENROLMENTS, N_TOUCHES = 20, 10
+
+
+def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] | None:
+    """The SOPs a contact is or was in, live ones first with their next step, and the latest touches with
+    their outcome.
+
+    None for a contact without either. A constant number of queries.
+    """
+    rows = Enrolment.objects.filter(contact=contact).select_related("sop").order_by("-pk")[:N_ENROLMENTS]
+    enrolments = sorted(rows, key=lambda row: row.ended_at is not None)
+    touches = list(Touch.objects.filter(contact_id=contact.pk).order_by("-at", "-pk")[: N_TOUCHES + 1])
+    if not enrolments and not touches:
+        return None
+    live = {row.sop_id for row in enrolments if row.ended_at is None}
+    steps = {(s.sop_id, s.position): s for s in SopStep.objects.filter(sop__in=live, removed_at=None)}
+    for row in enrolments:
+        row.next_step = None if row.ended_at else steps.get((row.sop_id, row.position))  # type: ignore[attr-defined]
+    return {
+        "title": _("SOPs and messages"),
+        "icon": "route",
+        "template": "campaigns/contact_panel.html",
+        "context": {
+            "contact": contact,
+            "enrolments": enrolments,
+            "touches": touches[:N_TOUCHES],
+            "more": len(touches) > N_TOUCHES,
+            "help": HELP,
+            **{name: value for name, value in names_of(touches).items() if name != "contacts"},
+        },
+        "right": "sops.view",
+    }

@@ -1,0 +1,1 @@
+"""Pages of SOPs, the ledger and the cap."""

@@ -1,0 +1,279 @@
+"""SOPs: the list with its figures, the editor, one SOP, and its states."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from campaigns.models import Enrolment, Sop, SopStep
+from campaigns.services import numbers, sops, variables
+from campaigns.services.sops import StepInput
+from org.access import staff_can
+from org.forms import add_errors
+from scrm.errors import ConflictError, InvalidError, SCRMError
+from scrm.keyset import keyset_page
+from scrm.responses import go
+from wecom.models import MediaFile
+
+ENDED = "ended"
+
+
+class SopForm(forms.Form):
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=60)
+    late_days = forms.IntegerField(
+        label=gettext_lazy("A late step is still sent within days"),
+        min_value=0,
+        max_value=sops.MAX_LATE_DAYS,
+        help_text=gettext_lazy("After a pause or an outage. What is older is recorded as too late."),
+    )
+
+
+@require_GET
+@staff_can("sops.view")
+def sop_list(request: Any) -> HttpResponse:
+    ended = request.GET.get("show") == ENDED
+    rows = Sop.objects.filter(state=Sop.State.ENDED) if ended else Sop.objects.exclude(state=Sop.State.ENDED)
+    page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=30)
+    ids = [sop.pk for sop in page]
+    tabs = [
+        {"url": "/sops/", "label": _("In use"), "active": not ended},
+        {"url": f"/sops/?show={ENDED}", "label": _("Ended"), "active": ended},
+    ]
+    context = {
+        "page": page,
+        "numbers": numbers.of_sops(ids),
+        "steps": numbers.steps_of(ids),
+        "tabs": tabs,
+        "ended": ended,
+    }
+    return render(
+        request, "campaigns/sops/_rows.html" if request.htmx else "campaigns/sops/list.html", context
+    )
+
+
+# ---- editor
+
+
+def _steps_of(data: Any) -> list[dict[str, Any]]:
+    """The rows of the editor as they were sent: parallel lists of fields."""
+    names = ("step_id", "day", "time", "text", "attachments")
+    columns = [data.getlist(name) for name in names]
+    if len({len(column) for column in columns}) > 1:
+        raise InvalidError(_("The steps did not arrive complete. Load the page again."))
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _step_input(number: int, row: dict[str, Any]) -> StepInput:
+    try:
+        hour, minute = (int(part) for part in row["time"].split(":")[:2])
+        attachments = json.loads(row["attachments"] or "[]")
+        step_id = int(row["step_id"]) if row["step_id"] else None
+        return StepInput(
+            int(row["day"]), hour, minute, row["text"].replace("\r\n", "\n"), attachments, step_id
+        )
+    except ValueError as error:
+        raise InvalidError(_("Step %(n)s: day and time are needed") % {"n": number}, step=number) from error
+
+
+def _rows_of(sop: Sop | None) -> list[dict[str, Any]]:
+    if sop is None:
+        return [{"step_id": "", "day": 1, "time": "10:00", "text": "", "attachments": "[]"}]
+    return [
+        {
+            "step_id": step.pk,
+            "day": step.day,
+            "time": f"{step.hour:02}:{step.minute:02}",
+            "text": step.text,
+            "attachments": json.dumps(step.attachments, ensure_ascii=False),
+        }
+        for step in sops.live_steps(sop.pk)
+    ]
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("sops.edit")
+def sop_edit(request: Any, sop_id: int | None = None) -> HttpResponse:
+    sop = sops.get_sop(sop_id) if sop_id else None
+    if sop and sop.state == Sop.State.ENDED:
+        raise ConflictError(_("The SOP has ended. Copy it to use it again."))
+    initial = {"name": sop.name if sop else "", "late_days": sop.late_days if sop else 3}
+    form = SopForm(request.POST or None, initial=initial)
+    context: dict[str, Any] = {"form": form, "sop": sop, "variables": variables.NAMES}
+    if request.method == "POST":
+        context["rows"] = _steps_of(request.POST)
+        if form.is_valid():
+            try:
+                if response := _save(request, sop, form, context):
+                    return response
+            except SCRMError as error:
+                add_errors(form, error)
+                context["bad_step"] = error.details.get("step")
+    else:
+        context["rows"] = _rows_of(sop)
+    context["files"] = _files(context["rows"])
+    if sop:
+        context["n_people"] = Enrolment.objects.filter(sop=sop, ended_at=None).count()
+    return render(
+        request, "campaigns/sops/edit.html", context, status=422 if request.method == "POST" else 200
+    )
+
+
+def _save(request: Any, sop: Sop | None, form: SopForm, context: dict[str, Any]) -> HttpResponse | None:
+    """Save and go on; None when people in the SOP are concerned and nobody has agreed yet."""
+    steps = [_step_input(n, row) for n, row in enumerate(context["rows"], 1)]
+    if sop is None:
+        sop = sops.create_sop(request.brand, steps=steps, by=request.actor, **form.cleaned_data)
+        return go(request, f"/sops/{sop.pk}/", _("Saved. Switch it on when it is ready."))
+    effect = sops.preview_edit(request.brand, sop_id=sop.pk, steps=steps)
+    if (effect.n_moved or effect.n_finished) and not request.POST.get("agreed"):
+        context["effect"] = effect
+        return None
+    sops.edit_sop(request.brand, sop_id=sop.pk, steps=steps, by=request.actor, **form.cleaned_data)
+    return go(request, f"/sops/{sop.pk}/", _("Saved"))
+
+
+def _files(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Names of the files that the attachments name, for the editor."""
+    ids = set()
+    for row in rows:
+        try:
+            ids |= {int(a["file_id"]) for a in json.loads(row["attachments"] or "[]") if a.get("file_id")}
+        except (ValueError, TypeError, AttributeError):
+            continue
+    return {str(f.pk): {"name": f.name, "kind": f.kind} for f in MediaFile.objects.filter(pk__in=ids)}
+
+
+# ---- one SOP
+
+
+@require_GET
+@staff_can("sops.view")
+def sop_detail(request: Any, sop_id: int) -> HttpResponse:
+    sop = sops.get_sop(sop_id)
+    steps = sops.live_steps(sop.pk)
+    by_step, waiting = numbers.of_steps([sop.pk]), numbers.waiting_at(sop.pk)
+    rows = [
+        {"step": s, "numbers": by_step.get(s.pk, numbers.StepNumbers()), "n_next": waiting.get(s.position, 0)}
+        for s in steps
+    ]
+    total = numbers.of_sops([sop.pk])[sop.pk]
+    context = {
+        "sop": sop,
+        "rows": rows,
+        "total": total,
+        "tabs": tabs_of(sop, "detail", total.n_in),
+        "due": _calendar_chart(request.brand, sop, steps)
+        if sop.state in (Sop.State.ON, Sop.State.PAUSED)
+        else None,
+        "result": _result_chart(rows),
+        "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=20),
+        "acts": _acts(sop, total.n_in),
+    }
+    return render(request, "campaigns/sops/detail.html", context)
+
+
+def tabs_of(sop: Sop, active: str, n_in: int | None = None) -> list[dict[str, Any]]:
+    """Tabs of one SOP's pages."""
+    return [
+        {"url": f"/sops/{sop.pk}/", "label": _("Steps and figures"), "active": active == "detail"},
+        {"url": f"/sops/{sop.pk}/people/", "label": _("People"), "active": active == "people", "n": n_in},
+        {"url": f"/touches/?sop={sop.pk}", "label": _("Touches"), "active": False},
+        {"url": f"/touches/tasks/?sop={sop.pk}", "label": _("Send tasks"), "active": False},
+    ]
+
+
+def _calendar_chart(brand: Any, sop: Sop, steps: list[SopStep]) -> dict[str, Any]:
+    days = numbers.calendar(brand, sop)
+    return {
+        "kind": "stack",
+        "x": [f"{on:%m-%d}" for on in days],
+        "series": [
+            {"name": step_name(s), "data": [found.get(s.position, 0) for found in days.values()]}
+            for s in steps
+        ],
+    }
+
+
+def _result_chart(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "kind": "stack",
+        "x": [step_name(row["step"]) for row in rows],
+        "x_name": _("Step"),
+        "series": [
+            {"name": _("Delivered"), "data": [row["numbers"].n_sent for row in rows], "color": "green"},
+            {"name": _("Waiting"), "data": [row["numbers"].n_waiting for row in rows], "color": "blue"},
+            {"name": _("Held back"), "data": [row["numbers"].n_blocked for row in rows], "color": "amber"},
+            {"name": _("Not delivered"), "data": [row["numbers"].n_failed for row in rows], "color": "red"},
+        ],
+    }
+
+
+def step_name(step: SopStep) -> str:
+    """Day 7 10:00."""
+    return _("Day %(day)s %(time)s") % {"day": step.day, "time": f"{step.hour:02}:{step.minute:02}"}
+
+
+def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
+    """What can be done with the SOP in its state, with the words of the question that comes first."""
+    people = ngettext("%(n)s person is in it.", "%(n)s people are in it.", n_in) % {"n": f"{n_in:,}"}
+    all_acts = {
+        "on": (
+            _("Switch on"), "play", "primary",
+            _("From now on people can be put into it, by hand and by channel codes. Nobody is in it yet."),
+        ),
+        "pause": (
+            _("Pause"), "pause", "primary",
+            people + " " + _("Nothing more is planned or handed to WeCom; what guides have already, they may still send."),
+        ),
+        "resume": (
+            _("Go on"), "play", "primary",
+            people
+            + " "
+            + _("Of the steps that came due meanwhile each gets the newest one, if it is not older than %(n)s days.")
+            % {"n": sop.late_days},
+        ),
+        "end": (
+            _("End"), "square", "danger",
+            people + " " + _("All of them leave it, and what was planned is not sent. This cannot be undone."),
+        ),
+        "duplicate": (_("Copy"), "copy", "", ""),
+        "delete": (_("Delete"), "trash-2", "danger", _("The draft is removed.")),
+    }  # fmt: skip
+    State = Sop.State
+    order = {
+        State.DRAFT: ["on", "duplicate", "delete"],
+        State.ON: ["pause", "duplicate", "end"],
+        State.PAUSED: ["resume", "duplicate", "end"],
+        State.ENDED: ["duplicate"],
+    }
+    keys = ("label", "icon", "kind", "confirm")
+    return [{"act": act, **dict(zip(keys, all_acts[act], strict=True))} for act in order[State(sop.state)]]
+
+
+_DO = {
+    "on": (sops.switch_on, gettext_lazy("It is on. Put people in, or choose it in a channel code.")),
+    "pause": (sops.pause, gettext_lazy("Paused")),
+    "resume": (sops.resume, gettext_lazy("It goes on with the next minute")),
+    "end": (sops.end, gettext_lazy("Ended")),
+}
+
+
+@require_POST
+@staff_can("sops.edit")
+def sop_act(request: Any, sop_id: str, act: str) -> HttpResponse:
+    """Switch on, pause, go on, end, copy, delete."""
+    number = int(sop_id)
+    if act == "duplicate":
+        copy = sops.duplicate(request.brand, sop_id=number, by=request.actor)
+        return go(request, f"/sops/{copy.pk}/edit/", _("Copied. Give it a name."))
+    if act == "delete":
+        sops.delete_draft(request.brand, sop_id=number, by=request.actor)
+        return go(request, "/sops/", _("Deleted"))
+    service, words = _DO[act]
+    service(request.brand, sop_id=number, by=request.actor)
+    return go(request, f"/sops/{number}/", words)

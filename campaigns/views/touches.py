@@ -1,0 +1,176 @@
+"""The ledger, the send tasks behind it, and the cap."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from campaigns.models import SendTask, Sop, SopStep, Touch
+from campaigns.services import policy, results, scope
+from contacts.models import Contact
+from org.access import brand_transaction, staff_can, staff_can_outside
+from org.forms import add_errors
+from org.models import Staff
+from org.views.settings import tabs as settings_tabs
+from scrm import clock
+from scrm.errors import InvalidError, NotFoundError
+from scrm.keyset import keyset_page
+from scrm.responses import go
+from tenants.scoping import tenant_scope
+
+PERIODS = [
+    (1, gettext_lazy("Today and yesterday")),
+    (7, gettext_lazy("7 days")),
+    (30, gettext_lazy("30 days")),
+    (90, gettext_lazy("90 days")),
+]
+R = Touch.Reason
+# what somebody who reads the ledger can do about it
+HELP = {
+    R.DO_NOT_CONTACT: gettext_lazy("The contact is marked as do-not-contact; change it on the contact's page."),
+    R.CAPPED: gettext_lazy("As many touches as the cap allows had been planned or sent before; the cap is in the settings."),
+    R.NOT_FOLLOWED: gettext_lazy("No active guide has this customer as a friend; whoever has lost the last one leaves the SOP."),
+    R.TOO_LATE: gettext_lazy("The SOP was paused or the system was down, and a newer step was due or too many days had passed."),
+    R.WECOM_LIMIT: gettext_lazy("WeCom lets a customer receive one mass message a day; other ones were quicker."),
+    R.NOT_FRIEND: gettext_lazy("WeCom says that this customer is not a friend of the guide any more."),
+    R.REFUSED: gettext_lazy("WeCom did not accept the message; its words are beside it."),
+    R.EXPIRED: gettext_lazy("A welcome has to go out within 20 seconds of the adding."),
+    R.NO_CODE: gettext_lazy("WeCom gives no right to greet when its console has a welcome of its own or the chat has begun."),
+    R.ALREADY_WELCOMED: gettext_lazy("Another app, or WeCom's console, greeted first."),
+}  # fmt: skip
+
+
+def _number(request: Any, name: str) -> int | None:
+    value = request.GET.get(name, "")
+    return int(value) if value.isdigit() and len(value) < 19 else None
+
+
+def _tabs(active: str) -> list[dict[str, Any]]:
+    return [
+        {"url": "/touches/", "label": _("Touches"), "active": active == "touches"},
+        {"url": "/touches/tasks/", "label": _("Send tasks"), "active": active == "tasks"},
+    ]
+
+
+@require_GET
+@staff_can("sops.view")
+def touch_list(request: Any) -> HttpResponse:
+    """The ledger, newest first."""
+    given = {
+        name: _number(request, name)
+        for name in ("kind", "state", "reason", "sop", "step", "guide", "contact", "days")
+    }
+    given["days"] = given["days"] if given["days"] in dict(PERIODS) else 30
+    rows = Touch.objects.filter(at__gte=clock.now() - timedelta(days=given["days"] or 30))
+    for name, column in {
+        "kind": "kind", "state": "state", "reason": "reason", "sop": "sop_id", "step": "step_id", "guide": "staff_id", "contact": "contact_id",
+    }.items():  # fmt: skip
+        if given[name] is not None:
+            rows = rows.filter(**{column: given[name]})
+    page = keyset_page(
+        scope.of_contacts(rows, request.staff), order=("-at", "-pk"), after=request.GET.get("after")
+    )
+    context = {"page": page, **names_of(list(page)), "help": HELP}
+    if request.htmx:
+        return render(request, "campaigns/touches/_rows.html", context)
+    context |= {
+        "given": given,
+        "tabs": _tabs("touches"),
+        "kinds": Touch.Kind.choices,
+        "states": Touch.State.choices,
+        "reasons": [pair for pair in R.choices if pair[0]],
+        "sop_choices": list(Sop.objects.order_by("name").values_list("pk", "name")),
+        "guides": _guides(request.staff),
+        "periods": PERIODS,
+    }
+    return render(request, "campaigns/touches/list.html", context)
+
+
+def names_of(touches: list[Touch]) -> dict[str, Any]:
+    """Names for the rows of a page: one statement for each kind of thing."""
+    return {
+        "contacts": Contact.objects.in_bulk({t.contact_id for t in touches}),
+        "staff": Staff.objects.in_bulk({t.staff_id for t in touches if t.staff_id}),
+        "sops": Sop.objects.in_bulk({t.sop_id for t in touches if t.sop_id}),
+        "steps": SopStep.objects.in_bulk({t.step_id for t in touches if t.step_id}),
+    }
+
+
+def _guides(staff: Staff) -> list[tuple[int, str]]:
+    tasks = scope.of_guides(SendTask.objects.filter(staff__isnull=False), staff).order_by().values("staff")
+    return list(Staff.objects.filter(pk__in=tasks).order_by("name").values_list("pk", "name")[:500])
+
+
+@require_GET
+@staff_can("sops.view")
+def task_list(request: Any) -> HttpResponse:
+    """Send tasks: what was handed to which guide, and who has not confirmed."""
+    given = {name: _number(request, name) for name in ("sop", "guide")}
+    state = request.GET.get("state", "")
+    rows = SendTask.objects.select_related("staff", "sop", "step")
+    if state in SendTask.State.values:
+        rows = rows.filter(state=state)
+    if given["sop"] is not None:
+        rows = rows.filter(sop=given["sop"])
+    if given["guide"] is not None:
+        rows = rows.filter(staff=given["guide"])
+    page = keyset_page(scope.of_guides(rows, request.staff), order=("-pk",), after=request.GET.get("after"))
+    context: dict[str, Any] = {"page": page}
+    if request.htmx:
+        return render(request, "campaigns/touches/_tasks.html", context)
+    context |= {
+        "given": {**given, "state": state},
+        "tabs": _tabs("tasks"),
+        "states": SendTask.State.choices,
+        "sop_choices": list(Sop.objects.order_by("name").values_list("pk", "name")),
+        "guides": _guides(request.staff),
+    }
+    return render(request, "campaigns/touches/tasks.html", context)
+
+
+@require_POST
+@staff_can_outside("sops.edit")
+def task_act(request: Any, task_id: str, act: str) -> HttpResponse:
+    """Remind the guide, or stop the task; both ask WeCom."""
+    with brand_transaction(request):
+        task = scope.of_guides(SendTask.objects.filter(pk=int(task_id)), request.staff).first()
+        if task is None:
+            raise NotFoundError()
+    back = f"/sops/{task.sop_id}/" if request.POST.get("back") == "sop" and task.sop_id else "/touches/tasks/"
+    with tenant_scope(request.brand):
+        if act == "remind":
+            results.remind(request.brand, task_id=task.pk, by=request.actor)
+            return go(request, back, _("WeCom has reminded the guide"))
+        results.cancel(request.brand, task_id=task.pk, by=request.actor)
+    return go(request, back, _("Stopped. What was sent already stays."))
+
+
+class PolicyForm(forms.Form):
+    cap_n = forms.IntegerField(
+        label=gettext_lazy("At most so many touches"), min_value=1, max_value=policy.MAX_CAP_N
+    )
+    cap_days = forms.IntegerField(
+        label=gettext_lazy("in so many days"), min_value=1, max_value=policy.MAX_CAP_DAYS
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("brand.edit")
+def touch_policy(request: Any) -> HttpResponse:
+    """The brand's cap."""
+    present = policy.policy_of(request.brand)
+    form = PolicyForm(request.POST or None, initial={"cap_n": present.cap_n, "cap_days": present.cap_days})
+    if request.method == "POST" and form.is_valid():
+        try:
+            policy.change_policy(request.brand, by=request.actor, **form.cleaned_data)
+        except InvalidError as error:
+            add_errors(form, error)
+        else:
+            return go(request, "/settings/touch/", _("Saved. It holds from the next step on."))
+    context = {"form": form, "tabs": settings_tabs(request, "touch")}
+    return render(request, "campaigns/touches/policy.html", context, status=422 if form.errors else 200)
