@@ -1,0 +1,55 @@
+"""One step of a sync at work: its job, its position, and how both are saved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from org.models import Corp, Job
+from org.services.jobs import save_step
+from tenants.models import Brand
+from wecom.client import WeComClient
+
+
+class Overtaken(Exception):
+    """Another process runs this job; what this step did is rolled back."""
+
+
+@dataclass
+class Run:
+    """One step of a sync: what it works with, and the position that it changes."""
+
+    brand: Brand
+    job: Job
+    corp: Corp
+    client: WeComClient
+    at: dict[str, Any]
+
+    def save(self, **changes: Any) -> None:
+        """Position and progress, in the caller's transaction; refuses when another process has moved the job
+        on."""
+        stored = Job.objects.select_for_update().values_list("position", flat=True).get(pk=self.job.pk)
+        if stored.get("n", 0) != self.at.get("n", 0):
+            raise Overtaken
+        save_step(self.job, position={**self.at, "n": self.at.get("n", 0) + 1}, **changes)
+
+    def counted(self, **more: float) -> dict[str, Any]:
+        """The job's result with some counts added."""
+        return {**self.job.result, **{name: self.job.result.get(name, 0) + n for name, n in more.items()}}
+
+    def next(self, stage: str, **changes: Any) -> None:
+        """The same, going on to another stage."""
+        self.at["stage"] = stage
+        self.save(stage=str(LABELS[stage]()), **changes)
+
+
+LABELS: dict[str, Callable[[], str]] = {
+    "departments": lambda: _("Departments"),
+    "members": lambda: _("Members"),
+    "tags": lambda: _("Tags"),
+    "ways": lambda: _("Channel codes"),
+    "contacts": lambda: _("Customers"),
+    "gone": lambda: _("Customers who are gone"),
+    "end": lambda: "",
+}
