@@ -36,7 +36,7 @@ KEYWORDS: dict[str, Any] = {
     "npgettext": ((1, "c"), 2, 3),
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
-Found = Iterable[tuple[int, str, Any, list[str]]]
+Found = Iterable[tuple[Any, ...]]  # line, function, its strings, comments of the translators
 
 
 def collect(root: Path = ROOT) -> Catalog:
@@ -74,7 +74,8 @@ def add(catalog: Catalog, name: str, found: Found) -> None:
     for _line, function, strings, comments in found:
         given = strings if isinstance(strings, tuple) else (strings,)
         positions = KEYWORDS[function] or (1,)
-        context, ids = None, []
+        context: str | None = None
+        ids: list[Any] = []
         for position in positions:
             if isinstance(position, tuple):
                 context = given[position[0] - 1]

