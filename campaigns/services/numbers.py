@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Sum
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, StepBlocked, Touch
-from campaigns.services import schedule, sops
+from campaigns.services import policy, schedule, sops
 from scrm import clock
 from tenants.models import Brand
 
@@ -139,3 +139,17 @@ def unconfirmed(*, sop_id: int | None = None, limit: int = 50) -> list[SendTask]
     if sop_id is not None:
         rows = rows.filter(sop=sop_id)
     return list(rows.select_related("staff", "sop", "step").order_by("at", "pk")[:limit])
+
+
+@transaction.atomic
+def rebuild(brand: Brand) -> None:
+    """Count StepBlocked anew from the ledger; holds the gate meanwhile."""
+    policy.enter_gate(brand)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM campaigns_stepblocked WHERE brand_id = %s", [brand.pk])
+        cursor.execute(
+            'INSERT INTO campaigns_stepblocked (brand_id, step_id, "on", reason, sop_id, n)'
+            " SELECT brand_id, step_id, (done_at AT TIME ZONE %s)::date, reason, sop_id, count(*) FROM campaigns_touch"
+            " WHERE brand_id = %s AND state = %s AND step_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5",
+            [brand.timezone, brand.pk, int(Touch.State.BLOCKED)],
+        )

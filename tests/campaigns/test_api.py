@@ -27,7 +27,9 @@ def client_of(brand: Any, *rights: str) -> Client:
 def told(brand: Any) -> dict[str, Any]:
     with in_brand(brand):
         staff = make_staff(brand, make_corp(brand))
-        sop = sops.create_sop(brand, name="S", steps=[StepInput(1, 10, 0, "x"), StepInput(2, 10, 0, "y")], by=SYSTEM)
+        sop = sops.create_sop(
+            brand, name="S", steps=[StepInput(1, 10, 0, "x"), StepInput(2, 10, 0, "y")], by=SYSTEM
+        )
         sops.switch_on(brand, sop_id=sop.pk, by=SYSTEM)
         contacts = [make_contact(brand, staff) for _ in range(120)]
         enrolments.enrol_many(
@@ -42,14 +44,25 @@ def test_touches(brand: Any, other_brand: Any, told: dict) -> None:
     client, contact = client_of(brand, "sops.view"), told["contacts"][3]
     found = client.get(f"/api/v1/touches/?contact={contact.pk}").json()
     [touch] = found["results"]
-    assert (touch["kind"], touch["state"], touch["reason"], touch["sop_id"]) == ("sop", "planned", "", told["sop"].pk)
+    assert (touch["kind"], touch["state"], touch["reason"], touch["sop_id"]) == (
+        "sop",
+        "planned",
+        "",
+        told["sop"].pk,
+    )
     assert found["next"] == ""
     first = client.get("/api/v1/touches/").json()
     second = client.get("/api/v1/touches/", {"after": first["next"]}).json()
     ids = [t["id"] for t in (*first["results"], *second["results"])]
     assert (len(first["results"]), len(ids), len(set(ids)), second["next"]) == (100, 120, 120, "")
     assert client.get("/api/v1/touches/?state=delivered").json()["results"] == []
-    for bad, status in (("contact=x", 422), ("state=nonsense", 422), ("after=zzz", 422), ("contact=999999999", 404), ("sop=9999999", 404)):
+    for bad, status in (
+        ("contact=x", 422),
+        ("state=nonsense", 422),
+        ("after=zzz", 422),
+        ("contact=999999999", 404),
+        ("sop=9999999", 404),
+    ):
         assert client.get(f"/api/v1/touches/?{bad}").status_code == status, bad
     other = client_of(other_brand, "sops.view")
     assert other.get(f"/api/v1/touches/?contact={contact.pk}").status_code == 404
