@@ -13,6 +13,8 @@ from . import ranges
 from .errors import WeComError
 from .models import App, Corp, Member
 
+LARGEST = 2**40  # numbers beyond it are nobody's seconds, bytes or orders
+
 Answer = dict[str, Any] | HttpResponse
 
 
@@ -87,12 +89,13 @@ def number(body: dict[str, Any], key: str, default: int | None = None, *, missin
         if default is None:
             raise WeComError(missing, key)
         return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        try:
-            return int(str(value))
-        except ValueError:
-            raise WeComError(40058, f"{key} should be a number") from None
-    return value
+    try:
+        found = value if type(value) is int else int(str(value))
+    except ValueError:
+        raise WeComError(40058, f"{key} should be a number") from None
+    if abs(found) > LARGEST:
+        raise WeComError(40058, f"{key} is out of range")
+    return found
 
 
 def strings(body: dict[str, Any], key: str, *, most: int | None = None) -> list[str]:
@@ -112,7 +115,7 @@ def numbers(body: dict[str, Any], key: str, *, most: int | None = None) -> list[
     value = body.get(key)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(type(item) is int for item in value):
+    if not isinstance(value, list) or not all(type(item) is int and abs(item) <= LARGEST for item in value):
         raise WeComError(40058, f"{key} should be an array of integers")
     if most is not None and len(value) > most:
         raise WeComError(40058, f"{key} exceeds {most} items")

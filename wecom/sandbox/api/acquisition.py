@@ -140,7 +140,7 @@ def statistic(call: Call) -> dict[str, Any]:
     """Clicks and new customers of whole Shanghai days."""
     link = _own(call)
     start, end = number(call.body, "start_time"), number(call.body, "end_time")
-    if end < start or end - start > 30 * DAY_S or start < call.now - 181 * DAY_S:
+    if not call.now - 181 * DAY_S <= start <= end <= start + 30 * DAY_S:
         raise WeComError(40058)
     first, last = day_start(start), day_start(end) + DAY_S
     rows = Happening.objects.filter(corpid=call.corpid, source_id=link.link_id, at__gte=first, at__lt=last)

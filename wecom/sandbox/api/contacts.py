@@ -13,7 +13,6 @@ from wecom.sandbox.call import (
     cut_page,
     make_cursor,
     member,
-    number,
     page_size,
     read_cursor,
     serving_member,
@@ -277,7 +276,7 @@ def convert_to_openid(call: Call) -> dict[str, Any]:
 
 def contact_list(call: Call) -> dict[str, Any]:
     """Everybody served, by relation."""
-    limit = min(number(call.body, "limit", 1000), 1000)
+    limit = page_size(call.body, default=1000, most=1000, over="most")
     position = read_cursor(call.body, 1)
     rows = Follow.objects.filter(corpid=call.corpid, id__gt=position[0] if position else 0).order_by("id")[
         : limit + 1

@@ -19,9 +19,10 @@ LONGEST_S, OLDEST_S = 30 * DAY_S, 181 * DAY_S
 
 def _days(call: Call, first: int, last: int) -> list[int]:
     """Midnights from first to last; today and later are not known yet."""
+    if not call.now - OLDEST_S <= first <= last < day_start(call.now):
+        raise WeComError(40058, "time")
     start, end = day_start(first), day_start(last)
-    too_far = end < start or end - start > LONGEST_S or start < call.now - OLDEST_S
-    if too_far or end >= day_start(call.now):
+    if end - start > LONGEST_S:
         raise WeComError(40058, "time")
     return list(range(start, end + 1, DAY_S))  # China has no summer time
 

@@ -124,7 +124,7 @@ def get_unassigned_list(call: Call) -> dict[str, Any]:
     page_id = call.body.get("page_id")
     if page_id is not None and not call.body.get("cursor"):
         start = number(call.body, "page_id") * limit
-        if start >= DEEPEST:
+        if not 0 <= start < DEEPEST:
             raise WeComError(40058, "use cursor")
         page = list(rows[start : start + limit + 1])
         answer: dict[str, Any] = {"is_last": len(page) <= limit}
