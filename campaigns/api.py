@@ -17,7 +17,8 @@ SIZE = 100
 
 
 class TouchOut(serializers.Serializer):
-    """One message to one contact. `state` and `reason` are words that do not change; `reason` is empty when all is well."""
+    """One message to one contact. `state` and `reason` are words that do not change; `reason` is empty when
+    all is well."""
 
     id = serializers.IntegerField()
     at = serializers.DateTimeField(help_text="the moment it was planned for, UTC")

@@ -12,7 +12,8 @@ from tenants.fields import BrandForeignKey, PartitionKey
 
 
 class TouchPolicy(TenantModel):
-    """频控: one row per brand; at most `cap_n` touches per contact in `cap_days` days, the welcome not counted."""
+    """频控: one row per brand; at most `cap_n` touches per contact in `cap_days` days, the welcome not
+    counted."""
 
     cap_n = models.IntegerField(_("Touches at most"), default=4)
     cap_days = models.IntegerField(_("in days"), default=7)
@@ -44,7 +45,8 @@ class Sop(TenantModel):
 
 
 class SopStep(TenantModel):
-    """One message of an SOP: day N after joining (day 0 is the day of joining itself), at hour:minute of the brand's zone.
+    """One message of an SOP: day N after joining (day 0 is the day of joining itself), at hour:minute of the
+    brand's zone.
 
     A step that was taken out keeps its row (`removed_at`): touches and send tasks name it.
     """
@@ -73,8 +75,8 @@ class SopStep(TenantModel):
 class Enrolment(TenantModel):
     """入组: one contact in one SOP.
 
-    `next_run_at` is the moment of the next step: what lies before it is settled, whatever the steps are edited to.
-    `position` (of that step) is for people to read.
+    `next_run_at` is the moment of the next step: what lies before it is settled, whatever the steps are
+    edited to. `position` (of that step) is for people to read.
     """
 
     class End(models.TextChoices):
@@ -120,8 +122,8 @@ class Enrolment(TenantModel):
 class SendTask(TenantModel):
     """A chunk: one content, one guide, at most 1,000 contacts, one call of add_msg_template, one claim.
 
-    States: planned → calling → handed (msgid known) → final; a lost answer leaves it in `calling`, from where it is looked
-    for by get_groupmsg_list_v2 before it may be sent again (decisions: ten minutes).
+    States: planned → calling → handed (msgid known) → final; a lost answer leaves it in `calling`, from where
+    it is looked for by get_groupmsg_list_v2 before it may be sent again (decisions: ten minutes).
     """
 
     class State(models.TextChoices):
@@ -160,7 +162,8 @@ class SendTask(TenantModel):
 
     class Meta:
         constraints = [
-            # one call of one guide and content under way: a task whose answer was lost cannot be taken for its twin
+            # one call of one guide and content under way: a task whose answer was lost cannot be taken for
+            # its twin
             models.UniqueConstraint(
                 fields=["brand", "staff", "content_digest"],
                 name="send_task_calling",
@@ -179,7 +182,8 @@ class SendTask(TenantModel):
 
 
 class Touch(TenantModel):
-    """触达: one message to one contact: the ledger. Partitioned by month of `at`, the time it was planned for.
+    """触达: one message to one contact: the ledger. Partitioned by month of `at`, the time it was planned
+    for.
 
     `state` changes often and is never indexed, so that updates stay within their page.
     """
@@ -231,7 +235,8 @@ class Touch(TenantModel):
 
 
 class TouchKey(KeyedTenantModel):
-    """What makes a touch one: `w:<digest of the welcome code>`, `s:<enrolment>:<step>`. Unpartitioned, unlike Touch."""
+    """What makes a touch one: `w:<digest of the welcome code>`, `s:<enrolment>:<step>`. Unpartitioned, unlike
+    Touch."""
 
     pk = models.CompositePrimaryKey("brand", "key")
     key = models.CharField(max_length=60)
@@ -240,8 +245,8 @@ class TouchKey(KeyedTenantModel):
 
 
 class StepBlocked(KeyedTenantModel):
-    """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of SOPs need not
-    count it. Written under the gate (services/policy.py) only, one writer at a time."""
+    """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of
+    SOPs need not count it. Written under the gate (services/policy.py) only, one writer at a time."""
 
     pk = models.CompositePrimaryKey("brand", "step_id", "on", "reason")
     step_id = models.BigIntegerField()

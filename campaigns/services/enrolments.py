@@ -1,4 +1,5 @@
-"""入组: people come into an SOP, one by one with their arrival or by the thousand from a list, and leave it."""
+"""入组: people come into an SOP, one by one with their arrival or by the thousand from a list, and leave
+it."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -66,7 +67,8 @@ def _insert(
 ) -> list[tuple[int, int]]:
     """(enrolment, contact) of those who are new."""
     with connection.cursor() as cursor:
-        # an edit of the steps locks the row against this: who comes in has the steps from before it or from after it
+        # an edit of the steps locks the row against this: who comes in has the steps from before it or from
+        # after it
         cursor.execute(
             "SELECT state, name FROM campaigns_sop WHERE brand_id = %s AND id = %s FOR KEY SHARE",
             [brand.pk, sop_id],
@@ -154,7 +156,8 @@ def ended_event(
 
 @transaction.atomic
 def start_enrolling(brand: Brand, *, sop_id: int, contact_ids: Collection[int], by: Actor) -> Job:
-    """Put a list of contacts into an SOP, a thousand at a time, watched on the page. A double click starts one job.
+    """Put a list of contacts into an SOP, a thousand at a time, watched on the page. A double click starts
+    one job.
 
     Args:
         contact_ids: of this brand, visible to the person who asks; others are passed over.
@@ -179,7 +182,8 @@ def start_enrolling(brand: Brand, *, sop_id: int, contact_ids: Collection[int], 
 
 
 def step(brand: Brand, job: Job) -> bool:
-    """One step of the job: the next thousand. `n_bad` counts those who were in it already or have no guide."""
+    """One step of the job: the next thousand. `n_bad` counts those who were in it already or have no
+    guide."""
     done = int(job.position.get("done", 0))
     ids = job.params["contact_ids"][done : done + SLICE]
     if not ids:

@@ -1,8 +1,9 @@
 """Send tasks to WeCom: claimed, called, recorded; found again when the third step was lost.
 
-`add_msg_template` knows no id of ours, so a call whose answer is missing may have been made. Such a task stays in `calling`: it is
-looked for among WeCom's records by content, time and receivers, and only when ten minutes have shown nothing is it sent again. A unique
-index lets one task of a guide and content be in `calling` at a time, so that a record found cannot belong to a twin.
+`add_msg_template` knows no id of ours, so a call whose answer is missing may have been made. Such a task
+stays in `calling`: it is looked for among WeCom's records by content, time and receivers, and only when ten
+minutes have shown nothing is it sent again. A unique index lets one task of a guide and content be in
+`calling` at a time, so that a record found cannot belong to a twin.
 """
 
 import logging
@@ -111,7 +112,8 @@ def _call(brand: Brand, client: WeComClient, claim: Claim, content: Sequence[mes
 
 
 def recover(brand: Brand, task_id: int) -> None:
-    """Look for a task whose call was made and not recorded (or never made); send again only when it is certain."""
+    """Look for a task whose call was made and not recorded (or never made); send again only when it is
+    certain."""
     now = clock.now()
     with transaction.atomic():
         # the look-up is claimed too: two at once would both be right, but cost twice
@@ -147,7 +149,8 @@ def _look(task_id: int) -> SendTask | None:
 
 
 def _claim(brand: Brand, task_id: int) -> Claim | None:
-    """planned → calling, with those left out who may not be written to any more. None: not now, or nobody is left."""
+    """planned → calling, with those left out who may not be written to any more. None: not now, or nobody is
+    left."""
     try:
         with transaction.atomic():
             return _claim_row(brand, task_id)
@@ -352,8 +355,8 @@ def _find_record(
 ) -> tuple[str, set[str]] | None:
     """(msgid, external_userids it will reach) of WeCom's record of this task's call, or None.
 
-    Ours is a record made by the API after our call, with our content, that we know under no other task, and whose
-    receivers at this guide are all among ours.
+    Ours is a record made by the API after our call, with our content, that we know under no other task, and
+    whose receivers at this guide are all among ours.
     """
     assert task.called_at is not None
     records = messages.groupmsg_list(
@@ -382,7 +385,8 @@ def _find_record(
 
 
 def is_alike(task: SendTask, record: Mapping[str, Any]) -> bool:
-    """Whether a record of WeCom has the content of this task and was made by a program, not before its call."""
+    """Whether a record of WeCom has the content of this task and was made by a program, not before its
+    call."""
     if record.get("creator") or int(record.get("create_type") or 0) != 0 or task.called_at is None:
         return False
     made_at = datetime.fromtimestamp(int(record.get("create_time") or 0), UTC)

@@ -1,4 +1,5 @@
-"""The figures of SOPs and of send tasks, from rows that are few: chunks and daily folds, never the ledger itself."""
+"""The figures of SOPs and of send tasks, from rows that are few: chunks and daily folds, never the ledger
+itself."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -149,7 +150,8 @@ def rebuild(brand: Brand) -> None:
         cursor.execute("DELETE FROM campaigns_stepblocked WHERE brand_id = %s", [brand.pk])
         cursor.execute(
             'INSERT INTO campaigns_stepblocked (brand_id, step_id, "on", reason, sop_id, n)'
-            " SELECT brand_id, step_id, (done_at AT TIME ZONE %s)::date, reason, sop_id, count(*) FROM campaigns_touch"
+            " SELECT brand_id, step_id, (done_at AT TIME ZONE %s)::date, reason, sop_id, count(*) FROM"
+            " campaigns_touch"
             " WHERE brand_id = %s AND state = %s AND step_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5",
             [brand.timezone, brand.pk, int(Touch.State.BLOCKED)],
         )

@@ -37,8 +37,8 @@ def digest_of(text: str, attachments: Sequence[Mapping[str, Any]]) -> str:
 def write_plan(brand: Brand, at: datetime, wanted: Sequence[Wanted]) -> None:
     """Send tasks and their touches, in the caller's transaction, which holds the gate.
 
-    A task of the same tick that still has room is filled up first: a guide confirms each task by hand, so a tick of
-    many batches must not leave many small ones.
+    A task of the same tick that still has room is filled up first: a guide confirms each task by hand, so a
+    tick of many batches must not leave many small ones.
     """
     groups: dict[tuple[int, int], list[Wanted]] = defaultdict(list)
     for one in wanted:
@@ -99,7 +99,8 @@ def _fill_up(brand: Brand, filled: Sequence[tuple[SendTask, list[Wanted]]]) -> N
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE campaigns_sendtask t SET contact_ids = t.contact_ids || v.ids::bigint[], n = t.n + v.n"
-            " FROM unnest(%s::bigint[], %s::text[], %s::int[]) AS v(id, ids, n) WHERE t.brand_id = %s AND t.id = v.id",
+            " FROM unnest(%s::bigint[], %s::text[], %s::int[]) AS v(id, ids, n) WHERE t.brand_id = %s AND"
+            " t.id = v.id",
             [
                 [task.pk for task, _ in filled],
                 [touches.array(one.contact_id for one in rows) for _, rows in filled],

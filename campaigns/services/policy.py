@@ -1,7 +1,8 @@
 """The gate: every touch but the welcome passes here before it is planned.
 
-One question for a set of people, one answer with a reason for each refusal. Whoever asks holds the brand's gate until the
-end of the transaction, in which the touches are written: two planners at once would both find room under the cap.
+One question for a set of people, one answer with a reason for each refusal. Whoever asks holds the brand's
+gate until the end of the transaction, in which the touches are written: two planners at once would both
+find room under the cap.
 """
 
 from collections.abc import Collection
@@ -50,7 +51,8 @@ def try_gate(brand: Brand) -> bool:
 def ask(brand: Brand, contact_ids: Collection[int], at: datetime) -> dict[int, Touch.Reason]:
     """Who of these people may not get a touch at `at`, and why; whoever is not in the answer may get one.
 
-    Takes the brand's gate: write the touches in the same transaction, at most one for each person and question.
+    Takes the brand's gate: write the touches in the same transaction, at most one for each person and
+    question.
 
     Reasons, the first that holds: NOT_FOLLOWED (no guide has them now),
     DO_NOT_CONTACT, CAPPED (planned, handed and delivered touches in the cap's days, welcomes not counted).

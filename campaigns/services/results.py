@@ -1,6 +1,8 @@
-"""What became of send tasks: asked of WeCom with growing pauses until everybody's answer is there, or 30 days are over.
+"""What became of send tasks: asked of WeCom with growing pauses until everybody's answer is there, or 30
+days are over.
 
-Nothing reaches a customer before the guide confirms in the WeCom client; a person can remind the guide or stop the task.
+Nothing reaches a customer before the guide confirms in the WeCom client; a person can remind the guide or
+stop the task.
 """
 
 from collections import defaultdict
@@ -43,7 +45,8 @@ _OUTCOMES: dict[int, tuple[Touch.State, Touch.Reason, EventType]] = {
 
 
 def poll(brand: Brand, task_id: int) -> None:
-    """Ask WeCom about one task that waits for its guide. Safe to repeat; an answer that fails is asked for again."""
+    """Ask WeCom about one task that waits for its guide. Safe to repeat; an answer that fails is asked for
+    again."""
     now = clock.now()
     with transaction.atomic():
         mine = SendTask.objects.filter(pk=task_id, state=State.HANDED, next_try_at__lte=now)
@@ -103,7 +106,8 @@ def record_results(
     *,
     is_last: bool = False,
 ) -> None:
-    """Write the answers for each receiver into the ledger and the timeline, set-based, in its own transaction.
+    """Write the answers for each receiver into the ledger and the timeline, set-based, in its own
+    transaction.
 
     A task all of whose receivers have an answer is final. A repeat changes nothing.
 

@@ -1,8 +1,8 @@
 """When a step is due: pure computation, no ORM.
 
-Day 0 is the date of joining in the brand's zone; a step of day N runs at its hour and minute on the N-th date after it. Where the
-clocks are put forward over that time, it runs as much later (02:30 becomes 03:30); where they are put back, at the
-second of the two moments. PostgreSQL's AT TIME ZONE answers the same.
+Day 0 is the date of joining in the brand's zone; a step of day N runs at its hour and minute on the N-th
+date after it. Where the clocks are put forward over that time, it runs as much later (02:30 becomes 03:30);
+where they are put back, at the second of the two moments. PostgreSQL's AT TIME ZONE answers the same.
 """
 
 from bisect import bisect_left, bisect_right
@@ -67,7 +67,8 @@ def timetable(steps: Iterable[StepTime], day_0: date, zone: str) -> list[tuple[d
 
 
 def next_step(table: Sequence[tuple[datetime, StepTime]], since: datetime) -> tuple[datetime | None, int]:
-    """The first step at or after `since`: its moment (None if there is none) and position (then the number of steps)."""
+    """The first step at or after `since`: its moment (None if there is none) and position (then the number of
+    steps)."""
     i = bisect_left(table, since, key=lambda row: row[0])
     return (table[i][0], table[i][1].position) if i < len(table) else (None, len(table))
 
@@ -77,8 +78,8 @@ def what_is_due(
 ) -> Due:
     """What to do at `now` for a person whose steps before `since` are settled.
 
-    Of several steps that are due at once (workers were down, the SOP was paused) only the newest is sent, if it is not
-    older than `late`: nobody wants three messages in one minute.
+    Of several steps that are due at once (workers were down, the SOP was paused) only the newest is sent, if
+    it is not older than `late`: nobody wants three messages in one minute.
     """
     start = bisect_left(table, since, key=lambda row: row[0])
     end = bisect_right(table, now, key=lambda row: row[0])

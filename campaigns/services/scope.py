@@ -1,4 +1,5 @@
-"""Whose send tasks and touches a person sees: those of guides and customers within the data scope of their role."""
+"""Whose send tasks and touches a person sees: those of guides and customers within the data scope of their
+role."""
 
 from typing import TypeVar
 

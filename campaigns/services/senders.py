@@ -14,7 +14,8 @@ class Sender(NamedTuple):
     staff_id: int
 
 
-# DISTINCT ON the unique index (brand, contact, staff): a few rows for each contact, whatever the guides' sizes
+# DISTINCT ON the unique index (brand, contact, staff): a few rows for each contact, whatever the guides'
+# sizes
 _CHOOSE = """
     SELECT DISTINCT ON (f.contact_id) f.contact_id, f.corp_id, f.staff_id
       FROM contacts_follow f
@@ -39,7 +40,8 @@ def receivers(brand: Brand, staff_id: int, contact_ids: Collection[int]) -> dict
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT external_userid, contact_id FROM contacts_follow"
-            " WHERE brand_id = %s AND staff_id = %s AND contact_id = ANY(%s::bigint[]) AND external_userid <> ''"
+            " WHERE brand_id = %s AND staff_id = %s AND contact_id = ANY(%s::bigint[]) AND external_userid"
+            " <> ''"
             " AND ended_at IS NULL AND NOT is_pending ORDER BY contact_id",
             [brand.pk, staff_id, array(contact_ids)],
         )
@@ -47,11 +49,13 @@ def receivers(brand: Brand, staff_id: int, contact_ids: Collection[int]) -> dict
 
 
 def external_ids(brand: Brand, corpid: str, contact_ids: Collection[int]) -> dict[str, int]:
-    """{external_userid: contact}: all ids of these people in a corp, old relations and joined records included."""
+    """{external_userid: contact}: all ids of these people in a corp, old relations and joined records
+    included."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT value, contact_id FROM contacts_identity"
-            " WHERE brand_id = %s AND contact_id = ANY(%s::bigint[]) AND kind = 'external_userid' AND scope = %s",
+            " WHERE brand_id = %s AND contact_id = ANY(%s::bigint[]) AND kind = 'external_userid' AND scope"
+            " = %s",
             [brand.pk, array(contact_ids), corpid],
         )
         return dict(cursor.fetchall())

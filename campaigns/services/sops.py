@@ -102,8 +102,9 @@ def edit_sop(
 ) -> EditEffect:
     """Change name and steps, also while people are in it.
 
-    What somebody has received stays received and is never sent again. The next step of each is the first one whose time
-    is still to come; what was due already and not handled yet stays due. Who has none left is finished.
+    What somebody has received stays received and is never sent again. The next step of each is the first one
+    whose time is still to come; what was due already and not handled yet stays due. Who has none left is
+    finished.
 
     Raises:
         ConflictError: the SOP has ended.
@@ -233,7 +234,8 @@ def _new_plans(brand: Brand, sop_id: int, times: Sequence[StepTime]) -> list[_Pl
     """People of one joining date and next moment move together: a few hundred plans, however many people."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT (joined_at AT TIME ZONE %s)::date, next_run_at, position, count(*) FROM campaigns_enrolment"
+            "SELECT (joined_at AT TIME ZONE %s)::date, next_run_at, position, count(*) FROM"
+            " campaigns_enrolment"
             " WHERE brand_id = %s AND sop_id = %s AND ended_at IS NULL GROUP BY 1, 2, 3",
             [brand.timezone, brand.pk, sop_id],
         )
@@ -270,7 +272,8 @@ def _replan(brand: Brand, sop: Sop) -> EditEffect:
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE campaigns_enrolment e SET next_run_at = v.new_at, position = v.position"
-                " FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[], %s::int[]) AS v(day_0, old_at, new_at, position)"
+                " FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[], %s::int[]) AS v(day_0,"
+                " old_at, new_at, position)"
                 " WHERE e.brand_id = %s AND e.sop_id = %s AND e.ended_at IS NULL"
                 " AND (e.joined_at AT TIME ZONE %s)::date = v.day_0 AND e.next_run_at = v.old_at",
                 [*map(touches.array, columns), brand.pk, sop.pk, brand.timezone],
@@ -297,7 +300,8 @@ def switch_on(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
 
 @transaction.atomic
 def pause(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
-    """Nothing more is planned or handed to WeCom; people can still be put in. What guides have already, they may send."""
+    """Nothing more is planned or handed to WeCom; people can still be put in. What guides have already, they
+    may send."""
     policy.enter_gate(brand)
     return _switch(get_sop(sop_id, lock=True), {Sop.State.ON}, Sop.State.PAUSED, by, "sop.pause")
 
@@ -361,7 +365,8 @@ def close_slice(brand: Brand, *, sop_id: int, limit: int = CLOSE_SLICE) -> int:
 
 
 def cancel_planned(brand: Brand, *, sop_id: int) -> int:
-    """Cancel what an SOP that has ended had planned and not handed over; gives how many send tasks. Own transaction."""
+    """Cancel what an SOP that has ended had planned and not handed over; gives how many send tasks. Own
+    transaction."""
     now = clock.now()
     with transaction.atomic():
         if get_sop(sop_id).state != Sop.State.ENDED:

@@ -1,8 +1,8 @@
 """Each minute: people whose next step is due are found by an index and moved on in sets.
 
-One batch is one transaction: it claims up to 5,000 due enrolments, asks the gate once for all of them, chooses their
-senders, writes send tasks, touches and keys, and moves the enrolments on. A killed worker loses an uncommitted batch
-and nothing else: the next tick finds the same people due.
+One batch is one transaction: it claims up to 5,000 due enrolments, asks the gate once for all of them,
+chooses their senders, writes send tasks, touches and keys, and moves the enrolments on. A killed worker
+loses an uncommitted batch and nothing else: the next tick finds the same people due.
 """
 
 from collections import Counter, defaultdict
@@ -33,7 +33,8 @@ _ADVANCE = """
     UPDATE campaigns_enrolment e
        SET position = v.position, next_run_at = v.next_at, end_kind = coalesce(v.end_kind, ''),
            ended_at = CASE WHEN v.end_kind IS NULL THEN NULL ELSE %s END
-      FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[], %s::text[]) AS v(id, position, next_at, end_kind)
+      FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[], %s::text[])
+           AS v(id, position, next_at, end_kind)
      WHERE e.brand_id = %s AND e.id = v.id
 """
 
@@ -81,7 +82,8 @@ class Outcome:
 
 
 def run(brand: Brand, at: datetime, *, batch: int = BATCH) -> Outcome:
-    """Move everybody on whose step is due at `at`. Stops when nobody is left, or when another process is at it."""
+    """Move everybody on whose step is due at `at`. Stops when nobody is left, or when another process is at
+    it."""
     total = Outcome()
     for _ in range(MAX_BATCHES):
         one = run_batch(brand, at, batch)
@@ -118,7 +120,8 @@ class _Batch:
     found: dict[tuple[int, date, datetime], Due] = field(default_factory=dict)
 
     def work(self, claimed: list[Person]) -> Outcome:
-        # one step for a person and batch: the gate has to see the first touch before it is asked about the second
+        # one step for a person and batch: the gate has to see the first touch before it is asked about the
+        # second
         people = list({p.contact_id: p for p in reversed(claimed)}.values())
         self._load({p.sop_id for p in people})
         by_state: dict[str, list[Person]] = defaultdict(list)
@@ -192,7 +195,8 @@ class _Batch:
         )
 
     def _write(self, rows: Sequence[Written]) -> tuple[int, int]:
-        """Keys, send tasks, touches; a touch whose key is taken was written before and is left out. (planned, held back)"""
+        """Keys, send tasks, touches; a touch whose key is taken was written before and is left out. (planned,
+        held back)"""
         keys = [f"s:{row.person.id}:{row.step.step_id}" for row in rows]
         ids = touches.take_keys(self.brand, keys, self.at)
         steps = {s.pk: s for steps in self.steps.values() for s in steps}

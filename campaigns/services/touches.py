@@ -1,4 +1,5 @@
-"""The ledger (触达): rows are written here and nowhere else, one for each message to one person, with their keys."""
+"""The ledger (触达): rows are written here and nowhere else, one for each message to one person, with their
+keys."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -47,7 +48,8 @@ def record_no_welcome(
     at: datetime,
     error: str = "",
 ) -> Touch | None:
-    """Write down that an arrival could not be welcomed (no code, too late before any call); None for a repeat of `key`."""
+    """Write down that an arrival could not be welcomed (no code, too late before any call); None for a repeat
+    of `key`."""
     touch = _claim(
         brand, f"n:{_digest(key)}", contact_id=contact_id, staff_id=staff_id, code_id=code_id, at=at
     )
@@ -73,7 +75,8 @@ def record_welcome_result(
     text: str = "",
     at: datetime | None = None,
 ) -> None:
-    """What became of a claimed welcome: delivered (no reason), or not, and why; on the timeline as well. Safe to repeat.
+    """What became of a claimed welcome: delivered (no reason), or not, and why; on the timeline as well. Safe
+    to repeat.
 
     Args:
         error: WeCom's words, when it refused.
@@ -104,7 +107,8 @@ def record_welcome_result(
 
 
 def take_keys(brand: Brand, keys: Sequence[str], at: datetime) -> dict[str, int]:
-    """Claim touches that are about to be written: {key: id of its touch} of those that nobody has claimed before."""
+    """Claim touches that are about to be written: {key: id of its touch} of those that nobody has claimed
+    before."""
     if not keys:
         return {}
     rows = [(key, at, touch_id) for key, touch_id in zip(keys, _new_ids(len(keys)), strict=True)]
@@ -116,17 +120,21 @@ def write(brand: Brand, at: datetime, kind: Touch.Kind, rows: Sequence[Sequence[
     """Insert touches in one statement.
 
     Args:
-        rows: (id, contact_id, staff_id, sop_id, step_id, send_task_id, reason); a reason other than 0 makes it held back.
+        rows: (id, contact_id, staff_id, sop_id, step_id, send_task_id, reason); a reason other than 0 makes
+            it held back.
     """
     if not rows:
         return
     columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO campaigns_touch (brand_id, at, kind, id, contact_id, staff_id, sop_id, step_id, send_task_id, reason,"
+            "INSERT INTO campaigns_touch (brand_id, at, kind, id, contact_id, staff_id, sop_id, step_id,"
+            " send_task_id, reason,"
             " state, done_at, error)"
-            " SELECT %s, %s, %s, r.*, CASE r.reason WHEN 0 THEN %s ELSE %s END, CASE r.reason WHEN 0 THEN NULL ELSE %s END, ''"
-            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[])"
+            " SELECT %s, %s, %s, r.*, CASE r.reason WHEN 0 THEN %s ELSE %s END, CASE r.reason WHEN 0 THEN"
+            " NULL ELSE %s END, ''"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],"
+            " %s::bigint[], %s::smallint[])"
             " AS r(id, contact_id, staff_id, sop_id, step_id, send_task_id, reason)",
             [
                 brand.pk,
@@ -152,7 +160,8 @@ def settle(
     contact_ids: Iterable[int] | None = None,
     was: Sequence[Touch.State] = (Touch.State.PLANNED, Touch.State.HANDED),
 ) -> list[tuple[int, int]]:
-    """Move touches of one send task on; gives (touch id, contact id) of those that were in `was`. A repeat changes none.
+    """Move touches of one send task on; gives (touch id, contact id) of those that were in `was`. A repeat
+    changes none.
 
     Args:
         at: the send task's own `at`, by which the ledger is partitioned.
@@ -195,16 +204,22 @@ def tell(
     full = {**data, "reason": reason.name.lower()} if reason else data
     rows: list[EventRow] = [
         {
-            "contact_id": contact_id, "type": type, "at": at, "staff_id": staff_id, "object_id": touch_id, "source": "sop",
+            "contact_id": contact_id,
+            "type": type,
+            "at": at,
+            "staff_id": staff_id,
+            "object_id": touch_id,
+            "source": "sop",
             "data": full,
         }
         for touch_id, contact_id in touches
-    ]  # fmt: skip
+    ]
     record_events(brand, rows)
 
 
 def array(values: Iterable[Any]) -> str:
-    """A Postgres array literal of numbers and plain words: one constant, which Postgres reads faster than ARRAY[…]."""
+    """A Postgres array literal of numbers and plain words: one constant, which Postgres reads faster than
+    ARRAY[…]."""
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
@@ -218,7 +233,8 @@ def _take_keys(brand: Brand, rows: Sequence[tuple[str, datetime, int]]) -> set[s
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {TouchKey._meta.db_table} (brand_id, key, touch_at, touch_id)"  # noqa: S608
-            " SELECT %s, k.key, k.at, k.id FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS k(key, at, id)"
+            " SELECT %s, k.key, k.at, k.id FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS"
+            " k(key, at, id)"
             " ON CONFLICT (brand_id, key) DO NOTHING RETURNING key",
             [
                 brand.pk,

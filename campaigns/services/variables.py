@@ -1,6 +1,8 @@
-"""Variables in the text of an SOP step: `{员工姓名}`, or `{门店|本店}` with words for when there is nothing to put in.
+"""Variables in the text of an SOP step: `{员工姓名}`, or `{门店|本店}` with words for when there is nothing
+to put in.
 
-A mass send has one content for all its receivers, so a step can speak of the guide and the brand, never of the customer.
+A mass send has one content for all its receivers, so a step can speak of the guide and the brand, never of
+the customer.
 """
 
 import re
@@ -30,7 +32,8 @@ def check_text(text: str) -> None:
         if name in OF_A_CUSTOMER:
             raise InvalidError(
                 _(
-                    "{%(name)s} cannot be used in an SOP: WeCom sends one and the same text to all customers of a guide."
+                    "{%(name)s} cannot be used in an SOP: WeCom sends one and the same text to all"
+                    " customers of a guide."
                     " In welcome messages it can."
                 )
                 % {"name": name},

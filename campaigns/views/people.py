@@ -30,7 +30,8 @@ SAMPLE = 8
 @require_GET
 @staff_can("sops.view")
 def people(request: Any, sop_id: int) -> HttpResponse:
-    """People of one SOP: those in it now (newest customers first), or those who have left (last entered first)."""
+    """People of one SOP: those in it now (newest customers first), or those who have left (last entered
+    first)."""
     sop = sops.get_sop(sop_id)
     left = request.GET.get("show") == "left"
     rows = Enrolment.objects.filter(sop=sop, ended_at__isnull=not left).select_related("contact")

@@ -228,18 +228,21 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
         ),
         "pause": (
             _("Pause"), "pause", "primary",
-            people + " " + _("Nothing more is planned or handed to WeCom; what guides have already, they may still send."),
+            people + " " + _("Nothing more is planned or handed to WeCom; what guides have already, they"
+            " may still send."),
         ),
         "resume": (
             _("Go on"), "play", "primary",
             people
             + " "
-            + _("Of the steps that came due meanwhile each gets the newest one, if it is not older than %(n)s days.")
+            + _("Of the steps that came due meanwhile each gets the newest one, if it is not older than"
+            " %(n)s days.")
             % {"n": sop.late_days},
         ),
         "end": (
             _("End"), "square", "danger",
-            people + " " + _("All of them leave it, and what was planned is not sent. This cannot be undone."),
+            people + " " + _("All of them leave it, and what was planned is not sent. This cannot be"
+            " undone."),
         ),
         "duplicate": (_("Copy"), "copy", "", ""),
         "delete": (_("Delete"), "trash-2", "danger", _("The draft is removed.")),

@@ -29,20 +29,41 @@ PERIODS = [
     (30, gettext_lazy("30 days")),
     (90, gettext_lazy("90 days")),
 ]
+COLUMNS = {
+    "kind": "kind",
+    "state": "state",
+    "reason": "reason",
+    "sop": "sop_id",
+    "step": "step_id",
+    "guide": "staff_id",
+    "contact": "contact_id",
+}
 R = Touch.Reason
 # what somebody who reads the ledger can do about it
 HELP = {
-    R.DO_NOT_CONTACT: gettext_lazy("The contact is marked as do-not-contact; change it on the contact's page."),
-    R.CAPPED: gettext_lazy("As many touches as the cap allows had been planned or sent before; the cap is in the settings."),
-    R.NOT_FOLLOWED: gettext_lazy("No active guide has this customer as a friend; whoever has lost the last one leaves the SOP."),
-    R.TOO_LATE: gettext_lazy("The SOP was paused or the system was down, and a newer step was due or too many days had passed."),
-    R.WECOM_LIMIT: gettext_lazy("WeCom lets a customer receive one mass message a day; other ones were quicker."),
+    R.DO_NOT_CONTACT: gettext_lazy(
+        "The contact is marked as do-not-contact; change it on the contact's page."
+    ),
+    R.CAPPED: gettext_lazy(
+        "As many touches as the cap allows had been planned or sent before; the cap is in the settings."
+    ),
+    R.NOT_FOLLOWED: gettext_lazy(
+        "No active guide has this customer as a friend; whoever has lost the last one leaves the SOP."
+    ),
+    R.TOO_LATE: gettext_lazy(
+        "The SOP was paused or the system was down, and a newer step was due or too many days had passed."
+    ),
+    R.WECOM_LIMIT: gettext_lazy(
+        "The customer had received as many mass messages as WeCom allows; other senders count too."
+    ),
     R.NOT_FRIEND: gettext_lazy("WeCom says that this customer is not a friend of the guide any more."),
     R.REFUSED: gettext_lazy("WeCom did not accept the message; its words are beside it."),
     R.EXPIRED: gettext_lazy("A welcome has to go out within 20 seconds of the adding."),
-    R.NO_CODE: gettext_lazy("WeCom gives no right to greet when its console has a welcome of its own or the chat has begun."),
+    R.NO_CODE: gettext_lazy(
+        "WeCom gives no right to greet when its console has a welcome of its own or the chat has begun."
+    ),
     R.ALREADY_WELCOMED: gettext_lazy("Another app, or WeCom's console, greeted first."),
-}  # fmt: skip
+}
 
 
 def _number(request: Any, name: str) -> int | None:
@@ -61,15 +82,10 @@ def _tabs(active: str) -> list[dict[str, Any]]:
 @staff_can("sops.view")
 def touch_list(request: Any) -> HttpResponse:
     """The ledger, newest first."""
-    given = {
-        name: _number(request, name)
-        for name in ("kind", "state", "reason", "sop", "step", "guide", "contact", "days")
-    }
+    given = {name: _number(request, name) for name in (*COLUMNS, "days")}
     given["days"] = given["days"] if given["days"] in dict(PERIODS) else 30
     rows = Touch.objects.filter(at__gte=clock.now() - timedelta(days=given["days"] or 30))
-    for name, column in {
-        "kind": "kind", "state": "state", "reason": "reason", "sop": "sop_id", "step": "step_id", "guide": "staff_id", "contact": "contact_id",
-    }.items():  # fmt: skip
+    for name, column in COLUMNS.items():
         if given[name] is not None:
             rows = rows.filter(**{column: given[name]})
     page = keyset_page(

@@ -1,4 +1,5 @@
-"""An SOP's whole life against the sandbox: planned, handed over, confirmed, counted; and what may go wrong on the way."""
+"""An SOP's whole life against the sandbox: planned, handed over, confirmed, counted; and what may go wrong on
+the way."""
 
 from collections import Counter
 from datetime import timedelta

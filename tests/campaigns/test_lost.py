@@ -94,7 +94,8 @@ def test_looking_is_not_believed_while_wecom_does_not_answer(live: Live) -> None
 
 
 def test_twins_are_told_apart(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tasks of one guide and one content: while one's answer is lost the other waits, and each finds its own."""
+    """Two tasks of one guide and one content: while one's answer is lost the other waits, and each finds its
+    own."""
     monkeypatch.setattr(planning, "CHUNK", 2)
     enrol_all(live, (1, 10))
     live.sandbox.post("faults", api=API, kind="drop_after", times=1)
@@ -169,7 +170,7 @@ def test_kill_between_call_and_record(live: Live, made: bool) -> None:
     enrol_all(live, (1, 10))
     with clock.at(at(DUE)), in_brand(live.brand):
         stepping.run(live.brand, at(DUE))
-        first, second = SendTask.objects.order_by("pk").values_list("pk", flat=True)
+        first = SendTask.objects.order_by("pk")[0].pk
     set_sandbox_clock(live.sandbox, at(DUE))
     live.sandbox.post("faults", api=API, kind="slow" if made else "hang", seconds=1.5, times=1)
     process = _start_other_process(live, at(DUE), f"handing.hand_over(brand, {first})")
@@ -204,7 +205,8 @@ def test_kill_in_the_middle_of_stepping(live: Live) -> None:
             connection.cursor() as other
         ):  # outside the holder's transaction, which would see one moment only
             other.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%touchkey%'"
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE"
+                " '%touchkey%'"
             )
             return bool(other.fetchone()[0])
 
@@ -229,7 +231,8 @@ def _can_step(live: Live) -> bool:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_fifth_of_all_answers_fails(live: Live, seed: int) -> None:
-    """Every kind of trouble on every call for days: the sandbox's own count and the ledger agree, and no one got two."""
+    """Every kind of trouble on every call for days: the sandbox's own count and the ledger agree, and no one
+    got two."""
     enrol_all(live, (1, 10), (2, 10), (3, 10), late_days=3)
     for kind, rate in (
         ("drop_after", 0.07),
@@ -300,7 +303,8 @@ def live_tick(live: Live, moment: datetime) -> None:
 
 
 def test_interleaved_runs_never_double(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers step and hand over in small batches, in an order that changes; each step of each person once."""
+    """Two workers step and hand over in small batches, in an order that changes; each step of each person
+    once."""
     monkeypatch.setattr(planning, "CHUNK", 2)
     monkeypatch.setattr(handing, "LOOK_AGAIN", timedelta(seconds=1))
     enrol_all(live, *[(day, 10) for day in range(1, 8)])

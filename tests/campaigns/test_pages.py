@@ -49,9 +49,21 @@ def rows_of(*steps: tuple[Any, Any, Any, str]) -> dict[str, Any]:
     }
 
 
-PAGES = ["/sops/", "/sops/?show=ended", "/sops/new/", "/sops/{sop}/", "/sops/{sop}/edit/", "/sops/{sop}/people/",
-         "/sops/{sop}/people/?show=left", "/sops/{sop}/enrol/", "/touches/", "/touches/?days=90&reason=1&sop={sop}",
-         "/touches/tasks/", "/touches/tasks/?state=planned", "/settings/touch/"]  # fmt: skip
+PAGES = [
+    "/sops/",
+    "/sops/?show=ended",
+    "/sops/new/",
+    "/sops/{sop}/",
+    "/sops/{sop}/edit/",
+    "/sops/{sop}/people/",
+    "/sops/{sop}/people/?show=left",
+    "/sops/{sop}/enrol/",
+    "/touches/",
+    "/touches/?days=90&reason=1&sop={sop}",
+    "/touches/tasks/",
+    "/touches/tasks/?state=planned",
+    "/settings/touch/",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

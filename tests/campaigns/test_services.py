@@ -180,8 +180,10 @@ def test_a_job_enrols_thousands(brand: Any, staff: Any) -> None:
         sop = make_sop(brand, (1, 10))
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,"
-                " n_follows, added_at) SELECT %s, 1000 + i, 'n', '', 0, 1, '', false, 1, %s FROM generate_series(1, 2500) i",
+                "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name,"
+                " do_not_contact,"
+                " n_follows, added_at) SELECT %s, 1000 + i, 'n', '', 0, 1, '', false, 1, %s FROM"
+                " generate_series(1, 2500) i",
                 [brand.pk, clock.now()],
             )
         ids = list(Contact.objects.values_list("pk", flat=True))
@@ -214,8 +216,8 @@ _days = st.lists(
 def test_edits_never_repeat_and_never_go_back(
     brand: Any, before: list, after: list, hours: list[int], keep: int
 ) -> None:
-    """Whatever is edited whenever: no step twice for a person, no step whose time lay before the edit and was not due,
-    and everybody comes to an end."""
+    """Whatever is edited whenever: no step twice for a person, no step whose time lay before the edit and was
+    not due, and everybody comes to an end."""
     joined = at("2026-05-01 12:00")
     with in_brand(brand):
         Sop.objects.all().delete()
@@ -412,19 +414,25 @@ def many(brand: Any, staff: Any) -> Any:
             sop = make_sop(one, (1, 10), name="many")
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,"
-                    " n_follows, added_at) SELECT %s, 1000 + i, 'n', '', 0, 1, '', false, 1, %s FROM generate_series(1, 20000) i",
+                    "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind,"
+                    " corp_name, do_not_contact,"
+                    " n_follows, added_at) SELECT %s, 1000 + i, 'n', '', 0, 1, '', false, 1, %s FROM"
+                    " generate_series(1, 20000) i",
                     [one.pk, clock.now()],
                 )
                 cursor.execute(
-                    "INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at,"
-                    " entered_at, is_parked, end_kind) SELECT brand_id, %s, id, 'x', %s, 0, %s + position * interval '1 minute',"
+                    "INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at,"
+                    " position, next_run_at,"
+                    " entered_at, is_parked, end_kind) SELECT brand_id, %s, id, 'x', %s, 0, %s + position *"
+                    " interval '1 minute',"
                     " %s, false, '' FROM contacts_contact WHERE brand_id = %s",
                     [sop.pk, clock.now(), clock.now(), clock.now(), one.pk],
                 )
                 cursor.execute(
-                    "INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, sop_id, state, reason, error)"
-                    " SELECT brand_id, %s - position * interval '1 minute', 2, id, %s, 4, 0, '' FROM contacts_contact WHERE brand_id = %s",
+                    "INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, sop_id, state, reason,"
+                    " error)"
+                    " SELECT brand_id, %s - position * interval '1 minute', 2, id, %s, 4, 0, '' FROM"
+                    " contacts_contact WHERE brand_id = %s",
                     [clock.now(), sop.pk, one.pk],
                 )
     with connection.cursor() as cursor:
