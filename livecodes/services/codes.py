@@ -3,6 +3,7 @@ WeCom after commit."""
 
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -19,6 +20,8 @@ from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.models import Brand
 
+LEFT_TO_CALLER = timedelta(minutes=10)
+
 # ---- acts
 
 
@@ -27,13 +30,15 @@ def create_code(brand: Brand, *, by: Actor, corp: Corp, given: CodeInput, push: 
     """A new code; WeCom makes its QR picture after commit (`sync_state` tells).
 
     Args:
-        push: False leaves the call to WeCom to the caller (a batch makes them one by one).
+        push: False leaves the call to WeCom to the caller (a batch makes them one by one); the tick makes
+            what the caller has not made after ten minutes.
 
     Raises:
         InvalidError: with `fields`, for the form. NotFoundError: an id of another brand.
     """
     check(given, corp, code=None)
-    code = ChannelCode(corp=corp, state=new_state(), created_by=by.name, due_at=clock.now())
+    code = ChannelCode(corp=corp, state=new_state(), created_by=by.name)
+    code.due_at = clock.now() + (timedelta(0) if push else LEFT_TO_CALLER)
     apply(code, given)
     code.save()
     write_parts(code, given)
