@@ -263,11 +263,11 @@ def _losses(brand: Brand, crowd: list[Person]) -> None:
 
 
 def _enrol(brand: Brand, sop: Sop) -> None:
-    """Everybody who joined in the last 30 days through a code with the SOP is in it, as if it had always been on."""
+    """Everybody who joined in the last three days through a code with the SOP is in it: their first step goes out, late."""
     with transaction.atomic():
         if Enrolment.objects.filter(sop=sop).exists():
             return
-        since = clock.now() - timedelta(days=30)
+        since = clock.now() - timedelta(days=3)
         with_sop = ChannelCode.objects.filter(sop=sop).values_list("pk", flat=True)
         rows = Follow.objects.filter(ended_at=None, added_at__gt=since, channel_code_id__in=list(with_sop))
         by_day: dict[object, list[tuple[int, object]]] = defaultdict(list)

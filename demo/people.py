@@ -64,10 +64,12 @@ def _person(customer: str, days: list[date], now: datetime, seed: int, n_channel
         joined_on = dice.choice(days)
     else:
         span = (today - days[0]).days
-        joined_on = days[0] + timedelta(days=int(span * dice.random() ** 0.6))
+        joined_on = days[0] + timedelta(days=int((span + 1) * dice.random() ** 0.6))
     seconds = int(min(max(dice.gauss(15.5, 3.5), 7.0), 23.5) * 3600) + dice.randrange(600)
     joined_at = datetime.combine(joined_on, time(), SHANGHAI).astimezone(UTC) + timedelta(seconds=seconds)
-    joined_at = min(joined_at, now - timedelta(hours=2, seconds=dice.randrange(7200)))
+    if joined_at >= now:  # some time today, so far
+        midnight = datetime.combine(today, time(), SHANGHAI).astimezone(UTC)
+        joined_at = midnight + (now - midnight) * dice.uniform(0.5, 0.97)
     digest = hashlib.sha256(f"{seed}:{customer}".encode()).hexdigest()
     gender = dice.choices((0, 1, 2), (1, 3, 6))[0]
     channel = min(int(dice.expovariate(0.45)), n_channels - 1)

@@ -43,12 +43,16 @@ class Command(BaseCommand):
                 with tenant_scope(brand), transaction.atomic():
                     announce(brand, Corp.objects.get(corpid=story.corpid))
                 continue
-            brand = build(story, lambda text: self.stdout.write(f"  {text}"))
+            brand = build(story, self._say)
             self._people(brand)
         self._owner()
         if arrivals > 0:
             control("stream", corpid=WARM.corpid, per_minute=arrivals, minutes=minutes)
         self._write_logins()
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(f"  {text}")
+        self.stdout.flush()
 
     def _people(self, brand: Brand) -> None:
         for username, (name, role_key, slugs, guide) in PEOPLE.items():
