@@ -22,6 +22,7 @@ else
   [ -n "$PY" ] || die "needs Python 3.11 or newer (found none on the PATH); name one with PYTHON=…"
 fi
 
+export PIP_ROOT_USER_ACTION=ignore
 BEGAN=$(date +%s)
 MIN_FREE_MB=${MIN_FREE_MB:-2000}
 FREE_MB=$(df -Pk . | awk 'NR == 2 {print int($4 / 1000)}')

@@ -58,7 +58,16 @@ def major_version(binaries: Path) -> int:
 def outside_folder() -> Path:
     """Where root keeps what an unprivileged account cannot reach inside the checkout."""
     base = Path("/var/lib") if os.access("/var/lib", os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"scrm-dev-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:10]}"
+    return base / f"scrm-dev-{_short(ROOT)}"
+
+
+def outside_data(var: Path = VAR) -> Path:
+    """Where root keeps the data of a `var` that an unprivileged account cannot reach."""
+    return outside_folder() / f"data-{_short(var)}"
+
+
+def _short(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:10]
 
 
 class Postgres:
@@ -216,24 +225,47 @@ class Postgres:
     def _move_outside(self) -> None:
         """The checkout lies where only root goes (/root is 0700): keep binaries and data outside it."""
         outside = outside_folder()
-        outside.mkdir(mode=0o755, exist_ok=True)
+        _passable(outside)
         package = self.binaries.parents[1]  # <site-packages>/<package>/pginstall/bin
         if "site-packages" in package.parts:
-            stamp = outside / f"{package.name}-{major_version(self.binaries)}"
+            source = (self.binaries / "postgres").stat()
+            stamp = outside / f"{package.name}-{source.st_size}-{int(source.st_mtime)}"
             if not stamp.exists():
                 # libpq lies in <package>.libs beside the package and is found by a relative path
                 for folder in (package, package.with_name(f"{package.name}.libs")):
                     if folder.exists():
-                        ignore = shutil.ignore_patterns("include", "*.a", "__pycache__")
-                        shutil.copytree(
-                            folder, outside / folder.name, ignore=ignore, symlinks=True, dirs_exist_ok=True
-                        )
+                        _copy_readable(folder, outside / folder.name)
                 stamp.touch()
             self.binaries = outside / package.name / self.binaries.relative_to(package)
         if not self._reaches(self.base):
-            name = f"throwaway-{os.getpid()}" if self.throwaway else str(self.base.relative_to(VAR))
-            self.base = outside / name
-            self.base.mkdir(parents=True, exist_ok=True)
+            if self.throwaway:
+                self.base = outside / f"throwaway-{os.getpid()}"
+            else:
+                _passable(outside_data())
+                for part in list(self.base.relative_to(VAR).parents)[::-1]:
+                    _passable(outside_data() / part)
+                self.base = outside_data() / self.base.relative_to(VAR)
+            self.base.mkdir(exist_ok=True)
+
+
+def _passable(folder: Path) -> None:
+    """A folder that every account may enter, whatever root's umask is."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+
+
+def _copy_readable(source: Path, target: Path) -> None:
+    """Copy a tree so that every account may read it; root's umask may have kept it private."""
+    shutil.copytree(
+        source,
+        target,
+        ignore=shutil.ignore_patterns("include", "*.a", "__pycache__"),
+        symlinks=True,
+        dirs_exist_ok=True,
+    )
+    for path in [target, *target.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def run_psql(
@@ -281,4 +313,4 @@ def _small_shm() -> bool:
 
 def data_folders() -> list[Path]:
     """All places where a kept demo cluster may lie, for `make demo-reset`."""
-    return [*VAR.glob("pg[0-9]*"), *outside_folder().glob("pg[0-9]*")]
+    return [*VAR.glob("pg[0-9]*"), *outside_data().glob("pg[0-9]*")]

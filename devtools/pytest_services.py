@@ -49,7 +49,7 @@ def pytest_load_initial_conftests(
         return
     try:
         _start()
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         raise pytest.UsageError(str(error)) from None
 
 

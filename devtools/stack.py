@@ -59,7 +59,7 @@ def demo() -> int:
     except Stopped:
         say("stopping")
         return 0
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
@@ -327,7 +327,7 @@ def main() -> int:
         if args.action == "run":
             return run_command(args.command, fresh=args.fresh, at=args.at)
         return {"demo": demo, "stop": stop, "reset": reset, "doctor": doctor.show}[args.action]()
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         fail(str(error))
 
 

@@ -1,6 +1,7 @@
 """These tests try the launcher with real processes, in a copy of its own `var`."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devtools.places import ROOT
+from devtools.postgres import outside_data
 from devtools.supervisor import Supervisor
 
 # what the tests' own servers have put into the environment and a launcher must not inherit
@@ -23,11 +25,12 @@ SERVER_SETTINGS = (
 
 
 @pytest.fixture
-def var(tmp_path: Path) -> Path:
+def var(tmp_path: Path) -> Iterator[Path]:
     """A `var` whose path has a space."""
     folder = tmp_path / "a folder"
     folder.mkdir()
-    return folder
+    yield folder
+    shutil.rmtree(outside_data(folder), ignore_errors=True)
 
 
 @pytest.fixture
