@@ -84,4 +84,6 @@ def people_behind(corpid: str, users: list[str], departments: list[int]) -> list
     wanted = {userid.lower() for userid in users}
     wanted |= {userid.lower() for userid in ranges.members_in(corpid, departments)}
     rows = Member.objects.filter(corpid=corpid, status=ranges.ACTIVE, has_contact_right=True).order_by("id")
+    if not departments:
+        rows = rows.filter(userid__in=users)
     return [userid for userid in rows.values_list("userid", flat=True) if userid.lower() in wanted]

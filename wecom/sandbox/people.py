@@ -162,20 +162,32 @@ def befriend(
 ) -> str | None:
     """Make (or revive) the relation and tell the apps; the welcome code of the first app, if any."""
     now = clock.now()
-    Follow.objects.update_or_create(
-        corpid=corpid,
-        userid=userid,
-        external_userid=person.external_userid,
-        defaults={
-            "createtime": now,
-            "add_way": add_way,
-            "oper_userid": oper or userid,
-            "state": state,
-            "source_id": source_id,
-            "half": half,
-            "lost": False,
-            "has_spoken": False,
-        },
+    Follow.objects.bulk_create(
+        [
+            Follow(
+                corpid=corpid,
+                userid=userid,
+                external_userid=person.external_userid,
+                createtime=now,
+                add_way=add_way,
+                oper_userid=oper or userid,
+                state=state,
+                source_id=source_id,
+                half=half,
+            )
+        ],
+        update_conflicts=True,
+        unique_fields=["corpid", "external_userid", "userid"],
+        update_fields=[
+            "createtime",
+            "add_way",
+            "oper_userid",
+            "state",
+            "source_id",
+            "half",
+            "lost",
+            "has_spoken",
+        ],
     )
     happened(corpid, "add", userid, person.external_userid, source_id)
     codes = _welcome_codes(corpid, userid, person) if with_code else {}

@@ -26,6 +26,9 @@ def subtree(corpid: str, roots: Iterable[int]) -> set[int]:
 
 def members_in(corpid: str, departments: Iterable[int]) -> set[str]:
     """Ids of those who sit in the departments or below them."""
+    departments = list(departments)
+    if not departments:
+        return set()
     ids = list(subtree(corpid, departments))
     return set(Seat.objects.filter(corpid=corpid, dept_id__in=ids).values_list("userid", flat=True))
 

@@ -42,6 +42,7 @@ _writers = threading.RLock()
 _settings: dict[str, Any] = {}
 _apps: dict[int, App] = {}
 _corps: dict[str, Corp] = {}
+_apps_of: dict[str, list[App]] = {}
 _tokens: dict[str, tuple[int, float, bool]] = {}
 
 
@@ -123,6 +124,7 @@ def forget_apps() -> None:
     """Apps or tokens changed by another hand than this file's: read them anew."""
     _apps.clear()
     _corps.clear()
+    _apps_of.clear()
     _tokens.clear()
 
 
@@ -147,7 +149,10 @@ def app(pk: int) -> App:
 
 def apps_of(corpid: str) -> list[App]:
     """The apps of a corp, the contact-sync secret included."""
-    return list(App.objects.filter(corpid=corpid).order_by("id"))
+    found = _apps_of.get(corpid)
+    if found is None:
+        found = _apps_of[corpid] = list(App.objects.filter(corpid=corpid).order_by("id"))
+    return found
 
 
 def as_json(value: Any) -> str:

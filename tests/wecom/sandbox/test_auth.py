@@ -38,6 +38,7 @@ def test_revoked_tokens_are_unknown(corp: Sandbox) -> None:
         ({"corpsecret": SECRET}, 41002),
         ({"corpid": "ww0000000000000000", "corpsecret": SECRET}, 40013),
         ({"corpid": CORPID, "corpsecret": "wrong"}, 40001),
+        ({"corpid": CORPID, "corpsecret": "错"}, 40001),
     ],
 )
 def test_gettoken_refusals(corp: Sandbox, given: dict[str, str], errcode: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from wecom.sandbox import clock, ids, limits, store
 from wecom.sandbox.call import Call, member, text
 from wecom.sandbox.errors import WeComError
-from wecom.sandbox.models import App, Corp, LoginCode, Ticket, Token, UserTicket
+from wecom.sandbox.models import Corp, LoginCode, Ticket, Token, UserTicket
 
 TICKET_LIFE_S = 7200
 USER_TICKET_LIFE_S = 1800
@@ -26,8 +26,9 @@ def gettoken(call: Call) -> dict[str, Any]:
         raise WeComError(41002)
     if not Corp.objects.filter(corpid=corpid).exists():
         raise WeComError(40013)
+    given = secret.encode()
     app = next(
-        (one for one in App.objects.filter(corpid=corpid) if secrets.compare_digest(one.secret, secret)), None
+        (one for one in store.apps_of(corpid) if secrets.compare_digest(one.secret.encode(), given)), None
     )
     if app is None:
         limits.count_bad_secret(ip)
