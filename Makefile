@@ -60,7 +60,7 @@ lock: .venv/.ready-dev ## new locks from pyproject.toml and frontend/package.jso
 	$(PY) -m devtools.assets lock
 
 clean: ## remove the environment and everything under var/, demo data too
-	@test ! -x $(PY) || $(PY) -m devtools.stack stop
+	@test ! -x $(PY) || $(PY) -m devtools.stack clean
 	rm -rf .venv .boot var
 
 # one .venv serves all locks: dev holds everything that demo does, in the same versions

@@ -311,6 +311,7 @@ def _small_shm() -> bool:
     return room.f_bavail * room.f_frsize < 256_000_000
 
 
-def data_folders() -> list[Path]:
-    """All places where a kept demo cluster may lie, for `make demo-reset`."""
-    return [*VAR.glob("pg[0-9]*"), *outside_data().glob("pg[0-9]*")]
+def data_folders(folder: Path = VAR) -> list[Path]:
+    """All places where the clusters of `folder` (VAR, or one in it) may lie; each has its files in `data`."""
+    outside = outside_data() / folder.relative_to(VAR)
+    return [*folder.glob("pg[0-9]*"), *outside.glob("pg[0-9]*")]

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devtools import places, runfile
-from devtools.places import ROOT
-from devtools.postgres import Postgres, find_binaries, major_version
+from devtools.places import ROOT, SetupError
+from devtools.postgres import Postgres, data_folders, find_binaries, major_version
 from devtools.valkey import Valkey
 
 
@@ -34,9 +34,7 @@ class Services:
             self.run.note(folder=str(folder))
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.secrets = (
-            places.new_secrets() if self.throwaway else places.kept_secrets(folder / "secrets.json")
-        )
+        self.secrets = places.new_secrets() if self.throwaway else self._kept_secrets(folder / "secrets.json")
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
         try:
@@ -81,6 +79,16 @@ class Services:
         postgres = f"127.0.0.1:{self.postgres.port}" if self.postgres else "from DATABASE_URL"
         valkey = f"127.0.0.1:{self.valkey.port}" if self.valkey else "from REDIS_URL"
         return f"Postgres {postgres}, Valkey {valkey}"
+
+    @staticmethod
+    def _kept_secrets(path: Path) -> dict[str, str]:
+        if not path.exists() and any(
+            (data / "data" / "PG_VERSION").exists() for data in data_folders(path.parent)
+        ):
+            raise SetupError(
+                f"{path} is gone, and with it the password of the data; make demo-reset starts over"
+            )
+        return places.kept_secrets(path)
 
     def _choose(self) -> None:
         logs = self.folder / "log"

@@ -1,7 +1,7 @@
 """The launcher behind the Makefile.
 
     python -m devtools.stack demo                 the whole product on this machine until Ctrl-C
-    python -m devtools.stack stop | reset | doctor
+    python -m devtools.stack stop | reset | clean | doctor
     python -m devtools.stack run [--fresh | --at NAME] -- COMMAND…
 
 `run` gives a command the servers of a running demo, or starts the demo's own for as long as the command runs.
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from devtools import doctor, ports, runfile
 from devtools.places import ROOT, VAR, SetupError, fail, say
-from devtools.postgres import data_folders
+from devtools.postgres import data_folders, outside_folder
 from devtools.services import Services, manage, wecom_at
 from devtools.supervisor import Stopped, Supervisor
 
@@ -262,6 +262,13 @@ def reset() -> int:
     return 0
 
 
+def clean() -> int:
+    """What `make clean` cannot name: servers that run, and what root keeps outside the checkout."""
+    stop()
+    shutil.rmtree(outside_folder(), ignore_errors=True)
+    return 0
+
+
 def run_command(command: list[str], *, fresh: bool, at: str | None) -> int:
     """`run`: the command has the terminal; its exit code is ours."""
     if not fresh and not at and (facts := runfile.running("demo")) and facts.get("env"):
@@ -311,10 +318,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    actions = parser.add_subparsers(dest="action", required=True)
-    for name in ("demo", "stop", "reset", "doctor"):
-        actions.add_parser(name)
-    runner = actions.add_parser("run")
+    parsers = parser.add_subparsers(dest="action", required=True)
+    for name in ("demo", "stop", "reset", "clean", "doctor"):
+        parsers.add_parser(name)
+    runner = parsers.add_parser("run")
     place = runner.add_mutually_exclusive_group()
     place.add_argument("--fresh", action="store_true")
     place.add_argument("--at", metavar="NAME")
@@ -326,7 +333,8 @@ def main() -> int:
     try:
         if args.action == "run":
             return run_command(args.command, fresh=args.fresh, at=args.at)
-        return {"demo": demo, "stop": stop, "reset": reset, "doctor": doctor.show}[args.action]()
+        actions = {"demo": demo, "stop": stop, "reset": reset, "clean": clean, "doctor": doctor.show}
+        return actions[args.action]()
     except (SetupError, OSError) as error:
         fail(str(error))
 

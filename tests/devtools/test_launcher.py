@@ -146,6 +146,18 @@ print(redis.Redis.from_url(os.environ["REDIS_URL"]).incr("n"), os.environ["SECRE
     assert (var / "kept" / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_lost_secrets_are_one_line(launch, var):
+    command = ("devtools.stack", "run", "--at", "kept", "--", sys.executable, "-c", "pass")
+    launch(*command).communicate(timeout=120)
+    (var / "kept" / "secrets.json").unlink()
+    run = launch(*command)
+    said = run.communicate(timeout=120)[0]
+    assert run.returncode == 1
+    assert said.splitlines() == [
+        f"error: {var}/kept/secrets.json is gone, and with it the password of the data; make demo-reset starts over"
+    ]
+
+
 def test_second_launcher_is_refused_and_left_overs_are_ended(launch, var):
     first = launch(*RUN_FOREVER)
     facts = var / "run" / "kept.json"
