@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.apps import apps
 from django.utils.module_loading import import_string
 
 TAKE_OVER_TAGS = "tagging.services.wecom_tags.take_over"
@@ -11,6 +12,12 @@ FIRST_TAGS = "tagging.services.first_tags.put_on"
 SYNC_TAGS = "tagging.services.tags.sync_corp_tags"
 CODES_BY_STATE = "livecodes.services.states.ids_of"
 CODE_NAMES = "livecodes.services.states.names_of"
+CODE_CHOICES = "livecodes.services.states.choices"
+TAGS_OF = "tagging.services.tags.tags_of"
+TAG_CHOICES = "tagging.services.tags.choices"
+PUT_ON = "tagging.services.tags.put_on"
+ENROL_MANY = "campaigns.services.enrolments.enrol_many"
+START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 
 
@@ -48,3 +55,40 @@ def code_names(code_ids: Iterable[int | None]) -> dict[int, str]:
     """Names of channel codes by id, deleted ones too."""
     wanted = sorted({n for n in code_ids if n})
     return import_string(CODE_NAMES)(wanted) if wanted else {}
+
+
+def code_choices() -> list[tuple[int, str]]:
+    """(id, name) of the channel codes, newest first."""
+    return import_string(CODE_CHOICES)()
+
+
+def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """Contact id → its tags: {id, name, group, source, staff_id, at, is_corp}."""
+    return import_string(TAGS_OF)(contact_ids)
+
+
+def tag_choices() -> list[dict[str, Any]]:
+    """Groups with their tags: {name, is_corp, tags: [{id, name}]}."""
+    return import_string(TAG_CHOICES)()
+
+
+def change_tags(brand: Any, **kwargs: Any) -> int:
+    """Tags put on or taken off by ids; see tagging.services.tags.put_on."""
+    return import_string(PUT_ON)(brand, **kwargs)
+
+
+def sop_choices() -> list[tuple[int, str]]:
+    """(id, name) of the SOPs that take people in."""
+    rows = apps.get_model("campaigns", "Sop").objects.filter(state__in=["on", "paused"]).order_by("-pk")
+    return list(rows.values_list("pk", "name")[:500])
+
+
+def start_enrolling(brand: Any, **kwargs: Any) -> Any:
+    """A job that puts a list of contacts into an SOP."""
+    return import_string(START_ENROLLING)(brand, **kwargs)
+
+
+def enrol(brand: Any, *, sop_id: int, contact_ids: Sequence[int]) -> int:
+    """Contacts put into an SOP at once; gives how many are new."""
+    sop = apps.get_model("campaigns", "Sop").objects.filter(pk=sop_id).first()
+    return import_string(ENROL_MANY)(brand, sop=sop, contact_ids=contact_ids, source="page") if sop else 0

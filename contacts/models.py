@@ -103,6 +103,11 @@ class Contact(TenantModel):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def state(self) -> str:
+        """reachable, lost or pending (asked to be added, no guide has confirmed yet)."""
+        return "reachable" if self.n_follows else "lost" if self.lost_at else "pending"
+
 
 class Identity(TenantModel):
     """身份: a (kind, scope, value) that belongs to one contact of the brand; scope is the corp or app it is

@@ -1,6 +1,7 @@
 """Each event as a sentence for people: one table, EventType → icon, tone and words.
 
-The customer is the subject of every sentence. `%(staff)s` is the guide's name, the rest comes from the event's data.
+The customer is the subject of every sentence. `%(staff)s` is the guide's name, the rest comes from the
+event's data.
 """
 
 from collections.abc import Iterable, Mapping
@@ -129,7 +130,7 @@ def lines(contact: Contact, events: Iterable[Event]) -> list[Line]:
 def _line(event: Event, names: Names) -> Line:
     kind = EventType(event.type)
     icon, tone, words = SENTENCES[kind]
-    values = {key: "—" for key in ("tag", "before", "after", "name", "by", "sop")}
+    values = dict.fromkeys(("tag", "before", "after", "name", "by", "sop"), "—")
     values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
     values["staff"] = names.staff.get(event.staff_id or 0) or str(_("a guide"))
     if kind == T.DO_NOT_CONTACT and not event.data.get("value"):
@@ -161,7 +162,9 @@ def _detail(kind: EventType, data: dict[str, Any]) -> str:
 def _source(event: Event, names: Names) -> str:
     if event.type in (T.TAGGED, T.UNTAGGED):
         who = names.staff.get(event.staff_id or 0, "")
-        return " · ".join(part for part in (who, source_words(event.data.get("why") or event.source, names.codes)) if part)
+        return " · ".join(
+            part for part in (who, source_words(event.data.get("why") or event.source, names.codes)) if part
+        )
     if event.type in (T.NOTE, T.DO_NOT_CONTACT, T.REMARKED) or event.source in ("sop", "welcome"):
         return ""
     return str(SOURCES.get(event.source, event.source))

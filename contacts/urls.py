@@ -1,5 +1,25 @@
 """Addresses of this app."""
 
-from typing import Any
+from django.urls import path
 
-urlpatterns: list[Any] = []
+from contacts.views import bulk, detail, lists
+
+urlpatterns = [
+    path("contacts/", lists.contact_list, name="contacts"),
+    path("contacts/count/", lists.contact_count, name="contacts_count"),
+    path("contacts/filters/", lists.contact_filters, name="contacts_filters"),
+    path("contacts/columns/", lists.contact_columns, name="contacts_columns"),
+    path("contacts/views/new/", lists.view_new, name="contacts_view_new"),
+    path("contacts/views/<int:view_id>/delete/", lists.view_delete, name="contacts_view_delete"),
+    path("contacts/bulk/<slug:act>/", bulk.bulk_act, name="contacts_bulk"),
+    path("contacts/<int:contact_id>/", detail.contact_detail, name="contact"),
+    path("contacts/<int:contact_id>/timeline/", detail.contact_timeline, name="contact_timeline"),
+    path("contacts/<int:contact_id>/notes/", detail.contact_note, name="contact_note"),
+    path("contacts/<int:contact_id>/do-not-contact/", detail.contact_do_not_contact, name="contact_dnc"),
+    path("contacts/<int:contact_id>/tags/", detail.contact_tags, name="contact_tags"),
+    path(
+        "contacts/<int:contact_id>/tags/<int:tag_id>/remove/",
+        detail.contact_tag_remove,
+        name="contact_tag_remove",
+    ),
+]

@@ -21,8 +21,15 @@ MAX_VIEWS = 50
 
 
 @transaction.atomic
-def set_do_not_contact(brand: Brand, *, contacts: Iterable[Contact | int], value: bool, by: Actor) -> int:
-    """Put contacts on do-not-contact (不主动触达) or take them off; gives how many were changed. Safe to repeat."""
+def set_do_not_contact(
+    brand: Brand, *, contacts: Iterable[Contact | int], value: bool, by: Actor, audited: bool = True
+) -> int:
+    """Put contacts on do-not-contact (不主动触达) or take them off; gives how many were changed. Safe to
+    repeat.
+
+    Args:
+        audited: False for a part of a job, whose start is in the audit log.
+    """
     ids = sorted({c.pk if isinstance(c, Contact) else int(c) for c in contacts})
     rows = Contact.objects.select_for_update(no_key=True).filter(pk__in=ids).exclude(do_not_contact=value)
     changed = list(rows.order_by("pk").values_list("pk", flat=True))
@@ -40,7 +47,7 @@ def set_do_not_contact(brand: Brand, *, contacts: Iterable[Contact | int], value
         for pk in changed
     ]
     record_events(brand, events)
-    if changed:
+    if changed and audited:
         one = Contact.objects.get(pk=changed[0]) if len(changed) == 1 else None
         audit.record(by, "contact.do_not_contact", one, after={"value": value, "n": len(changed)})
     return len(changed)

@@ -38,7 +38,8 @@ class _Set:
 
 
 class InArray(Func):
-    """`column = ANY(ARRAY(subquery))`: the subquery is read first and as a whole, rows follow by their key."""
+    """`column = ANY(ARRAY(subquery))`: the subquery is read first and as a whole, rows follow by their
+    key."""
 
     template = "%(expressions)s)"
     arg_joiner = " = ANY("

@@ -6,11 +6,15 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from contacts.models import Contact, EventType, Follow
 from contacts.services.timeline import EventRow, record_events
+from org import audit
+from org.access import Actor
 from org.models import Staff
 from scrm import clock
+from scrm.errors import InvalidError
 from tagging.models import ContactTag, Tag
 from tagging.services.library import create_group, create_tags, on_tag_changed, sync_corp_tags
 from tagging.services.marks import Mark, queue_marks
@@ -19,13 +23,16 @@ from tenants.models import Brand
 __all__ = [
     "add_tags",
     "carried",
+    "choices",
     "create_group",
     "create_tags",
     "mirror",
     "on_tag_changed",
+    "put_on",
     "remove_tags",
     "sync_corp_tags",
     "tag_sets",
+    "tags_of",
 ]
 
 SLICE = 5_000
@@ -180,7 +187,7 @@ def mirror(
     """
     told = [(c, s, set(a), set(r)) for c, s, a, r in changes]
     names: set[str] = set()
-    for _, _, a, r in told:
+    for _c, _s, a, r in told:
         names |= a | r
     known = {
         tag.wecom_id: tag
@@ -189,10 +196,10 @@ def mirror(
         ).select_related("group")
     }
     n = 0
-    plus = [(c, known[w].pk, s) for c, s, a, _ in told for w in sorted(a) if w in known]
-    minus = [(c, w, s) for c, s, _, r in told for w in sorted(r) if w in known]
+    plus = [(c, known[w].pk, s) for c, s, a, _r in told for w in sorted(a) if w in known]
+    minus = [(c, w, s) for c, s, _a, r in told for w in sorted(r) if w in known]
     if minus:
-        still = _shown(corp_id, [c for c, _, _ in minus])
+        still = _shown(corp_id, [c for c, _w, _s in minus])
         gone = [(c, known[w].pk, s) for c, w, s in minus if w not in still.get(c, set())]
         n += _write_mirror(brand, EventType.UNTAGGED, gone, list(known.values()), source)
     if plus:
@@ -263,3 +270,68 @@ def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Q, QuerySe
     wanted = [[n] if n in known else [] for n in tag_ids] if all_tags else [sorted(known)]
     rows = [ContactTag.objects.filter(tag__in=ids) for ids in wanted]
     return [(Q(Exists(row.filter(contact=OuterRef("pk")))), row.values("contact_id")) for row in rows]
+
+
+# ---- for pages of apps below, through contacts/hooks.py
+
+
+def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """Contact id → its tags as plain values: {id, name, group, source, staff_id, at, is_corp}; one query."""
+    return {
+        contact_id: [
+            {
+                "id": row.tag_id,
+                "name": row.tag.name,
+                "group": row.tag.group.name,
+                "source": row.source,
+                "staff_id": row.staff_id,
+                "at": row.at,
+                "is_corp": bool(row.tag.wecom_id),
+            }
+            for row in rows
+        ]
+        for contact_id, rows in carried(contact_ids).items()
+    }
+
+
+def choices() -> list[dict[str, Any]]:
+    """Groups with their tags for a person to choose from: {name, is_corp, tags: [{id, name}]}; one query."""
+    groups: dict[int, dict[str, Any]] = {}
+    rows = Tag.objects.filter(deleted_at=None).select_related("group")
+    for tag in rows.order_by("-group__order", "group_id", "-order", "pk"):
+        group = groups.setdefault(
+            tag.group_id, {"name": tag.group.name, "is_corp": bool(tag.group.corp_id), "tags": []}
+        )
+        group["tags"].append({"id": tag.pk, "name": tag.name})
+    return list(groups.values())
+
+
+@transaction.atomic
+def put_on(
+    brand: Brand,
+    *,
+    contact_ids: Iterable[int],
+    tag_ids: Iterable[int],
+    by: Actor,
+    remove: bool = False,
+    source: str = "page",
+    audited: bool = True,
+) -> int:
+    """Put tags on contacts, or take them off, because a person said so. Gives how many changed.
+
+    Args:
+        audited: False for a part of a job, whose start is in the audit log.
+
+    Raises:
+        InvalidError: no such tag.
+    """
+    chosen = _tags(tag_ids)
+    if not chosen:
+        raise InvalidError(_("Choose at least one tag"))
+    act = remove_tags if remove else add_tags
+    ids = list(contact_ids)
+    n = act(brand, contacts=ids, tags=chosen, source=source, by_staff=by.staff)
+    if n and audited:
+        names = {"tags": [tag.name for tag in chosen], "n": n, "contacts": ids[:20]}
+        audit.record(by, "contact.untag" if remove else "contact.tag", after=names)
+    return n

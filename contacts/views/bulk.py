@@ -1,0 +1,106 @@
+"""Acts on the contacts that are ticked in the list, or on everybody of the filter."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from contacts import hooks
+from contacts.filters import parse
+from contacts.services import bulk
+from contacts.views.lists import query_of
+from org.access import staff_can
+from org.models import Job
+from scrm.errors import ForbiddenError, InvalidError, NotFoundError, SCRMError
+from scrm.responses import toast
+
+RIGHTS = {
+    "tag": "contacts.edit",
+    "untag": "contacts.edit",
+    "dnc": "contacts.edit",
+    "undnc": "contacts.edit",
+    "enrol": "sops.edit",
+}
+
+
+def _titles() -> dict[str, str]:
+    return {
+        "tag": _("Add tags"),
+        "untag": _("Remove tags"),
+        "dnc": _("Do not contact"),
+        "undnc": _("May be contacted again"),
+        "enrol": _("Put into an SOP"),
+    }
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("contacts.view")
+def bulk_act(request: Any, act: str) -> HttpResponse:
+    """GET: the modal that asks what exactly. POST: done at once for ticked ids, as a job for `everybody`."""
+    if act not in RIGHTS:
+        raise NotFoundError()
+    if not request.actor.can(RIGHTS[act]):
+        raise ForbiddenError()
+    filters = parse(request.GET)
+    context: dict[str, Any] = {
+        "act": act,
+        "title": _titles()[act],
+        "query": query_of(filters),
+        "groups": hooks.tag_choices() if act in ("tag", "untag") else [],
+        "sops": hooks.sop_choices() if act == "enrol" else [],
+        "error": "",
+    }
+    if request.method == "GET":
+        return render(request, "contacts/bulk.html", context)
+    try:
+        values = _values(request, act)
+        if request.POST.get("everybody") == "1":
+            job = bulk.start(
+                request.brand,
+                act=act,
+                filters=filters,
+                values=values,
+                title=_("Contacts: %(act)s") % {"act": context["title"]},
+                staff=request.staff,
+                by=request.actor,
+            )
+            return _job(request, context, job)
+        ids = bulk.visible_ids(request.staff, _ids(request))
+        if act == "enrol":
+            job = hooks.start_enrolling(
+                request.brand, sop_id=values["sop_id"], contact_ids=ids, by=request.actor
+            )
+            return _job(request, context, job)
+        n = bulk.act_on(request.brand, act=act, contact_ids=ids, values=values, by=request.actor)
+    except SCRMError as error:
+        return render(request, "contacts/bulk.html", context | {"error": error.message}, status=422)
+    text = _("%(n)s changed") % {"n": n} if n else _("Nothing had to be changed")
+    return toast(HttpResponse(status=204), text, closeModal=True, contactsChanged=True)
+
+
+def _job(request: Any, context: dict[str, Any], job: Job) -> HttpResponse:
+    return render(request, "contacts/bulk_job.html", context | {"job": job})
+
+
+def _ids(request: Any) -> list[int]:
+    try:
+        return [int(n) for n in request.POST.getlist("ids")]
+    except ValueError as error:
+        raise InvalidError(_("Choose at least one contact")) from error
+
+
+def _values(request: Any, act: str) -> dict[str, Any]:
+    """What the act needs, from the form."""
+    try:
+        if act in ("tag", "untag"):
+            tag_ids = [int(n) for n in request.POST.getlist("tags")]
+            if not tag_ids:
+                raise InvalidError(_("Choose at least one tag"))
+            return {"tag_ids": tag_ids}
+        if act == "enrol":
+            return {"sop_id": int(request.POST.get("sop") or 0)}
+    except ValueError as error:
+        raise InvalidError(_("Choose one of the list")) from error
+    return {}

@@ -1,0 +1,221 @@
+"""The contact list: filters, columns, counts, saved views."""
+
+from typing import Any
+
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.vary import vary_on_headers
+
+from contacts import hooks
+from contacts.filters import STATES, Filters, parse
+from contacts.rows import COLUMNS, DEFAULT_COLUMNS, STATE_NAMES, rows_of
+from contacts.services import contacts as services
+from contacts.services import listing
+from org.access import staff_can
+from org.models import Scope, Staff, Store
+from scrm.errors import SCRMError
+from scrm.responses import go, toast
+
+COLUMNS_COOKIE = "scrm_contact_columns"
+YEAR_S = 365 * 86400
+MANY = 500  # choices in one select
+
+
+def query_of(filters: Filters) -> str:
+    """The address of a filter, without the question mark."""
+    query = QueryDict(mutable=True)
+    for key, value in filters.as_query().items():
+        query.setlist(key, [str(v) for v in value] if isinstance(value, list) else [str(value)])
+    return query.urlencode()
+
+
+def columns_of(request: Any) -> list[str]:
+    """The columns this person has chosen, in the order of the table."""
+    chosen = request.COOKIES.get(COLUMNS_COOKIE)
+    wanted = chosen.split(".") if chosen is not None else DEFAULT_COLUMNS
+    return [key for key in COLUMNS if key in wanted]
+
+
+@require_GET
+@staff_can("contacts.view")
+@vary_on_headers("HX-Request")
+def contact_list(request: Any) -> HttpResponse:
+    """The page, the list alone for a changed filter, or the next rows."""
+    filters = parse(request.GET)
+    after = request.GET.get("after")
+    page = listing.page(request.brand, staff=request.staff, filters=filters, after=after)
+    columns = columns_of(request)
+    context = {
+        "page": page,
+        "rows": rows_of(page.rows),
+        "columns": columns,
+        "colspan": len(columns) + 2,
+        "filters": filters,
+    }
+    if request.htmx and after:
+        return render(request, "contacts/_rows.html", context)
+    context |= {
+        "query": query_of(filters),
+        "headings": [COLUMNS[key] for key in columns],
+        "chips": chips(request, filters),
+        "hidden": _hidden(filters),
+        "is_filtered": bool(filters),
+        "acts": _acts(request),
+    }
+    if request.htmx:
+        return render(request, "contacts/_list.html", context)
+    context |= {
+        "states": [(key, STATE_NAMES[key]) for key in STATES],
+        "guides": _guides(request),
+        "all_columns": [(key, name, key in columns) for key, name in COLUMNS.items()],
+        **_views(request, filters),
+    }
+    return render(request, "contacts/list.html", context)
+
+
+@require_GET
+@staff_can("contacts.view")
+def contact_count(request: Any) -> HttpResponse:
+    """How many match: a fragment loaded after the list, because counting may take longer than the list."""
+    count = listing.count(request.brand, staff=request.staff, filters=parse(request.GET))
+    return render(request, "contacts/_count.html", {"count": count})
+
+
+@require_GET
+@staff_can("contacts.view")
+def contact_filters(request: Any) -> HttpResponse:
+    """The drawer with the filters that are not on the page itself."""
+    filters = parse(request.GET)
+    context = {
+        "filters": filters,
+        "codes": hooks.code_choices(),
+        "groups": hooks.tag_choices(),
+        "stores": [] if _is_own(request) else Store.objects.order_by("name").values_list("pk", "name")[:MANY],
+        "hidden": [(k, v) for k, v in _flat(filters) if k in ("q", "guide", "state")],
+    }
+    return render(request, "contacts/filters.html", context)
+
+
+@require_POST
+@staff_can("contacts.view")
+def contact_columns(request: Any) -> HttpResponse:
+    """Remember the columns."""
+    chosen = [key for key in request.POST.getlist("column") if key in COLUMNS]
+    response = toast(HttpResponse(status=204), _("Columns saved"), contactsChanged=True)
+    response.set_cookie(COLUMNS_COOKIE, ".".join(chosen), max_age=YEAR_S, samesite="Lax", httponly=True)
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("contacts.view")
+def view_new(request: Any) -> HttpResponse:
+    """Save the present filter under a name (a modal)."""
+    filters = parse(request.GET)
+    context = {"query": query_of(filters), "chips": chips(request, filters), "error": "", "name": ""}
+    if request.method == "GET":
+        return render(request, "contacts/view_new.html", context)
+    name, is_shared = request.POST.get("name", ""), request.POST.get("is_shared") == "1"
+    try:
+        services.save_view(
+            request.brand, staff=request.staff, name=name, filters=filters, is_shared=is_shared
+        )
+    except SCRMError as error:
+        context |= {"error": error.message, "name": name}
+        return render(request, "contacts/view_new.html", context, status=422)
+    return go(request, f"/contacts/?{query_of(filters)}", _("View saved"))
+
+
+@require_POST
+@staff_can("contacts.view")
+def view_delete(request: Any, view_id: int) -> HttpResponse:
+    services.delete_view(request.brand, staff=request.staff, view_id=view_id)
+    return go(request, "/contacts/", _("View deleted"))
+
+
+# ---- parts
+
+
+def _is_own(request: Any) -> bool:
+    return request.staff.role.scope == Scope.OWN
+
+
+def _guides(request: Any) -> list[tuple[int, str]]:
+    if _is_own(request):
+        return []
+    guides = Staff.objects.visible_to(request.staff).filter(is_guide=True).order_by("name", "pk")
+    return list(guides.values_list("pk", "name")[:MANY])
+
+
+def _acts(request: Any) -> list[dict[str, Any]]:
+    """The bulk acts that this person may do."""
+    acts = [
+        ("tag", _("Add tags"), "tag", "contacts.edit"),
+        ("untag", _("Remove tags"), "tags", "contacts.edit"),
+        ("enrol", _("Put into an SOP"), "route", "sops.edit"),
+        ("dnc", _("Do not contact"), "bell-off", "contacts.edit"),
+        ("undnc", _("May be contacted again"), "bell", "contacts.edit"),
+    ]
+    return [
+        {"key": key, "label": label, "icon": icon}
+        for key, label, icon, right in acts
+        if request.actor.can(right)
+    ]
+
+
+def _views(request: Any, filters: Filters) -> dict[str, Any]:
+    """Tabs: all contacts, then saved views; and the person's own view that is open now, which may be
+    deleted."""
+    query, own = filters.as_query(), None
+    tabs = [{"url": "/contacts/", "label": _("All contacts"), "active": not filters}]
+    for view in services.saved_views(request.brand, request.staff):
+        try:
+            url = "/contacts/?" + query_of(parse(view.query))
+        except SCRMError:  # saved by an older version: not shown, rather than shown as 'everybody'
+            continue
+        is_open = query == view.query
+        tabs.append({"url": url, "label": view.name, "active": is_open})
+        if is_open and view.staff_id == request.staff.pk:
+            own = view
+    return {"tabs": tabs if len(tabs) > 1 else [], "own_view": own}
+
+
+def _flat(filters: Filters) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in filters.as_query().items():
+        pairs += [(key, str(v)) for v in value] if isinstance(value, list) else [(key, str(value))]
+    return pairs
+
+
+def _hidden(filters: Filters) -> list[tuple[str, str]]:
+    """Filters of the drawer, carried along by the form on the page."""
+    return [(key, value) for key, value in _flat(filters) if key not in ("q", "guide", "state")]
+
+
+def chips(request: Any, filters: Filters) -> list[dict[str, str]]:
+    """What is filtered, in words, each with the address without it."""
+    found: list[tuple[str, str, str]] = []
+    if filters.store:
+        names = dict(Store.objects.filter(pk=filters.store).values_list("pk", "name"))
+        found.append((_("Store"), names.get(filters.store, "?"), "store"))
+    if filters.code:
+        found.append((_("Channel"), hooks.code_names([filters.code]).get(filters.code, "?"), "code"))
+    if filters.tags:
+        named = {tag["id"]: tag["name"] for group in hooks.tag_choices() for tag in group["tags"]}
+        mode = _("all of") if filters.all_tags and len(filters.tags) > 1 else ""
+        text = "、".join(named.get(n, "?") for n in filters.tags)
+        found.append((_("Tags"), f"{mode} {text}".strip(), "tag"))
+    if filters.since or filters.until:
+        days = f"{filters.since or '…'} – {filters.until or '…'}"
+        found.append((_("Added"), days, "since"))
+    if filters.dnc:
+        found.append((_("Do not contact"), "", "dnc"))
+    together = {"tag": ["tag", "all"], "since": ["since", "until"]}
+    result = []
+    for label, text, key in found:
+        query = QueryDict(query_of(filters), mutable=True)
+        for name in together.get(key, [key]):
+            query.pop(name, None)
+        result.append({"label": label, "text": text, "url": f"/contacts/?{query.urlencode()}"})
+    return result

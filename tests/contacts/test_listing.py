@@ -1,0 +1,246 @@
+"""Pages of the list: every filter says the same as a plain look at the rows, whichever way the page is
+found."""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from contacts.filters import STATES, Filters
+from contacts.models import Contact, Follow
+from contacts.services import listing
+from contacts.services.follow import recount
+from contacts.services.search import refresh_grams
+from org.models import Staff, Store
+from tagging.models import ContactTag, Tag
+from tagging.services.tags import add_tags
+from tests.factories import in_brand, make_contact, make_staff, make_tag, role
+
+T = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def crowd(brand: Any, corp: Any) -> dict[str, Any]:
+    """60 contacts of 3 guides in 2 stores, with tags, codes, names, losses, half adds."""
+    dice = random.Random(3)
+    with in_brand(brand):
+        stores = [Store.objects.create(name=n) for n in "甲乙"]
+        guides = [make_staff(brand, corp, store=stores[n % 2]) for n in range(3)]
+        tags = [make_tag(brand) for _ in range(3)]
+        people = []
+        for n in range(60):
+            name = "".join(dice.choices("王小明李", k=3))
+            contact = make_contact(
+                brand,
+                name=name,
+                added_at=T - timedelta(hours=dice.randrange(9) * n),
+                do_not_contact=n % 7 == 0,
+            )
+            for guide in dice.sample(guides, k=dice.randrange(3)):
+                ended = T + timedelta(hours=n) if dice.random() < 0.3 else None
+                Follow.objects.create(
+                    contact=contact,
+                    staff=guide,
+                    corp=corp,
+                    external_userid=f"w{n}",
+                    added_at=contact.added_at,
+                    ended_at=ended,
+                    is_pending=not ended and dice.random() < 0.2,
+                    channel_code_id=dice.choice([None, 1, 2]),
+                )
+            people.append(contact)
+            add_tags(brand, contacts=[contact], tags=[t for t in tags if dice.random() < 0.4], source="page")
+        ids = [c.pk for c in people]
+        recount(brand, ids)
+        refresh_grams(brand, ids)
+    return {"guides": guides, "stores": stores, "tags": tags, "people": people}
+
+
+def expected(brand: Any, filters: Filters, staff: Staff | None) -> list[int]:
+    """The same by looking at every row in Python."""
+    since, before = filters.moments(brand.timezone)
+    follows: dict[int, list[Follow]] = {}
+    for f in Follow.objects.select_related("staff__store"):
+        follows.setdefault(f.contact_id, []).append(f)
+    tags: dict[int, set[int]] = {}
+    for row in ContactTag.objects.all():
+        tags.setdefault(row.contact_id, set()).add(row.tag_id)
+
+    def between(moment: datetime) -> bool:
+        return (not since or moment >= since) and (not before or moment < before)
+
+    def relation(f: Follow) -> bool:
+        states = {
+            "": True,
+            "lost": f.ended_at is not None,
+            "reachable": f.ended_at is None and not f.is_pending,
+            "pending": f.ended_at is None and f.is_pending,
+        }
+        return (
+            filters.guide in (None, f.staff_id)
+            and filters.store in (None, f.staff.store_id)
+            and filters.code in (None, f.channel_code_id)
+            and between(f.added_at)
+            and states[filters.state]
+        )
+
+    def fits(c: Contact) -> bool:
+        mine = follows.get(c.pk, [])
+        if staff and not any(f.staff_id == staff.pk for f in mine):
+            return False
+        if filters.relation:
+            if not any(relation(f) for f in mine):
+                return False
+        elif not between(c.added_at) or filters.state not in ("", c.state):
+            return False
+        has = tags.get(c.pk, set())
+        if filters.tags and not (all if filters.all_tags else any)(t in has for t in filters.tags):
+            return False
+        return (not filters.dnc or c.do_not_contact) and filters.q in c.name
+
+    found = [c for c in Contact.objects.all() if fits(c)]
+    if filters.state == "lost" and not filters.relation:
+        found.sort(key=lambda c: (c.lost_at, c.pk), reverse=True)
+    else:
+        found.sort(key=lambda c: (c.added_at, c.pk), reverse=True)
+    return [c.pk for c in found]
+
+
+def all_pages(brand: Any, filters: Filters, staff: Staff | None, size: int) -> list[int]:
+    found: list[int] = []
+    after = None
+    while True:
+        page = listing.page(brand, staff=staff, filters=filters, after=after, size=size)
+        found += [c.pk for c in page]
+        if not page.next:
+            return found
+        after = page.next
+
+
+def random_filters(crowd: dict[str, Any], dice: random.Random) -> Filters:
+    def perhaps(value: Any, share: float = 0.35) -> Any:
+        return value if dice.random() < share else None
+
+    return Filters(
+        q=perhaps(dice.choice(["王", "小明", "王小明", "李李", "明王小", "龘"])) or "",
+        guide=perhaps(dice.choice(crowd["guides"]).pk, 0.2),
+        store=perhaps(dice.choice(crowd["stores"]).pk, 0.2),
+        code=perhaps(dice.choice([1, 2, 3]), 0.2),
+        tags=tuple(t.pk for t in crowd["tags"] if dice.random() < 0.25),
+        all_tags=dice.random() < 0.5,
+        state=perhaps(dice.choice(STATES)) or "",
+        since=perhaps(date(2026, 2, 20), 0.2),
+        until=perhaps(date(2026, 2, 25), 0.2),
+        dnc=dice.random() < 0.15,
+    )
+
+
+@pytest.mark.parametrize("limits", [(20_000, 20_000), (2, 7), (0, 3)], ids=["led", "mixed", "walked"])
+def test_every_way_gives_the_same_pages(brand: Any, crowd: Any, monkeypatch: Any, limits: Any) -> None:
+    monkeypatch.setattr(listing, "SMALL", limits[0])
+    monkeypatch.setattr(listing, "WINDOW", limits[1])
+    dice = random.Random(11)
+    with in_brand(brand):
+        own = crowd["guides"][0]
+        own.role = role(brand, "guide")
+        n_found = 0
+        for n in range(120):
+            filters, staff = random_filters(crowd, dice), own if n % 4 == 0 else None
+            wanted = expected(brand, filters, staff)
+            assert all_pages(brand, filters, staff, 5) == wanted, filters
+            count = listing.count(brand, staff=staff, filters=filters)
+            assert (count.n, count.is_exact) == (len(wanted), True)
+            n_found += bool(wanted)
+        assert n_found > 40
+
+
+def test_counts_beyond_the_limit(brand: Any, crowd: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(listing, "COUNTED", 10)
+    with in_brand(brand):
+        count = listing.count(brand, staff=None, filters=Filters())
+        assert not count.is_exact and count.n >= 10
+
+
+def test_other_brands_filters_find_nobody(brand: Any, other_brand: Any, crowd: Any) -> None:
+    with in_brand(other_brand):
+        make_contact(other_brand)
+        for filters in (
+            Filters(guide=crowd["guides"][0].pk),
+            Filters(store=crowd["stores"][0].pk),
+            Filters(tags=(crowd["tags"][0].pk,)),
+            Filters(tags=(crowd["tags"][0].pk,), all_tags=True),
+            Filters(code=1),
+            Filters(q="王"),
+        ):
+            assert len(listing.page(other_brand, staff=None, filters=filters)) == 0
+        assert len(listing.page(other_brand, staff=None, filters=Filters())) == 1
+
+
+PLANS = {
+    "all": (Filters(), ["contact_newest"]),
+    "lost": (Filters(state="lost"), ["contact_lost"]),
+    "pending": (Filters(state="pending"), ["contact_pending"]),
+    "do-not-contact": (Filters(dnc=True), ["contact_dnc"]),
+    "name": (Filters(q="王小"), ["contacts_contactgram_pkey", "contacts_contact_pkey"]),
+    "guide": (Filters(guide=1), ["follow_staff|follow_external", "contacts_contact_pkey"]),
+    "code": (Filters(code=1), ["follow_code", "contacts_contact_pkey"]),
+    "tag": (Filters(tags=(1,)), ["tagging_contacttag_pkey", "contacts_contact_pkey"]),
+}
+PEOPLE = """
+    INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,
+    n_follows, added_at) SELECT {b}, i, '客户' || i, '', 0, 1, '', i % 50 = 0, (i % 30 > 0)::int,
+    timestamptz '2026-01-01' + i * interval '1 minute' FROM generate_series(1, 6000) i; UPDATE
+    contacts_contact SET lost_at = added_at WHERE brand_id = {b} AND n_follows = 0 AND position % 60 > 0;
+"""
+THEIRS = """
+    INSERT INTO contacts_follow (brand_id, contact_id, staff_id, corp_id, external_userid, state,
+    channel_code_id, add_way, remark, description, wecom_tag_ids, is_pending, added_at, end_kind,
+    changed_at) SELECT {b}, id, {s} + position % 100, {c}, 'w' || id, '', position % 100, 0, '', '', '{{}}',
+    false, added_at, '', added_at FROM contacts_contact WHERE brand_id = {b}; INSERT INTO
+    contacts_contactgram (brand_id, gram, contact_id) SELECT {b}, chr(20000 + (position % 100)::int) ||
+    '小', id FROM contacts_contact WHERE brand_id = {b}; INSERT INTO tagging_contacttag (brand_id, tag_id,
+    contact_id, source, at) SELECT {b}, {t} + position % 50, id, '', added_at FROM contacts_contact WHERE
+    brand_id = {b};
+"""
+
+
+def analyze() -> None:
+    """As autovacuum would; the tables are the owner's."""
+    with connections["owner"].cursor() as cursor:
+        for table in ("contacts_contact", "contacts_follow", "contacts_contactgram", "tagging_contacttag"):
+            cursor.execute(f"VACUUM ANALYZE {table}")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_indexes_serve_the_common_filters(brand: Any, corp: Any, monkeypatch: Any) -> None:
+    """As the application's role, under row-level security, with real statistics: which index answers which
+    filter."""
+    with in_brand(brand), connection.cursor() as cursor:
+        cursor.execute("SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user")
+        assert cursor.fetchone() == (False,)
+        guides = Staff.objects.bulk_create(Staff(name="x", corp=corp, userid=f"g{n}") for n in range(100))
+        group = make_tag(brand).group
+        tags = Tag.objects.bulk_create(Tag(group=group, name=f"t{n}") for n in range(50))
+        cursor.execute(PEOPLE.format(b=brand.pk))
+    analyze()  # now, or the checks of the foreign keys scan what they think is a small table
+    with in_brand(brand), connection.cursor() as cursor:
+        cursor.execute(THEIRS.format(b=brand.pk, c=corp.pk, s=guides[0].pk, t=tags[0].pk))
+    analyze()
+    plans: list[str] = []
+    real = listing.keyset_page
+
+    def watched(queryset: Any, **kwargs: Any) -> Any:
+        plans.append(queryset.order_by(*kwargs["order"])[:51].explain())
+        return real(queryset, **kwargs)
+
+    monkeypatch.setattr(listing, "keyset_page", watched)
+    known = {"guide": Filters(guide=guides[7].pk), "tag": Filters(tags=(tags[7].pk,))}
+    for name, (filters, indexes) in PLANS.items():
+        with in_brand(brand):
+            listing.page(brand, staff=None, filters=known.get(name, filters))
+        for index in indexes:
+            assert any(each in plans[-1] for each in index.split("|")), f"{name}: {plans[-1]}"
+        assert "Seq Scan" not in plans[-1], f"{name}: {plans[-1]}"
+        assert ("Sort" in plans[-1]) == (len(indexes) > 1), f"{name}: {plans[-1]}"
