@@ -114,11 +114,11 @@ def edit_sop(
     if sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
     name, steps = _checked(brand, name, late_days, steps, sop)
-    before = _as_audit(sop)
+    before, old = _as_audit(sop), step_times(live_steps(sop.pk))
     sop.name, sop.late_days = name, late_days
     _save(sop)
     _write_steps(sop, steps)
-    effect = _replan(brand, sop)
+    effect = _replan(brand, sop, old)
     audit.record(by, "sop.edit", sop, before=before, after=_as_audit(sop))
     return effect
 
@@ -127,8 +127,8 @@ def preview_edit(brand: Brand, *, sop_id: int, steps: Sequence[StepInput]) -> Ed
     """What `edit_sop` with these steps would do to the people in it; changes nothing."""
     get_sop(sop_id)
     ordered = _ordered(steps)
-    times = [StepTime(s.day, s.hour, s.minute, i) for i, s in enumerate(ordered)]
-    return _effect(_new_plans(brand, sop_id, times))
+    times = [StepTime(s.day, s.hour, s.minute, i, s.step_id or 0) for i, s in enumerate(ordered)]
+    return _effect(_new_plans(brand, sop_id, step_times(live_steps(sop_id)), times))
 
 
 def _checked(
@@ -230,8 +230,11 @@ class _Plan:
         return (self.next_at, self.position) == (self.new_at, self.new_position)
 
 
-def _new_plans(brand: Brand, sop_id: int, times: Sequence[StepTime]) -> list[_Plan]:
-    """People of one joining date and next moment move together: a few hundred plans, however many people."""
+def _new_plans(brand: Brand, sop_id: int, old: Sequence[StepTime], new: Sequence[StepTime]) -> list[_Plan]:
+    """People of one joining date and next moment move together: a few hundred plans, however many people.
+
+    A step that is settled for them stays so, wherever it is moved.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (joined_at AT TIME ZONE %s)::date, next_run_at, position, count(*) FROM"
@@ -243,8 +246,11 @@ def _new_plans(brand: Brand, sop_id: int, times: Sequence[StepTime]) -> list[_Pl
     now = clock.now()
     plans = []
     for day_0, next_at, position, n in rows:
-        table = schedule.timetable(times, day_0, brand.timezone)
+        settled = {s.step_id for at, s in schedule.timetable(old, day_0, brand.timezone) if at < next_at}
+        ahead = [s for s in new if s.step_id not in settled]
+        table = schedule.timetable(ahead, day_0, brand.timezone)
         new_at, new_position = schedule.next_step(table, min(next_at, now))
+        new_position = new_position if new_at else len(new)
         plans.append(_Plan(day_0, next_at, position, n, new_at, new_position))
     return plans
 
@@ -257,8 +263,8 @@ def _effect(plans: Sequence[_Plan]) -> EditEffect:
     )
 
 
-def _replan(brand: Brand, sop: Sop) -> EditEffect:
-    plans = _new_plans(brand, sop.pk, step_times(live_steps(sop.pk)))
+def _replan(brand: Brand, sop: Sop, old: Sequence[StepTime]) -> EditEffect:
+    plans = _new_plans(brand, sop.pk, old, step_times(live_steps(sop.pk)))
     changed = [p for p in plans if not p.is_same]
     if changed:
         now = clock.now()  # who has no step left is due now: the tick ends them

@@ -279,6 +279,25 @@ def test_steps_that_were_due_stay_due_after_an_edit(brand: Any, staff: Any) -> N
         assert SendTask.objects.get().text == "new"
 
 
+def test_a_step_that_was_received_is_not_due_again_when_it_is_moved(brand: Any, staff: Any) -> None:
+    with in_brand(brand):
+        sop = make_sop(brand, (1, 10), (9, 10))
+        row = enrolments.enrol(
+            brand, contact=make_contact(brand, staff), sop=sop, at=at("2026-05-01 12:00"), source="page"
+        )
+        stepping.run(brand, at("2026-05-02 10:00"))
+        first, second = sops.live_steps(sop.pk)
+        with clock.at(at("2026-05-03 12:00")):
+            moved = [StepInput(5, 10, 0, "x", step_id=first.pk), StepInput(9, 10, 0, "y", step_id=second.pk)]
+            assert sops.preview_edit(brand, sop_id=sop.pk, steps=moved).n_moved == 0
+            sops.edit_sop(brand, sop_id=sop.pk, name="S", late_days=3, steps=moved, by=SYSTEM)
+        row.refresh_from_db()
+        assert row.next_run_at == at("2026-05-10 10:00")
+        for day in range(4, 12):
+            stepping.run(brand, at(f"2026-05-{day:02} 10:00"))
+        assert sorted(Touch.objects.values_list("step_id", flat=True)) == sorted([first.pk, second.pk])
+
+
 def test_only_names_of_this_sop_and_brand(brand: Any, other_brand: Any) -> None:
     with in_brand(other_brand):
         foreign = make_sop(other_brand, (1, 10))
