@@ -50,7 +50,7 @@ def sent(given: Given) -> list[Given]:
 
 
 def calls(given: Given) -> list[Given]:
-    """Calls of the API, oldest first (kept in memory, the last 100,000)."""
+    """Calls of the API, oldest first (kept in memory, the last 50,000)."""
     rows = [
         row
         for row in list(dispatch.calls)

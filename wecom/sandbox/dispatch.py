@@ -16,7 +16,7 @@ from .call import Answer, Api, Call, parse_body
 from .errors import WeComError, errmsg
 from .models import App, Corp, Fault
 
-CALLS_KEPT = 100_000
+CALLS_KEPT = 50_000
 calls: collections.deque[dict[str, Any]] = collections.deque(maxlen=CALLS_KEPT)  # newest last
 
 NOBODY = (App(corpid="", agentid=0), Corp(corpid=""))
