@@ -13,6 +13,10 @@
   function titleOf(item) {
     return item.title || files[item.file_id]?.name || words()[item.type] || item.type;
   }
+  // only pictures are shown; a mini-program's file is its cover
+  function pictureOf(item) {
+    return words().upload && (item.type === "image" || item.type === "miniprogram") && item.file_id ? `${words().upload}${item.file_id}/` : "";
+  }
   function store(box, list) {
     fieldOf(box).value = JSON.stringify(list);
     draw(box);
@@ -27,6 +31,8 @@
       name.className = "attachment-name";
       name.textContent = `${icons[item.type] || ""} ${titleOf(item)}`;
       name.title = words().edit;
+      const picture = pictureOf(item);
+      if (picture) name.prepend(Object.assign(document.createElement("img"), { src: picture, alt: "", className: "attachment-thumb" }));
       name.addEventListener("click", () => open(box, item.type, i));
       const remove = document.createElement("button");
       remove.type = "button";
@@ -114,6 +120,6 @@
       $("[data-attachment-ok]", event.target.closest("[data-attachment-form]")).click();
     }
   });
-  globalThis.attachments = { ready, listOf, titleOf };
+  globalThis.attachments = { ready, listOf, titleOf, pictureOf };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => ready()); else ready();
 })();

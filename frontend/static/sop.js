@@ -23,6 +23,13 @@
     element.textContent = text;
     return element;
   }
+  function attached(item) {
+    const element = bubble(attachments.titleOf(item), `attached ${item.type}`);
+    const picture = attachments.pictureOf(item);
+    if (picture) element.replaceChildren(Object.assign(document.createElement("img"), { src: picture, alt: attachments.titleOf(item) }));
+    if (picture && item.type === "miniprogram") element.prepend(attachments.titleOf(item));
+    return element;
+  }
   function drawPreview() {
     const rows = [...steps.querySelectorAll("[data-step]")].map((element) => ({ element, ...fieldsOf(element) }));
     rows.sort((a, b) => a.day - b.day || a.time.localeCompare(b.time));
@@ -31,7 +38,7 @@
       when.className = "phone-day";
       when.textContent = `${preview.dataset.day} ${row.day} · ${row.time}`;
       const text = row.text.trim().replace(variable, (all, name, otherwise) => samples[name.trim()] ?? otherwise ?? all);
-      return [when, ...(text ? [bubble(text)] : []), ...row.attachments.map((item) => bubble(attachments.titleOf(item), `attached ${item.type}`))];
+      return [when, ...(text ? [bubble(text)] : []), ...row.attachments.map(attached)];
     }));
   }
   function check(step) {
