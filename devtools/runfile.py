@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +17,7 @@ from devtools import places, processes
 from devtools.places import SetupError
 
 FOLDER = places.VAR / "run"
+SERVERS = ("valkey", "postgres")
 
 
 class RunFile:
@@ -101,9 +103,14 @@ def _facts(name: str) -> dict[str, Any]:
 
 def _clear(name: str) -> None:
     facts = _facts(name)
-    # servers last: the product's processes still use them while they stop
-    for child, (pid, proof) in reversed(list(facts.get("children", {}).items())):
-        processes.end_stranger(child, pid, proof)
+    children = facts.get("children", {})
+    # servers last: the product's processes, which end side by side, still use them meanwhile
+    product = [name for name in children if name not in SERVERS]
+    with ThreadPoolExecutor(len(product) or 1) as pool:
+        list(pool.map(lambda name: processes.end_stranger(name, *children[name]), product))
+    for name in SERVERS:
+        if name in children:
+            processes.end_stranger(name, *children[name])
     if facts.get("folder"):
         shutil.rmtree(facts["folder"], ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):

@@ -148,8 +148,8 @@ def announce(port: int, sandbox_port: int, times: "Times") -> None:
         f"ready in {times.total():.0f} s: "
         + ", ".join(f"{name} {spent:.1f}" for name, spent in times.spent.items())
     )
-    print(f"\n  the product          http://127.0.0.1:{port}/")
-    print(f"  play the customer    http://127.0.0.1:{sandbox_port}/   (WeCom sandbox)\n")
+    print(f"\n  the product                       http://127.0.0.1:{port}/")
+    print(f"  WeCom sandbox, play the customer  http://127.0.0.1:{sandbox_port}/\n")
     logins = VAR / "demo-logins.txt"
     if logins.exists():
         print("\n".join(f"  {line}".rstrip() for line in logins.read_text().splitlines()) + "\n")
