@@ -1,6 +1,7 @@
 """Finds the person and the brand of a request and opens the brand's scope and transaction around view and rendering."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
@@ -57,6 +58,9 @@ class BrandMiddleware:
             return to_login(request)
         request.actor = Actor(str(request.user), request.user.pk)
         request.brand = _brand_of_session(request)
+        if request.brand is not None:  # the frame shows the navigation of the brand that one is in
+            with tenant_scope(request.brand), transaction.atomic(), suppress(ForbiddenError):
+                request.staff = _staff_of(request)
         return self.get_response(request)
 
     def _platform(self, request: Any) -> HttpResponse:

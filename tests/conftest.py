@@ -31,6 +31,14 @@ def django_db_setup(django_db_blocker: Any) -> Any:
     yield
     with django_db_blocker.unblock():
         connections.close_all()
+    # a server thread may still hold one; only its own role may end it
+    for alias in ("default", "ops"):
+        _sql(
+            settings.DATABASES[alias],
+            "template1",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{name}' AND usename = current_user",
+        )
     _sql(owner, "template1", f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 

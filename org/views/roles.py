@@ -32,7 +32,9 @@ class RoleForm(forms.Form):
 class StoreForm(forms.Form):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=60)
     code = forms.CharField(label=gettext_lazy("Store number"), max_length=30, required=False)
-    region = forms.ModelChoiceField(Region.objects.none(), label=gettext_lazy("Region"), required=False)
+    region = forms.ModelChoiceField(
+        Region.objects.none(), label=gettext_lazy("Region"), required=False, empty_label="—"
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -50,6 +50,7 @@ class StaffForm(forms.Form):
         super().__init__(data, initial=initial | {"name": staff.name, "state": staff.state})
         for field, model in (("role", Role), ("store", Store), ("region", Region)):
             self.fields[field].queryset = model.objects.order_by("name")  # type: ignore[attr-defined]
+            self.fields[field].empty_label = "—"  # type: ignore[attr-defined]
         if staff.state == Staff.State.LEFT:
             self.fields["state"].disabled = True
         else:
