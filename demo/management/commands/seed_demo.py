@@ -77,7 +77,6 @@ class Command(BaseCommand):
             ("books", f"brand admin 品牌管理员 of {BOOKS.name}"),
         ]
         lines = [f"  {name:<9} {PASSWORD}   {what}" for name, what in rows]
-        lines.append(f"  WeCom sandbox (play the customer): {settings.WECOM_API_URL}/")
         file = Path(settings.BASE_DIR) / "var" / "demo-logins.txt"
         file.parent.mkdir(exist_ok=True)
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
