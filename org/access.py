@@ -1,4 +1,4 @@
-"""Rights, preset roles, and the decorators that every view carries (tests walk the URLs and refuse one without)."""
+"""Rights, preset roles, and the decorators that every view carries (a test walks the URLs)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +45,11 @@ PRESETS: dict[str, tuple[str, list[str], str]] = {
         ],
         Scope.BRAND,
     ),
-    "manager": ("店长", ["overview.view", "contacts.view", "contacts.edit", "codes.view", "sops.view", "staff.view"], Scope.STORE),
+    "manager": (
+        "店长",
+        ["overview.view", "contacts.view", "contacts.edit", "codes.view", "sops.view", "staff.view"],
+        Scope.STORE,
+    ),
     "guide": ("导购", ["overview.view", "contacts.view", "contacts.edit"], Scope.OWN),
 }  # fmt: skip
 
@@ -82,7 +86,7 @@ def staff_can(right: str) -> Callable:
 
 
 def staff_can_outside(right: str) -> Callable:
-    """The same without scope and transaction, for views that call WeCom: they open `brand_transaction(request)` themselves."""
+    """The same without scope and transaction, for views that call WeCom; see `brand_transaction`."""
     return _decorator(right, outside=True)
 
 

@@ -1,4 +1,4 @@
-"""Finds the person and the brand of a request and opens the brand's scope and transaction around view and rendering."""
+"""Finds person and brand of a request; opens the brand's scope and transaction around view and rendering."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +25,8 @@ NOBODY = Actor("-")
 class BrandMiddleware:
     """Sets `request.user`, `request.brand`, `request.staff`, `request.actor`.
 
-    The brand comes from the session (checked against UserBrand) or from an API key, never from the request's own words.
+    The brand comes from the session (checked against UserBrand) or from an API key, never from the request's
+    own words.
     Views declare by decorator what they need (org/access.py). Status ≥ 400 rolls the transaction back.
     """
 

@@ -63,8 +63,8 @@ class Role(TenantModel):
 
 
 class Corp(TenantModel):
-    """企业: a WeCom corp with the self-built app through which this brand talks to it. Corp ids are unique over all
-    brands through `BrandLookup`; secrets are encrypted and never shown again."""
+    """企业: a WeCom corp with the self-built app through which this brand talks to it. Corp ids are unique
+    over all brands through `BrandLookup`; secrets are encrypted and never shown again."""
 
     name = models.CharField(_("Name"), max_length=60)
     corpid = models.CharField(_("Corp ID"), max_length=64)
@@ -110,7 +110,7 @@ class StaffQuerySet(models.QuerySet["Staff"]):
         return self.filter(is_guide=True, state=Staff.State.ACTIVE)
 
     def visible_to(self, staff: "Staff") -> "StaffQuerySet":
-        """Colleagues whom the data scope of a person's role shows: the brand, own region, own store, oneself."""
+        """Colleagues whom the data scope of a person's role shows: all, own region, own store, oneself."""
         scope = staff.role.scope if staff.role else Scope.OWN
         if scope == Scope.BRAND:
             return self

@@ -46,12 +46,14 @@ def toast(response: HttpResponse, text: Any, kind: str = "success", **events: An
     Args:
         events: further events for the page, e.g. `closeModal=True`.
     """
-    response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "kind": kind}, **events})
+    # closeModal comes last: it removes the form from the page, and what is told to it afterwards reaches nobody
+    ordered = dict(sorted(events.items(), key=lambda event: event[0] == "closeModal"))
+    response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "kind": kind}, **ordered})
     return response
 
 
 def flash(request: Any, text: Any, kind: str = "success") -> None:
-    """Keeps a notice for the next full page, e.g. before a redirect; kind success, info, warning or danger."""
+    """Keeps a notice for the next full page, e.g. before a redirect; kind as for `toast`."""
     request.session["flashes"] = [*request.session.get("flashes", []), {"text": str(text), "kind": kind}][-5:]
 
 

@@ -117,6 +117,6 @@ def new_aes_key() -> str:
 
     while True:
         key = base64.b64encode(random.token_bytes(32)).decode().rstrip("=")
-        # the last of the 43 characters must decode without stray bits, which b64encode guarantees; signs are not allowed
+        # the last character must decode without stray bits, as b64encode guarantees; signs are not allowed
         if key.isalnum():
             return key

@@ -1,7 +1,8 @@
 """Long jobs: start, step, watch, pause, cancel, take up again after a crash.
 
-A job is a row. Its function makes one step: does a piece of work and commits effect and position together, then returns
-whether more is to do. Between steps the runner reads the state again, so that pause and cancel work at once.
+A job is a row. Its function makes one step: does a piece of work and commits effect and position together,
+then returns whether more is to do. Between steps the runner reads the state again, so that pause and cancel
+work at once.
 """
 
 import logging
@@ -21,7 +22,7 @@ from tenants.models import Brand
 
 log = logging.getLogger(__name__)
 
-# kind → dotted path of `step(brand, job) -> bool` (True: more to do). A step may call WeCom between its own short
+# kind → dotted path of `step(brand, job) -> bool` (True: more to do). A step may call WeCom between its short
 # transactions; it saves the position with `save_step`.
 KINDS: dict[str, str] = {
     "wecom_sync": "contacts.services.sync.step",
@@ -38,7 +39,7 @@ MAX_RESTARTS = 5
 def start_job(
     brand: Brand, *, kind: str, title: str, params: dict, by: Actor, n_total: int | None = None
 ) -> Job:
-    """Write the job and start it after commit; a live job of the same kind and title is returned instead (double click)."""
+    """Write the job and start it after commit; a live one of this kind and title is returned instead."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind of job {kind}")
     live = [Job.State.WAITING, Job.State.RUNNING, Job.State.PAUSED]
@@ -74,7 +75,7 @@ def claim(job_id: int) -> Job | None:
 
 
 def run(brand: Brand, job_id: int, *, until: Callable[[], bool] = lambda: False) -> Job | None:
-    """Make steps until the job ends, is paused or cancelled, or `until()` says to let others in; returns the job."""
+    """Make steps until the job ends, is paused or cancelled, or `until()` says to let others in."""
     job = claim(job_id)
     if job is None:
         return None

@@ -15,7 +15,7 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def when(context: dict, moment: datetime | None, style: str = "short") -> str:
-    """A moment in the brand's zone: `short` (11-22 10:05; the year if not this one), `full`, `date` or `ago`."""
+    """A moment in the brand's zone: `short` (11-22 10:05; year if not this one), `full`, `date` or `ago`."""
     if moment is None:
         return "—"
     brand: Any = getattr(context.get("request"), "brand", None)
@@ -49,7 +49,7 @@ def ago(moment: datetime | None) -> str:
 
 @register.filter
 def number(value: Any) -> str:
-    """12,345: separators every three digits, in Chinese too (Django's format has four); a dash for nothing."""
+    """12,345: separators every three digits, in Chinese too (Django has four there); a dash for nothing."""
     if value in (None, ""):
         return "—"
     return f"{value:,}" if isinstance(value, (int, float, Decimal)) else str(value)
