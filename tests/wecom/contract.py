@@ -140,6 +140,11 @@ def least(shape: Any) -> Any:
     return [least(inner) for inner in shape] if isinstance(shape, list) else shape
 
 
+def no_lists(shape: dict[str, Any]) -> dict[str, Any]:
+    """The shape of a refusal: its lists are there and empty."""
+    return {key: [] if isinstance(inner, list) else inner for key, inner in shape.items()}
+
+
 def differences(shape: Any, answer: Any, at: str = "") -> list[str]:
     """What keeps an answer from having the shape: fields missing or unknown, other types, empty lists."""
     if isinstance(shape, dict):
@@ -149,7 +154,7 @@ def differences(shape: Any, answer: Any, at: str = "") -> list[str]:
     if isinstance(shape, list):
         if not isinstance(answer, list):
             return [f"{at}: {type(answer).__name__} instead of a list"]
-        if shape and not answer:
+        if shape and not answer and (isinstance(shape[0], dict) or at.count(".") == 1):
             return [f"{at}: empty, nothing to compare"]
         return [text for inner in answer if shape for text in differences(shape[0], inner, f"{at}[]")]
     wanted = (int, float) if isinstance(shape, float) else type(shape)

@@ -79,7 +79,7 @@ class Sandbox:
 
     # control API
 
-    def post(self, act: str, **given: Any) -> Any:
+    def post(self, act: str, /, **given: Any) -> Any:
         """POST /control/<act>; ControlError for a refusal."""
         return self._answer(self.http.post(f"{self.url}/control/{act}", json=given, timeout=60))
 
