@@ -5,15 +5,15 @@ What changes plans holds the brand's gate (policy.py), so it never meets a tick 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
-from campaigns.services import policy, schedule, touches, variables
+from campaigns.services import policy, replanning, touches, variables
+from campaigns.services.replanning import EditEffect
 from campaigns.services.schedule import MAX_DAY, StepTime
 from contacts.models import EventType
 from contacts.services.timeline import record_events
@@ -39,20 +39,6 @@ class StepInput:
     text: str = ""
     attachments: list[dict[str, Any]] = field(default_factory=list)
     step_id: int | None = None
-
-
-@dataclass(frozen=True)
-class EditEffect:
-    """What an edit means for the people in the SOP.
-
-    Attributes:
-        n_moved: get another next step, or get it at another time.
-        n_finished: have no step before them any more; they leave at the next tick.
-    """
-
-    n_people: int
-    n_moved: int
-    n_finished: int
 
 
 def get_sop(sop_id: int, *, lock: bool = False) -> Sop:
@@ -118,7 +104,7 @@ def edit_sop(
     sop.name, sop.late_days = name, late_days
     _save(sop)
     _write_steps(sop, steps)
-    effect = _replan(brand, sop, old)
+    effect = replanning.replan(brand, sop.pk, old, step_times(live_steps(sop.pk)))
     audit.record(by, "sop.edit", sop, before=before, after=_as_audit(sop))
     return effect
 
@@ -128,7 +114,8 @@ def preview_edit(brand: Brand, *, sop_id: int, steps: Sequence[StepInput]) -> Ed
     get_sop(sop_id)
     ordered = _ordered(steps)
     times = [StepTime(s.day, s.hour, s.minute, i, s.step_id or 0) for i, s in enumerate(ordered)]
-    return _effect(_new_plans(brand, sop_id, step_times(live_steps(sop_id)), times))
+    old = step_times(live_steps(sop_id))
+    return replanning.effect_of(replanning.plans_after(brand, sop_id, old, times))
 
 
 def _checked(
@@ -209,82 +196,6 @@ def _write_steps(sop: Sop, steps: Sequence[StepInput]) -> None:
             SopStep.objects.create(sop=sop, **values)
         else:
             SopStep.objects.filter(pk=step.step_id).update(**values)
-
-
-# ---- people in it, when the steps change
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """People who joined on one date and wait for one moment, and what they wait for after the edit."""
-
-    day_0: date
-    next_at: datetime
-    position: int
-    n: int
-    new_at: datetime | None
-    new_position: int
-
-    @property
-    def is_same(self) -> bool:
-        return (self.next_at, self.position) == (self.new_at, self.new_position)
-
-
-def _new_plans(brand: Brand, sop_id: int, old: Sequence[StepTime], new: Sequence[StepTime]) -> list[_Plan]:
-    """People of one joining date and next moment move together: a few hundred plans, however many people.
-
-    A step that is settled for them stays so, wherever it is moved.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT (joined_at AT TIME ZONE %s)::date, next_run_at, position, count(*) FROM"
-            " campaigns_enrolment"
-            " WHERE brand_id = %s AND sop_id = %s AND ended_at IS NULL GROUP BY 1, 2, 3",
-            [brand.timezone, brand.pk, sop_id],
-        )
-        rows = cursor.fetchall()
-    now = clock.now()
-    plans = []
-    for day_0, next_at, position, n in rows:
-        settled = {s.step_id for at, s in schedule.timetable(old, day_0, brand.timezone) if at < next_at}
-        ahead = [s for s in new if s.step_id not in settled]
-        table = schedule.timetable(ahead, day_0, brand.timezone)
-        new_at, new_position = schedule.next_step(table, min(next_at, now))
-        new_position = new_position if new_at else len(new)
-        plans.append(_Plan(day_0, next_at, position, n, new_at, new_position))
-    return plans
-
-
-def _effect(plans: Sequence[_Plan]) -> EditEffect:
-    return EditEffect(
-        n_people=sum(p.n for p in plans),
-        n_moved=sum(p.n for p in plans if p.new_at and p.new_at != p.next_at),
-        n_finished=sum(p.n for p in plans if p.new_at is None),
-    )
-
-
-def _replan(brand: Brand, sop: Sop, old: Sequence[StepTime]) -> EditEffect:
-    plans = _new_plans(brand, sop.pk, old, step_times(live_steps(sop.pk)))
-    changed = [p for p in plans if not p.is_same]
-    if changed:
-        now = clock.now()  # who has no step left is due now: the tick ends them
-        columns = zip(
-            *(
-                (p.day_0, p.next_at.isoformat(), (p.new_at or now).isoformat(), p.new_position)
-                for p in changed
-            ),
-            strict=True,
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE campaigns_enrolment e SET next_run_at = v.new_at, position = v.position"
-                " FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[], %s::int[]) AS v(day_0,"
-                " old_at, new_at, position)"
-                " WHERE e.brand_id = %s AND e.sop_id = %s AND e.ended_at IS NULL"
-                " AND (e.joined_at AT TIME ZONE %s)::date = v.day_0 AND e.next_run_at = v.old_at",
-                [*map(touches.array, columns), brand.pk, sop.pk, brand.timezone],
-            )
-    return _effect(plans)
 
 
 # ---- states

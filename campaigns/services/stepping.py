@@ -25,7 +25,8 @@ BATCH = 5_000
 MAX_BATCHES = 1_000  # of one tick; the next one goes on
 
 _CLAIM = """
-    SELECT id, sop_id, contact_id, (joined_at AT TIME ZONE %s)::date, next_run_at FROM campaigns_enrolment
+    SELECT id, sop_id, contact_id, (joined_at AT TIME ZONE %s)::date, next_run_at, position
+      FROM campaigns_enrolment
      WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s
      ORDER BY next_run_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
@@ -47,6 +48,7 @@ class Person(NamedTuple):
     contact_id: int
     day_0: date
     next_run_at: datetime
+    position: int
 
 
 class Written(NamedTuple):
@@ -117,7 +119,7 @@ class _Batch:
     at: datetime
     sops: dict[int, Sop] = field(default_factory=dict)
     steps: dict[int, list[SopStep]] = field(default_factory=dict)
-    found: dict[tuple[int, date, datetime], Due] = field(default_factory=dict)
+    found: dict[tuple[int, date, datetime, int], Due] = field(default_factory=dict)
 
     def work(self, claimed: list[Person]) -> Outcome:
         # one step for a person and batch: the gate has to see the first touch before it is asked about the
@@ -145,12 +147,14 @@ class _Batch:
 
     def _due(self, person: Person) -> Due:
         """The same for all who joined on one date and wait for one moment: worked out once for them."""
-        key = (person.sop_id, person.day_0, person.next_run_at)
+        key = (person.sop_id, person.day_0, person.next_run_at, person.position)
         if (due := self.found.get(key)) is None:
             times = sops.step_times(self.steps.get(person.sop_id, []))
             table = schedule.timetable(times, person.day_0, self.brand.timezone)
             late = timedelta(days=self.sops[person.sop_id].late_days)
-            due = self.found[key] = schedule.what_is_due(table, person.next_run_at, self.at, late)
+            # the brand's zone may have changed meanwhile: the step waited for lies earlier then
+            since = min([person.next_run_at, *(at for at, step in table if step.position == person.position)])
+            due = self.found[key] = schedule.what_is_due(table, since, self.at, late)
         return due
 
     def _park(self, people: Sequence[Person]) -> None:

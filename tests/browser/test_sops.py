@@ -1,4 +1,4 @@
-"""The SOP editor in Chromium: steps, variables, a picture, the phone beside them; then people and the ledger."""
+"""The SOP editor in Chromium: steps, variables, a picture, the phone beside them; people; phone width."""
 
 from pathlib import Path
 from typing import Any

@@ -298,6 +298,20 @@ def test_a_step_that_was_received_is_not_due_again_when_it_is_moved(brand: Any, 
         assert sorted(Touch.objects.values_list("step_id", flat=True)) == sorted([first.pk, second.pk])
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_a_change_of_the_brands_zone_loses_no_step(brand: Any, staff: Any, zone: str) -> None:
+    with in_brand(brand):
+        sop = make_sop(brand, (1, 10), (2, 10), (3, 10))
+        contact = make_contact(brand, staff)
+        enrolments.enrol(brand, contact=contact, sop=sop, at=at("2026-05-01 12:00"), source="page")
+        stepping.run(brand, at("2026-05-02 10:00"))
+        brand.timezone = zone
+        for hour in range(24 * 5):
+            stepping.run(brand, at("2026-05-02 11:00") + timedelta(hours=hour))
+        assert Touch.objects.filter(reason=0).count() == 3
+        assert Enrolment.objects.get().end_kind == "done"
+
+
 def test_only_names_of_this_sop_and_brand(brand: Any, other_brand: Any) -> None:
     with in_brand(other_brand):
         foreign = make_sop(other_brand, (1, 10))
