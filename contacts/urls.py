@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from contacts.views import bulk, detail, lists
+from contacts.views import bulk, detail, lists, sync
 
 urlpatterns = [
     path("contacts/", lists.contact_list, name="contacts"),
@@ -22,4 +22,6 @@ urlpatterns = [
         detail.contact_tag_remove,
         name="contact_tag_remove",
     ),
+    path("sync/", sync.sync_page, name="sync"),
+    path("sync/start/", sync.sync_start, name="sync_start"),
 ]
