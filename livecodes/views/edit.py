@@ -1,0 +1,151 @@
+"""Making and changing a channel code."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from livecodes.forms import CodeForm, initial_of, lists_of
+from livecodes.models import ChannelCode
+from livecodes.services import codes
+from livecodes.services.content import CodeInput, as_input
+from livecodes.services.roster import is_able
+from livecodes.services.welcome import MAX_BYTES, VARIABLES
+from org.access import staff_can
+from org.forms import add_errors
+from org.models import Corp, Staff
+from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.responses import go
+from tagging.services import tags
+from wecom.models import MediaFile
+
+EMPTY: dict[str, list] = {"guides": [], "hours": [], "welcomes": []}
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("codes.edit")
+def code_new(request: Any) -> HttpResponse:
+    corps = list(Corp.objects.order_by("pk"))
+    if not corps:
+        raise InvalidError(_("Connect a WeCom corp first"), code="no_corp")
+    start = {"strategy": ChannelCode.Strategy.IN_TURN, "skip_verify": True, "corp": corps[0].pk}
+    form = CodeForm(request.POST or None, initial=start, corps=corps)
+    if request.method == "POST" and form.is_valid():
+        corp = next((c for c in corps if c.pk == form.cleaned_data["corp"]), None)
+        if corp is None:
+            raise NotFoundError()
+        try:
+            given = form.content(_tag_ids(request))
+            code = codes.create_code(request.brand, by=request.actor, corp=corp, given=given)
+        except InvalidError as error:
+            _show(form, error)
+        else:
+            return go(request, f"/codes/{code.pk}/", _("Saved; WeCom is making the QR code"))
+    return _page(request, form, None, corps)
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("codes.edit")
+def code_edit(request: Any, code_id: int) -> HttpResponse:
+    code = codes.get_code(code_id)
+    form = CodeForm(request.POST or None, initial=initial_of(code), corps=[code.corp], sop_id=code.sop_id)
+    if request.method == "POST" and form.is_valid():
+        try:
+            given = form.content(_tag_ids(request))
+            codes.edit_code(request.brand, by=request.actor, code_id=code.pk, given=given)
+        except InvalidError as error:
+            _show(form, error)
+        else:
+            return go(request, f"/codes/{code.pk}/", _("Saved; printed codes stay as they are"))
+    return _page(request, form, code, [code.corp], as_input(code))
+
+
+def _tag_ids(request: Any) -> list[int]:
+    return [int(pk) for pk in request.POST.getlist("tags") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+
+
+def _show(form: CodeForm, error: SCRMError) -> None:
+    """A refusal beside its field; the lists have places of their own on the page."""
+    fields: dict[str, Any] = error.details.get("fields", {})
+    renamed = {"cost_fen": "cost"}
+    form.list_errors = {  # type: ignore[attr-defined]
+        key: fields[key] for key in ("guides", "hours", "welcomes", "tags") if key in fields
+    }
+    rest = {renamed.get(k, k): v for k, v in fields.items() if k not in form.list_errors}  # type: ignore[attr-defined]
+    if rest or not fields:
+        add_errors(form, InvalidError(error.message, fields=rest))
+
+
+def _page(
+    request: Any, form: CodeForm, code: ChannelCode | None, corps: list[Corp], given: CodeInput | None = None
+) -> HttpResponse:
+    posted = request.method == "POST"
+    lists: Any = lists_of(given) if given else EMPTY
+    if posted:
+        try:
+            lists = json.loads(request.POST.get("lists", "")) or EMPTY
+        except ValueError:
+            lists = EMPTY
+    chosen = _tag_ids(request) if posted else list(given.tag_ids) if given else []
+    context = {
+        "form": form,
+        "code": code,
+        "errors": getattr(form, "list_errors", {}),
+        "lists": lists if isinstance(lists, dict) else EMPTY,
+        "people": _people(corps, [g.staff_id for g in given.guides] if given else []),
+        "groups": tags.choices(),
+        "chosen": chosen,
+        "places": sorted(
+            set(ChannelCode.objects.live().exclude(place="").values_list("place", flat=True)[:500])
+        ),
+        **editor_context(lists),
+    }
+    return render(request, "livecodes/edit.html", context, status=422 if posted else 200)
+
+
+def editor_context(lists: Any) -> dict[str, Any]:
+    """What the welcome editor needs on a page: its variables, WeCom's limit, names of attached files."""
+    return {
+        "variables": [
+            {"name": name, "meaning": str(meaning), "longest": longest}
+            for name, (meaning, longest) in VARIABLES.items()
+        ],
+        "most_bytes": MAX_BYTES,
+        "files": _files(lists),
+        "weekdays": [(n, label) for n, label in enumerate(weekday_names(), 1)],
+    }
+
+
+def weekday_names() -> list[str]:
+    return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]
+
+
+def _files(lists: Any) -> dict[str, dict[str, str]]:
+    ids = set()
+    rows = lists.get("welcomes") if isinstance(lists, dict) else None
+    for row in rows if isinstance(rows, list) else []:
+        for attachment in (row.get("attachments") or []) if isinstance(row, dict) else []:
+            file_id = attachment.get("file_id") if isinstance(attachment, dict) else None
+            if isinstance(file_id, int):
+                ids.add(file_id)
+    return {str(f.pk): {"name": f.name, "kind": f.kind} for f in MediaFile.objects.filter(pk__in=ids)}
+
+
+def _people(corps: list[Corp], kept: list[int]) -> list[dict[str, Any]]:
+    """Who can be chosen: able guides of these corps, and those behind the code already, able or not."""
+    staff = Staff.objects.filter(corp__in=corps).select_related("store").order_by("name", "pk")
+    wanted = (staff.guides() | staff.filter(pk__in=kept)) if kept else staff.guides()
+    return [
+        {
+            "id": p.pk,
+            "name": p.name,
+            "userid": p.userid,
+            "store": p.store.name if p.store else "",
+            "corp": p.corp_id,
+            "able": is_able(p),
+        }
+        for p in wanted[:3000]
+    ]

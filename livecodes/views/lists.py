@@ -1,0 +1,166 @@
+"""The list of channel codes with their figures, and what is done to several at once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.vary import vary_on_headers
+
+from livecodes.models import ChannelCode
+from livecodes.services import codes, figures, zips
+from livecodes.services.figures import CodeFigures
+from livecodes.services.roster import Roster, is_able, rosters
+from livecodes.services.rotation import Duty
+from livecodes.services.ways import problem_of
+from org.access import staff_can
+from org.models import Corp, Staff
+from scrm.errors import InvalidError, NotFoundError
+from scrm.keyset import keyset_page
+from scrm.responses import go
+
+SIZE = 30
+
+
+@dataclass(frozen=True)
+class Row:
+    code: ChannelCode
+    figures: CodeFigures
+    roster: Roster
+    duty: Duty
+    names_now: list[str]
+    problem: str
+
+
+def duty_words(duty: Duty) -> tuple[str, str]:
+    """(words, look) for a badge; empty while everything is as it should be."""
+    return {
+        Duty.ON: ("", ""),
+        Duty.STANDBY: (_("Standby is on"), "info"),
+        Duty.FULL: (_("All at their limit"), "warn"),
+        Duty.CLOSED: (_("Outside hours"), "muted"),
+        Duty.NOBODY: (_("Nobody available"), "bad"),
+    }[duty]
+
+
+def rows_of(request: Any, found: list[ChannelCode]) -> list[Row]:
+    """Codes with their figures and who is behind them now; the same statements for one code or thirty."""
+    numbers = figures.of_codes(request.brand, found)
+    by_code = rosters(request.brand, found, recent=False)
+    rows = []
+    for code in found:
+        roster = by_code[code.pk]
+        names = {row.staff.userid: row.staff.name for row in roster.rows}
+        rows.append(
+            Row(
+                code,
+                numbers[code.pk],
+                roster,
+                roster.plan(ahead=1).duty,
+                [names.get(userid, userid) for userid in code.current_userids],
+                problem_of(code.sync_error)[0] if code.sync_error else "",
+            )
+        )
+    return rows
+
+
+@require_GET
+@staff_can("codes.view")
+@vary_on_headers("HX-Request")
+def code_list(request: Any) -> HttpResponse:
+    """Newest first; by name or place, guide and state."""
+    given = {k: request.GET.get(k, "").strip()[:60] for k in ("q", "guide", "state")}
+    found = ChannelCode.objects.live()
+    if given["q"]:
+        found = found.filter(Q(name__icontains=given["q"]) | Q(place__icontains=given["q"]))
+    if given["guide"].isdigit():
+        found = found.filter(guides__staff=int(given["guide"][:18]))
+    if given["state"] in ChannelCode.Sync.values:
+        found = found.filter(sync_state=given["state"])
+    page = keyset_page(found, order=("-id",), after=request.GET.get("after"), size=SIZE)
+    context = {
+        "page": page,
+        "rows": rows_of(request, list(page)),
+        "is_filtered": any(given.values()),
+        "has_corp": Corp.objects.exists(),
+    }
+    if request.htmx and request.GET.get("after"):
+        return render(request, "livecodes/_rows.html", context)
+    if request.htmx and not request.htmx.boosted:
+        return render(request, "livecodes/_table.html", context)
+    context |= {
+        "given": given,
+        "states": ChannelCode.Sync.choices,
+        "guides": _guides(),
+    }
+    return render(request, "livecodes/list.html", context)
+
+
+def _guides() -> list[tuple[int, str]]:
+    """Those behind any code, for the filter."""
+    behind = Staff.objects.filter(pk__in=codes.CodeGuide.objects.values("staff"))
+    return list(behind.order_by("name").values_list("pk", "name")[:1000])
+
+
+def ids_of(data: Any) -> list[int]:
+    """Ticked rows; ids are digits only."""
+    return [int(pk) for pk in data.getlist("ids") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+
+
+@require_POST
+@staff_can("codes.view")
+def zip_start(request: Any) -> HttpResponse:
+    """A ZIP of the QR pictures of the chosen codes."""
+    job = zips.start_zip(
+        request.brand, by=request.actor, code_ids=ids_of(request.POST), captions=not request.POST.get("plain")
+    )
+    return go(request, f"/codes/zips/{job.pk}/")
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("codes.edit")
+def guide_move(request: Any) -> HttpResponse:
+    """Put one guide in another's place, in the chosen codes or in all; a modal."""
+    chosen = ids_of(request.POST if request.method == "POST" else request.GET)
+    context: dict[str, Any] = {"ids": chosen, "guides": _guides(), "others": _able()}
+    if request.method == "POST":
+        try:
+            n, kept = _move(request, chosen)
+        except InvalidError as error:
+            context["error"] = error
+            return render(request, "livecodes/move.html", context, status=422)
+        text = ngettext("%(n)d code changed", "%(n)d codes changed", n) % {"n": n}
+        if kept:
+            text += "; " + _("left as they are, nobody else is behind them: %(names)s") % {
+                "names": ", ".join(kept[:5])
+            }
+        return go(request, "/codes/", text, "warning" if kept else "success")
+    return render(request, "livecodes/move.html", context)
+
+
+def _move(request: Any, chosen: list[int]) -> tuple[int, list[str]]:
+    old = _staff(request.POST.get("old", ""))
+    if old is None:
+        raise InvalidError(_("Choose whom to replace"))
+    new = _staff(request.POST.get("new", ""))
+    if new is None and request.POST.get("new") != "out":
+        raise InvalidError(_("Choose who takes over"))
+    return codes.replace_guide(request.brand, by=request.actor, old=old, new=new, code_ids=chosen or None)
+
+
+def _staff(text: str) -> Staff | None:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        return None
+    found = Staff.objects.filter(pk=int(text)).first()
+    if found is None:
+        raise NotFoundError()
+    return found
+
+
+def _able() -> list[tuple[int, str]]:
+    people = Staff.objects.guides().order_by("name")[:2000]
+    return [(p.pk, f"{p.name} ({p.userid})") for p in people if is_able(p)]
