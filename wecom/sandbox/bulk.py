@@ -71,7 +71,9 @@ def put_members(corpid: str, rows: list[dict[str, Any]]) -> int:
 def _tags(corpid: str, groups: list[dict[str, Any]]) -> int:
     n = 0
     for place, given in enumerate(groups):
-        group = TagGroup.objects.filter(corpid=corpid, name=given["group_name"], deleted=False).first()
+        group = TagGroup.objects.filter(
+            corpid=corpid, name=given["group_name"], strategy=None, deleted=False
+        ).first()
         if group is None:
             group = TagGroup.objects.create(
                 group_id=given.get("group_id") or ids.tag_id(),

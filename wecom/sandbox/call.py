@@ -45,6 +45,7 @@ class Api:
 
     Args:
         needs: "app" any app, "customer" an app listed under 客户联系, "contacts" the contact-sync secret,
+            "provider" nobody here: apps of third parties only,
             "none" no token at all (the handler then gets app and corp of nobody).
         empty: list fields that errors carry too.
         writes: run inside a transaction of the one writer.

@@ -68,7 +68,11 @@ def _link(corpid: str, given: dict[str, Any]) -> Source:
     link = Link.objects.filter(corpid=corpid, link_id=given["link_id"]).first()
     if link is None:
         raise Refused("this link leads nowhere (deleted, or never made)", status=404)
-    channel = str(given.get("customer_channel") or "").encode()[:CHANNEL_BYTES].decode(errors="ignore")
+    channel = (
+        str(given.get("customer_channel") or given.get("state") or "")
+        .encode()[:CHANNEL_BYTES]
+        .decode(errors="ignore")
+    )
     return Source(
         people=people_behind(corpid, link.users, link.departments),
         state=channel,

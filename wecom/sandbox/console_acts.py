@@ -81,7 +81,7 @@ def _tell_tag(corpid: str, change_type: str, tag_id: str, kind: str | None) -> N
 def tag_adds(corpid: str, group_name: str, names: list[str]) -> dict[str, Any]:
     """Tags made in the console, into a group that is made if need be."""
     with store.writing():
-        group = TagGroup.objects.filter(corpid=corpid, name=group_name, deleted=False).first()
+        group = TagGroup.objects.filter(corpid=corpid, name=group_name, strategy=None, deleted=False).first()
         if group is None:
             group = TagGroup.objects.create(
                 group_id=ids.tag_id(), corpid=corpid, name=group_name, create_time=clock.now()

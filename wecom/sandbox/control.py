@@ -10,7 +10,19 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from . import acquisition_acts as acquisition
-from . import bulk, faults, generate, login, mass_acts, moment_acts, people, store, ticker, transfer_acts
+from . import (
+    bulk,
+    card_acts,
+    faults,
+    generate,
+    login,
+    mass_acts,
+    moment_acts,
+    people,
+    store,
+    ticker,
+    transfer_acts,
+)
 from . import console_acts as console
 from . import control_reads as reads
 from . import control_system as system
@@ -131,6 +143,7 @@ ACTS: dict[str, Act] = {
     "member_leaves": _done(people.member_leaves, "corpid", "userid"),
     "stream": _whole(ticker.start_stream),
     "login": _whole(login.enter),
+    "card_click": _whole(card_acts.click),
     # mass sends, moments
     "confirm": _done(mass_acts.confirm, "corpid", "msgid", "userid?", "chat_ids?"),
     "publish": _done(moment_acts.publish, "corpid", "moment_id", "userid?"),

@@ -109,7 +109,7 @@ def _app_of(request: HttpRequest) -> App:
 def _check_app(request: HttpRequest, app: App, needs: str) -> None:
     if app.trusted_ips is not None and request.META.get("REMOTE_ADDR") not in app.trusted_ips:
         raise WeComError(60020)
-    if needs == "contacts" and app.kind != "contacts":
+    if needs == "provider" or (needs == "contacts" and app.kind != "contacts"):
         raise WeComError(48002)
     if needs == "customer" and (app.kind != "app" or not app.callable):
         raise WeComError(48002)

@@ -14,7 +14,12 @@ Fields = Iterable[tuple[str, Any]]
 
 
 def element(name: str, value: Any) -> str:
-    """Numbers bare, text in CDATA, a list as Items."""
+    """Numbers bare, text in CDATA, a list as Items, a dict as elements of its own."""
+    if isinstance(value, dict):  # {"name": value}, or {"name": [value, …]} for several of a name
+        parts = [
+            (key, one) for key, ones in value.items() for one in (ones if isinstance(ones, list) else [ones])
+        ]
+        return f"<{name}>{''.join(element(key, one) for key, one in parts)}</{name}>"
     if isinstance(value, list):
         return f"<{name}>{''.join(element('Item', item) for item in value)}</{name}>"
     if isinstance(value, int):
@@ -46,20 +51,24 @@ def emit(
     *,
     userid: str | None = None,
     customer_contact: bool = True,
+    agentid: int | None = None,
+    sender: str = "sys",
 ) -> None:
     """Send an event to each app of the corp that may see it.
 
     Args:
         fields: the event's own elements, or a function of the app (each app has its own welcome code).
         userid: the member it is about; apps that do not see him are left out.
+        agentid: only this app; sender: FromUserName, for what a member does in it.
         customer_contact: only for apps listed under 客户联系.
     """
     for app in store.apps_of(corpid):
         if not app.callback_url or (customer_contact and not app.callable):
             continue
+        if agentid is not None and app.agentid != agentid:
+            continue
         if userid is not None and not ranges.sees(app, userid):
             continue
         own = fields(app) if callable(fields) else fields
-        delivery.send(
-            app, event=event, change_type=change_type, xml=event_xml(corpid, event, change_type, own)
-        )
+        xml = event_xml(corpid, event, change_type, own, sender=sender)
+        delivery.send(app, event=event, change_type=change_type, xml=xml)

@@ -27,9 +27,9 @@ def unionid() -> str:
     return _random("o", 28)
 
 
-def tag_id() -> str:
-    """et…: corp tags and tag groups alike."""
-    return _random("et", 32)
+def tag_id(of_strategy: bool = False) -> str:
+    """et…: corp tags and tag groups alike; st… those of rule groups."""
+    return _random("st" if of_strategy else "et", 32)
 
 
 def config_id() -> str:

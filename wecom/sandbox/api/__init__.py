@@ -6,6 +6,10 @@ def table_paths() -> list[str]:
     import re
     from pathlib import Path
 
-    return re.findall(
-        r'^    "([a-z_/0-9A-Z]+)": Api\(', (Path(__file__).parent / "table.py").read_text(), re.M
+    found = re.findall(
+        r'^    "([a-zA-Z_/0-9]+)": Api\(', (Path(__file__).parent / "table.py").read_text(), re.M
     )
+    calls = ("list", "get", "get_range", "create", "edit", "del")
+    return found + [
+        f"externalcontact/{kind}_strategy/{name}" for kind in ("customer", "moment") for name in calls
+    ]

@@ -97,20 +97,14 @@ def tags_of(follows: list[int]) -> dict[int, list[str]]:
 
 def _named_tags(call: Call, tag_ids: set[str]) -> dict[str, dict[str, Any]]:
     rows = {row.tag_id: row for row in Tag.objects.filter(corpid=call.corpid, tag_id__in=tag_ids)}
-    groups = dict(
-        TagGroup.objects.filter(group_id__in={row.group_id for row in rows.values()}).values_list(
-            "group_id", "name"
-        )
-    )
-    return {
-        tag_id: {
-            "group_name": groups.get(row.group_id, ""),
-            "tag_name": row.name,
-            "tag_id": tag_id,
-            "type": 1,
-        }
-        for tag_id, row in rows.items()
-    }
+    group_ids = {row.group_id for row in rows.values()}
+    groups = {group.group_id: group for group in TagGroup.objects.filter(group_id__in=group_ids)}
+    found = {}
+    for tag_id, row in rows.items():
+        group = groups[row.group_id]
+        kind = 1 if group.strategy is None else 3
+        found[tag_id] = {"group_name": group.name, "tag_name": row.name, "tag_id": tag_id, "type": kind}
+    return found
 
 
 def visible_follows(call: Call, external_userid: str) -> list[Follow]:

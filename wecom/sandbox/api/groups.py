@@ -3,7 +3,6 @@
 Source: developer.work.weixin.qq.com/document/path/92120, 92122, 92127, 95703.
 """
 
-import hashlib
 from typing import Any
 
 from wecom.sandbox import group_acts, ranges
@@ -75,20 +74,12 @@ def get(call: Call) -> dict[str, Any]:
     return {"group_chat": found}
 
 
-def opengid_of(chat_id: str) -> str:
-    """What wx.getGroupEnterInfo would give inside the group."""
-    return "o" + hashlib.blake2b(chat_id.encode(), digest_size=13).hexdigest()
-
-
 def opengid_to_chatid(call: Call) -> dict[str, Any]:
-    """The group in which a mini-program was opened."""
+    """The group in which a mini-program was opened; here a group's opengid is simply its chat_id."""
     opengid = text(call.body, "opengid", missing=40063)
-    for chat_id in GroupChat.objects.filter(corpid=call.corpid, dismissed_at=None).values_list(
-        "chat_id", flat=True
-    ):
-        if opengid_of(chat_id) == opengid:
-            return {"chat_id": chat_id}
-    raise WeComError(40058, "opengid")
+    if not GroupChat.objects.filter(corpid=call.corpid, chat_id=opengid, dismissed_at=None).exists():
+        raise WeComError(40058, "opengid")
+    return {"chat_id": opengid}
 
 
 def _refusal(call: Call, chat: GroupChat | None, new_owner: str, *, resigned: bool) -> int:

@@ -5,10 +5,12 @@ Source: developer.work.weixin.qq.com/document/path/90196 to 90208, 96067.
 
 from typing import Any
 
-from wecom.sandbox import ids, ranges
+from wecom.sandbox import ranges
 from wecom.sandbox.call import Call, cut_page, member, number, page_size, read_cursor, text
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import Department, Member, Seat
+
+from .directory import openid_of
 
 
 def agent_get(call: Call) -> dict[str, Any]:
@@ -118,11 +120,8 @@ def user_getuserid(call: Call) -> dict[str, Any]:
 
 def user_convert_to_openid(call: Call) -> dict[str, Any]:
     """A member's openid."""
-    return {
-        "openid": ids.seeded(
-            "o", 28, call.corpid, member(call, text(call.body, "userid", missing=41009)).userid
-        )
-    }
+    found = member(call, text(call.body, "userid", missing=41009))
+    return {"openid": openid_of(call.corpid, found.userid)}
 
 
 def _departments(call: Call) -> list[Department]:

@@ -13,7 +13,7 @@ from wecom.sandbox.content import bounded, content, link_url, part
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import Follow, Member, Message, WelcomeCode
 
-from . import media
+from . import cards, media
 
 DISTRIBUTING_S = 1.0  # how long a second app hears 41096 before 41051
 PER_MINUTE, PER_HOUR = 30, 1000  # app messages of one app to one member; more is dropped in silence
@@ -87,22 +87,6 @@ def _miniprogram_notice(call: Call, own: dict[str, Any]) -> str:
     return text(own, "title", missing=41016)
 
 
-CARDS = ("text_notice", "news_notice", "button_interaction", "vote_interaction", "multiple_interaction")
-
-
-def _template_card(call: Call, own: dict[str, Any]) -> str:
-    kind = text(own, "card_type", missing=40063)
-    if kind not in CARDS:
-        raise WeComError(40058, "card_type")
-    if kind.endswith("notice") and not part(own, "card_action"):
-        raise WeComError(40063, "card_action")
-    if kind.endswith("interaction"):
-        text(own, "task_id", missing=40063)
-        if not call.app.callback_url:
-            raise WeComError(43012)
-    return text(part(own, "main_title"), "title") or text(own, "sub_title_text")
-
-
 BODIES = {
     "text": _text,
     "image": _file,
@@ -114,7 +98,7 @@ BODIES = {
     "mpnews": _news,
     "markdown": _markdown,
     "miniprogram_notice": _miniprogram_notice,
-    "template_card": _template_card,
+    "template_card": cards.check,
 }
 
 
@@ -164,7 +148,8 @@ def message_send(call: Call) -> dict[str, Any]:
     msgid = ids.msgid()
     if not _is_repeat(call):
         _deliver(call, kind, [there[key] for key in sorted(receivers)], words, own, msgid)
-    return {
+    answer = cards.response_code(call, own, msgid) if kind == "template_card" else {}
+    return answer | {
         "invaliduser": "|".join(bad_users),
         "invalidparty": "|".join(bad_parties),
         "invalidtag": "|".join(tags),

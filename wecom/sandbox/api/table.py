@@ -1,23 +1,36 @@
 """Every path of /cgi-bin that the sandbox knows."""
 
-from wecom.sandbox.call import Api
+from wecom.sandbox.call import Answer, Api, Call
+from wecom.sandbox.errors import WeComError
 
 from . import (
     acquisition,
     auth,
+    cards,
     contact_way,
     contacts,
+    directory,
     group_codes,
     groups,
+    library,
     mass,
     media,
+    media_by_url,
+    member_tags,
     members,
     messages,
     moments,
     statistics,
+    strategies,
     tags,
     transfer,
 )
+
+
+def nobody(call: Call) -> Answer:
+    """Never reached: these rows need "provider"."""
+    raise WeComError(48002)
+
 
 TABLE: dict[str, Api] = {
     # token, addresses, tickets, log-in
@@ -174,4 +187,64 @@ TABLE: dict[str, Api] = {
     "externalcontact/groupchat/statistic_group_by_day": Api(
         "POST", statistics.statistic_group_by_day, "customer", ("items",)
     ),
+    # members and departments, written with the contact-sync secret
+    "department/create": Api("POST", directory.create_department, "contacts", writes=True),
+    "department/update": Api("POST", directory.update_department, "contacts", writes=True),
+    "department/delete": Api("GET", directory.delete_department, "contacts", writes=True),
+    "user/create": Api("POST", directory.create_member, "contacts", writes=True),
+    "user/update": Api("POST", directory.update_member, "contacts", writes=True),
+    "user/delete": Api("GET", directory.delete_member, "contacts", writes=True),
+    "user/batchdelete": Api("POST", directory.delete_members, "contacts", writes=True),
+    "user/get_userid_by_email": Api("POST", directory.userid_by_email, "app"),
+    "user/convert_to_userid": Api("POST", directory.convert_to_userid, "app"),
+    # tags of members
+    "tag/list": Api("GET", member_tags.list_tags, "app", ("taglist",)),
+    "tag/get": Api(
+        "GET",
+        member_tags.get,
+        "app",
+        (
+            "userlist",
+            "partylist",
+        ),
+    ),
+    "tag/create": Api("POST", member_tags.create, "app", writes=True),
+    "tag/update": Api("POST", member_tags.update, "app", writes=True),
+    "tag/delete": Api("GET", member_tags.delete, "app", writes=True),
+    "tag/addtagusers": Api("POST", member_tags.add_users, "app", writes=True),
+    "tag/deltagusers": Api("POST", member_tags.delete_users, "app", writes=True),
+    # cards, files by address
+    "message/update_template_card": Api("POST", cards.update, "app", writes=True),
+    "media/get/jssdk": Api("GET", media.get, "app"),
+    "media/upload_by_url": Api("POST", media_by_url.upload, "app"),
+    "media/get_upload_by_url_result": Api("POST", media_by_url.result, "app"),
+    # rule groups
+    "externalcontact/get_strategy_tag_list": Api("POST", strategies.tag_list, "customer", ("tag_group",)),
+    "externalcontact/add_strategy_tag": Api("POST", strategies.add_tags, "customer", writes=True),
+    "externalcontact/edit_strategy_tag": Api("POST", strategies.edit_tag, "customer", writes=True),
+    "externalcontact/del_strategy_tag": Api("POST", strategies.delete_tags, "customer", writes=True),
+    # product album, intercept rules
+    "externalcontact/add_product_album": Api("POST", library.add_product, "customer", writes=True),
+    "externalcontact/get_product_album": Api("POST", library.get_product, "customer"),
+    "externalcontact/get_product_album_list": Api(
+        "POST", library.list_products, "customer", ("product_list",)
+    ),
+    "externalcontact/update_product_album": Api("POST", library.update_product, "customer", writes=True),
+    "externalcontact/delete_product_album": Api("POST", library.delete_product, "customer", writes=True),
+    "externalcontact/add_intercept_rule": Api("POST", library.add_rule, "customer", writes=True),
+    "externalcontact/get_intercept_rule_list": Api("GET", library.list_rules, "customer", ("rule_list",)),
+    "externalcontact/get_intercept_rule": Api("POST", library.get_rule, "customer"),
+    "externalcontact/update_intercept_rule": Api("POST", library.update_rule, "customer", writes=True),
+    "externalcontact/del_intercept_rule": Api("POST", library.delete_rule, "customer", writes=True),
+    # conversions that apps of third parties may call, a self-built app never: 48002
+    "externalcontact/get_new_external_userid": Api("POST", nobody, "provider"),
+    "externalcontact/unionid_to_external_userid": Api("POST", nobody, "provider"),
+    "idconvert/unionid_to_external_userid": Api("POST", nobody, "provider"),
+    "idconvert/batch/external_userid_to_pending_id": Api("POST", nobody, "provider"),
 }
+
+for _kind in ("customer", "moment"):
+    for _name, _handler in strategies.of_kind(_kind).items():
+        TABLE[f"externalcontact/{_kind}_strategy/{_name}"] = Api(
+            "POST", _handler, "customer", writes=_name in ("create", "edit", "del")
+        )

@@ -23,19 +23,27 @@ def _tag(row: Tag, *, with_deleted: bool = False) -> dict[str, Any]:
 
 
 def _group(row: TagGroup) -> dict[str, Any]:
-    return {
+    found = {
         "group_id": row.group_id,
         "group_name": row.name,
         "create_time": int(row.create_time),
         "order": row.order,
     }
+    return found if row.strategy is None else found | {"strategy_id": row.strategy}
 
 
 def get_list(call: Call) -> dict[str, Any]:
-    """The library, or the part asked for; with both kinds of ids the tag ids are ignored, as WeCom does."""
+    """The library of corp tags, or the part asked for."""
+    return library(call, None)
+
+
+def library(call: Call, strategy: int | None) -> dict[str, Any]:
+    """Corp tags, or those of a rule group; with both kinds of ids the tag ids are ignored, as WeCom does."""
     tag_ids, group_ids = strings(call.body, "tag_id"), strings(call.body, "group_id")
-    tags = Tag.objects.filter(corpid=call.corpid).order_by("-order", "create_time", "tag_id")
-    groups = TagGroup.objects.filter(corpid=call.corpid).order_by("-order", "create_time", "group_id")
+    groups = TagGroup.objects.filter(corpid=call.corpid, strategy=strategy)
+    groups = groups.order_by("-order", "create_time", "group_id")
+    tags = Tag.objects.filter(corpid=call.corpid, group_id__in=groups.order_by().values("group_id"))
+    tags = tags.order_by("-order", "create_time", "tag_id")
     by_tag = bool(tag_ids) and not group_ids
     if group_ids:
         groups, tags = groups.filter(group_id__in=group_ids), tags.filter(group_id__in=group_ids)
@@ -59,7 +67,12 @@ def get_list(call: Call) -> dict[str, Any]:
 
 
 def add(call: Call) -> dict[str, Any]:
-    """Tags into a group that is named or given by id; made if it is not there."""
+    """Corp tags into a group that is named or given by id; made if it is not there."""
+    return add_to(call, None)
+
+
+def add_to(call: Call, strategy: int | None) -> dict[str, Any]:
+    """The same for a rule group."""
     body = call.body
     names: dict[str, int] = {}
     given = body.get("tag")
@@ -69,15 +82,18 @@ def add(call: Call) -> dict[str, Any]:
         names.setdefault(_name(one, "name"), number(one, "order", 0))
     group_id = text(body, "group_id")
     if group_id:
-        group = TagGroup.objects.filter(corpid=call.corpid, group_id=group_id, deleted=False).first()
+        there = TagGroup.objects.filter(corpid=call.corpid, strategy=strategy, deleted=False)
+        group = there.filter(group_id=group_id).first()
         if group is None:
             raise WeComError(40068, "group_id")
     else:
         group_name = _name(body, "group_name")
-        group = TagGroup.objects.filter(corpid=call.corpid, name=group_name, deleted=False).first()
+        there = TagGroup.objects.filter(corpid=call.corpid, strategy=strategy, deleted=False)
+        group = there.filter(name=group_name).first()
         if group is None:
             group = TagGroup.objects.create(
-                group_id=ids.tag_id(),
+                group_id=ids.tag_id(strategy is not None),
+                strategy=strategy,
                 corpid=call.corpid,
                 name=group_name,
                 order=number(body, "order", 0),
@@ -90,7 +106,7 @@ def add(call: Call) -> dict[str, Any]:
         raise WeComError(40126)
     rows = [
         Tag(
-            tag_id=ids.tag_id(),
+            tag_id=ids.tag_id(strategy is not None),
             corpid=call.corpid,
             group_id=group.group_id,
             name=name,
@@ -119,12 +135,17 @@ def _own_group(call: Call, group: TagGroup) -> None:
 
 
 def edit(call: Call) -> dict[str, Any]:
-    """A new name or order for a tag or a group."""
+    """A new name or order for a corp tag or a group of them."""
+    return change(call, of_strategy=False)
+
+
+def change(call: Call, *, of_strategy: bool) -> dict[str, Any]:
+    """The same, for corp tags or for tags of rule groups."""
     given = text(call.body, "id", missing=40063)
     tag = Tag.objects.filter(corpid=call.corpid, tag_id=given, deleted=False).first()
     group_id = tag.group_id if tag else given
     group = TagGroup.objects.filter(corpid=call.corpid, group_id=group_id, deleted=False).first()
-    if group is None:
+    if group is None or (group.strategy is not None) != of_strategy:
         raise WeComError(40068)
     _own_group(call, group)
     row: Tag | TagGroup = tag or group
@@ -135,7 +156,7 @@ def edit(call: Call) -> dict[str, Any]:
             if taken.exists():
                 raise WeComError(40071)
         elif (
-            TagGroup.objects.filter(corpid=call.corpid, name=name, deleted=False)
+            TagGroup.objects.filter(corpid=call.corpid, strategy=group.strategy, name=name, deleted=False)
             .exclude(group_id=given)
             .exists()
         ):
@@ -147,7 +168,12 @@ def edit(call: Call) -> dict[str, Any]:
 
 
 def delete(call: Call) -> dict[str, Any]:
-    """Delete tags and groups; customers lose the tags, an emptied group goes too."""
+    """Delete corp tags and groups; customers lose the tags, an emptied group goes too."""
+    return take_away(call, of_strategy=False)
+
+
+def take_away(call: Call, *, of_strategy: bool) -> dict[str, Any]:
+    """The same, for corp tags or for tags of rule groups."""
     tag_ids, group_ids = strings(call.body, "tag_id"), strings(call.body, "group_id")
     if not tag_ids and not group_ids:
         raise WeComError(40063, "tag_id")
@@ -156,6 +182,8 @@ def delete(call: Call) -> dict[str, Any]:
     if len(tags) < len(set(tag_ids)) or len(groups) < len(set(group_ids)):
         raise WeComError(40068)
     for group in TagGroup.objects.filter(group_id__in={tag.group_id for tag in tags} | set(group_ids)):
+        if (group.strategy is not None) != of_strategy:
+            raise WeComError(40068)
         _own_group(call, group)
     remove(call.corpid, [tag.tag_id for tag in tags], group_ids)
     return {}

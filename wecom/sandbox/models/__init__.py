@@ -19,6 +19,7 @@ from .contacts import (
 )
 from .corp import App, Corp, Department, LoginCode, Member, Seat, Ticket, Token, UserTicket
 from .groups import GroupChat, GroupMember, GroupTemplate, JoinWay
+from .library import InterceptRule, MemberTag, Product, Strategy
 from .messages import (
     Mass,
     MassReceiver,
@@ -29,6 +30,8 @@ from .messages import (
     MomentTask,
     MonthCount,
     Reaction,
+    ResponseCode,
+    UrlJob,
     WelcomeCode,
 )
 from .system import Delivery, Fault, Setting
@@ -48,6 +51,7 @@ __all__ = [
     "GroupMember",
     "GroupTemplate",
     "Happening",
+    "InterceptRule",
     "JoinWay",
     "Link",
     "LoginCode",
@@ -56,18 +60,23 @@ __all__ = [
     "MassTask",
     "Media",
     "Member",
+    "MemberTag",
     "Message",
     "Moment",
     "MomentTask",
     "MonthCount",
+    "Product",
     "Reaction",
+    "ResponseCode",
     "Seat",
     "Setting",
+    "Strategy",
     "Tag",
     "TagGroup",
     "Ticket",
     "Token",
     "Transfer",
+    "UrlJob",
     "UserTicket",
     "WelcomeCode",
 ]

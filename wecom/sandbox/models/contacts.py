@@ -90,6 +90,7 @@ class TagGroup(models.Model):
     order = models.BigIntegerField(default=0)
     create_time = models.FloatField()
     agentid = models.BigIntegerField(null=True)
+    strategy = models.BigIntegerField(null=True)  # rule group it belongs to; null: a corp tag
     deleted = models.BooleanField(default=False)
 
 

@@ -173,3 +173,30 @@ class Media(models.Model):
     content_type = models.CharField(max_length=100)
     size = models.BigIntegerField()
     created_at = models.FloatField()
+
+
+class ResponseCode(models.Model):
+    """Lets an app change an interactive card it sent: once, within 72 hours."""
+
+    code = models.CharField(max_length=128, primary_key=True)
+    corpid = models.CharField(max_length=64)
+    agentid = models.BigIntegerField()
+    msgid = models.CharField(max_length=64)
+    expires_at = models.FloatField()
+    used = models.BooleanField(default=False)
+
+
+class UrlJob(models.Model):
+    """A file that is fetched from an address; status 1 running, 2 done, 3 failed."""
+
+    jobid = models.CharField(max_length=64, primary_key=True)
+    corpid = models.CharField(max_length=64)
+    agentid = models.BigIntegerField()
+    kind = models.CharField(max_length=10)
+    url = models.CharField(max_length=1024)
+    filename = models.CharField(max_length=300)
+    md5 = models.CharField(max_length=32)
+    status = models.IntegerField(default=1)
+    errcode = models.IntegerField(default=0)
+    media_id = models.CharField(max_length=128, blank=True)
+    created_at = models.FloatField()
