@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from pathlib import Path
 
 from wechatpy.enterprise.crypto import WeChatCrypto
 
@@ -30,12 +29,20 @@ def letters(made: Bench, externals: list[str], first: int) -> str:
     lines = []
     for n, external in enumerate(externals, first):
         at = int(time.time())
-        xml = EVENT.format(corp=made.corp.corpid, at=at, user=made.userids[n % len(made.userids)], external=external, state="", n=n)
+        xml = EVENT.format(
+            corp=made.corp.corpid,
+            at=at,
+            user=made.userids[n % len(made.userids)],
+            external=external,
+            state="",
+            n=n,
+        )
         envelope = crypto.encrypt_message(xml, str(n), str(at))
         encrypted = envelope.split("<Encrypt><![CDATA[")[1].split("]]>")[0]
         signature = envelope.split("<MsgSignature><![CDATA[")[1].split("]]>")[0]
         query = urllib.parse.urlencode({"msg_signature": signature, "timestamp": at, "nonce": n})
-        body = f"<xml><ToUserName><![CDATA[{made.corp.corpid}]]></ToUserName><AgentID></AgentID><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+        to = f"<ToUserName><![CDATA[{made.corp.corpid}]]></ToUserName><AgentID></AgentID>"
+        body = f"<xml>{to}<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
         lines.append(f"/wecom/callback/{made.corp.callback_path}/?{query}\t{body}")
     return "\n".join(lines)
 
@@ -44,7 +51,16 @@ def fire(port: int, text: str, rate: float, connections: int) -> dict:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(text)
         file.flush()
-        argv = [sys.executable, "-m", "bench.load", "127.0.0.1", str(port), file.name, str(rate), str(connections)]
+        argv = [
+            sys.executable,
+            "-m",
+            "bench.load",
+            "127.0.0.1",
+            str(port),
+            file.name,
+            str(rate),
+            str(connections),
+        ]
         out = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=servers.ROOT)
     return json.loads(out.stdout)
 
@@ -60,7 +76,9 @@ def run(full: bool) -> list[Figure]:
         ):
             fire(made.web_port, letters(made, externals[:200], 0), 50, 8)  # warm
             before = servers.cpu_s(web.pid), servers.cpu_s(fast.pid)
-            steady = fire(made.web_port, letters(made, externals[200 : 200 + 200 * seconds - 200], 1000), 200, 32)
+            steady = fire(
+                made.web_port, letters(made, externals[200 : 200 + 200 * seconds - 200], 1000), 200, 32
+            )
             web_cpu, fast_cpu = servers.cpu_s(web.pid) - before[0], servers.cpu_s(fast.pid) - before[1]
             rush = fire(made.web_port, letters(made, externals[-4000:], 100_000), 0, 16)
         n = len(steady["latencies"])
@@ -69,10 +87,24 @@ def run(full: bool) -> list[Figure]:
         stored, repeats = made.inbox()
     accepted = sum(int(v) for r in (steady, rush) for k, v in r["statuses"].items() if k == "200")
     assert accepted == n + len(rush["latencies"]), (steady["statuses"], rush["statuses"])
-    load = f"generator {steady['cpu_s'] / steady['wall_s'] * 100:.0f} %, web {web_cpu / steady['wall_s'] * 100:.0f} %, fast worker {fast_cpu / steady['wall_s'] * 100:.0f} % of a core"
+    wall = steady["wall_s"]
+    shares = {"generator": steady["cpu_s"], "web": web_cpu, "fast worker": fast_cpu}
+    load = "of a core: " + ", ".join(f"{k} {v / wall:.0%}" for k, v in shares.items())
     return [
         Figure("callbacks at 200/s, workers busy: p50", percentile(steady["latencies"], 0.5), "ms", load),
         Figure("callbacks at 200/s, workers busy: p99", p99, "ms", f"{n:,} sent", "≤ 100 ms", p99 <= 100),
-        Figure("callbacks accepted as fast as possible", rate, "requests/s", f"plain HTTP, one client: {http_rate():,.0f}/s; generator {rush['cpu_s'] / rush['wall_s'] * 100:.0f} % of a core"),
-        Figure("events in the inbox (sent, each once)", stored, "events", f"{repeats} repeats", f"{accepted + 200:,}", stored == accepted + 200),
+        Figure(
+            "callbacks accepted as fast as possible",
+            rate,
+            "requests/s",
+            f"plain HTTP, one client: {http_rate():,.0f}/s; generator {rush['cpu_s'] / rush['wall_s'] * 100:.0f} % of a core",
+        ),
+        Figure(
+            "events in the inbox (sent, each once)",
+            stored,
+            "events",
+            f"{repeats} repeats",
+            f"{accepted + 200:,}",
+            stored == accepted + 200,
+        ),
     ]

@@ -38,7 +38,9 @@ class Bench:
         return answer.json()
 
     def read(self, path: str, **query: Any) -> Any:
-        answer = requests.get(f"{self.sandbox}/control/{path}", params={"corpid": self.corp.corpid, **query}, timeout=60)
+        answer = requests.get(
+            f"{self.sandbox}/control/{path}", params={"corpid": self.corp.corpid, **query}, timeout=60
+        )
         answer.raise_for_status()
         return answer.json()
 
@@ -47,7 +49,11 @@ class Bench:
         ids = [f"wm{secrets.token_hex(15)}" for _ in range(n)]
         for start in range(0, n, 2000):
             rows = [
-                {"external_userid": x, "name": f"客户{i}", "follows": [{"userid": self.userids[i % len(self.userids)]}]}
+                {
+                    "external_userid": x,
+                    "name": f"客户{i}",
+                    "follows": [{"userid": self.userids[i % len(self.userids)]}],
+                }
                 for i, x in enumerate(ids[start : start + 2000], start)
             ]
             self.control("load", corpid=self.corp.corpid, customers=rows)
@@ -72,10 +78,19 @@ def bench_corp(guides: int = 10, *, with_staff: bool = True) -> Iterator[Bench]:
     userids = [f"guide{i}" for i in range(guides)]
     with tempfile.TemporaryDirectory(prefix="scrm-bench-") as data, servers.sandbox(sandbox_port, Path(data)):
         with tenant_scope(brand):
-            corp = connect_corp(brand, by=SYSTEM, name="Bench", corpid=f"ww{secrets.token_hex(8)}", agent_id=1000002, secret=f"bench-{n}")
+            corp = connect_corp(
+                brand,
+                by=SYSTEM,
+                name="Bench",
+                corpid=f"ww{secrets.token_hex(8)}",
+                agent_id=1000002,
+                secret=f"bench-{n}",
+            )
             if with_staff:
                 with transaction.atomic():
-                    Staff.objects.bulk_create(Staff(name=f"导购{u}", corp=corp, userid=u, is_guide=True) for u in userids)
+                    Staff.objects.bulk_create(
+                        Staff(name=f"导购{u}", corp=corp, userid=u, is_guide=True) for u in userids
+                    )
         env = {
             "PUBLIC_URL": f"http://127.0.0.1:{web_port}",
             "ALLOWED_HOSTS": "127.0.0.1",

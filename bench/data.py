@@ -43,13 +43,16 @@ def _contacts(brand: Brand, corp: Corp, start: int, stop: int) -> None:
             """
             INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,
                                           n_follows, added_at)
-            SELECT %s, i, substr(%s, 1 + (i * 7) %% %s, 1) || substr(%s, 1 + (i * 13) %% %s, 1) || substr(%s, 1 + (i * 31) %% %s, 1),
+            SELECT %s, i, substr(%s, 1 + (i * 7) %% %s, 1) || substr(%s, 1 + (i * 13) %% %s, 1)
+                          || substr(%s, 1 + (i * 31) %% %s, 1),
                    '', (i %% 3)::int, 1, '', i %% 17 = 0, 1, timestamptz '2026-11-01' - i * interval '31 seconds'
               FROM generate_series(%s, %s) i ON CONFLICT DO NOTHING
             """,
             [b, SURNAMES, len(SURNAMES), GIVEN, len(GIVEN), GIVEN, len(GIVEN), start, stop - 1],
         )
-        cursor.execute("SELECT min(id), max(id) FROM contacts_contact WHERE brand_id = %s AND position >= %s", [b, start])
+        cursor.execute(
+            "SELECT min(id), max(id) FROM contacts_contact WHERE brand_id = %s AND position >= %s", [b, start]
+        )
         low, high = cursor.fetchone()
         cursor.execute("SELECT array_agg(id ORDER BY id) FROM org_staff WHERE brand_id = %s", [b])
         (guides,) = cursor.fetchone()
@@ -58,7 +61,8 @@ def _contacts(brand: Brand, corp: Corp, start: int, stop: int) -> None:
             """
             INSERT INTO contacts_follow (brand_id, contact_id, staff_id, corp_id, external_userid, state, add_way, remark,
                                          description, wecom_tag_ids, is_pending, added_at, end_kind, changed_at)
-            SELECT brand_id, id, (%s::bigint[])[1 + position %% %s], %s, 'wm' || lpad(id::text, 30, '0'), '', 1, '', '', '{}', false,
+            SELECT brand_id, id, (%s::bigint[])[1 + position %% %s], %s, 'wm' || lpad(id::text, 30, '0'), '', 1, '', '',
+                   '{}', false,
                    added_at, '', added_at
               FROM contacts_contact WHERE brand_id = %s AND id BETWEEN %s AND %s ON CONFLICT DO NOTHING
             """,

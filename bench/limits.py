@@ -18,7 +18,9 @@ def copy_rate(n: int = 200_000) -> float:
 
     def act() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("CREATE TEMP TABLE copy_limit (a bigint, b bigint, c int, d timestamptz) ON COMMIT DROP")
+            cursor.execute(
+                "CREATE TEMP TABLE copy_limit (a bigint, b bigint, c int, d timestamptz) ON COMMIT DROP"
+            )
             cursor.copy_expert("COPY copy_limit FROM STDIN", io.StringIO(text))
 
     return n / timed(act, 3)

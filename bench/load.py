@@ -43,7 +43,11 @@ def main(host: str, port: int, file: Path, rate: float, connections: int) -> Non
     for thread in threads:
         thread.join()
     wall = time.perf_counter() - start
-    print(json.dumps({"statuses": statuses, "latencies": latencies, "wall_s": wall, "cpu_s": time.process_time()}))
+    print(
+        json.dumps(
+            {"statuses": statuses, "latencies": latencies, "wall_s": wall, "cpu_s": time.process_time()}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,12 @@ def process(*argv: str, ready: str = "", **env: str) -> Iterator[subprocess.Pope
     """A child with its own process group; `ready` is an address that must answer 200 first."""
     log = (ROOT / "var" / "bench.log").open("ab")
     child = subprocess.Popen(
-        [sys.executable, *argv], cwd=ROOT, env={**os.environ, **env}, stdout=log, stderr=log, start_new_session=True
+        [sys.executable, *argv],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 30
@@ -50,7 +55,13 @@ def process(*argv: str, ready: str = "", **env: str) -> Iterator[subprocess.Pope
 @contextlib.contextmanager
 def web(port: int, workers: int = 2, **env: str) -> Iterator[subprocess.Popen]:
     argv = ["-m", "gunicorn", "scrm.wsgi", "-b", f"127.0.0.1:{port}", "-k", "gthread", "-w", str(workers)]
-    argv += ["--threads", "8", "--no-control-socket", "--worker-tmp-dir", "/dev/shm" if os.path.isdir("/dev/shm") else "/tmp"]
+    argv += [
+        "--threads",
+        "8",
+        "--no-control-socket",
+        "--worker-tmp-dir",
+        "/dev/shm" if Path("/dev/shm").is_dir() else "/tmp",
+    ]
     with process(*argv, ready=f"http://127.0.0.1:{port}/healthz", **env) as child:
         yield child
 

@@ -38,9 +38,18 @@ def run(full: bool) -> list[Figure]:
             figures.append(
                 Figure(
                     f"sync of {n:,} contacts, {name}: rate", follows / wall, "relations/s",
-                    f"own processor time {cpu / wall * 100:.0f} %, waiting for WeCom's limits {waited / wall * 100:.0f} %; limits allow 16,600/s",
+                    f"own processor time {cpu / wall:.0%}, waiting for WeCom's limits {waited / wall:.0%}; they allow 15,800/s",
                     "", stored == follows,
                 )
             )  # fmt: skip
-        figures.append(Figure("peak memory of the process", after.ru_maxrss / 1024, "MB", "", "≤ 300 MB", after.ru_maxrss / 1024 <= 300))
+        figures.append(
+            Figure(
+                "peak memory of the process",
+                after.ru_maxrss / 1024,
+                "MB",
+                "",
+                "≤ 300 MB",
+                after.ru_maxrss / 1024 <= 300,
+            )
+        )
     return figures

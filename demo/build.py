@@ -181,7 +181,9 @@ def _crowd(story: BrandStory, guides: list[Staff]) -> list[Person]:
     )
 
 
-def _load_people(story: BrandStory, crowd: list[Person], guides: list[Staff], made: list[ChannelCode]) -> None:
+def _load_people(
+    story: BrandStory, crowd: list[Person], guides: list[Staff], made: list[ChannelCode]
+) -> None:
     tags = [tag for group in story.tag_groups.values() for tag in group]
     for start in range(0, len(crowd), SLICE):
         rows = []
@@ -197,7 +199,9 @@ def _load_people(story: BrandStory, crowd: list[Person], guides: list[Staff], ma
             follows = [follow]
             if person.second_guide is not None:
                 later = int(person.joined_at.timestamp()) + 3600
-                follows.append({**follow, "userid": guides[person.second_guide].userid, "createtime": later, "state": ""})
+                follows.append(
+                    {**follow, "userid": guides[person.second_guide].userid, "createtime": later, "state": ""}
+                )
             rows.append(
                 {
                     "external_userid": person.external_userid,
@@ -272,7 +276,9 @@ def _enrol(brand: Brand, sop: Sop) -> None:
         rows = Follow.objects.filter(ended_at=None, added_at__gt=since, channel_code_id__in=list(with_sop))
         by_day: dict[object, list[tuple[int, object]]] = defaultdict(list)
         for contact_id, added_at, code_id in rows.values_list("contact_id", "added_at", "channel_code_id"):
-            by_day[(added_at.astimezone(ZoneInfo(brand.timezone)).date(), code_id)].append((contact_id, added_at))
+            by_day[(added_at.astimezone(ZoneInfo(brand.timezone)).date(), code_id)].append(
+                (contact_id, added_at)
+            )
     for (_, code_id), pairs in by_day.items():  # type: ignore[misc]
         joined_at = max(at for _, at in pairs)  # type: ignore[type-var]
         ids = [contact_id for contact_id, _ in pairs]

@@ -9,9 +9,37 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文"
-GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红玲建国志文波辉健梅鑫婷雪慧莹颖琳佳欣怡晨阳子涵梓萱雨诗语嘉琪思远浩然宇轩俊博雅宁心悦安然可沐一诺依楠汐若曦"
-NICKNAMES = ["小鹿", "橘子汽水", "半糖", "晚风", "向日葵", "南山", "Lily", "Coco妈妈", "豆豆妈", "阿木", "西瓜太郎", "云朵", "momo", "Jason", "海边的风", "糖糖", "小满", "青柠", "Annie", "奶茶不加糖"]
+SURNAMES = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾"
+    "丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤"
+    "尹黎易常武乔贺赖龚文"
+)
+GIVEN = (
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红玲建国志文波辉健梅鑫婷雪慧莹颖琳佳欣"
+    "怡晨阳子涵梓萱雨诗语嘉琪思远浩然宇轩俊博雅宁心悦安然可沐一诺依楠汐若曦"
+)
+NICKNAMES = [
+    "小鹿",
+    "橘子汽水",
+    "半糖",
+    "晚风",
+    "向日葵",
+    "南山",
+    "Lily",
+    "Coco妈妈",
+    "豆豆妈",
+    "阿木",
+    "西瓜太郎",
+    "云朵",
+    "momo",
+    "Jason",
+    "海边的风",
+    "糖糖",
+    "小满",
+    "青柠",
+    "Annie",
+    "奶茶不加糖",
+]
 
 
 @dataclass(frozen=True)
@@ -34,11 +62,13 @@ def purchases(path: Path) -> Iterator[tuple[str, date, int, int]]:
     with path.open(encoding="ascii") as lines:
         for line in lines:
             if len(parts := line.split()) == 4 and parts[0].isdigit():
-                day = datetime.strptime(parts[1], "%Y%m%d").date()
+                day = date.fromisoformat(parts[1])
                 yield parts[0], day, int(parts[2]), round(float(parts[3]) * 100)
 
 
-def people(path: Path, *, n: int, skip: int, now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int) -> list[Person]:
+def people(
+    path: Path, *, n: int, skip: int, now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int
+) -> list[Person]:
     """The first `n` customers of the file after `skip`, in the order of their ids; the same seed gives the same people.
 
     Half of them joined on a day on which they bought; the others on some later day, more often lately, so that
@@ -57,7 +87,9 @@ def people(path: Path, *, n: int, skip: int, now: datetime, seed: int, n_channel
     ]
 
 
-def _person(customer: str, days: list[date], now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int) -> Person:
+def _person(
+    customer: str, days: list[date], now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int
+) -> Person:
     dice = random.Random(f"{seed}:{customer}")
     today = now.astimezone(SHANGHAI).date()
     if dice.random() < 0.5 and len(days) > 1:
@@ -94,4 +126,6 @@ def _person(customer: str, days: list[date], now: datetime, seed: int, n_channel
 def _name(dice: random.Random) -> str:
     if dice.random() < 0.15:
         return dice.choice(NICKNAMES) + (str(dice.randrange(100)) if dice.random() < 0.4 else "")
-    return dice.choice(SURNAMES) + "".join(dice.choice(GIVEN) for _ in range(1 if dice.random() < 0.25 else 2))
+    return dice.choice(SURNAMES) + "".join(
+        dice.choice(GIVEN) for _ in range(1 if dice.random() < 0.25 else 2)
+    )

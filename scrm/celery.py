@@ -1,7 +1,6 @@
 """Celery application: queues `fast` (callbacks, welcome), `default` (ticks, reactions), `bulk` (sync, imports)."""
 
 import os
-
 from typing import Any
 
 from celery import Celery

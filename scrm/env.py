@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 # name → (parser of django-environ, default or REQUIRED, what it is)
 REQUIRED = object()
@@ -49,6 +50,6 @@ def read() -> dict[str, Any]:
             values[name] = getattr(env, kind)(name)
             if kind == "bool" and os.environ[name].lower() not in {"0", "1", "true", "false", "yes", "no"}:
                 raise ValueError("use 0 or 1")
-        except Exception as error:
+        except (ValueError, TypeError, ImproperlyConfigured) as error:
             sys.exit(f"setting {name} cannot be read: {error} ({meaning})")
     return values

@@ -32,15 +32,15 @@ class NotFoundError(SCRMError):
 
     code, http_status = "not_found", 404
 
-    def __init__(self, message: Any = _("Not found"), **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
+    def __init__(self, message: Any = None, **kwargs: Any) -> None:
+        super().__init__(message or _("Not found"), **kwargs)
 
 
 class ForbiddenError(SCRMError):
     code, http_status = "forbidden", 403
 
-    def __init__(self, message: Any = _("You do not have the right to do this"), **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
+    def __init__(self, message: Any = None, **kwargs: Any) -> None:
+        super().__init__(message or _("You do not have the right to do this"), **kwargs)
 
 
 class InvalidError(SCRMError):

@@ -27,9 +27,13 @@ def tenant_models(app_configs: Any, **kwargs: Any) -> list[Error]:
             if isinstance(constraint, models.UniqueConstraint):
                 first = (constraint.fields or [getattr(e, "name", "") for e in constraint.expressions])[0]
                 if first != "brand":
-                    errors.append(Error(f"{constraint.name} must begin with brand", obj=model, id="tenants.E003"))
+                    errors.append(
+                        Error(f"{constraint.name} must begin with brand", obj=model, id="tenants.E003")
+                    )
         for many in model._meta.local_many_to_many:
-            errors.append(Error(f"{many}: use an explicit TenantModel in between", obj=model, id="tenants.E004"))
+            errors.append(
+                Error(f"{many}: use an explicit TenantModel in between", obj=model, id="tenants.E004")
+            )
     return errors
 
 

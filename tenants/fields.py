@@ -41,7 +41,8 @@ class BrandForeignKey(models.ForeignKey):
         mine, theirs = brand_column(self.model), brand_column(self.related_model)
         if not (alias and related_alias and mine and theirs):
             return None
-        condition = mine.get_lookup("exact")(theirs.get_col(alias, mine), mine.get_col(related_alias))
+        exact: Any = mine.get_lookup("exact")
+        condition = exact(theirs.get_col(alias, mine), mine.get_col(related_alias))
         return WhereNode([condition])
 
     def get_extra_descriptor_filter(self, instance: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class User(AbstractBaseUser):
     """A person who signs in; what they may do in a brand is their `org.Staff` there. Sessions live in Redis, so that
     signing in writes nothing here (no `last_login`)."""
 
-    last_login = None  # type: ignore[assignment]
+    last_login = None
 
     username = models.CharField(_("User name"), max_length=100, unique=True)
     name = models.CharField(_("Name"), max_length=60)

@@ -1,7 +1,8 @@
 """Which brand is being served: one context variable that the ORM, Postgres and the logs follow.
 
-`tenant_scope(brand)` opens the scope of one brand; `all_brands()` is deliberate work over all of them and only works on the
-connections `ops` and `owner`. Scopes of different brands do not nest. Tenant rows are reached only inside a scope and a transaction.
+`tenant_scope(brand)` opens the scope of one brand; `all_brands()` is deliberate work over all of them and
+only works on the connections `ops` and `owner`. Scopes of different brands do not nest. Tenant rows are
+reached only inside a scope and a transaction.
 """
 
 from collections.abc import Iterator
@@ -77,12 +78,12 @@ def _apply() -> None:
     """Tell transactions that are open already (a test's, or a scope chosen late)."""
     for connection in connections.all(initialized_only=True):
         if connection.in_atomic_block and not connection.needs_rollback:
-            connection.apply_brand(setting())
+            connection.apply_brand(setting())  # type: ignore[attr-defined]
 
 
 def tenant_scope(brand: "Brand | int") -> Any:
     """Context manager: everything inside belongs to this brand (an instance or its id)."""
-    return _activate(int(getattr(brand, "pk", brand)))
+    return _activate(brand if isinstance(brand, int) else brand.pk)
 
 
 def all_brands() -> Any:

@@ -21,7 +21,12 @@ def django_db_setup(django_db_blocker: Any) -> Any:
     template = os.environ["SCRM_TEST_TEMPLATE"]
     name = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     owner = settings.DATABASES["owner"]
-    _sql(owner, "template1", f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _sql(
+        owner,
+        "template1",
+        f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)',
+        f'CREATE DATABASE "{name}" TEMPLATE "{template}"',
+    )
     # transactional tests empty the tables afterwards, as the application's role
     _sql(owner, name, "GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO app_rw")
     from django.db import connections
@@ -44,7 +49,11 @@ def django_db_setup(django_db_blocker: Any) -> Any:
 
 def _sql(config: dict, database: str, *statements: str) -> None:
     connection = psycopg2.connect(
-        host=config["HOST"], port=config["PORT"] or 5432, user=config["USER"], password=config["PASSWORD"], dbname=database
+        host=config["HOST"],
+        port=config["PORT"] or 5432,
+        user=config["USER"],
+        password=config["PASSWORD"],
+        dbname=database,
     )
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -61,7 +61,13 @@ def make_corp(brand: Brand, **over: Any) -> Corp:
 def make_staff(brand: Brand, corp: Corp | None = None, **over: Any) -> Staff:
     n = next(_numbers)
     return Staff.objects.create(
-        **{"name": f"导购{n}", "corp": corp, "userid": f"guide{n}" if corp else "", "is_guide": bool(corp), **over}
+        **{
+            "name": f"导购{n}",
+            "corp": corp,
+            "userid": f"guide{n}" if corp else "",
+            "is_guide": bool(corp),
+            **over,
+        }
     )
 
 

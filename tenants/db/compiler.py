@@ -37,7 +37,8 @@ def _condition(query: Any, using: str) -> Any:
     if column is None:
         return None
     brand_id = brand_filter(using)
-    return None if brand_id is None else column.get_lookup("exact")(column.get_col(alias), brand_id)
+    exact: Any = column.get_lookup("exact")
+    return None if brand_id is None else exact(column.get_col(alias), brand_id)
 
 
 def _restricted(where: WhereNode, condition: Any) -> WhereNode:
@@ -59,8 +60,14 @@ class _InTransaction:
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         query, connection = self.query, self.connection  # type: ignore[attr-defined]
-        if query.model is not None and not connection.in_atomic_block and brand_column(query.model) is not None:
-            raise NoBrandError(f"{query.model.__name__}: tenant rows are reached inside transaction.atomic() only")
+        if (
+            query.model is not None
+            and not connection.in_atomic_block
+            and brand_column(query.model) is not None
+        ):
+            raise NoBrandError(
+                f"{query.model.__name__}: tenant rows are reached inside transaction.atomic() only"
+            )
         return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
 
@@ -80,11 +87,11 @@ class SQLInsertCompiler(_InTransaction, compiler.SQLInsertCompiler):
 class SQLDeleteCompiler(_InTransaction, compiler.SQLDeleteCompiler):
     def _as_sql(self, query: Any) -> Any:
         with _with_brand(query, self.connection.alias):
-            return super()._as_sql(query)
+            return super()._as_sql(query)  # type: ignore[misc]
 
 
 class SQLUpdateCompiler(_InTransaction, compiler.SQLUpdateCompiler):
-    def pre_sql_setup(self) -> None:
+    def pre_sql_setup(self) -> None:  # type: ignore[override]
         # afterwards: super() may have rewritten the condition to `pk IN (subquery)`
         super().pre_sql_setup()
         self.query.where = _restricted(self.query.where, _condition(self.query, self.connection.alias))

@@ -27,7 +27,11 @@ def test_bad_models_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
             constraints = [models.UniqueConstraint(fields=["other"], name="bad_other")]
 
     monkeypatch.setattr(apps, "get_models", lambda **kwargs: [Bad])
-    assert sorted(e.id for e in checks.tenant_models(None)) == ["tenants.E001", "tenants.E002", "tenants.E003"]
+    assert sorted(e.id for e in checks.tenant_models(None)) == [
+        "tenants.E001",
+        "tenants.E002",
+        "tenants.E003",
+    ]
 
 
 @pytest.mark.django_db(databases=["default", "owner"])

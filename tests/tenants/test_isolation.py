@@ -37,7 +37,9 @@ def raw(sql: str, params: list | None = None) -> list:
 
 def test_role_is_bound_by_policies() -> None:
     assert raw("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user") == [(False,)]
-    assert raw("SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname = current_user") == [(0,)]
+    assert raw(
+        "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname = current_user"
+    ) == [(0,)]
 
 
 def test_orm_refuses_without_brand_or_transaction(two: Any) -> None:
@@ -105,8 +107,15 @@ def test_foreign_rows_cannot_be_written(two: Any) -> None:
 
 
 def test_policies_cannot_be_switched_off(two: Any) -> None:
-    for statement in ("SET row_security = off", "SET ROLE app_ops", "ALTER TABLE contacts_contact DISABLE ROW LEVEL SECURITY"):
-        with pytest.raises((ProgrammingError, Exception), match="permission|owner|affected|security"), in_brand(two[0]):
+    for statement in (
+        "SET row_security = off",
+        "SET ROLE app_ops",
+        "ALTER TABLE contacts_contact DISABLE ROW LEVEL SECURITY",
+    ):
+        with (
+            pytest.raises((ProgrammingError, Exception), match=r"permission|owner|affected|security"),
+            in_brand(two[0]),
+        ):
             raw(statement)
             raw("SELECT * FROM contacts_contact")
 

@@ -31,7 +31,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         default = os.environ.get("DEMO_ARRIVALS", "6")
-        parser.add_argument("--arrivals", type=float, default=float(default), help="customers per minute; 0 = none")
+        parser.add_argument(
+            "--arrivals", type=float, default=float(default), help="customers per minute; 0 = none"
+        )
         parser.add_argument("--minutes", type=int, default=60, help="how long they go on arriving")
 
     def handle(self, *args: Any, arrivals: float, minutes: int, **options: Any) -> None:
@@ -57,12 +59,16 @@ class Command(BaseCommand):
     def _people(self, brand: Brand) -> None:
         for username, (name, role_key, slugs, guide) in PEOPLE.items():
             user = User.objects.filter(username=username).first()
-            if brand.slug not in slugs or (user and UserBrand.objects.filter(user=user, brand=brand).exists()):
+            if brand.slug not in slugs or (
+                user and UserBrand.objects.filter(user=user, brand=brand).exists()
+            ):
                 continue
             with tenant_scope(brand), transaction.atomic():
                 role = Role.objects.get(name=PRESETS[role_key][0])
                 staff = Staff.objects.get(name=guide) if guide else None
-                add_person(brand, by=SYSTEM, username=username, name=name, role=role, password=PASSWORD, staff=staff)
+                add_person(
+                    brand, by=SYSTEM, username=username, name=name, role=role, password=PASSWORD, staff=staff
+                )
 
     def _owner(self) -> None:
         if not User.objects.filter(username="owner").exists():

@@ -16,12 +16,16 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("--past", type=int, default=1, help="months back that get a partition of their own")
+        parser.add_argument(
+            "--past", type=int, default=1, help="months back that get a partition of their own"
+        )
         parser.add_argument("--ahead", type=int, default=3, help="months ahead")
 
     def handle(self, *args: Any, past: int, ahead: int, **options: Any) -> None:
         connection = connections["owner"]
-        start = (clock.now().replace(day=1) - timedelta(days=31 * past)).replace(day=1) if past else clock.now()
+        start = (
+            (clock.now().replace(day=1) - timedelta(days=31 * past)).replace(day=1) if past else clock.now()
+        )
         made = 0
         for model in apps.get_models():
             if partition_column(model) is None:
