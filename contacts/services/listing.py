@@ -47,18 +47,27 @@ class InArray(Func):
 
 
 def page(
-    brand: Brand, *, staff: Staff | None, filters: Filters, after: str | None = None, size: int = 50
+    brand: Brand,
+    *,
+    staff: Staff | None,
+    filters: Filters,
+    after: str | None = None,
+    size: int = 50,
+    base: ContactQuerySet | None = None,
 ) -> Page:
     """One page of contacts that `staff` may see (None: all of the brand), newest first; lost ones latest
     loss first.
 
     Args:
         after: token of the previous page.
+        base: limits the contacts by their own columns.
 
     Raises:
         InvalidError: bad token.
     """
     plain, sets, order = _parts(brand, staff, filters)
+    if base is not None:
+        plain = plain & base
     if not sets:
         return keyset_page(plain, order=order, after=after, size=size)
     sizes = [_size(s, SMALL) for s in sets]

@@ -47,6 +47,8 @@ def contact_list(request: Any) -> HttpResponse:
     after = request.GET.get("after")
     page = listing.page(request.brand, staff=request.staff, filters=filters, after=after)
     columns = columns_of(request)
+    if filters.state == "lost" and "lost" not in columns:
+        columns = [*columns, "lost"]
     context = {
         "page": page,
         "rows": rows_of(page.rows),

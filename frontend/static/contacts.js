@@ -8,7 +8,8 @@
     if (!bar) return;
     const n = boxes(":checked").length;
     bar.hidden = !n && !everybody().checked;
-    bar.querySelector("[data-bulk-count]").textContent = everybody().checked ? "∞" : n.toLocaleString("en");
+    const words = bar.querySelector("b");
+    words.textContent = everybody().checked ? words.dataset.bulkAll : words.dataset.bulkWords.replace("%(n)s", n.toLocaleString("en"));
     bar.querySelectorAll(".bulk-acts button[hx-get]").forEach((b) => { b.disabled = !n && !everybody().checked; });
   }
   document.addEventListener("change", (event) => {

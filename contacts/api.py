@@ -1,0 +1,183 @@
+"""REST API of contacts: read only, keyset pages `{"results": […], "next": "token or empty"}`, newest first."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import JsonResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers, viewsets
+
+from contacts import hooks
+from contacts.filters import Filters
+from contacts.models import Contact, Follow, Identity
+from contacts.services import listing
+from org.models import Corp
+from scrm.errors import InvalidError, NotFoundError
+
+SIZE, MAX_SIZE = 50, 200
+
+
+class IdentityOut(serializers.Serializer):
+    kind = serializers.ChoiceField(choices=Identity.Kind.values)
+    scope = serializers.CharField(help_text="corp id or app id in which the value is valid; may be empty")
+    value = serializers.CharField()
+
+
+class FollowOut(serializers.Serializer):
+    """A relation to a guide; it has ended when `ended_at` is set."""
+
+    staff_id = serializers.IntegerField()
+    userid = serializers.CharField(help_text="the guide's userid in WeCom")
+    staff_name = serializers.CharField()
+    corpid = serializers.CharField()
+    external_userid = serializers.CharField()
+    channel_code_id = serializers.IntegerField(allow_null=True)
+    state = serializers.CharField(help_text="WeCom's state string of the adding")
+    add_way = serializers.IntegerField(help_text="WeCom's number of how the customer was added")
+    remark = serializers.CharField()
+    is_pending = serializers.BooleanField(help_text="asked to be added, the guide has not confirmed yet")
+    added_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    end_kind = serializers.ChoiceField(choices=["", *Follow.End.values])
+
+
+class TagOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    group = serializers.CharField()
+    source = serializers.CharField(help_text="why: channel_code:7, wecom, page, api …")  # type: ignore[assignment]
+    at = serializers.DateTimeField()
+
+
+class ContactOut(serializers.Serializer):
+    """One person in this brand. Moments are UTC."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField(help_text="may be empty until WeCom has been asked")
+    avatar = serializers.CharField()
+    gender = serializers.IntegerField(help_text="0 unknown, 1 male, 2 female")
+    kind = serializers.ChoiceField(choices=["wechat", "wecom"])
+    corp_name = serializers.CharField()
+    state = serializers.ChoiceField(choices=["reachable", "lost", "pending"])
+    do_not_contact = serializers.BooleanField()
+    added_at = serializers.DateTimeField()
+    lost_at = serializers.DateTimeField(allow_null=True)
+    identities = IdentityOut(many=True)
+    follows = FollowOut(many=True)
+    tags = TagOut(many=True)
+
+
+PAGE_OUT = inline_serializer(
+    "ContactPage", {"results": ContactOut(many=True), "next": serializers.CharField()}
+)
+PARAMETERS = [
+    OpenApiParameter("after", str, description="`next` of the page before"),
+    OpenApiParameter("limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given"),
+    OpenApiParameter("tag", int, description="id of a tag; several: carriers of every one", many=True),
+    OpenApiParameter("channel_code", int, description="id of a channel code"),
+    OpenApiParameter("guide", int, description="id of a staff member who has, or had, the contact"),
+    OpenApiParameter("added_after", datetime, description="first added later than this moment (ISO 8601)"),
+    OpenApiParameter("external_userid", str, description="exactly this external_userid, in any corp"),
+    OpenApiParameter("unionid", str, description="exactly this unionid"),
+]
+
+
+class ContactViewSet(viewsets.ViewSet):
+    capabilities = {"list": "contacts.view", "retrieve": "contacts.view"}
+
+    @extend_schema(operation_id="contacts_list", responses=PAGE_OUT, parameters=PARAMETERS)
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/contacts/: contacts, newest first. All filters given must hold."""
+        query = request.query_params
+        base = Contact.objects.all()
+        for kind in (Identity.Kind.EXTERNAL_USERID, Identity.Kind.UNIONID):
+            if kind.value in query:
+                base = base.filter(pk__in=_by_identity(kind, query[kind.value]))
+        if "added_after" in query:
+            base = base.filter(added_at__gt=_moment(query["added_after"]))
+        tags = tuple(_number(value, "tag") for value in query.getlist("tag"))
+        filters = Filters(
+            guide=_number(query["guide"], "guide") if "guide" in query else None,
+            code=_number(query["channel_code"], "channel_code") if "channel_code" in query else None,
+            tags=tags,
+            all_tags=bool(tags),
+        )
+        size = _number(query["limit"], "limit", MAX_SIZE) if "limit" in query else SIZE
+        page = listing.page(
+            request.brand, staff=None, filters=filters, after=query.get("after"), size=size, base=base
+        )
+        return JsonResponse({"results": contacts_out(page.rows), "next": page.next})
+
+    @extend_schema(operation_id="contacts_retrieve", responses=ContactOut)
+    def retrieve(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/contacts/<id>/: one contact."""
+        contact = Contact.objects.filter(pk=pk).first()
+        if contact is None:
+            raise NotFoundError()
+        return JsonResponse(contacts_out([contact])[0])
+
+
+def contacts_out(contacts: Sequence[Contact]) -> Sequence[dict[str, Any]]:
+    """Contacts as the API shows them: a constant number of queries."""
+    ids = [contact.pk for contact in contacts]
+    follows: dict[int, list[dict[str, Any]]] = {}
+    for follow in (
+        Follow.objects.filter(contact__in=ids).select_related("staff", "corp").order_by("added_at", "pk")
+    ):
+        follows.setdefault(follow.contact_id, []).append(_follow(follow))
+    identities: dict[int, list[Identity]] = {}
+    for identity in Identity.objects.filter(contact__in=ids).order_by("kind", "pk"):
+        identities.setdefault(identity.contact_id, []).append(identity)
+    tags = hooks.tags_of(ids)
+    rows = [
+        {
+            "id": contact.pk,
+            "name": contact.name,
+            "avatar": contact.avatar,
+            "gender": contact.gender,
+            "kind": Contact.Kind(contact.kind).name.lower(),
+            "corp_name": contact.corp_name,
+            "state": contact.state,
+            "do_not_contact": contact.do_not_contact,
+            "added_at": contact.added_at,
+            "lost_at": contact.lost_at,
+            "identities": identities.get(contact.pk, []),
+            "follows": follows.get(contact.pk, []),
+            "tags": tags.get(contact.pk, []),
+        }
+        for contact in contacts
+    ]
+    return list(ContactOut(rows, many=True).data)
+
+
+def _follow(follow: Follow) -> dict[str, Any]:
+    names = (
+        "staff_id", "external_userid", "channel_code_id", "state", "add_way", "remark", "is_pending", "added_at",
+        "ended_at", "end_kind",
+    )  # fmt: skip
+    staff = {"userid": follow.staff.userid, "staff_name": follow.staff.name, "corpid": follow.corp.corpid}
+    return {name: getattr(follow, name) for name in names} | staff
+
+
+def _by_identity(kind: Identity.Kind, value: str) -> list[int]:
+    # the scope is spelt out, because the index begins with kind and scope
+    scopes = ["", *Corp.objects.values_list("corpid", flat=True)]
+    found = Identity.objects.filter(kind=kind, scope__in=scopes, value=value.replace("\x00", ""))
+    return list(found.values_list("contact_id", flat=True)[:50])
+
+
+def _number(value: str, name: str, most: int = 2**63 - 1) -> int:
+    if not (value.isascii() and value.isdigit() and 0 < len(value) < 20 and 0 < int(value) <= most):
+        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: f"1 … {most}"})
+    return int(value)
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value.replace(" ", "+"))  # a plus sign that was not quoted
+    except ValueError as error:
+        text = _("added_after must be a moment such as 2026-03-01T10:00:00+08:00")
+        raise InvalidError(text, fields={"added_after": "ISO 8601"}) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
