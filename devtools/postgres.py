@@ -213,14 +213,19 @@ class Postgres:
                 f"Postgres does not run as root, and there is no account {name}; name one with SCRM_PG_USER"
             ) from None
         self.account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        if not self._reaches(self.base) or not self._reaches(self.binaries / "postgres"):
+        if not self._as_account("test", "-x", self.base) or not self._can_run_binaries():
             self._move_outside()
         os.chown(self.base, entry.pw_uid, entry.pw_gid)
         self.base.chmod(0o700)
 
-    def _reaches(self, path: Path) -> bool:
-        done = subprocess.run(["test", "-x", path], capture_output=True, cwd="/", **self.account)
-        return done.returncode == 0
+    def _as_account(self, *command: str | Path) -> bool:
+        return subprocess.run(command, capture_output=True, cwd="/", **self.account).returncode == 0
+
+    def _can_run_binaries(self) -> bool:
+        """Also whether libraries and templates are readable: files of a package keep the umask of their download."""
+        template = next(self.binaries.parent.rglob("postgres.bki"), None)
+        readable = template is None or self._as_account("test", "-r", template)
+        return readable and self._as_account(self.binaries / "initdb", "--version")
 
     def _move_outside(self) -> None:
         """The checkout lies where only root goes (/root is 0700): keep binaries and data outside it."""
@@ -237,7 +242,7 @@ class Postgres:
                         _copy_readable(folder, outside / folder.name)
                 stamp.touch()
             self.binaries = outside / package.name / self.binaries.relative_to(package)
-        if not self._reaches(self.base):
+        if not self._as_account("test", "-x", self.base):
             if self.throwaway:
                 self.base = outside / f"throwaway-{os.getpid()}"
             else:
