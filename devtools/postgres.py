@@ -219,7 +219,10 @@ class Postgres:
         self.base.chmod(0o700)
 
     def _as_account(self, *command: str | Path) -> bool:
-        return subprocess.run(command, capture_output=True, cwd="/", **self.account).returncode == 0
+        try:
+            return subprocess.run(command, capture_output=True, cwd="/", **self.account).returncode == 0
+        except PermissionError:
+            return False
 
     def _can_run_binaries(self) -> bool:
         """Also whether libraries and templates are readable: files of a package keep the umask of their download."""
