@@ -1,7 +1,7 @@
 """Third-party files of the pages: locked packages from npm, copied with their licences below `var/`.
 
     python -m devtools.assets          install package-lock.json, copy what package.json lists in "copy"
-    python -m devtools.assets lock     write package-lock.json anew, without addresses of a registry
+    python -m devtools.assets lock     write both package-lock.json anew, without addresses of a registry
 
 `var/vendor` is served as static files; `var/fonts` is for drawing posters and not served (10 MB).
 Nothing third-party is committed or loaded from another host at run time; no script of a package is run.
@@ -78,10 +78,12 @@ def build() -> None:
 
 
 def lock() -> None:
-    """Write package-lock.json from package.json, without registry addresses, so that any mirror serves it."""
+    """Write package-lock.json from package.json, without registry addresses, so that any mirror serves it: of
+    the pages, and of the packages that tests talk to."""
     argv, env = npm()
     where = ["install", "--package-lock-only", "--omit-lockfile-registry-resolved"]
-    subprocess.run([*argv, *where, *QUIET], cwd=FRONTEND, env=env, check=True, stdout=subprocess.DEVNULL)
+    for folder in (FRONTEND, ROOT / "tests" / "wecom" / "npm"):
+        subprocess.run([*argv, *where, *QUIET], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 def _copy(modules: Path, source: str, target: Path) -> None:
