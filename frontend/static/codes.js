@@ -202,6 +202,12 @@
     element.textContent = text;
     return element;
   }
+  function attached(item) {
+    const element = bubble(attachments.titleOf(item), `attached ${item.type}`);
+    const picture = attachments.pictureOf(item);
+    if (picture) element.replaceChildren(Object.assign(document.createElement("img"), { src: picture, alt: attachments.titleOf(item) }));
+    return element;
+  }
   function note(text) {
     const element = document.createElement("div");
     element.className = "phone-note";
@@ -222,7 +228,7 @@
     preview.replaceChildren(
       note(preview.dataset.added),
       ...(text ? [bubble(text)] : []),
-      ...items.map((item) => bubble(attachments.titleOf(item), `attached ${item.type}`)),
+      ...items.map(attached),
       ...(text || items.length ? [] : [note(preview.dataset.nobody)]),
     );
   }

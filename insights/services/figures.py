@@ -21,6 +21,7 @@ LOST = Sum(F("n_lost_by_customer") + F("n_lost_by_staff") + F("n_gone"))
 LOSSES = [EventType.LOST_BY_CUSTOMER, EventType.LOST_BY_STAFF, EventType.GONE]
 ADDS = [EventType.ADDED, EventType.ADDED_AGAIN]
 TOTALS_LIFE_S = 900
+SCOPE_TOTALS_LIFE_S = 60
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def _mine(rows: QuerySet, staff: Staff | None, name: str) -> QuerySet:
         return rows
     if staff.role is None or staff.role.scope == Scope.OWN:
         return rows.filter(**{name: staff.pk})
-    return rows.filter(**{f"{name}__in": Staff.objects.visible_to(staff).values("pk")})
+    # a list instead of a subquery: the plan then knows how many there are
+    ids = list(Staff.objects.visible_to(staff).values_list("pk", flat=True))
+    return rows.filter(**{f"{name}__in": ids})
 
 
 @dataclass(frozen=True)
@@ -162,31 +165,41 @@ class Totals:
 
 
 def count_totals(brand: Brand, staff: Staff | None = None) -> Totals:
-    """Contacts now, and those whom at least one guide can reach, counted on the spot."""
-    contacts = (
-        Contact.objects.all() if staff is None or sees_all(staff) else Contact.objects.visible_to(staff)
-    )
-    found = contacts.aggregate(n=Count("pk"), reachable=Count("pk", filter=Q(n_follows__gt=0)))
+    """Contacts now, and those whom a guide can reach, counted on the spot.
+
+    A smaller scope is counted by its guides' relations: asking each contact whether it is theirs takes seconds.
+    """
+    if staff is None or sees_all(staff):
+        found = Contact.objects.aggregate(n=Count("pk"), reachable=Count("pk", filter=Q(n_follows__gt=0)))
+    else:
+        live = Q(ended_at=None, is_pending=False)
+        found = _mine(Follow.objects.all(), staff, "staff_id").aggregate(
+            n=Count("contact_id", distinct=True), reachable=Count("contact_id", distinct=True, filter=live)
+        )
     return Totals(found["n"], found["reachable"])
 
 
-def keep_totals(brand: Brand) -> Totals:
-    """Count the whole brand and remember it for the pages; the health check does so each minute."""
-    found = count_totals(brand)
-    cache.set(_key(brand), [found.n_contacts, found.n_reachable], TOTALS_LIFE_S)
+def keep_totals(brand: Brand, staff: Staff | None = None) -> Totals:
+    """Count and remember for the pages; the health check does so for the whole brand each minute."""
+    found = count_totals(brand, staff)
+    life_s = TOTALS_LIFE_S if sees_all(staff) else SCOPE_TOTALS_LIFE_S
+    cache.set(_key(brand, staff), [found.n_contacts, found.n_reachable], life_s)
     return found
 
 
 def totals(brand: Brand, *, staff: Staff | None = None) -> Totals:
-    """Totals for a page: the brand's from the last health check, a smaller scope's counted on the spot."""
-    if not sees_all(staff):
-        return count_totals(brand, staff)
-    kept = cache.get(_key(brand))
-    return Totals(*kept) if kept else keep_totals(brand)
+    """Totals for a page, as they were a minute ago at most."""
+    kept = cache.get(_key(brand, staff))
+    return Totals(*kept) if kept else keep_totals(brand, staff)
 
 
-def _key(brand: Brand) -> str:
-    return f"insights:{brand.pk}:totals"
+def _key(brand: Brand, staff: Staff | None) -> str:
+    """One entry per brand and data scope."""
+    if staff is None or sees_all(staff):
+        return f"insights:{brand.pk}:totals"
+    scope = staff.role.scope if staff.role else Scope.OWN
+    place = {Scope.REGION: staff.region_id, Scope.STORE: staff.store_id}.get(Scope(scope))
+    return f"insights:{brand.pk}:totals:{scope}:{place or f'staff-{staff.pk}'}"
 
 
 def arrival_key(follow: Follow) -> str:
