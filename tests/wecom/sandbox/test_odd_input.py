@@ -29,7 +29,7 @@ ODD = (
     "字" * 5000,
     10**30,
 )
-PAIRS_PER_PATH = int(os.environ.get("ODD_PAIRS", "25"))  # of each path; another number for a longer hunt
+PAIRS_PER_PATH = int(os.environ.get("ODD_PAIRS", "12"))  # of each path; another number for a longer hunt
 NAMES = """
     userid external_userid userid_list cursor limit remark remark_mobiles type scene style user
     party state config_id start_time end_time tag_id group_id group_name tag order id add_tag
@@ -38,7 +38,10 @@ NAMES = """
     link_id link_name range priority_option visible_range moment_id jobid chat_id status_filter
     owner_filter opengid new_owner room_base_id handover_userid takeover_userid page_id page_size
     partyid day_begin_time day_end_time order_by offset template_id image link conclusions is_temp
-    expires_in
+    expires_in strategy_id parent_id admin_list privilege range_add product_id price product_sn
+    rule_id word_list semantics_list intercept_type applicable_range add_applicable_range tagid
+    tagname userlist partylist name parentid department useridlist email openid response_code
+    userids button url md5 filename
 """.split()  # noqa: SIM905
 
 
