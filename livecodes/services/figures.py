@@ -48,19 +48,18 @@ def of_codes(brand: Brand, codes: Sequence[ChannelCode]) -> dict[int, CodeFigure
     ids = [code.pk for code in codes]
     today = day_start(brand.timezone, clock.now())
     since = today - timedelta(days=6)
-    recent: dict[int, dict[str, Any]] = {
-        row["channel_code_id"]: row
-        for row in Follow.objects.filter(channel_code_id__in=ids, added_at__gte=since)
-        .values("channel_code_id")
+    recent = {
+        code_id: (week, n_today)
+        for code_id, week, n_today in Follow.objects.filter(channel_code_id__in=ids, added_at__gte=since)
+        .values_list("channel_code_id")
         .annotate(week=Count("pk"), today=Count("pk", filter=Q(added_at__gte=today)))
         .order_by()
-        if row["channel_code_id"]
     }
     totals = _totals(brand, ids)
     return {
         code.pk: CodeFigures(
-            n_today=recent.get(code.pk, {}).get("today", 0),
-            n_week=recent.get(code.pk, {}).get("week", 0),
+            n_week=recent.get(code.pk, (0, 0))[0],
+            n_today=recent.get(code.pk, (0, 0))[1],
             n_all=totals[code.pk][0],
             n_lost=totals[code.pk][1],
             cost_fen=code.cost_fen,

@@ -23,6 +23,8 @@ from tagging.services import tags
 from wecom.models import MediaFile
 
 EMPTY: dict[str, list] = {"guides": [], "hours": [], "welcomes": []}
+# what a new code starts with: customers are Chinese, whatever the language of the page
+FIRST_WELCOME = "你好，{客户昵称|朋友}！我是{员工姓名}，很高兴认识你，有什么需要随时告诉我～"
 
 
 @require_http_methods(["GET", "POST"])
@@ -83,7 +85,7 @@ def _page(
     request: Any, form: CodeForm, code: ChannelCode | None, corps: list[Corp], given: CodeInput | None = None
 ) -> HttpResponse:
     posted = request.method == "POST"
-    lists: Any = lists_of(given) if given else EMPTY
+    lists: Any = lists_of(given) if given else {**EMPTY, "welcomes": [{"text": FIRST_WELCOME}]}
     if posted:
         try:
             lists = json.loads(request.POST.get("lists", "")) or EMPTY
