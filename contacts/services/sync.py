@@ -4,13 +4,12 @@ Each step reads a little, writes it and its own position in one transaction, so 
 was, without gaps; what it reads twice changes nothing. Relations of guides that WeCom does not list any more
 end as `gone` in the last stage.
 
-    WeCom's page of 100 relations, ten times → sync_rows.merge → position saved → next step
+    some pages of 100 relations (sync_lanes) → sync_rows.merge → position saved → next step
 
 Source: developer.work.weixin.qq.com/document/path/92994
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -22,7 +21,8 @@ from django.utils.translation import gettext as _
 from contacts import hooks
 from contacts.models import Follow
 from contacts.services.sync_gone import end_missing
-from contacts.services.sync_rows import merge, rows_of
+from contacts.services.sync_lanes import MEMBER_CODES, fill_lanes, guides_of, read_lanes
+from contacts.services.sync_rows import merge
 from contacts.services.sync_run import LABELS, Overtaken, Run
 from contacts.services.sync_types import Conflict, Merged, Row
 from org import audit
@@ -41,15 +41,8 @@ from wecom.services import staff_sync
 log = logging.getLogger(__name__)
 
 KIND = "wecom_sync"
-GUIDES, PAGE, PAGES = 100, 100, 10  # guides in a call, relations in a page (WeCom's limits), pages in a step
-STEP_S = 10.0  # a step ends after this, so that its job is not taken for dead
 DEPARTMENTS, WAYS, UNSEEN = 20, 50, 50  # per step
 SAMPLE = 10  # guides asked for an estimate of the whole
-# answers that concern one member, not the app: the others go on
-MEMBER_CODES = frozenset(
-    {84061, 40003, 40031, 41054, 46004, 60011, 60021, 60111, 84074, 84083, 610004, 701008}
-)
-NO_CUSTOMERS, BAD_CURSOR = 84061, 50100
 TRIES = 4
 
 
@@ -155,16 +148,20 @@ def _contacts(run: Run) -> None:
         at["since"], total = clock.now().isoformat(), _estimate(run)
         with transaction.atomic():
             return run.save(stage=str(LABELS["contacts"]()), n_total=total)
-    if not at.get("chunk") and not _next_guides(run):
+    staff_ids = fill_lanes(run)
+    if not at["lanes"]:
         with transaction.atomic():
             return run.next("gone")
-    staff_ids = _userids(run)
-    rows, refused = _read(run, staff_ids)
-    if refused is not None:
-        _refused(run, refused)
-    elif not at["cursor"]:
-        at["read"] = [*at.get("read", []), *at["chunk"]]
-        at["chunk"] = []
+    rows, error = read_lanes(run, staff_ids)
+    if error is not None and not rows:
+        raise error
+    _merge(run, rows)
+    if error is not None:
+        raise error  # what the other lanes have read is kept
+    return None
+
+
+def _merge(run: Run, rows: Sequence[Row]) -> None:
     for attempt in range(TRIES):
         try:
             with transaction.atomic():
@@ -178,68 +175,6 @@ def _contacts(run: Run) -> None:
     return None
 
 
-def _next_guides(run: Run) -> bool:
-    """Whose relations come next: members set apart, or the next hundred guides. False: nobody is left."""
-    at = run.at
-    if at.get("apart"):
-        at["chunk"], at["apart"] = at["apart"][0], at["apart"][1:]
-    else:
-        after = at.get("after", 0)
-        with transaction.atomic():
-            guides = Staff.objects.guides().filter(corp=run.corp, pk__gt=after)
-            if run.job.params["staff_ids"]:
-                guides = Staff.objects.filter(pk__in=run.job.params["staff_ids"], pk__gt=after)
-            at["chunk"] = list(guides.order_by("pk").values_list("pk", flat=True)[:GUIDES])
-        if at["chunk"]:
-            at["after"] = at["chunk"][-1]
-    at["cursor"] = ""
-    return bool(at["chunk"])
-
-
-def _userids(run: Run) -> dict[str, int]:
-    with transaction.atomic():
-        found = Staff.objects.filter(pk__in=run.at["chunk"]).order_by("pk")
-        return {userid: pk for pk, userid in found.values_list("pk", "userid")}
-
-
-def _read(run: Run, staff_ids: dict[str, int]) -> tuple[list[Row], WeComRejected | None]:
-    """Pages until there are enough, the guides are finished, or WeCom refuses; moves the cursor."""
-    rows: dict[tuple[int, str], Row] = {}
-    started, at = time.monotonic(), run.at
-    for _page in range(PAGES):
-        seen_at = clock.now()
-        try:
-            page = api.batch_customers(run.client, list(staff_ids), at["cursor"], PAGE)
-        except WeComRejected as error:
-            return list(rows.values()), error
-        for row in rows_of(page["external_contact_list"], staff_ids, seen_at):
-            rows[row.staff_id, row.external_userid] = row
-        if unlicensed := {staff_ids.get(userid.lower(), 0) for userid in page["unlicensed"]} - {0}:
-            at["skipped"] = sorted({*at.get("skipped", []), *unlicensed})
-        at["cursor"] = page["next_cursor"]
-        if not at["cursor"] or time.monotonic() - started > STEP_S:
-            break
-    return list(rows.values()), None
-
-
-def _refused(run: Run, error: WeComRejected) -> None:
-    """What WeCom refuses for one member must not stop the others: each is asked for apart."""
-    at = run.at
-    if error.errcode == BAD_CURSOR and at["cursor"]:
-        at["cursor"] = ""  # these guides from the beginning; what is there already changes nothing
-        return
-    if error.errcode not in MEMBER_CODES:
-        raise error
-    if len(at["chunk"]) > 1:
-        at["apart"] = [[pk] for pk in at["chunk"]] + at.get("apart", [])
-    elif error.errcode == NO_CUSTOMERS:
-        at["read"] = [*at.get("read", []), *at["chunk"]]
-    else:
-        log.warning("sync %s: guide %s left out: %r", run.job.pk, at["chunk"][0], error)
-        at["skipped"] = sorted({*at.get("skipped", []), *at["chunk"]})
-    at["chunk"] = []
-
-
 def _write(run: Run, rows: Sequence[Row]) -> None:
     merged = merge(run.brand, run.corp, rows, job_id=run.job.pk) if rows else Merged()
     n_done = run.job.n_done + len(rows)
@@ -248,7 +183,7 @@ def _write(run: Run, rows: Sequence[Row]) -> None:
         n_total=max(run.job.n_total or 0, n_done),
         n_bad=len(run.at.get("skipped", [])),
         stage=_progress(run, n_done),
-        result=run.counted(**vars(merged), waited_s=round(run.client.waited_s, 3)),
+        result=run.counted(**vars(merged), waited_s=round(run.waited_s, 3)),
     )
 
 
@@ -260,9 +195,7 @@ def _may_repeat(error: Exception) -> bool:
 def _estimate(run: Run) -> int:
     """About how many relations there are: as many as we know, or as a few guides have."""
     with transaction.atomic():
-        guides = Staff.objects.guides().filter(corp=run.corp)
-        if run.job.params["staff_ids"]:
-            guides = Staff.objects.filter(pk__in=run.job.params["staff_ids"])
+        guides = guides_of(run)
         known = Follow.objects.filter(staff__in=guides, ended_at=None).count()
         n_guides, sample = guides.count(), list(guides.order_by("pk").values_list("userid", flat=True))
     if run.corp.synced_at or not sample:

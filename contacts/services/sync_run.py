@@ -25,6 +25,7 @@ class Run:
     corp: Corp
     client: WeComClient
     at: dict[str, Any]
+    waited_s: float = 0.0  # for WeCom's limits, in this step
 
     def save(self, **changes: Any) -> None:
         """Position and progress, in the caller's transaction; refuses when another process has moved the job

@@ -17,7 +17,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, ContactGram, Event, EventType, Follow, Identity
-from contacts.services import sync, sync_gone
+from contacts.services import sync, sync_gone, sync_lanes
 from contacts.services.follow import end_follow, record_follow
 from org.access import SYSTEM
 from org.models import Corp, Department, Job, Staff
@@ -398,8 +398,8 @@ def test_what_is_on_its_way_to_wecom_is_not_undone(connected: SimpleNamespace) -
 
 def test_arrivals_during_the_sync(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same customers come by callback at the same time: nobody is doubled, nobody is missing."""
-    monkeypatch.setattr(sync, "PAGE", 20)
-    monkeypatch.setattr(sync, "PAGES", 1)
+    monkeypatch.setattr(sync_lanes, "PAGE", 20)
+    monkeypatch.setattr(sync_lanes, "PAGES", 1)
     connected.sandbox.load(customers=customers(120))
     problems: list[Exception] = []
 
@@ -437,14 +437,14 @@ import sys
 import django
 django.setup()
 from datetime import timedelta
-from contacts.services import sync
+from contacts.services import sync, sync_lanes
 from org.services import jobs
 from scrm import clock
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
 brand_id, job_id, later = map(int, sys.argv[1:])
-sync.PAGE, sync.PAGES, sync.DEPARTMENTS = 10, 1, 1
+sync_lanes.PAGE, sync_lanes.PAGES, sync.DEPARTMENTS = 5, 1, 1
 inner = sync.step
 
 def step(brand, job):
@@ -524,8 +524,8 @@ def test_overtaken_step_writes_nothing(connected: SimpleNamespace) -> None:
 
 
 def test_paused_and_resumed(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "PAGE", 10)
-    monkeypatch.setattr(sync, "PAGES", 1)
+    monkeypatch.setattr(sync_lanes, "PAGE", 10)
+    monkeypatch.setattr(sync_lanes, "PAGES", 1)
     connected.sandbox.load(customers=customers(60))
     with in_brand(connected.brand):
         job = sync.start_sync(connected.brand, corp=connected.corp, by=SYSTEM)
@@ -622,8 +622,9 @@ def test_what_an_admin_has_to_mend_fails_with_its_reason(connected: SimpleNamesp
     assert done.state == "done"
 
 
-def test_members_without_customers(connected: SimpleNamespace) -> None:
+def test_members_without_customers(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """84061 for a guide with nobody is an empty list."""
+    monkeypatch.setattr(sync_lanes, "LANES", 1)
     connected.sandbox.load(members=[{"userid": f"empty{n}", "name": "空"} for n in range(3)])
     assert full(connected.brand, connected.corp)["relations"] == 0
     connected.sandbox.load(customers=customers(3))
@@ -631,8 +632,9 @@ def test_members_without_customers(connected: SimpleNamespace) -> None:
     assert full(connected.brand, connected.corp)["relations"] == 4
 
 
-def test_one_member_whom_wecom_refuses(connected: SimpleNamespace) -> None:
+def test_one_member_whom_wecom_refuses(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are read; the relations of the refused one do not end."""
+    monkeypatch.setattr(sync_lanes, "LANES", 1)
     connected.sandbox.load(customers=customers(9))
     full(connected.brand, connected.corp)
     connected.sandbox.post("faults", corpid=CORPID, api=BATCH, kind="errcode", errcode=60111, times=2)
@@ -646,7 +648,8 @@ def test_one_member_whom_wecom_refuses(connected: SimpleNamespace) -> None:
 def test_forgotten_cursor_starts_the_guides_again(
     connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "PAGE", 10)
+    monkeypatch.setattr(sync_lanes, "PAGE", 10)
+    monkeypatch.setattr(sync_lanes, "LANES", 1)
     connected.sandbox.load(customers=customers(30))
     connected.sandbox.post("faults", corpid=CORPID, api=BATCH, kind="slow", seconds=0, times=2)
     connected.sandbox.post("faults", corpid=CORPID, api=BATCH, kind="errcode", errcode=50100, times=1)
