@@ -34,7 +34,7 @@ class Address:
 
     @property
     def access(self) -> str:
-        return "api" if hasattr(self.view, "cls") else getattr(self.view, "access", "")
+        return getattr(self.view, "access", "") or ("api" if hasattr(self.view, "cls") else "")
 
 
 def addresses(patterns: Any = None, prefix: str = "") -> Iterator[Address]:
