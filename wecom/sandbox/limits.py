@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from . import clock, store
 from .errors import WeComError
 
-BAD_SECRETS_PER_HOUR = 2000
 PER_HOUR = {"get_jsapi_ticket": 400, "ticket/get": 100}  # per corp; WeCom counts the second per app
 FREE = {"gettoken", "auth/getuserinfo", "user/getuserinfo"}  # not counted
 
@@ -71,7 +70,7 @@ def within(corpid: str, api: str) -> Iterator[None]:
 def refuse_banned(ip: str) -> None:
     """45009 for an address that sent too many wrong secrets in this hour."""
     hour, n = _bad_secrets.get(ip, (0.0, 0))
-    if store.setting("limits") and n >= BAD_SECRETS_PER_HOUR and clock.now() - hour < 3600:
+    if store.setting("limits") and n >= store.setting("bad_secrets") and clock.now() - hour < 3600:
         raise WeComError(45009)
 
 

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "limits": True,  # 45009 and 45033
     "minute_limit": 10_000,  # calls of a corp to one API
     "hour_limit": 150_000,
+    "bad_secrets": 2000,  # wrong secrets per address and hour before it is banned
     "in_flight": 5,  # calls of a corp to one API at the same time
     "confirm_after_s": [
         20,

@@ -44,6 +44,9 @@ urlpatterns = [
     path("media/<str:media_id>", pictures.medium),
     path("assets/<str:name>", pictures.asset),
     path("jssdk/<path:name>", jssdk.script),
+    path("open/js/<str:name>", jssdk.script),  # the paths on Tencent's hosts
+    path("wwopen/js/<str:name>", jssdk.script),
+    path("node/open/js/<str:name>", jssdk.script),
     path("jssdk-check.js", jssdk.check),
     path("lang", page_frame.set_language, name="lang"),
     path("q/<str:config_id>", pages_codes.scanned, name="scanned"),

@@ -11,8 +11,14 @@ PAGE = "https://shop.example/sidebar/?a=1"
 
 
 def test_script(corp: Sandbox) -> None:
-    for name in ("jwxwork-1.0.0.js", "wecom-jssdk-2.3.2.js", "open/js/jwxwork.js"):
-        answer = requests.get(f"{corp.url}/jssdk/{name}")
+    names = (
+        "jssdk/any.js",
+        "open/js/jweixin-1.2.0.js",
+        "wwopen/js/jwxwork-1.0.0.js",
+        "node/open/js/wecom-jssdk-2.3.2.js",
+    )
+    for name in names:
+        answer = requests.get(f"{corp.url}/{name}")
         assert answer.headers["Content-Type"] == "text/javascript"
         assert "agentConfig" in answer.text and corp.url in answer.text
 
