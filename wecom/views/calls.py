@@ -18,6 +18,7 @@ from scrm.keyset import keyset_page
 from wecom.errcodes import Advice, advice
 from wecom.models import ApiCall
 from wecom.services import call_log
+from wecom.views.tabs import sync_tabs
 
 PERIODS = (1, 24, 168, 336)  # hours
 DEFAULT_PERIOD = 24
@@ -65,7 +66,9 @@ def call_list(request: Any) -> HttpResponse:
         "periods": list(zip(PERIODS, (_("1 hour"), _("24 hours"), _("7 days"), _("14 days")), strict=True)),
         "to_mend": _to_mend(since, corp_id),
     }
-    return render(request, "wecom/calls/_found.html" if request.htmx else "wecom/calls/list.html", context)
+    if request.htmx:
+        return render(request, "wecom/calls/_found.html", context)
+    return render(request, "wecom/calls/list.html", context | {"tabs": sync_tabs("calls")})
 
 
 def _number(text: str) -> int | None:
