@@ -1,0 +1,109 @@
+"""The contact list and the 360° page in Chromium: filters, columns, acts on many, timeline that moves; phone width."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from contacts.models import Contact, EventType
+from contacts.services.search import refresh_grams
+from contacts.services.timeline import record_event
+from scrm import clock
+from tagging.models import ContactTag
+from tests.factories import in_brand, make_contact, make_tag
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def people(brand: Any, staff: Any) -> list[Contact]:
+    with in_brand(brand):
+        rows = [make_contact(brand, staff, name=f"王小{n}") for n in "明美丽"]
+        make_tag(brand, "金卡"), make_tag(brand, "银卡")
+        refresh_grams(brand, [c.pk for c in rows])
+    return rows
+
+
+@pytest.fixture
+def signed_in(page: Page, live_server: Any, brand: Any, people: Any, sign_in: Any, settings: Any) -> Page:
+    key = sign_in(brand, "operator").cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": live_server.url}])
+    return page
+
+
+def test_find_tick_and_tag(signed_in: Page, live_server: Any, brand: Any, people: Any) -> None:
+    page, rows = signed_in, signed_in.locator("#list tbody tr[data-href]")
+    page.goto(f"{live_server.url}/contacts/")
+    expect(rows).to_have_count(3)
+    expect(page.locator(".list-count")).to_contain_text("3")
+    page.fill("#contact-filters [name=q]", "小美")
+    expect(rows).to_have_count(1)
+    page.wait_for_url("**q=**")
+    page.fill("#contact-filters [name=q]", "")
+    expect(rows).to_have_count(3)
+
+    rows.nth(0).locator("[name=ids]").check()
+    rows.nth(1).locator("[name=ids]").check()
+    page.click("#bulk-bar [hx-get*='/bulk/tag/']")
+    expect(page.locator("#modal-content [data-bulk-words]")).to_contain_text("2")
+    page.click("#modal-content .chip:has-text('金卡')")
+    page.click("#modal-content .btn-primary")
+    expect(rows.locator(".chip:has-text('金卡')")).to_have_count(2)
+    expect(page.locator("#bulk-bar")).to_be_hidden()
+    with in_brand(brand):
+        assert set(ContactTag.objects.values_list("contact_id", flat=True)) == {people[1].pk, people[2].pk}
+
+    page.click("[hx-get*='/contacts/filters/']")
+    page.click("#more-filters .chip:has-text('金卡')")
+    page.click("[form=more-filters]")
+    expect(rows).to_have_count(2)
+    page.select_option("#contact-filters [name=state]", "lost")  # the drawer's filter stays with it
+    expect(rows).to_have_count(0)
+    page.select_option("#contact-filters [name=state]", "")
+    expect(rows).to_have_count(2)
+    page.click(".list-bar .chip a")
+    expect(rows).to_have_count(3)
+
+    page.click(".list-head [data-bs-toggle=dropdown]")
+    page.click(".columns-menu [value=tags]")
+    expect(page.locator("#list .chip")).to_have_count(0)
+    page.reload()
+    expect(rows).to_have_count(3)
+    expect(page.locator("#list .chip")).to_have_count(0)
+
+
+def test_a_contact_and_its_moving_timeline(
+    signed_in: Page, live_server: Any, brand: Any, people: Any
+) -> None:
+    page, lines = signed_in, signed_in.locator(".timeline-line")
+    page.goto(f"{live_server.url}/contacts/{people[0].pk}/")
+    page.fill(".note-form textarea", "要一份样品")
+    page.click(".note-form button")
+    expect(lines.first).to_contain_text("要一份样品")
+    page.click("#dnc button")
+    page.click("#confirm-yes")
+    expect(page.locator("#dnc [aria-checked=true]")).to_be_visible()
+    expect(lines).to_have_count(2)
+    page.click("#tag-card [hx-get*='/tags/']")
+    page.click("#modal-content .chip:has-text('银卡')")
+    page.click("#modal-content .btn-primary")
+    expect(page.locator("#tag-card .chip")).to_have_count(1)
+    expect(lines.first).to_contain_text("银卡")
+    page.click("#tag-card .chip-x")
+    expect(page.locator("#tag-card .chip")).to_have_count(0)
+    expect(lines).to_have_count(4)
+    with in_brand(brand):  # something happens elsewhere: the page asks by itself
+        record_event(
+            brand, contact_id=people[0].pk, type=EventType.NOTE, at=clock.now(), data={"text": "刚刚来过"}
+        )
+    expect(lines.first).to_contain_text("刚刚来过", timeout=15_000)  # it asks every five seconds
+    page.click(".timeline-filter [hx-get$='kind=tags']")
+    expect(lines).to_have_count(2)
+
+
+def test_phone_width(signed_in: Page, live_server: Any, people: Any) -> None:
+    page = signed_in
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/contacts/", f"/contacts/{people[0].pk}/", "/tags/"):
+        page.goto(live_server.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
