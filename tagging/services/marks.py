@@ -8,6 +8,7 @@ from django.db import connection
 
 from contacts.models import Follow
 from org.models import Corp
+from scrm import clock
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
@@ -29,6 +30,7 @@ def queue_marks(brand: Brand, marks: list[Mark]) -> None:
     """
     if not marks:
         return
+    _take_back(marks)
     act = secrets.token_hex(6)  # the same tags may be put on, taken off and put on again: three acts
     for corp in {mark.follow.corp_id: mark.follow.corp for mark in marks}.values():
         calls: list[outbound.NewCall] = [
@@ -53,6 +55,28 @@ def queue_marks(brand: Brand, marks: list[Mark]) -> None:
             " FROM unnest(%s::bigint[], %s::text[]) AS x(id, ids) WHERE f.brand_id = %s AND f.id = x.id",
             [[pk for pk, _ in rows], [" ".join(ids) for _, ids in rows], brand.pk],
         )
+
+
+def _take_back(marks: list[Mark]) -> None:
+    """Take what is contrary out of calls that still wait: they may be made after the new one, or fail for hours first."""
+    mine = {(mark.follow.staff.userid, mark.follow.external_userid): mark for mark in marks}
+    waiting = OutboundCall.objects.select_for_update(skip_locked=True).filter(
+        kind=OutboundCall.Kind.MARK_TAG,
+        state=OutboundCall.State.WAITING,
+        subject__in={mark.follow.external_userid for mark in marks},
+    )
+    for call in waiting:
+        mark = mine.get((call.payload["userid"], call.payload["external_userid"]))
+        if mark is None or call.corp_id != mark.follow.corp_id:
+            continue
+        add = [tag for tag in call.payload["add"] if tag not in mark.remove]
+        remove = [tag for tag in call.payload["remove"] if tag not in mark.add]
+        if len(add) + len(remove) == len(call.payload["add"]) + len(call.payload["remove"]):
+            continue
+        call.payload = {**call.payload, "add": add, "remove": remove}
+        if not add and not remove:
+            call.state, call.done_at = OutboundCall.State.DONE, clock.now()
+        call.save(update_fields=["payload", "state", "done_at"])
 
 
 def on_the_way(

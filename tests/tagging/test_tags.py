@@ -104,12 +104,16 @@ def test_corp_tags_are_told_to_wecom_once_per_relation(brand: Any, corp: Any, st
         assert calls()[1:] == [{**call, "userid": ended.userid}]
         remove_tags(brand, contacts=[contact], tags=[gold], source="page")
         assert [c["remove"] for c in calls()[2:]] == [["et-gold"], ["et-gold"]]
+        assert [c["add"] for c in calls()] == [[], [], [], []]
+        assert OutboundCall.objects.filter(state="done").count() == 2
         assert (
             set(Follow.objects.values_list("wecom_tag_ids", flat=True).order_by("pk").first() or []) == set()
         )
-        # put on, off and on again: three acts
+        # put on, off and on again: three acts; what is contrary and not made yet is taken back
         add_tags(brand, contacts=[contact], tags=[gold], source="page")
         assert len(calls()) == 6
+        waiting = OutboundCall.objects.filter(state="waiting").order_by("pk")
+        assert [(c.payload["add"], c.payload["remove"]) for c in waiting] == [(["et-gold"], [])] * 2
         assert on_the_way(corp, [first.external_userid])[staff.userid, first.external_userid] == (
             {"et-gold"},
             set(),
