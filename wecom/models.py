@@ -8,6 +8,7 @@ from org.models import Corp
 from scrm import clock
 from tenants.base import KeyedTenantModel, TenantModel
 from tenants.fields import BrandForeignKey, PartitionKey
+from wecom.event_words import label_of
 
 
 class CallbackEvent(TenantModel):
@@ -46,6 +47,11 @@ class CallbackEvent(TenantModel):
             models.Index(fields=["brand", "state", "-received_at"], name="callback_state"),
         ]
 
+    @property
+    def label(self) -> str:
+        """What happened, in words."""
+        return label_of(self.event, self.change_type)
+
 
 class RefusedCallback(TenantModel):
     """A callback that was turned away (bad signature, wrong receive id, rubbish): counted per reason and day, so that a
@@ -79,7 +85,9 @@ class OutboundCall(TenantModel):
     corp = BrandForeignKey(Corp, on_delete=models.CASCADE)
     kind = models.CharField(max_length=12, choices=Kind)
     key = models.CharField(max_length=120)  # what makes it one: a repeat of the act finds it here
-    subject = models.CharField(max_length=64, blank=True)  # external_userid: calls for one are made one at a time
+    subject = models.CharField(
+        max_length=64, blank=True
+    )  # external_userid: calls for one are made one at a time
     payload = models.JSONField()
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     n_tries = models.IntegerField(default=0)
@@ -96,7 +104,9 @@ class OutboundCall(TenantModel):
                 name="outbound_due",
                 condition=models.Q(state__in=["waiting", "calling"]),
             ),
-            models.Index(fields=["brand", "subject"], name="outbound_subject", condition=~models.Q(subject="")),
+            models.Index(
+                fields=["brand", "subject"], name="outbound_subject", condition=~models.Q(subject="")
+            ),
             models.Index(fields=["brand", "-id"], name="outbound_failed", condition=models.Q(state="failed")),
         ]
 

@@ -59,7 +59,7 @@ class Report:
     def refused(self, key: str, error: WeComError) -> bool:
         """Note what WeCom answered, under the check that it concerns; whether further calls make sense."""
         key = "ip" if error.errcode in IP_CODES else key
-        facts = {"errmsg": error.errmsg, "hint": error.hint, "from_ip": error.from_ip}
+        facts = {"errmsg": error.errmsg, "from_ip": error.from_ip}
         self.add(key, "failed", error.errcode, **{name: value for name, value in facts.items() if value})
         return isinstance(error, WeComRejected) and key != "ip"
 

@@ -19,7 +19,7 @@ from wecom.errcodes import (
     advice,
 )
 from wecom.services.call_log import explain
-from wecom.services.doctor import KEYS
+from wecom.services.doctor import IP_CODES, KEYS
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _finding(check: dict[str, Any]) -> Finding:
     if errcode is not None:
         known = advice(errcode)
         text, page = str(known.text), str(known.page)
-        if facts.get("from_ip"):
+        if errcode in IP_CODES and facts.get("from_ip"):
             text += " " + _("WeCom saw this server as %(ip)s.") % {"ip": facts["from_ip"]}
         return Finding(key, title, state, text, page, _detail(errcode, facts))
     if state == "failed" and "errmsg" in facts:
@@ -68,8 +68,8 @@ def _finding(check: dict[str, Any]) -> Finding:
 
 
 def _detail(errcode: int, facts: dict[str, Any]) -> str:
-    hint = f" · hint {facts['hint']}" if facts.get("hint") else ""
-    return f"{errcode}: {facts.get('errmsg', '')}{hint}"[:300]
+    """WeCom's number and own words; an admin finds the call by the hint in them."""
+    return f"{errcode}: {facts.get('errmsg', '').partition(', more info')[0]}"[:200]
 
 
 TITLES: dict[str, Callable[[], str]] = {

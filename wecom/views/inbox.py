@@ -20,6 +20,7 @@ from scrm.errors import InvalidError, NotFoundError
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from wecom.callbacks import HANDLERS
+from wecom.event_words import label_of
 from wecom.models import CallbackEvent, RefusedCallback
 from wecom.services import inbox
 from wecom.services.doctor_words import reason_text
@@ -61,7 +62,7 @@ def inbox_list(request: Any) -> HttpResponse:
         "figures": inbox.figures(request.brand),
         "given": {"state": state, "kind": kind},
         "states": CallbackEvent.State.choices,
-        "kinds": [(f"{e}/{c}", f"{e} · {c}") for e, c in sorted(HANDLERS)],
+        "kinds": [(f"{e}/{c}", label_of(e, c)) for e, c in HANDLERS],
         "refused": [(row, reason_text(row.reason)) for row in refused],
         "form": SinceForm(initial={"since": _local(request, clock.now() - timedelta(hours=1))}),
     }
