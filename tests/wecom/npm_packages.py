@@ -39,6 +39,7 @@ class Node:
             [*self.argv, *preloaded, str(HERE / script)],
             input=json.dumps(given),
             env={**self.env, **env},
+            cwd=TARGET,  # one of the packages keeps its cache in the working folder
             capture_output=True,
             text=True,
             timeout=RUN_S,
@@ -50,7 +51,11 @@ class Node:
     def start(self, script: str, **env: str) -> subprocess.Popen[str]:
         """Start a script that goes on; its output is a pipe."""
         return subprocess.Popen(
-            [*self.argv, str(HERE / script)], env={**self.env, **env}, stdout=subprocess.PIPE, text=True
+            [*self.argv, str(HERE / script)],
+            env={**self.env, **env},
+            cwd=TARGET,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
 
