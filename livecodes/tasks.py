@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from livecodes.services import greeting, upkeep, ways
+from livecodes.services.warm import warm
 from scrm.celery import app
 from scrm.redis import redis_client
 from tenants.models import Brand
@@ -17,6 +18,7 @@ WAITING_S = 60  # a rewrite that was asked for and never came is asked for again
 UNWELCOMED_AFTER_S = (
     25  # WeCom's 20 seconds and some: then no other event of the arrival brings a code any more
 )
+WARM_EVERY_S = 3600
 ROUNDS = 5  # changes that came while WeCom was called are followed so often in one task
 
 
@@ -80,12 +82,20 @@ def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happen
 
 
 @tenant_task
+def warm_welcomes(brand: Brand) -> None:
+    """Files of welcomes uploaded to WeCom, so that no customer waits for that."""
+    warm(brand)
+
+
+@tenant_task
 def tick_brand(brand: Brand) -> None:
-    """One brand's minute: hours that begin and end, leavers, retries, welcomes whose process died."""
+    """One brand's minute: hours that begin and end, leavers, retries, welcomes whose process died, files."""
     upkeep.mark_codes_of_leavers(brand)
     for code_id in upkeep.due_codes(brand):
         push_code.delay(brand_id=brand.pk, code_id=code_id)
     greeting.settle_lost(brand)
+    if redis_client().set(f"warm:{brand.pk}", 1, nx=True, ex=WARM_EVERY_S):
+        warm_welcomes.delay(brand_id=brand.pk)
 
 
 @app.task(name="livecodes.tasks.tick")

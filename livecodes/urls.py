@@ -8,6 +8,7 @@ urlpatterns = [
     path("codes/", lists.code_list, name="codes"),
     path("codes/new/", edit.code_new, name="code_new"),
     path("codes/zip/", lists.zip_start, name="code_zip"),
+    path("codes/export.csv", lists.code_export, name="code_export"),
     path("codes/move/", lists.guide_move, name="code_move"),
     path("codes/zips/<int:job_id>/", pictures.zip_page, name="code_zip_page"),
     path("codes/zips/<int:job_id>/file/", pictures.zip_file, name="code_zip_file"),

@@ -21,7 +21,11 @@
     all("#code-form input[type=checkbox]").forEach((box) => { box.checked = false; });
     showBar();
   });
-  document.addEventListener("htmx:afterSettle", showBar);
+  document.addEventListener("htmx:afterSettle", () => {
+    showBar();
+    const link = $("[data-export]"); // the filters of the address go along
+    if (link) link.search = location.search;
+  });
 
   // ---- editor
   const form = $("[data-editor]");

@@ -314,8 +314,9 @@ def step(brand: Brand, job: Job) -> bool:
     ways.push(brand, code_ids[pushed])
     with transaction.atomic():
         position = {**job.position, "pushed": pushed + 1}
-        n_bad = len(job.result.get("problems", []))
-        jobs.save_step(job, position=position, n_done=pushed + 1 + n_bad, stage=_("Making them in WeCom"))
+        n_bad, is_last = len(job.result.get("problems", [])), pushed + 1 == len(code_ids)
+        stage = "" if is_last else _("Making them in WeCom")
+        jobs.save_step(job, position=position, n_done=pushed + 1 + n_bad, stage=stage)
     return True
 
 

@@ -13,6 +13,7 @@ from livecodes.models import ChannelCode, CodeGuide, CodeHours
 from livecodes.services import ways
 from livecodes.services.content import CodeInput, apply, as_audit, as_input, check, write_parts
 from livecodes.services.roster import is_able
+from livecodes.services.warm import warm_later
 from org import audit
 from org.access import Actor
 from org.models import Corp, Staff
@@ -43,6 +44,7 @@ def create_code(brand: Brand, *, by: Actor, corp: Corp, given: CodeInput, push: 
     code.save()
     write_parts(code, given)
     audit.record(by, "code.create", code, after=as_audit(code))
+    warm_later(brand, given.welcomes)
     if push:
         _push_later(brand, [code.pk])
     return code
@@ -59,6 +61,7 @@ def edit_code(brand: Brand, *, by: Actor, code_id: int, given: CodeInput) -> Cha
     write_parts(code, given)
     ways.mark_for_push([code.pk])
     audit.record(by, "code.edit", code, before=before, after=as_audit(code))
+    warm_later(brand, given.welcomes)
     _push_later(brand, [code.pk])
     return code
 

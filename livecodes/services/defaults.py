@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from livecodes.models import Welcome
 from livecodes.services.content import WelcomeInput, check_welcomes, new_welcome
+from livecodes.services.warm import warm_later
 from org import audit
 from org.access import Actor
 from org.models import Department
@@ -38,6 +39,7 @@ def save_default(brand: Brand, *, by: Actor, given: WelcomeInput, welcome_id: in
         before, row.pk = _as_audit(old), old.pk
         row._state.adding = False
     row.save()
+    warm_later(brand, [given])
     audit.record(
         by,
         "welcome.edit" if before else "welcome.create",

@@ -62,11 +62,13 @@ class Shop:
         about = {"config_id": code.config_id} if code else {}
         return self.sandbox.post("scan", corpid=self.corp.corpid, **about, **given)
 
-    def tell(self, change: str, who: dict[str, Any], *, ago: float = 0, **elements: Any) -> Any:
-        """WeCom's event about `who` through our callback view; `ago`: seconds since it happened."""
+    def tell(
+        self, change: str, who: dict[str, Any], *, ago: float = 0, at: float | None = None, **elements: Any
+    ) -> Any:
+        """WeCom's event about `who` through our callback view; `ago`: seconds since it happened, or `at`."""
         elements = {"UserID": who["userid"], "ExternalUserID": who["external_userid"], **elements}
         given = {key: value for key, value in elements.items() if value}
-        response = post_event(self.corp, change, at=int(time.time() - ago), **given)
+        response = post_event(self.corp, change, at=int(at or time.time() - ago), **given)
         assert response.status_code == 200
         return response
 

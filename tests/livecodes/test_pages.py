@@ -176,6 +176,14 @@ def test_list_search_and_filters(shop: Shop, sign_in: Any) -> None:
     assert names("state=failed") == []
 
 
+def test_export(shop: Shop, sign_in: Any) -> None:
+    shop.make_code("=1+1", place="包裹", cost_fen=12345)
+    shop.make_code("海报")
+    answer = sign_in(shop.brand, "operator").get("/codes/export.csv?q=包裹")
+    text = answer.content.decode("utf-8-sig")
+    assert "'=1+1" in text and "123.45" in text and "海报" not in text
+
+
 def test_the_list_costs_the_same_with_more_rows(shop: Shop, sign_in: Any) -> None:
     client = sign_in(shop.brand, "operator")
 

@@ -224,6 +224,27 @@ def test_attachments_go_along(shop: Shop, settings: Any, tmp_path: Any) -> None:
     assert len(shop.sandbox.calls("media/upload", corpid=shop.corp.corpid)) == 1  # uploaded once
 
 
+def test_files_lie_ready_before_anybody_comes(shop: Shop, settings: Any, tmp_path: Any) -> None:
+    """Uploaded when the welcome is saved, and again before WeCom forgets them."""
+    settings.MEDIA_ROOT = tmp_path
+    with in_brand(shop.brand):
+        picture = media.save_upload(shop.brand, file=SimpleUploadedFile("a.png", png()), kind="image")
+    shop.make_code(welcomes=[WelcomeInput("欢迎", attachments=({"type": "image", "file_id": picture.pk},))])
+
+    def uploads() -> int:
+        return len(shop.sandbox.calls("media/upload", corpid=shop.corp.corpid))
+
+    assert uploads() == 1
+    tick_brand.delay(brand_id=shop.brand.pk)
+    assert uploads() == 1
+    from scrm.redis import redis_client
+
+    redis_client().delete(f"warm:{shop.brand.pk}")  # an hour later, two days on
+    with clock.at(clock.now() + timedelta(days=2, hours=1)):
+        tick_brand.delay(brand_id=shop.brand.pk)
+    assert uploads() == 2
+
+
 @pytest.mark.parametrize("trouble", ["file", "upload", "media_id"])
 def test_a_file_that_cannot_be_had_does_not_cost_the_welcome(
     shop: Shop, settings: Any, tmp_path: Any, trouble: str
@@ -234,6 +255,10 @@ def test_a_file_that_cannot_be_had_does_not_cost_the_welcome(
     code = shop.make_code(
         welcomes=[WelcomeInput("欢迎", attachments=({"type": "image", "file_id": picture.pk},))]
     )
+    with in_brand(shop.brand):
+        from wecom.models import MediaUpload
+
+        MediaUpload.objects.all().delete()  # as if the upload after saving had not come through
     if trouble == "file":
         (tmp_path / picture.path).unlink()
     elif trouble == "upload":
