@@ -9,6 +9,7 @@ BEAT_SCHEDULE = {
     "outbound-sweep": {"task": "wecom.tasks.sweep_outbound", "schedule": 15.0, "options": {"expires": 14}},
     "calls-flush": {"task": "wecom.tasks.flush_calls", "schedule": 5.0, "options": {"expires": 4}},
     "calls-purge": {"task": "wecom.tasks.purge_all_calls", "schedule": crontab(hour="18", minute="35")},
+    "edge-purge": {"task": "wecom.tasks.purge_all_edges", "schedule": crontab(hour="18", minute="45")},
     "codes-tick": {"task": "livecodes.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
     "rollups": {"task": "insights.tasks.tick", "schedule": 15.0, "options": {"expires": 14}},

@@ -10,7 +10,7 @@ from scrm.celery import app
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tenants.tasks import active_brand_ids, each_brand, tenant_task
-from wecom.services import call_log, inbox, outbound
+from wecom.services import call_log, inbox, outbound, purge
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,18 @@ def purge_calls(brand: Brand) -> None:
 def purge_all_calls() -> int:
     """Start `purge_calls` for every active brand."""
     return len(list(each_brand(purge_calls)))
+
+
+@tenant_task
+def purge_edge(brand: Brand) -> None:
+    """Delete finished events and calls that are older than they are kept."""
+    purge.purge(brand)
+
+
+@app.task(name="wecom.tasks.purge_all_edges")
+def purge_all_edges() -> int:
+    """Start `purge_edge` for every active brand."""
+    return len(list(each_brand(purge_edge)))
 
 
 @app.task(name="wecom.tasks.sweep_inbox")

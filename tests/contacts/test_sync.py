@@ -88,6 +88,14 @@ def run_sync(brand: Brand, corp: Corp, **kind: Any) -> Job:
     return done
 
 
+def go_on(brand: Brand, job: Job) -> None:
+    """What the sweep does with a job that waits; it ends well."""
+    with tenant_scope(brand):
+        done = jobs.run(brand, job.pk)
+    assert done
+    assert (done.state, done.error) == ("done", "")
+
+
 def full(brand: Brand, corp: Corp, **kind: Any) -> dict:
     job = run_sync(brand, corp, **kind)
     assert (job.state, job.error) == ("done", "")
@@ -542,10 +550,7 @@ def test_paused_and_resumed(connected: SimpleNamespace, monkeypatch: pytest.Monk
     assert 0 < half < 80
     with in_brand(connected.brand):
         jobs.resume(connected.brand, job.pk)
-    with tenant_scope(connected.brand):
-        done = jobs.run(connected.brand, job.pk)
-    assert done
-    assert done.state == "done"
+    go_on(connected.brand, job)
     assert len(picture(connected.brand)["follows"]) == 80
 
 
@@ -593,10 +598,7 @@ def test_wecom_down_for_a_while(connected: SimpleNamespace, fault: dict) -> None
     assert job.state == "waiting"  # the sweep takes it up again
     assert job.error
     connected.sandbox.post("faults/clear")
-    with tenant_scope(connected.brand):
-        done = jobs.run(connected.brand, job.pk)
-    assert done
-    assert done.state == "done"
+    go_on(connected.brand, job)
     assert len(picture(connected.brand)["follows"]) == 40
 
 
@@ -616,10 +618,7 @@ def test_what_an_admin_has_to_mend_fails_with_its_reason(connected: SimpleNamesp
     connected.sandbox.post("faults/clear")
     with in_brand(connected.brand):
         jobs.resume(connected.brand, job.pk)
-    with tenant_scope(connected.brand):
-        done = jobs.run(connected.brand, job.pk)
-    assert done
-    assert done.state == "done"
+    go_on(connected.brand, job)
 
 
 def test_members_without_customers(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

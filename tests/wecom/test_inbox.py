@@ -22,7 +22,7 @@ from wecom import callbacks, tasks
 from wecom.crypto import parse_event
 from wecom.errors import WeComForbidden, WeComRateLimited, WeComRejected, WeComUnavailable
 from wecom.models import CallbackEvent
-from wecom.services import inbox
+from wecom.services import inbox, purge
 from wecom.services.turns import turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -309,6 +309,25 @@ def test_large_replay_is_left_to_the_sweep(brand: Brand, corp: Corp, monkeypatch
     assert seen == []
     assert tasks.sweep_inbox() == 4
     assert sorted(seen) == ["u0", "u1", "u2", "u3"]
+
+
+def test_old_finished_events_are_forgotten(
+    brand: Brand, corp: Corp, other_brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "AT_ONCE", 2)
+    with clock.at(clock.now() - purge.KEPT - timedelta(days=1)):
+        for n in range(5):
+            process(brand, put(brand, corp, f"old{n}"))
+        dead = put_dead(brand, corp)
+        with in_brand(other_brand):
+            theirs = make_corp(other_brand)
+        kept_there = put(other_brand, theirs, "waits")
+    fresh = put(brand, corp, "fresh")
+    process(brand, fresh)
+    assert tasks.purge_all_edges() == 2
+    with in_brand(brand):
+        assert set(CallbackEvent.objects.values_list("pk", flat=True)) == {dead, fresh}
+    assert event(other_brand, kept_there)
 
 
 def test_figures(brand: Brand, corp: Corp, by_hand: None) -> None:
