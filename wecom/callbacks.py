@@ -35,8 +35,6 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_changed",
 }
 
-ADDS = ("add_external_contact", "add_half_external_contact")
-
 # Known, and nothing to do yet: groups, hand-over and acquisition links have no part in the product so far;
 # the rest is for the app's own menu. They are stored all the same and can be replayed once a handler is
 # there.

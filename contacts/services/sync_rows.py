@@ -16,13 +16,10 @@ from contacts.services import sync_writes as write
 from contacts.services.follow import SAME, recount
 from contacts.services.profile import digits
 from contacts.services.search import refresh_grams
-from contacts.services.sync_types import FRESH, Known, Merged, Plan, Row, person_of
-from org.models import Corp, Staff
+from contacts.services.sync_types import Known, Merged, Plan, Row, person_of
+from org.models import Corp
 from tenants.models import Brand
 from wecom.api.contacts import Relation
-from wecom.callbacks import ADDS
-from wecom.crypto import parse_event
-from wecom.models import CallbackEvent
 
 
 def rows_of(relations: Iterable[Relation], staff_ids: dict[str, int], seen_at: datetime) -> list[Row]:
@@ -72,11 +69,6 @@ def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, job_id: int) -> Merg
     _forget_plans()
     plan = _compare(brand, corp, rows)
     done = Merged(relations=len(rows))
-    fresh = _left_to_callbacks(corp, [row for row, _ in plan.met] + plan.strangers)
-    plan.met = [pair for pair in plan.met if pair[0] not in fresh]
-    plan.strangers = [row for row in plan.strangers if row not in fresh]
-    done.left_to_callback = len(fresh)
-
     returns = [(row, known) for row, known in plan.known if _is_return(row, known)]
     back = [(row, known) for row, known in plan.known if _is_back(row, known)]
     renamed = _changed_profiles(plan)
@@ -168,22 +160,6 @@ def _known(found: tuple) -> Known:
 
 def _columns(rows: Sequence[tuple], n: int) -> list[list]:
     return [[row[i] for row in rows] for i in range(n)]
-
-
-def _left_to_callbacks(corp: Corp, rows: Sequence[Row]) -> set[Row]:
-    """New relations whose adding is on its way through the inbox."""
-    if not rows:
-        return set()
-    late = {row for row in rows if row.added_at > row.seen_at - FRESH}
-    events = CallbackEvent.objects.filter(corp=corp, state__in=["new", "retry"], change_type__in=ADDS)
-    bodies = [parse_event(body) for body in events.values_list("body", flat=True)[:5_000]]
-    waiting = {(str(b.get("UserID")).lower(), str(b.get("ExternalUserID"))) for b in bodies}
-    if not waiting:
-        return late
-    userids = dict(
-        Staff.objects.filter(userid__in={u for u, _ in waiting}, corp=corp).values_list("pk", "userid")
-    )
-    return late | {row for row in rows if (userids.get(row.staff_id), row.external_userid) in waiting}
 
 
 def _is_return(row: Row, known: Known) -> bool:

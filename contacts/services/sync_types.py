@@ -1,12 +1,8 @@
 """What the sync works with: a relation in our words, what we have of it, what has to be done."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
-
-# An adding of the last moments is brought by its callback, which knows what the code orders. WeCom gives up
-# delivering it after three times five seconds; then it is in the inbox, or lost and ours to find.
-FRESH = timedelta(seconds=20)
 
 
 class Conflict(Exception):
@@ -47,7 +43,6 @@ class Merged:
     new_relations: int = 0
     returned: int = 0
     changed: int = 0
-    left_to_callback: int = 0
 
     def add(self, counts: dict[str, int]) -> dict[str, int]:
         """Totals so far plus this merge."""

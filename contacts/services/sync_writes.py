@@ -2,7 +2,7 @@
 transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 
@@ -12,12 +12,14 @@ from contacts.services import positions
 from contacts.services.follow import record_follow, recount
 from contacts.services.identity import resolve
 from contacts.services.search import refresh_grams
-from contacts.services.sync_types import FRESH, Conflict, Known, Plan, Row, person_of
+from contacts.services.sync_types import Conflict, Known, Plan, Row, person_of
 from contacts.services.timeline import EventRow, record_events
 from org.models import Corp, Staff
 from scrm import clock
 from tenants.models import Brand
 from wecom.models import OutboundCall
+
+MARGIN = timedelta(seconds=10)  # WeCom may show a call a little after it has answered it
 
 _MAKE_CONTACTS = """
     INSERT INTO contacts_contact
@@ -261,7 +263,7 @@ def _in_the_outbox(external_userids: set[str], since: datetime) -> set[tuple[str
     state."""
     calls = OutboundCall.objects.filter(subject__in=external_userids)
     waiting = calls.filter(kind=OutboundCall.Kind.REMARK, state__in=["waiting", "calling"])
-    made = calls.filter(state="done", done_at__gte=since - FRESH)
+    made = calls.filter(state="done", done_at__gte=since - MARGIN)
     return set(waiting.values_list("kind", "subject")) | set(made.values_list("kind", "subject"))
 
 
@@ -281,6 +283,7 @@ def bring_back(
 ) -> None:
     """Relations that live again. Few, so one by one through the one place that knows about time."""
     people = Staff.objects.in_bulk({row.staff_id for row, _ in returns})
+    codes = hooks.codes_by_state(brand, corp=corp, states={row.state for row, _ in returns if row.state})
     for row, _known in returns:
         record_follow(
             brand,
@@ -290,6 +293,7 @@ def bring_back(
             at=row.added_at,
             state=row.state,
             add_way=row.add_way,
+            channel_code_id=codes.get(row.state),
             source="sync",
         )
     if not back:

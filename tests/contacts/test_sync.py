@@ -29,10 +29,9 @@ from tagging.services.tags import add_tags
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_brand, make_corp, make_staff
-from tests.wecom.events import event_xml
 from tests.wecom.sandbox_client import CORPID
 from wecom.models import OutboundCall
-from wecom.services import inbox, outbound
+from wecom.services import outbound
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -361,30 +360,20 @@ def test_half_of_them_missing_is_not_believed(
 # ---- together with arrivals and the outbox
 
 
-def test_adding_that_waits_in_the_inbox_is_left_to_it(connected: SimpleNamespace) -> None:
-    """Otherwise the relation would be there already, and the code's welcome, tags and SOP would not come."""
+def test_sync_that_is_quicker_than_the_event(connected: SimpleNamespace) -> None:
+    """The event of the adding is handled afterwards: still an arrival, once, with what the code orders."""
     connected.sandbox.load(customers=customers(3))
-    with in_brand(connected.brand):
-        xml = event_xml(
-            connected.corp,
-            "add_external_contact",
-            at=OLD + 1,
-            UserID="GuideA",
-            ExternalUserID=external(1),
-            State="x",
-        )
-        inbox.receive(connected.brand.pk, connected.corp.pk, xml)
-    result = full(connected.brand, connected.corp)
-    assert (result["new_contacts"], result["left_to_callback"]) == (2, 1)
-
-
-def test_adding_of_this_moment_is_left_to_its_callback(connected: SimpleNamespace) -> None:
-    connected.sandbox.load(
-        customers=[{"external_userid": external(1), "name": "刚刚", "follows": [{"userid": "GuideA"}]}]
-    )
-    assert full(connected.brand, connected.corp)["left_to_callback"] == 1
-    with clock.at(clock.now() + timedelta(minutes=1)):  # the callback never came
-        assert full(connected.brand, connected.corp)["new_contacts"] == 1
+    full(connected.brand, connected.corp)
+    flags = []
+    for _ in range(2):
+        with in_brand(connected.brand):
+            result = record_follow(
+                connected.brand, corp=connected.corp, staff=connected.a, external_userid=external(1),
+                at=datetime.fromtimestamp(OLD + 1, UTC), state="x", source="callback",
+            )  # fmt: skip
+        flags.append((result.is_new_follow, result.is_new_contact))
+    assert flags == [(True, False), (False, False)]
+    assert len([e for e in picture(connected.brand)["events"] if e[0] == "顾客1"]) == 1
 
 
 def test_what_is_on_its_way_to_wecom_is_not_undone(connected: SimpleNamespace) -> None:
