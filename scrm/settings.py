@@ -95,7 +95,12 @@ _OPTIONS = {"application_name": "scrm", "connect_timeout": 5}
 def _database(config: dict | None) -> dict:
     config = dict(config or env["DATABASE_URL"])
     # SET LOCAL and server-side cursors live inside transactions; connections persist per thread
-    return config | {"ENGINE": "tenants.db", "CONN_MAX_AGE": 300, "CONN_HEALTH_CHECKS": True, "OPTIONS": dict(_OPTIONS)}
+    return config | {
+        "ENGINE": "tenants.db",
+        "CONN_MAX_AGE": 300,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": dict(_OPTIONS),
+    }
 
 
 DATABASES = {
@@ -218,5 +223,9 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["brand", "secrets"]}
     },
     "root": {"handlers": ["console"], "level": env["LOG_LEVEL"]},
-    "loggers": {"celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}, "urllib3": {"level": "WARNING"}},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "urllib3": {"level": "WARNING"},
+    },
 }

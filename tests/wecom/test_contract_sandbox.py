@@ -31,6 +31,7 @@ from wecom.api import (
 )
 from wecom.api.checks import SHANGHAI
 from wecom.client import WeComClient
+from wecom.errors import WeComForbidden
 
 CONTACTS_SECRET = "contact-sync-secret-0123456789"
 NOBODY = "http://127.0.0.1:9/"  # a callback address, for interactive cards; nobody answers there
@@ -390,6 +391,17 @@ def test_refusals(example: dict[str, Any], world: World) -> None:
     assert contract.differences({**contract.no_lists(example["answer"]), "errcode": 1}, answer) == []
     assert not [name for name, value in answer.items() if isinstance(value, list) and value]
     assert answer["errmsg"].startswith(example["answer"]["errmsg"].partition(",")[0])
+
+
+@pytest.mark.parametrize(
+    "example", [example for example in contract.examples() if example.get("provider")], ids=contract.title
+)
+def test_calls_of_providers_are_refused(example: dict[str, Any], world: World) -> None:
+    """A self-built app may not convert ids."""
+    given = contract.Placeholders({**contract.SAMPLES, "customer": CUSTOMER})
+    with pytest.raises(WeComForbidden) as caught:
+        contract.call(world.client, example, given)
+    assert caught.value.errcode == 48002
 
 
 def test_token_and_old_identity(world: World) -> None:
