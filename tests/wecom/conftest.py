@@ -1,7 +1,8 @@
 """A brand connected to the sandbox, for tests of the WeCom edge. Words are compared in English, also where the Chinese
-catalogue is compiled; a request chooses its language itself."""
+catalogue is compiled; a request that asks for Chinese gets it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.utils import translation
@@ -13,6 +14,7 @@ __all__ = ["connected", "sandbox", "sandbox_server"]
 
 
 @pytest.fixture(autouse=True)
-def words_in_english() -> Iterator[None]:
+def words_in_english(settings: Any) -> Iterator[None]:
+    settings.LANGUAGE_CODE = "en"
     with translation.override("en"):
         yield
