@@ -39,10 +39,10 @@ def test_inbox(brand: Any, corp: Corp, sign_in: Any) -> None:
     dead = put(brand, corp, "b", "dead", error="WeComUnavailable: nobody there")
     client = sign_in(brand)
     page = client.get("/sync/inbox/").content.decode()
-    assert page.count("hx-target=\"#drawer-content\"") == 2
+    assert page.count('hx-target="#drawer-content"') == 2
     assert "nobody there" in page
     rows = client.get("/sync/inbox/?state=dead", headers=HX).content.decode()
-    assert rows.count("hx-target=\"#drawer-content\"") == 1
+    assert rows.count('hx-target="#drawer-content"') == 1
     assert "<html" not in rows
     assert client.get("/sync/inbox/?state=x&kind=y").status_code == 200
     detail = client.get(f"/sync/inbox/{dead.pk}/", headers=HX).content.decode()
@@ -68,7 +68,7 @@ def test_pages_by_key_and_queries_do_not_grow(brand: Any, corp: Corp, sign_in: A
     assert counts[0] == counts[1]
     after = page.split("after=")[1].split('"')[0].split("&")[0]
     rest = client.get(f"/sync/inbox/?after={after}", headers=HX).content.decode()
-    assert rest.count("hx-target=\"#drawer-content\"") == 12
+    assert rest.count('hx-target="#drawer-content"') == 12
     assert client.get("/sync/inbox/?after=rubbish").status_code == 422
 
 
