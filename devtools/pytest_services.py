@@ -28,6 +28,8 @@ SETTINGS = {
     "PUBLIC_URL": "http://testserver",
     "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
 }
+DATABASES = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_OPS_URL")
+OWN_POSTGRES = "SCRM_TEST_OWN_POSTGRES"  # for xdist's workers: the servers are ours, so start one more
 _services: Services | None = None
 
 
@@ -41,7 +43,12 @@ def pytest_load_initial_conftests(
         # a database of its own within the server: tests empty it
         number = int(worker.removeprefix("gw")) + 1
         os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
-        return
+        if not os.environ.pop(OWN_POSTGRES, ""):
+            return
+        # and a Postgres of its own: the oldest open transaction, below which reactions read events, is one for all
+        # databases of a server, so one process's test would hold back another's
+        for name in DATABASES:
+            del os.environ[name]
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if early_config.known_args_namespace.collectonly or {"--help", "-h", "--version"} & set(args):
@@ -91,6 +98,8 @@ def _start() -> None:
     if done.returncode:
         raise SetupError(f"migrate failed:\n{done.stdout}{done.stderr}")
     os.environ["SCRM_TEST_TEMPLATE"] = TEMPLATE
+    if _services.postgres:
+        os.environ[OWN_POSTGRES] = "1"
 
 
 def _stop() -> None:
