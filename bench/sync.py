@@ -19,7 +19,7 @@ def run(full: bool) -> list[Figure]:
     n = 100_000 if full else 10_000
     with bench_corp(guides=50, with_staff=False) as made:
         made.control("generate", corpid=made.corp.corpid, customers=n, seed=1)
-        follows = made.read("state")["follows"]
+        follows = made.read("state")["counts"]["follows"]
         figures = []
         for name in ("first", "unchanged"):
             before = resource.getrusage(resource.RUSAGE_SELF)
