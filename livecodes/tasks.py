@@ -74,6 +74,12 @@ def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
 
 
 @tenant_task
+def keep_profile(brand: Brand, *, follow_id: int, code_id: int | None, customer: dict[str, Any]) -> None:
+    """Keep the profile that was read for a welcome: identities, remarks, tags; then the code's remark."""
+    greeting.keep(brand, follow_id=follow_id, code_id=code_id, customer=customer)
+
+
+@tenant_task
 def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happened_at: str) -> None:
     """Write down that WeCom gave no welcome code, unless the other event of the same add brought one."""
     greeting.note_unwelcomed(

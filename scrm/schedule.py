@@ -18,7 +18,8 @@ BEAT_SCHEDULE = {
 }
 
 TASK_ROUTES = {
-    "wecom.tasks.handle_callback": {"queue": "fast"},
+    # after the welcomes (0 is the highest): who has been handled hears something before the next one is handled
+    "wecom.tasks.handle_callback": {"queue": "fast", "priority": 3},
     "wecom.tasks.sweep_inbox": {"queue": "fast"},
     "wecom.tasks.deliver": {"queue": "default"},
     "livecodes.tasks.send_welcome": {"queue": "fast"},

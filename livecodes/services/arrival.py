@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import OuterRef
 from django.utils.translation import gettext as _
 
+from campaigns.models import Sop
 from campaigns.services import enrolments
 from contacts.models import Contact, Follow
 from contacts.services.follow import FollowResult, end_follow, record_follow
@@ -98,7 +99,9 @@ def find_staff(corp: Corp, payload: dict[str, Any]) -> Staff:
     Raises:
         Staff.DoesNotExist: not synced yet.
     """
-    return Staff.objects.select_related("corp", "store").get(corp=corp, userid=payload["UserID"].lower())
+    staff = Staff.objects.select_related("store").get(corp=corp, userid=payload["UserID"].lower())
+    staff.corp = corp  # known: not read, nor its secrets decrypted, once more
+    return staff
 
 
 def _code_of(corp: Corp, state: str) -> ChannelCode | None:
@@ -106,7 +109,7 @@ def _code_of(corp: Corp, state: str) -> ChannelCode | None:
         return None
     # the tags come with it: one statement less while the customer waits
     tags = ArraySubquery(CodeTag.objects.filter(code=OuterRef("pk")).order_by("pk").values("tag_id"))
-    codes = ChannelCode.objects.select_related("sop").annotate(ordered_tag_ids=tags)
+    codes = ChannelCode.objects.only("name", "remark", "sop_id", "deleted_at").annotate(ordered_tag_ids=tags)
     return codes.filter(corp=corp, state=state).first()
 
 
@@ -117,8 +120,9 @@ def _carry_out(
     source = f"channel_code:{code.pk}"
     if tag_ids := code.ordered_tag_ids:  # type: ignore[attr-defined]  # of `_code_of`
         add_tags(brand, contacts=[result.contact], tags=tag_ids, source=source)
-    if code.sop:
-        enrolments.enrol_many(brand, contact_ids=[result.contact.pk], sop=code.sop, at=at, source=source)
+    if code.sop_id:
+        sop = Sop(pk=code.sop_id)  # its state is read under a lock by the enrolment itself
+        enrolments.enrol_many(brand, contact_ids=[result.contact.pk], sop=sop, at=at, source=source)
     if code.remark and (result.contact.name or not needs_name(code.remark)):
         order_remark(brand, corp=corp, staff=staff, follow=result.follow, contact=result.contact, code=code)
 

@@ -29,7 +29,8 @@ from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
-from wecom.api import messages
+from wecom.api import contacts, messages
+from wecom.api.contacts import Customer
 from wecom.client import WeComClient, client_for
 from wecom.crypto import parse_event
 from wecom.errors import LostAnswer, WeComError, WeComRejected, WeComUnavailable
@@ -43,6 +44,7 @@ LIFE_S = 20.0  # of a welcome code, from its event
 TOO_OLD_S = 18.0  # later than this a call would hardly arrive in time
 PROFILE_S = 3.0
 PAUSE_S = 0.3
+MEET_AFTER_S = 5  # a profile that was not to be had in time is read again
 SAME_ARRIVAL = timedelta(minutes=2)  # half add and full add of one arrival
 RETURNING_AFTER = timedelta(minutes=1)  # known for longer than this before the add: an old customer
 LOST_AFTER, LOST_UNTIL = timedelta(seconds=40), timedelta(hours=1)
@@ -52,29 +54,50 @@ _SENT = 41051  # delivered already, or the conversation has begun
 
 @dataclass
 class Arrival:
-    """What a greeting needs to know; `code` is None without one, or when it was deleted meanwhile."""
+    """What a greeting needs to know.
+
+    Attributes:
+        code: None without one, or when it was deleted meanwhile.
+        claimed: the touch that the welcome code was claimed for, if it was.
+        name: of the customer, empty while it is not known; `gender` is WeCom's number.
+    """
 
     follow: Follow
     contact: Contact
     staff: Staff
     code: ChannelCode | None
+    claimed: Touch | None
+    name: str
+    gender: int
 
     @property
     def is_returning(self) -> bool:
         return self.contact.added_at < self.follow.added_at - RETURNING_AFTER
 
 
+# what a greeting reads; the rest (secrets to be decrypted among it) costs time that the customer waits
+_NEEDED = (
+    "external_userid", "added_at", "ended_at", "is_pending", "remark",
+    "contact__name", "contact__gender", "contact__added_at",
+    "staff__name", "staff__userid", "staff__department_ids", "staff__store__name",
+    "corp__brand", "corp__corpid", "corp__secret", "corp__agent_id",
+)  # fmt: skip
+
+
 @transaction.atomic
-def _load(follow_id: int, code_id: int | None) -> Arrival | None:
-    follow = (
-        Follow.objects.select_related("contact", "staff__store", "staff__corp", "corp")
-        .filter(pk=follow_id)
-        .first()
-    )
+def _load(follow_id: int, code_id: int | None, welcome_code: str = "") -> Arrival | None:
+    """Everything about an arrival in one short transaction."""
+    follows = Follow.objects.select_related("contact", "staff__store", "corp").only(*_NEEDED)
+    follow = follows.filter(pk=follow_id).first()
     if follow is None:
         return None
-    code = ChannelCode.objects.live().filter(pk=code_id).first() if code_id else None
-    return Arrival(follow, follow.contact, follow.staff, code)
+    code = None
+    if code_id:
+        codes = ChannelCode.objects.live().only("name", "remark")
+        code = codes.filter(pk=code_id).first()
+    claimed = _claim_of(welcome_code) if welcome_code else None
+    contact = follow.contact
+    return Arrival(follow, contact, follow.staff, code, claimed, contact.name, contact.gender)
 
 
 # ---- greeting
@@ -90,30 +113,38 @@ def greet(
     Args:
         happened_at: the event's own time, from which WeCom counts its 20 seconds.
     """
-    arrival = _load(follow_id, code_id)
+    from livecodes.tasks import keep_profile, meet
+
+    arrival = _load(follow_id, code_id, welcome_code)
     if arrival is None:
         return
-    claimed = _claim_of(welcome_code)
+    claimed, about = arrival.claimed, {"brand_id": brand.pk, "follow_id": follow_id, "code_id": code_id}
     if claimed is not None and claimed.state != Touch.State.PLANNED:
         return
     age_s = (clock.now() - happened_at).total_seconds()
     end = time.monotonic() + LIFE_S - age_s
     if claimed is None and age_s > TOO_OLD_S:
         _close(brand, arrival, welcome_code, happened_at, Reason.EXPIRED)
-        meet(brand, follow_id=follow_id, code_id=code_id)
+        meet.delay(**about)
         return
     if claimed is None and arrival.follow.ended_at:
         _close(brand, arrival, welcome_code, happened_at, Reason.NOT_FRIEND)
         return
-    client = client_for(arrival.follow.corp, deadline_s=max(1.0, min(PROFILE_S, end - time.monotonic() - 2)))
-    _read_profile(brand, arrival, client)
-    message = _compose(brand, arrival)
-    if message is not None:
-        touch = claimed or _claim(brand, arrival, welcome_code, happened_at)
-        if touch is None:
-            return  # another process was faster
+    customer = _read_customer(arrival, min(PROFILE_S, end - time.monotonic() - 2))
+    with transaction.atomic():
+        message = _compose(brand, arrival)
+        touch = claimed
+        if message is not None and touch is None:
+            touch = _claim(brand, arrival, welcome_code, happened_at)
+            if touch is None:
+                return  # another process was faster
+    if message is not None and touch is not None:
         _deliver(brand, arrival, touch, welcome_code, *message, end=end, again=claimed is not None)
-    _put_remark(brand, arrival)
+    # what was read is kept afterwards and elsewhere: names and ids can wait, the next customer cannot
+    if customer is None:
+        meet.apply_async(kwargs=about, countdown=MEET_AFTER_S)
+    else:
+        keep_profile.delay(**about, customer=customer)
 
 
 def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
@@ -128,8 +159,20 @@ def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
     found = profile.fetch(
         brand, corp=arrival.follow.corp, external_userid=arrival.follow.external_userid, source="callback"
     )
-    arrival.contact = found or arrival.contact
-    _put_remark(brand, arrival)
+    _put_remark(brand, arrival, found)
+
+
+def keep(brand: Brand, *, follow_id: int, code_id: int | None, customer: Any) -> None:
+    """Keep the profile that was read for the welcome, and put the remark that waited for the name.
+
+    Args:
+        customer: answer of `externalcontact/get`.
+    """
+    arrival = _load(follow_id, code_id)
+    if arrival is None:
+        return
+    found = profile.keep(brand, corp=arrival.follow.corp, customer=customer, source="callback")
+    _put_remark(brand, arrival, found)
 
 
 def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happened_at: datetime) -> None:
@@ -160,38 +203,39 @@ def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happen
 # ---- steps
 
 
-def _read_profile(brand: Brand, arrival: Arrival, client: WeComClient) -> None:
-    from contacts.tasks import fetch_profile
-
-    follow = arrival.follow
+def _read_customer(arrival: Arrival, seconds: float) -> Customer | None:
+    """Who it is, within so many seconds, and the name and gender for the text; None when WeCom did not
+    say."""
+    if seconds <= 0.2:
+        return None
+    client = client_for(arrival.follow.corp, deadline_s=max(1.0, seconds))
     try:
-        found = profile.fetch(
-            brand, corp=follow.corp, external_userid=follow.external_userid, client=client, source="callback"
-        )
+        customer = contacts.customer(client, arrival.follow.external_userid)
     except WeComError as error:
-        log.info("profile of follow %s not read in time: %r", follow.pk, error)
-        fetch_profile.apply_async(kwargs={"brand_id": brand.pk, "follow_id": follow.pk}, countdown=5)
-        return
-    arrival.contact = found or arrival.contact
+        log.info("profile of follow %s not read in time: %r", arrival.follow.pk, error)
+        return None
+    about = customer["external_contact"]
+    arrival.name = (about.get("name") or arrival.name).replace("\x00", "")
+    arrival.gender = about.get("gender") or arrival.gender
+    return customer
 
 
 def _compose(brand: Brand, arrival: Arrival) -> tuple[str, list[dict[str, Any]]] | None:
     """Text and stored attachments of the welcome for this arrival; None where none is meant for it."""
     code = arrival.code
-    with transaction.atomic():
-        chosen = choose(
-            candidates(brand, code_id=code.pk if code else None, staff=arrival.staff),
-            code_id=code.pk if code else None,
-            staff_id=arrival.staff.pk,
-            department_ids=arrival.staff.department_ids,
-            local=clock.now().astimezone(ZoneInfo(brand.timezone)),
-            is_returning=arrival.is_returning,
-            gender=arrival.contact.gender,
-        )
+    chosen = choose(
+        candidates(brand, code_id=code.pk if code else None, staff=arrival.staff),
+        code_id=code.pk if code else None,
+        staff_id=arrival.staff.pk,
+        department_ids=arrival.staff.department_ids,
+        local=clock.now().astimezone(ZoneInfo(brand.timezone)),
+        is_returning=arrival.is_returning,
+        gender=arrival.gender,
+    )
     if chosen is None:
         return None
     values = values_for(
-        customer=arrival.contact.name,
+        customer=arrival.name,
         staff=arrival.staff,
         brand=brand,
         store=arrival.staff.store.name if arrival.staff.store else "",
@@ -203,11 +247,10 @@ def _compose(brand: Brand, arrival: Arrival) -> tuple[str, list[dict[str, Any]]]
 def _claim_of(welcome_code: str) -> Touch | None:
     """The touch that this welcome code was claimed for, if it was."""
     digest = hashlib.sha1(welcome_code.encode(), usedforsecurity=False).hexdigest()
-    with transaction.atomic():
-        key = TouchKey.objects.filter(key=f"w:{digest}").first()
-        if key is None or key.touch_id is None:
-            return None
-        return Touch.objects.filter(pk=key.touch_id, at=key.touch_at).first()
+    key = TouchKey.objects.filter(key=f"w:{digest}").first()
+    if key is None or key.touch_id is None:
+        return None
+    return Touch.objects.filter(pk=key.touch_id, at=key.touch_at).first()
 
 
 def _claim(brand: Brand, arrival: Arrival, welcome_code: str, at: datetime) -> Touch | None:
@@ -302,25 +345,21 @@ def send(
         time.sleep(PAUSE_S)
 
 
-def _put_remark(brand: Brand, arrival: Arrival) -> None:
+def _put_remark(brand: Brand, arrival: Arrival, contact: Contact | None) -> None:
     """The remark that needed the name; and keep the one ordered at the arrival, which WeCom may not show
     yet."""
-    code = arrival.code
+    code, contact = arrival.code, contact or arrival.contact
     if code is None or not code.remark or arrival.follow.is_pending or arrival.follow.ended_at:
         return
-    if needs_name(code.remark) and not arrival.contact.name:
+    if needs_name(code.remark) and not contact.name:
         return
     with transaction.atomic():
+        follow = arrival.follow
         remark = order_remark(
-            brand,
-            corp=arrival.follow.corp,
-            staff=arrival.staff,
-            follow=arrival.follow,
-            contact=arrival.contact,
-            code=code,
+            brand, corp=follow.corp, staff=arrival.staff, follow=follow, contact=contact, code=code
         )
-        if remark != arrival.follow.remark:
-            Follow.objects.filter(pk=arrival.follow.pk).update(remark=remark)
+        if remark != follow.remark:
+            Follow.objects.filter(pk=follow.pk).update(remark=remark)
 
 
 def _words(error: Exception) -> str:
