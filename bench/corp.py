@@ -74,7 +74,9 @@ def bench_corp(guides: int = 10, *, with_staff: bool = True) -> Iterator[Bench]:
     sandbox = f"http://127.0.0.1:{sandbox_port}"
     settings.WECOM_API_URL = sandbox  # this process calls WeCom too
     n = secrets.token_hex(4)
-    brand = create_brand(name=f"Bench {n}", slug=f"bench-{n}")
+    # what an earlier run has left undone must not be taken up in this one
+    Brand.objects.filter(slug__startswith="bench-corp-").update(state=Brand.State.CLOSED)
+    brand = create_brand(name=f"Bench {n}", slug=f"bench-corp-{n}")
     userids = [f"guide{i}" for i in range(guides)]
     with tempfile.TemporaryDirectory(prefix="scrm-bench-") as data, servers.sandbox(sandbox_port, Path(data)):
         with tenant_scope(brand):
