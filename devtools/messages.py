@@ -109,6 +109,7 @@ def write_catalogs(root: Path = ROOT) -> None:
     for locale in LOCALES:
         path = po_file(locale, root)
         catalog = read_po(path, locale)
+        found.creation_date = catalog.creation_date  # a date that moves each time would only make conflicts
         catalog.update(found, no_fuzzy_matching=True)
         catalog.obsolete.clear()
         path.parent.mkdir(parents=True, exist_ok=True)
