@@ -25,6 +25,8 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.LOST_BY_STAFF: ("user-x", "bad", _("Was deleted by %(staff)s")),
     T.TRANSFERRED: ("arrow-right-left", "muted", _("Was handed over by %(staff)s to another guide")),
     T.GONE: ("user-x", "warn", _("Was not found among the customers of %(staff)s any more")),
+    T.HANDOVER_ASKED: ("arrow-right-left", "info", _("Is being handed over by %(staff)s to %(to)s")),
+    T.HANDOVER_FAILED: ("arrow-right-left", "warn", _("Was not handed over by %(staff)s to %(to)s")),
     T.TAGGED: ("tag", "info", _("Got the tag %(tag)s")),
     T.UNTAGGED: ("tag", "muted", _("Lost the tag %(tag)s")),
     T.REMARKED: ("pencil", "muted", _("%(staff)s changed the remark from “%(before)s” to “%(after)s”")),
@@ -39,15 +41,18 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.SOP_ENTERED: ("route", "info", _("Entered SOP %(sop)s")),
     T.SOP_ENDED: ("flag", "muted", _("Left SOP %(sop)s")),
     T.NOTE: ("sticky-note", "muted", _("Note by %(by)s")),
+    T.GROUP_JOINED: ("messages-square", "ok", _("Joined the group %(group)s")),
+    T.GROUP_LEFT: ("door-open", "warn", _("Left the group %(group)s")),
 }
 
 # groups of the filter above the timeline: key → (label, types)
 GROUPS: dict[str, tuple[Any, list[EventType]]] = {
-    "follow": (_("Guides"), [t for t in T if t <= T.GONE]),
+    "follow": (_("Guides"), [t for t in T if t <= T.HANDOVER_FAILED]),
     "touches": (_("Messages"), [t for t in T if T.WELCOMED <= t <= T.TOUCH_HANDED]),
     "sops": (_("SOPs"), [T.SOP_ENTERED, T.SOP_ENDED]),
     "tags": (_("Tags"), [T.TAGGED, T.UNTAGGED]),
     "profile": (_("Profile"), [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT]),
+    "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT]),
     "notes": (_("Notes"), [T.NOTE]),
 }
 
@@ -130,7 +135,7 @@ def lines(contact: Contact, events: Iterable[Event]) -> list[Line]:
 def _line(event: Event, names: Names) -> Line:
     kind = EventType(event.type)
     icon, tone, words = SENTENCES[kind]
-    values = dict.fromkeys(("tag", "before", "after", "name", "by", "sop"), "—")
+    values = dict.fromkeys(("tag", "before", "after", "name", "by", "sop", "to", "group"), "—")
     values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
     values["staff"] = names.staff.get(event.staff_id or 0) or str(_("a guide"))
     if kind == T.DO_NOT_CONTACT and not event.data.get("value"):

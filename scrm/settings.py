@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "contacts",
     "tagging",
     "campaigns",
+    "groups",
     "livecodes",
     "insights",
     "demo",

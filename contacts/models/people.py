@@ -208,6 +208,8 @@ class EventType(models.IntegerChoices):
     LOST_BY_STAFF = 5, _("Was deleted by the guide")
     TRANSFERRED = 6, _("Handed over to another guide")
     GONE = 7, _("Was not found in WeCom any more")
+    HANDOVER_ASKED = 8, _("Is being handed over to another guide")
+    HANDOVER_FAILED = 9, _("Was not handed over")
     TAGGED = 10, _("Tags added")
     UNTAGGED = 11, _("Tags removed")
     REMARKED = 12, _("Remark changed")
@@ -222,6 +224,8 @@ class EventType(models.IntegerChoices):
     SOP_ENTERED = 30, _("Entered an SOP")
     SOP_ENDED = 31, _("Left an SOP")
     NOTE = 40, _("Note")
+    GROUP_JOINED = 60, _("Joined a group")
+    GROUP_LEFT = 61, _("Left a group")
 
 
 class Event(TenantModel):
