@@ -45,7 +45,9 @@ class GroupChat(TenantModel):
     admin_userids = models.JSONField(default=list)
     n_members = models.IntegerField(default=0)  # everybody who is in it now
     n_customers = models.IntegerField(default=0)  # of them, those who are not members of the company
-    member_version = models.CharField(max_length=64, blank=True)  # WeCom's; events name the one before and after
+    member_version = models.CharField(
+        max_length=64, blank=True
+    )  # WeCom's; events name the one before and after
     created_at = models.DateTimeField()
     dismissed_at = models.DateTimeField(null=True)
     fetched_at = models.DateTimeField(null=True)  # when its members were last read from WeCom
