@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from openpyxl import Workbook
 
 from livecodes.models import ChannelCode
-from livecodes.services import sheets, ways
+from livecodes.services import ways
 from livecodes.services.codes import create_code
 from livecodes.services.content import CodeInput, GuideInput, WelcomeInput
 from livecodes.services.roster import is_able
@@ -23,6 +23,7 @@ from livecodes.services.welcome import check_words
 from org.access import Actor
 from org.models import Corp, Job, Staff, Store
 from org.services import jobs
+from scrm import sheets
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from tagging.models import Tag
 from tenants.models import Brand

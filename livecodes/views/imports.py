@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from livecodes.services import batch, sheets
+from livecodes.services import batch
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Corp, Job
+from scrm import sheets
 from scrm.errors import InvalidError, NotFoundError
 from scrm.responses import go
 

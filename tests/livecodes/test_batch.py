@@ -11,9 +11,10 @@ from openpyxl import Workbook
 from PIL import Image
 
 from livecodes.models import ChannelCode, CodeTag, Welcome
-from livecodes.services import batch, qr, sheets, zips
+from livecodes.services import batch, qr, zips
 from org.access import SYSTEM
 from org.models import Job, Store
+from scrm import sheets
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_staff, make_tag
