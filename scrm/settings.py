@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "campaigns",
     "groups",
     "livecodes",
+    "drift",
     "insights",
     "demo",
 ]
