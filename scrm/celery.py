@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import task_prerun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
 
@@ -23,3 +23,12 @@ def refuse_privileged_role(**kwargs: Any) -> None:
     if problem := checks.refuse_privileged_role():
         raise SystemExit(problem)
     connections.close_all()  # children open their own
+
+
+@task_prerun.connect
+def drop_dead_connections(task: Any, **kwargs: Any) -> None:
+    """Before each task as before each request: connections that are broken or old are given up."""
+    from django.db import close_old_connections
+
+    if not task.request.is_eager:
+        close_old_connections()

@@ -153,6 +153,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Celery would log in to Postgres anew for every task, which costs more than most tasks do; scrm/celery.py looks
+# after the connections instead, as Django does between requests
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_TIMEZONE = "UTC"
 from scrm.schedule import BEAT_SCHEDULE, TASK_ROUTES  # noqa: E402
 

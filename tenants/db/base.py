@@ -3,6 +3,7 @@
 `SET LOCAL` and nothing else: `SET` leaks to the next client behind a pooler, `set_config()` does not reach Citus workers.
 """
 
+import select
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -17,6 +18,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
     ops_class = DatabaseOperations
     SchemaEditorClass = DatabaseSchemaEditor
+
+    def is_usable(self) -> bool:
+        """Whether Postgres is still there. A live server says nothing unasked: only when something lies in the
+        socket (its goodbye, mostly) is it worth asking, so a request or task costs no round trip for this."""
+        if self.connection is None or self.connection.closed:
+            return False
+        unasked = select.poll()
+        unasked.register(self.connection.fileno(), select.POLLIN)
+        return super().is_usable() if unasked.poll(0) else True
 
     def apply_brand(self, setting: str) -> None:
         """Set `app.brand_id` for the open transaction; `setting` is digits or empty."""

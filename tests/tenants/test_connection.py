@@ -1,0 +1,54 @@
+"""Connections outlive requests and tasks, and one that Postgres has ended is noticed before it is used."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from scrm.celery import app, drop_dead_connections
+from tenants.scoping import tenant_scope
+from tests.factories import make_contact
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _backend() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+
+def _end(pid: int) -> None:
+    """By the same role over a connection of its own: a role may end its own backends."""
+    other = connections.create_connection("default")
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other.close()
+
+
+def _before_task() -> None:
+    drop_dead_connections(task=SimpleNamespace(request=SimpleNamespace(is_eager=False)))
+
+
+def test_tasks_share_a_connection() -> None:
+    _before_task()
+    first = _backend()
+    with CaptureQueriesContext(connection) as queries:
+        _before_task()
+        assert _backend() == first
+    assert len(queries) == 1  # whether it lives is not asked of Postgres
+    assert app.conf.get("CELERY_DB_REUSE_MAX")  # what Celery itself goes by
+
+
+def test_an_ended_connection_is_replaced(brand: Any) -> None:
+    with tenant_scope(brand), transaction.atomic():
+        make_contact(brand)
+    _before_task()
+    ended = _backend()
+    _end(ended)
+    _before_task()
+    with tenant_scope(brand), transaction.atomic():
+        make_contact(brand)
+    assert _backend() != ended
