@@ -18,6 +18,8 @@ TAG_CHOICES = "tagging.services.tags.choices"
 PUT_ON = "tagging.services.tags.put_on"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
+PRODUCT_NAMES = "commerce.services.products.names_of"
+ORDER_WORDS = "commerce.services.orders.words_of"
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 
 
@@ -92,3 +94,15 @@ def enrol(brand: Any, *, sop_id: int, contact_ids: Sequence[int]) -> int:
     """Contacts put into an SOP at once; gives how many are new."""
     sop = apps.get_model("campaigns", "Sop").objects.filter(pk=sop_id).first()
     return import_string(ENROL_MANY)(brand, sop=sop, contact_ids=contact_ids, source="page") if sop else 0
+
+
+def product_names(product_ids: Iterable[int]) -> dict[int, str]:
+    """Names of products by id."""
+    wanted = sorted(product_ids)
+    return import_string(PRODUCT_NAMES)(wanted) if wanted else {}
+
+
+def order_words(order_ids: Iterable[int]) -> dict[int, str]:
+    """What was bought, by order id."""
+    wanted = sorted(order_ids)
+    return import_string(ORDER_WORDS)(wanted) if wanted else {}

@@ -11,8 +11,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from contacts import hooks
-from contacts.models import Contact, Event, EventType
+from contacts.models import BehaviourKind, Contact, Event, EventType
 from org.models import Staff
+from scrm.templatetags.scrm import yuan
 
 T = EventType
 
@@ -41,8 +42,19 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.SOP_ENTERED: ("route", "info", _("Entered SOP %(sop)s")),
     T.SOP_ENDED: ("flag", "muted", _("Left SOP %(sop)s")),
     T.NOTE: ("sticky-note", "muted", _("Note by %(by)s")),
+    T.REMINDER_DONE: ("circle-check", "ok", _("%(by)s has done what the reminder said")),
+    T.STAGE_CHANGED: ("milestone", "info", _("%(by)s moved the stage from “%(before)s” to “%(after)s”")),
+    T.FIELD_CHANGED: ("pencil", "muted", _("%(by)s changed %(field)s from “%(before)s” to “%(after)s”")),
+    T.ORDER_PAID: ("shopping-bag", "ok", _("Bought for %(money)s")),
+    T.ORDER_REFUNDED: ("undo-2", "warn", _("Got %(money)s back")),
     T.GROUP_JOINED: ("messages-square", "ok", _("Joined the group %(group)s")),
     T.GROUP_LEFT: ("door-open", "warn", _("Left the group %(group)s")),
+    T.VIEWED: ("eye", "muted", _("Viewed %(product)s")),
+    T.FAVOURITED: ("heart", "info", _("Kept %(product)s as a favourite")),
+    T.CARTED: ("shopping-cart", "info", _("Put %(product)s into the cart")),
+    T.CHECKED_OUT: ("credit-card", "info", _("Began to pay for %(product)s")),
+    T.SEARCHED: ("search", "muted", _("Searched for “%(query)s”")),
+    T.CUSTOM: ("sparkles", "muted", "%(kind)s"),
 }
 
 # groups of the filter above the timeline: key → (label, types)
@@ -51,10 +63,18 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "touches": (_("Messages"), [t for t in T if T.WELCOMED <= t <= T.TOUCH_HANDED]),
     "sops": (_("SOPs"), [T.SOP_ENTERED, T.SOP_ENDED]),
     "tags": (_("Tags"), [T.TAGGED, T.UNTAGGED]),
-    "profile": (_("Profile"), [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT]),
     "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT]),
-    "notes": (_("Notes"), [T.NOTE]),
+    "orders": (_("Orders"), [T.ORDER_PAID, T.ORDER_REFUNDED]),
+    "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
+    "profile": (
+        _("Profile"),
+        [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT, T.STAGE_CHANGED, T.FIELD_CHANGED],
+    ),
+    "notes": (_("Notes"), [T.NOTE, T.REMINDER_DONE]),
 }
+
+# what their sentence says already of where they came from
+BY_HAND = (T.NOTE, T.DO_NOT_CONTACT, T.REMARKED, T.REMINDER_DONE, T.STAGE_CHANGED, T.FIELD_CHANGED)
 
 # stored words of why a message was not delivered (the names of campaigns' Touch.Reason, in lower case)
 REASONS: dict[str, Any] = {
@@ -113,16 +133,32 @@ class Names:
 
     staff: Mapping[int, str]
     codes: Mapping[int, str]
+    products: Mapping[int, str]
+    orders: Mapping[int, str]  # what was bought
+    kinds: Mapping[int, str]  # of behaviour, the brand's own
 
 
 def names_of(events: Iterable[Event]) -> Names:
-    """Names for some events: two queries."""
+    """Names for some events: a query for each kind of thing that they name."""
     events = list(events)
     staff_ids = {e.staff_id for e in events if e.staff_id}
     code_ids = {e.object_id for e in events if e.type <= T.GONE and e.object_id}
     code_ids |= {code_id for e in events if (code_id := code_of(str(e.data.get("why") or "")))}
     staff = dict(Staff.objects.filter(pk__in=staff_ids).values_list("pk", "name"))
-    return Names(staff, hooks.code_names(code_ids))
+    kind_ids = _objects(events, [T.CUSTOM])
+    kinds = BehaviourKind.objects.filter(pk__in=kind_ids).values_list("pk", "label") if kind_ids else ()
+    return Names(
+        staff,
+        hooks.code_names(code_ids),
+        hooks.product_names(_objects(events, [T.VIEWED, T.FAVOURITED, T.CARTED, T.CHECKED_OUT])),
+        hooks.order_words(_objects(events, [T.ORDER_PAID, T.ORDER_REFUNDED])),
+        dict(kinds),
+    )
+
+
+def _objects(events: Iterable[Event], types: Iterable[EventType]) -> set[int]:
+    wanted = set(types)
+    return {e.object_id for e in events if e.type in wanted and e.object_id}
 
 
 def lines(contact: Contact, events: Iterable[Event]) -> list[Line]:
@@ -135,11 +171,17 @@ def lines(contact: Contact, events: Iterable[Event]) -> list[Line]:
 def _line(event: Event, names: Names) -> Line:
     kind = EventType(event.type)
     icon, tone, words = SENTENCES[kind]
-    values = dict.fromkeys(("tag", "before", "after", "name", "by", "sop", "to", "group"), "—")
+    keys = (
+        "tag", "before", "after", "name", "by", "sop", "to", "group", "field", "query", "product", "kind",
+    )  # fmt: skip
+    values = dict.fromkeys(keys, "—")
     values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
     values["staff"] = names.staff.get(event.staff_id or 0) or str(_("a guide"))
     if kind == T.DO_NOT_CONTACT and not event.data.get("value"):
         icon, tone, words = "bell", "ok", _("Was taken off do-not-contact by %(by)s")
+    values["money"] = yuan(event.data.get("amount_fen"))
+    values["product"] = names.products.get(event.object_id or 0) or values["product"]
+    values["kind"] = names.kinds.get(event.object_id or 0) or str(kind.label)
     code = names.codes.get(event.object_id or 0) if kind in (T.ADDED, T.ADDED_AGAIN, T.HALF_ADDED) else None
     if code:
         words = {
@@ -148,11 +190,17 @@ def _line(event: Event, names: Names) -> Line:
             T.HALF_ADDED: _("Asked to add %(staff)s through %(code)s, who has not confirmed yet"),
         }[kind]
         values["code"] = code
-    return Line(event, icon, tone, str(words) % values, _detail(kind, event.data), _source(event, names))
+    return Line(
+        event, icon, tone, str(words) % values, _detail(kind, event, names), _source(event, names)
+    )
 
 
-def _detail(kind: EventType, data: dict[str, Any]) -> str:
-    parts = [str(data[key]) for key in ("text",) if data.get(key)]
+def _detail(kind: EventType, event: Event, names: Names) -> str:
+    data = event.data
+    parts = [str(data[key]) for key in ("text", "page") if data.get(key)]
+    if kind in (T.ORDER_PAID, T.ORDER_REFUNDED):
+        words = (names.orders.get(event.object_id or 0), data.get("order_no"))
+        parts += [str(word) for word in words if word]
     if reason := data.get("reason"):
         parts.append(str(REASONS.get(reason, reason)))
     if data.get("error"):
@@ -170,7 +218,7 @@ def _source(event: Event, names: Names) -> str:
         return " · ".join(
             part for part in (who, source_words(event.data.get("why") or event.source, names.codes)) if part
         )
-    if event.type in (T.NOTE, T.DO_NOT_CONTACT, T.REMARKED) or event.source in ("sop", "welcome"):
+    if event.type in BY_HAND or event.source in ("sop", "welcome"):
         return ""
     return str(SOURCES.get(event.source, event.source))
 

@@ -20,7 +20,7 @@ from devtools.places import ROOT, fail
 
 LOCALES = ("zh_Hans",)
 SOURCES = (
-    "scrm", "tenants", "org", "wecom", "contacts", "tagging",
+    "scrm", "tenants", "org", "wecom", "contacts", "commerce", "tagging",
     "campaigns", "groups", "livecodes", "drift", "insights", "templates",
 )  # fmt: skip
 LEFT_OUT = ("wecom/sandbox/",)

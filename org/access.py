@@ -20,6 +20,10 @@ RIGHTS: dict[str, Any] = {
     "contacts.view": _("See contacts"),
     "contacts.edit": _("Edit contacts"),
     "tags.edit": _("Edit tags"),
+    "fields.edit": _("Edit custom fields, stages and kinds of behaviour"),
+    "orders.view": _("See products and orders"),
+    "orders.edit": _("Edit products, record orders and refunds"),
+    "behaviour.edit": _("Record behaviour of customers"),
     "codes.view": _("See channel codes"),
     "codes.edit": _("Edit channel codes and welcomes"),
     "sops.view": _("See SOPs and touches"),
@@ -40,17 +44,19 @@ PRESETS: dict[str, tuple[str, list[str], str]] = {
     "operator": (
         "运营",
         [
-            "overview.view", "contacts.view", "contacts.edit", "tags.edit", "codes.view", "codes.edit",
-            "sops.view", "sops.edit", "sync.view", "staff.view",
+            "overview.view", "contacts.view", "contacts.edit", "tags.edit", "fields.edit", "orders.view", "orders.edit",
+            "behaviour.edit", "codes.view", "codes.edit", "sops.view", "sops.edit", "sync.view", "staff.view",
         ],
         Scope.BRAND,
     ),
     "manager": (
         "店长",
-        ["overview.view", "contacts.view", "contacts.edit", "codes.view", "sops.view", "staff.view"],
+        [
+            "overview.view", "contacts.view", "contacts.edit", "orders.view", "codes.view", "sops.view", "staff.view",
+        ],
         Scope.STORE,
     ),
-    "guide": ("导购", ["overview.view", "contacts.view", "contacts.edit"], Scope.OWN),
+    "guide": ("导购", ["overview.view", "contacts.view", "contacts.edit", "orders.view"], Scope.OWN),
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "org",
     "wecom",
     "contacts",
+    "commerce",
     "tagging",
     "campaigns",
     "groups",

@@ -1,5 +1,6 @@
 """客户: one module for each topic; import the models from here."""
 
+from contacts.models.behaviour import BehaviourKind, WaitingBehaviour
 from contacts.models.people import (
     BrandCounter,
     Contact,
@@ -12,20 +13,28 @@ from contacts.models.people import (
     Identity,
     OutboxPosition,
     SavedView,
+    Stage,
     visible_follows,
 )
+from contacts.models.profile import CustomField, CustomValue, Reminder
 
 __all__ = [
+    "BehaviourKind",
     "BrandCounter",
     "Contact",
     "ContactGram",
     "ContactQuerySet",
+    "CustomField",
+    "CustomValue",
     "Event",
     "EventKey",
     "EventType",
     "Follow",
     "Identity",
     "OutboxPosition",
+    "Reminder",
     "SavedView",
+    "Stage",
+    "WaitingBehaviour",
     "visible_follows",
 ]

@@ -1,6 +1,8 @@
 """客户: one person as one brand knows them, their identities, their guides, and everything that happened to
 them."""
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -57,6 +59,21 @@ def visible_follows(staff: Staff) -> "models.QuerySet[Follow] | None":
     return follows.filter(staff__in=Staff.objects.filter(own).values("pk"))
 
 
+class Stage(TenantModel):
+    """跟进阶段: how far the brand has come with a customer, by its own list of stages."""
+
+    name = models.CharField(_("Name"), max_length=20)
+    position = models.SmallIntegerField(default=0)
+    archived_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "name"], name="stage_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Contact(TenantModel):
     """客户: one person in one brand, whatever the number of channels; outside ids are rows of Identity."""
 
@@ -79,6 +96,8 @@ class Contact(TenantModel):
     added_at = models.DateTimeField(default=clock.now)  # first added
     lost_at = models.DateTimeField(null=True)  # when the last guide was lost; empty while n_follows > 0
     profile_at = models.DateTimeField(null=True)  # when name and unionid were last read from WeCom
+    stage = BrandForeignKey(Stage, on_delete=models.PROTECT, null=True, related_name="+")
+    stage_at = models.DateTimeField(null=True)
 
     objects = ContactQuerySet.as_manager()
 
@@ -97,6 +116,11 @@ class Contact(TenantModel):
                 fields=["brand", "-added_at", "-id"],
                 name="contact_pending",
                 condition=Q(n_follows=0, lost_at__isnull=True),
+            ),
+            models.Index(
+                fields=["brand", "stage", "-added_at", "-id"],
+                name="contact_stage",
+                condition=Q(stage__isnull=False),
             ),
         ]
 
@@ -224,8 +248,24 @@ class EventType(models.IntegerChoices):
     SOP_ENTERED = 30, _("Entered an SOP")
     SOP_ENDED = 31, _("Left an SOP")
     NOTE = 40, _("Note")
+    REMINDER_DONE = 41, _("Reminder done")
+    STAGE_CHANGED = 42, _("Stage changed")
+    FIELD_CHANGED = 43, _("Field changed")
+    ORDER_PAID = 50, _("Paid an order")
+    ORDER_REFUNDED = 51, _("Got money back")
     GROUP_JOINED = 60, _("Joined a group")
     GROUP_LEFT = 61, _("Left a group")
+    VIEWED = 90, _("Viewed a product")
+    FAVOURITED = 91, _("Kept a product as a favourite")
+    CARTED = 92, _("Put a product into the cart")
+    CHECKED_OUT = 93, _("Began to check out")
+    SEARCHED = 94, _("Searched")
+    CUSTOM = 99, _("Behaviour of the brand's own kind")
+
+
+def event_types() -> list[tuple[int, Any]]:
+    """Choices of `Event.type`; a function, so that a new kind of event needs no migration."""
+    return EventType.choices
 
 
 class Event(TenantModel):
@@ -237,7 +277,7 @@ class Event(TenantModel):
 
     at = PartitionKey()
     contact_id = models.BigIntegerField()
-    type = models.SmallIntegerField(choices=EventType)
+    type = models.SmallIntegerField(choices=event_types)
     staff_id = models.BigIntegerField(null=True)
     object_id = models.BigIntegerField(null=True)  # code, SOP, touch …, by type
     source = models.CharField(max_length=20, blank=True)  # callback, sync, page, api, sop, import

@@ -42,6 +42,9 @@ class Move:
 MOVES: list[Move] = [
     Move("contacts.Identity"),
     Move("contacts.Event"),
+    Move("contacts.CustomValue", clash=("field_id",)),
+    Move("contacts.Reminder"),
+    Move("commerce.Order"),
     Move("tagging.ContactTag", clash=("tag_id",)),
     Move(
         "campaigns.Enrolment",
@@ -112,10 +115,14 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
     for name in ("name", "avatar", "corp_name", "gender", "profile_at"):
         if not getattr(keep, name):
             setattr(keep, name, getattr(lose, name))
+    if keep.stage_id is None:
+        keep.stage_id, keep.stage_at = lose.stage_id, lose.stage_at
     keep.do_not_contact = keep.do_not_contact or lose.do_not_contact
     keep.added_at = min(keep.added_at, lose.added_at)
     keep.save(
-        update_fields=["name", "avatar", "corp_name", "gender", "profile_at", "do_not_contact", "added_at"]
+        update_fields=[
+            "name", "avatar", "corp_name", "gender", "profile_at", "stage", "stage_at", "do_not_contact", "added_at",
+        ]  # fmt: skip
     )
     with connection.cursor() as cursor:
         # plain SQL: the ORM's cascade would silently delete what MOVES has forgotten, Postgres refuses

@@ -15,7 +15,8 @@ _FIELDS = ["name", "rights", "scope"]
 # groups of checkboxes on the page; a test holds them equal to RIGHTS
 GROUPS: list[tuple[str, list[str]]] = [
     ("overview", ["overview.view"]),
-    ("contacts", ["contacts.view", "contacts.edit", "tags.edit"]),
+    ("contacts", ["contacts.view", "contacts.edit", "tags.edit", "fields.edit"]),
+    ("orders", ["orders.view", "orders.edit", "behaviour.edit"]),
     ("codes", ["codes.view", "codes.edit"]),
     ("sops", ["sops.view", "sops.edit"]),
     ("wecom", ["sync.view", "sync.run", "corps.edit"]),
