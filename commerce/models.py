@@ -61,7 +61,9 @@ class Order(TenantModel):
     is_sale = models.BooleanField(default=False)
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, null=True, related_name="+")
     store = BrandForeignKey(Store, on_delete=models.PROTECT, null=True, related_name="+")
-    channel = models.CharField(_("Channel"), max_length=30, blank=True)  # where it was sold, the source's word
+    channel = models.CharField(
+        _("Channel"), max_length=30, blank=True
+    )  # where it was sold, the source's word
     is_told = models.BooleanField(default=False)  # its ORDER_PAID is on the customer's timeline
     updated_at = models.DateTimeField()  # the source's time of the newest telling
     created_at = models.DateTimeField(default=clock.now)

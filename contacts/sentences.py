@@ -190,9 +190,7 @@ def _line(event: Event, names: Names) -> Line:
             T.HALF_ADDED: _("Asked to add %(staff)s through %(code)s, who has not confirmed yet"),
         }[kind]
         values["code"] = code
-    return Line(
-        event, icon, tone, str(words) % values, _detail(kind, event, names), _source(event, names)
-    )
+    return Line(event, icon, tone, str(words) % values, _detail(kind, event, names), _source(event, names))
 
 
 def _detail(kind: EventType, event: Event, names: Names) -> str:

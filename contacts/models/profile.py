@@ -62,7 +62,7 @@ class CustomValue(KeyedTenantModel):
     pk = models.CompositePrimaryKey("brand", "field", "contact")
     field = BrandForeignKey(CustomField, on_delete=models.CASCADE, related_name="+")
     contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
-    value_text = models.CharField(max_length=200, null=True)  # noqa: DJ001  null: another type
+    value_text = models.CharField(max_length=200, null=True)
     value_number = models.FloatField(null=True)
     value_date = models.DateField(null=True)
     value_bool = models.BooleanField(null=True)

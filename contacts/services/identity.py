@@ -121,8 +121,16 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
     keep.added_at = min(keep.added_at, lose.added_at)
     keep.save(
         update_fields=[
-            "name", "avatar", "corp_name", "gender", "profile_at", "stage", "stage_at", "do_not_contact", "added_at",
-        ]  # fmt: skip
+            "name",
+            "avatar",
+            "corp_name",
+            "gender",
+            "profile_at",
+            "stage",
+            "stage_at",
+            "do_not_contact",
+            "added_at",
+        ]
     )
     with connection.cursor() as cursor:
         # plain SQL: the ORM's cascade would silently delete what MOVES has forgotten, Postgres refuses
