@@ -43,7 +43,7 @@ class CustomField(TenantModel):
         return VALUE_COLUMNS[self.type]
 
 
-VALUE_COLUMNS = {
+VALUE_COLUMNS: dict[str, str] = {
     CustomField.Type.TEXT: "value_text",
     CustomField.Type.NUMBER: "value_number",
     CustomField.Type.DATE: "value_date",
