@@ -60,7 +60,7 @@ class ContactOut(serializers.Serializer):
     gender = serializers.IntegerField(help_text="0 unknown, 1 male, 2 female")
     kind = serializers.ChoiceField(choices=["wechat", "wecom"])
     corp_name = serializers.CharField()
-    state = serializers.ChoiceField(choices=["reachable", "lost", "pending"])
+    state = serializers.ChoiceField(choices=["reachable", "lost", "pending", "member"])
     do_not_contact = serializers.BooleanField()
     added_at = serializers.DateTimeField()
     lost_at = serializers.DateTimeField(allow_null=True)

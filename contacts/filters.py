@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from scrm.errors import InvalidError
 
-STATES = ("reachable", "lost", "pending")
+STATES = ("reachable", "lost", "pending", "member")
 MAX_TAGS = 20
 
 

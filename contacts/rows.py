@@ -25,8 +25,9 @@ STATE_NAMES: dict[str, Any] = {
     "reachable": _("Reachable"),
     "lost": _("Lost"),
     "pending": _("Waits for the guide"),
+    "member": _("Member, not added yet"),
 }
-STATE_LOOKS = {"reachable": "ok", "lost": "bad", "pending": "info"}
+STATE_LOOKS = {"reachable": "ok", "lost": "bad", "pending": "info", "member": "off"}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "campaigns",
     "groups",
     "livecodes",
+    "datafiles",
     "drift",
     "insights",
     "demo",

@@ -98,6 +98,9 @@ class Contact(TenantModel):
     profile_at = models.DateTimeField(null=True)  # when name and unionid were last read from WeCom
     stage = BrandForeignKey(Stage, on_delete=models.PROTECT, null=True, related_name="+")
     stage_at = models.DateTimeField(null=True)
+    # 会员: since when the person is one of the brand's own list of members; who is in no guide's list yet
+    # waits, with phone and member number as identities
+    member_at = models.DateTimeField(null=True)
 
     objects = ContactQuerySet.as_manager()
 
@@ -114,8 +117,13 @@ class Contact(TenantModel):
             ),
             models.Index(
                 fields=["brand", "-added_at", "-id"],
-                name="contact_pending",
-                condition=Q(n_follows=0, lost_at__isnull=True),
+                name="contact_asked",
+                condition=Q(n_follows=0, lost_at__isnull=True, member_at__isnull=True),
+            ),
+            models.Index(
+                fields=["brand", "-added_at", "-id"],
+                name="contact_waiting",
+                condition=Q(n_follows=0, lost_at__isnull=True, member_at__isnull=False),
             ),
             models.Index(
                 fields=["brand", "stage", "-added_at", "-id"],
@@ -129,8 +137,11 @@ class Contact(TenantModel):
 
     @property
     def state(self) -> str:
-        """reachable, lost or pending (asked to be added, no guide has confirmed yet)."""
-        return "reachable" if self.n_follows else "lost" if self.lost_at else "pending"
+        """reachable, lost, member (known from a list of members, no guide has them yet) or pending (asked to
+        be added, no guide has confirmed yet)."""
+        if self.n_follows or self.lost_at:
+            return "reachable" if self.n_follows else "lost"
+        return "member" if self.member_at else "pending"
 
 
 class Identity(TenantModel):

@@ -119,6 +119,7 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
         keep.stage_id, keep.stage_at = lose.stage_id, lose.stage_at
     keep.do_not_contact = keep.do_not_contact or lose.do_not_contact
     keep.added_at = min(keep.added_at, lose.added_at)
+    keep.member_at = min(filter(None, (keep.member_at, lose.member_at)), default=None)
     keep.save(
         update_fields=[
             "name",
@@ -130,6 +131,7 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
             "stage_at",
             "do_not_contact",
             "added_at",
+            "member_at",
         ]
     )
     with connection.cursor() as cursor:

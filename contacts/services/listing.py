@@ -121,7 +121,9 @@ def _parts(
         elif filters.state == "lost":
             plain, order = plain.filter(lost_at__isnull=False), ("-lost_at", "-pk")
         elif filters.state == "pending":
-            plain = plain.filter(n_follows=0, lost_at=None)
+            plain = plain.filter(n_follows=0, lost_at=None, member_at=None)
+        elif filters.state == "member":
+            plain = plain.filter(n_follows=0, lost_at=None, member_at__isnull=False)
         plain = plain.filter(**_between("added_at", since, before))
     if filters.dnc:
         plain = plain.filter(do_not_contact=True)
@@ -145,6 +147,8 @@ def _relation(filters: Filters, since: datetime | None, before: datetime | None)
         follows = follows.filter(staff__in=Staff.objects.filter(store=filters.store).values("pk"))
     if filters.code:
         follows = follows.filter(channel_code_id=filters.code)
+    if filters.state == "member":
+        return follows.filter(pk=0)  # who waits has no relation
     if filters.state == "lost":
         return follows.filter(ended_at__isnull=False)
     if filters.state:

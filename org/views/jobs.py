@@ -19,6 +19,10 @@ RIGHTS_OF_KIND = {
     "code_batch": ("codes.edit", "codes.edit"),
     "code_zip": ("codes.view", "codes.view"),
     "sop_enrol": ("sops.edit", "sops.edit"),
+    "file_check": ("imports.run", "imports.run"),
+    "file_import": ("imports.run", "imports.run"),
+    "file_undo": ("imports.run", "imports.run"),
+    "file_export": ("exports.run", "exports.run"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
 }
 

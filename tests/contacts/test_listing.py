@@ -77,6 +77,7 @@ def expected(brand: Any, filters: Filters, staff: Staff | None) -> list[int]:
             "lost": f.ended_at is not None,
             "reachable": f.ended_at is None and not f.is_pending,
             "pending": f.ended_at is None and f.is_pending,
+            "member": False,  # who waits has no relation
         }
         return (
             filters.guide in (None, f.staff_id)
@@ -181,7 +182,8 @@ def test_other_brands_filters_find_nobody(brand: Any, other_brand: Any, crowd: A
 PLANS = {
     "all": (Filters(), ["contact_newest"]),
     "lost": (Filters(state="lost"), ["contact_lost"]),
-    "pending": (Filters(state="pending"), ["contact_pending"]),
+    "pending": (Filters(state="pending"), ["contact_asked"]),
+    "member": (Filters(state="member"), ["contact_waiting"]),
     "do-not-contact": (Filters(dnc=True), ["contact_dnc"]),
     "name": (Filters(q="王小"), ["contacts_contactgram_pkey", "contacts_contact_pkey"]),
     "guide": (Filters(guide=1), ["follow_staff|follow_external", "contacts_contact_pkey"]),
