@@ -20,6 +20,7 @@ ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
 PRODUCT_NAMES = "commerce.services.products.names_of"
 ORDER_WORDS = "commerce.services.orders.words_of"
+SYNC_GROUPS = "groups.services.sync.start_sync"
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 
 
@@ -51,6 +52,11 @@ def codes_by_state(brand: Any, **kwargs: Any) -> dict[str, int]:
 def check_ways(brand: Any, corp: Any, client: Any, **kwargs: Any) -> Any:
     """Are the contact ways of the corp's codes still there?"""
     return import_string(CHECK_WAYS)(brand, corp, client, **kwargs)
+
+
+def sync_groups(brand: Any, **kwargs: Any) -> Any:
+    """Start reading the groups of a corp, a job of its own."""
+    return import_string(SYNC_GROUPS)(brand, **kwargs)
 
 
 def code_names(code_ids: Iterable[int | None]) -> dict[int, str]:

@@ -14,6 +14,7 @@ Source: developer.work.weixin.qq.com/document/path/92130, 90970, 90971
 """
 
 _CONTACT = "change_external_contact"
+_CHAT = "change_external_chat"
 _TAG = "change_external_tag"
 _MEMBERS = "change_contact"
 
@@ -23,6 +24,9 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_CONTACT, "edit_external_contact"): "contacts.services.edits.on_contact_edited",
     (_CONTACT, "del_external_contact"): "livecodes.services.arrival.on_deleted_by_staff",
     (_CONTACT, "del_follow_user"): "livecodes.services.arrival.on_deleted_by_customer",
+    (_CHAT, "create"): "groups.services.events.on_chat_created",
+    (_CHAT, "update"): "groups.services.events.on_chat_changed",
+    (_CHAT, "dismiss"): "groups.services.events.on_chat_dismissed",
     (_TAG, "create"): "tagging.services.tags.on_tag_changed",
     (_TAG, "update"): "tagging.services.tags.on_tag_changed",
     (_TAG, "delete"): "tagging.services.tags.on_tag_changed",
@@ -35,7 +39,7 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_changed",
 }
 
-# Known, and nothing to do yet: groups, hand-over and acquisition links have no part in the product so far;
+# Known, and nothing to do yet: hand-over and acquisition links have no part in the product so far;
 # the rest is for the app's own menu. They are stored all the same and can be replayed once a handler is
 # there.
 _ACQUISITION = """
@@ -53,9 +57,6 @@ NOTED: frozenset[tuple[str, str]] = frozenset(
         VERIFY,
         (_CONTACT, "transfer_fail"),
         (_CONTACT, "msg_audit_approved"),
-        ("change_external_chat", "create"),
-        ("change_external_chat", "update"),
-        ("change_external_chat", "dismiss"),
         (_MEMBERS, "update_tag"),
         *(("customer_acquisition", change) for change in _ACQUISITION.split()),
         *((event, "") for event in _APP.split()),

@@ -7,10 +7,12 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
+from contacts import hooks
 from contacts.models import EventType, Follow
 from contacts.services.follow import recount
 from contacts.services.sync_run import Run
 from contacts.services.timeline import EventRow, record_events
+from org.access import SYSTEM
 from org.models import Corp
 from scrm import clock
 
@@ -89,6 +91,7 @@ def _end(run: Run, staff_ids: Sequence[int]) -> int:
 def _finish(run: Run) -> None:
     if run.job.params["kind"] == "full":
         Corp.objects.filter(pk=run.corp.pk).update(synced_at=clock.now())
+        hooks.sync_groups(run.brand, corp=run.corp, by=SYSTEM)
     seconds = (clock.now() - datetime.fromisoformat(run.at["since"])).total_seconds()
     result = {**run.job.result, "seconds": round(seconds, 1), "skipped": len(run.at.get("skipped", []))}
     # the lists of ids have served their purpose

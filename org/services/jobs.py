@@ -29,6 +29,7 @@ KINDS: dict[str, str] = {
     "code_batch": "livecodes.services.batch.step",
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
+    "group_sync": "groups.services.sync.step",
     "contact_bulk": "contacts.services.bulk.step",
 }
 

@@ -23,6 +23,7 @@ RIGHTS_OF_KIND = {
     "file_import": ("imports.run", "imports.run"),
     "file_undo": ("imports.run", "imports.run"),
     "file_export": ("exports.run", "exports.run"),
+    "group_sync": ("sync.view", "sync.run"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
 }
 

@@ -158,7 +158,7 @@ def test_everything_arrives(connected: SimpleNamespace) -> None:
         assert contact.profile_at is not None
         connected.corp.refresh_from_db()
         assert connected.corp.synced_at is not None
-        job = Job.objects.get()
+        job = Job.objects.get(kind=sync.KIND)
         assert job.n_done == job.n_total == 334
 
 

@@ -28,7 +28,7 @@ def test_start_and_see_the_result(connected: SimpleNamespace, sign_in: Any) -> N
     assert client.get("/sync/").status_code == 200
     assert client.post("/sync/start/", {"corp": connected.corp.pk}).status_code == 302
     with in_brand(connected.brand):
-        job = Job.objects.get()
+        job = Job.objects.get(kind="wecom_sync")
         assert (job.state, job.n_done) == ("done", 7)
         assert Follow.objects.count() == 7
     page = client.get("/sync/").content.decode()

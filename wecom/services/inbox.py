@@ -140,7 +140,7 @@ def _handle(brand: Brand, handler: Handler, payload: Event, event: CallbackEvent
 
 
 def _subject(event: CallbackEvent, payload: Event) -> str:
-    subject = payload.get("ExternalUserID") or payload.get("UserID") or event.event
+    subject = payload.get("ExternalUserID") or payload.get("ChatId") or payload.get("UserID") or event.event
     return f"{event.corp_id}:{subject}"
 
 

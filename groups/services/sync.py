@@ -1,0 +1,227 @@
+"""All groups of a corp read from WeCom, as a long job; the full sync of customers starts it at its end.
+
+    owners by hundreds → a page of their groups → each group's members → merge → position saved → next step
+
+A killed job goes on where it was; what it reads twice changes nothing. Groups that nobody's list showed are
+asked for one by one at the end: WeCom says whether they are dissolved, or only out of sight.
+
+Source: developer.work.weixin.qq.com/document/path/92120
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from groups.models import GroupChat
+from groups.services.mirror import Merged, merge
+from groups.services.reading import OWNER_CODES, Reading, list_groups, read_group
+from org import audit
+from org.access import Actor
+from org.models import Corp, Job, Staff
+from org.services.jobs import save_step, start_job
+from scrm import clock
+from scrm.errors import NotFoundError
+from tenants.models import Brand
+from wecom.client import client_for
+from wecom.errors import WeComRejected
+
+log = logging.getLogger(__name__)
+
+KIND = "group_sync"
+OWNERS, PAGE, MISSING = 100, 100, 100  # owners in a call, groups of a step
+LANES = 4  # groups read at a time; WeCom allows five calls of an API
+BAD_CURSOR = 50100
+TRIES = 4
+
+
+class Overtaken(Exception):
+    """Another process runs this job; what this step did is rolled back."""
+
+
+@dataclass
+class _Run:
+    brand: Brand
+    job: Job
+    corp: Corp
+    at: dict[str, Any]
+
+    def save(self, merged: Merged | None = None, **changes: Any) -> None:
+        """Position and progress, in the caller's transaction."""
+        stored = Job.objects.select_for_update().values_list("position", flat=True).get(pk=self.job.pk)
+        if stored.get("n", 0) != self.at.get("n", 0):
+            raise Overtaken
+        counts = merged.counts() if merged else {}
+        result = {**self.job.result, **{k: self.job.result.get(k, 0) + n for k, n in counts.items()}}
+        position = {**self.at, "n": self.at.get("n", 0) + 1}
+        save_step(self.job, position=position, result=result, **changes)
+
+
+def start_sync(brand: Brand, *, corp: Corp, by: Actor) -> Job:
+    """Start reading all groups of a corp, in the caller's transaction; one that runs already is returned."""
+    with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
+        title = _("Groups: %(name)s") % {"name": corp.name}
+    job = start_job(brand, kind=KIND, title=title, params={"corp_id": corp.pk}, by=by)
+    audit.record(by, "groups.sync", corp)
+    return job
+
+
+def step(brand: Brand, job: Job) -> bool:
+    """One step of the job; True: there is more."""
+    with transaction.atomic():
+        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
+    if corp is None:
+        raise NotFoundError(_("The corp was removed"))
+    run = _Run(brand, job, corp, {"stage": "list", "after": 0, "cursor": "", **job.position})
+    try:
+        {"list": _list, "missing": _missing}[run.at["stage"]](run)
+    except Overtaken:
+        log.warning("group sync %s is run by another process too", job.pk)
+        with transaction.atomic():
+            job.refresh_from_db()
+        return job.state == Job.State.RUNNING
+    return run.at["stage"] != "end"
+
+
+def _list(run: _Run) -> None:
+    """One page of the groups of some owners, with their members."""
+    at = run.at
+    if "since" not in at:
+        at["since"] = clock.now().isoformat()
+        with transaction.atomic():
+            known = GroupChat.objects.live().filter(corp=run.corp).count()
+            return run.save(stage=_("Groups and members"), n_total=known or None)
+    owners = _owners(run)
+    if not owners:
+        at["stage"] = "missing"
+        at["after"] = 0
+        with transaction.atomic():
+            return run.save(stage=_("Groups that were not listed"))
+    try:
+        page = list_groups(client_for(run.corp), list(owners.values()), at["cursor"], PAGE)
+    except WeComRejected as error:
+        if not _go_round(run, owners, error):
+            raise
+        with transaction.atomic():
+            return run.save(n_bad=len(at.get("skipped", [])))
+    states = {
+        str(row["chat_id"]): row.get("status", 0) for row in page["group_chat_list"] if row.get("chat_id")
+    }
+    readings = _read(run.corp, states)
+    at["cursor"] = page["next_cursor"]
+    if not at["cursor"]:
+        _next_owners(run, owners)
+    n_done = run.job.n_done + len(states)
+    total = max(run.job.n_total, n_done) if run.job.n_total else None
+    return _write(run, readings, n_done=n_done, n_total=total)
+
+
+def _owners(run: _Run) -> dict[int, str]:
+    """Whose groups are read in this step: staff id → userid. Everybody who ever was a member may own some."""
+    apart = run.at.get("apart") or []
+    people = Staff.objects.filter(corp=run.corp).exclude(userid="")
+    with transaction.atomic():
+        if apart:
+            return dict(people.filter(pk__in=apart[0]).values_list("pk", "userid"))
+        later = people.filter(pk__gt=run.at["after"]).order_by("pk")
+        return dict(later.values_list("pk", "userid")[:OWNERS])
+
+
+def _next_owners(run: _Run, owners: dict[int, str]) -> None:
+    at = run.at
+    at["cursor"] = ""
+    if at.get("apart"):
+        at["apart"] = at["apart"][1:]
+    else:
+        at["after"] = max(owners)
+
+
+def _go_round(run: _Run, owners: dict[int, str], error: WeComRejected) -> bool:
+    """WeCom refuses a list because of one of its owners: they are asked for in halves, down to the one who
+    is left out. False: it is about something else."""
+    at = run.at
+    if error.errcode == BAD_CURSOR and at["cursor"]:
+        at["cursor"] = ""
+        return True
+    if error.errcode not in OWNER_CODES:
+        return False
+    _next_owners(run, owners)
+    ids = sorted(owners)
+    if len(ids) > 1:
+        half = len(ids) // 2
+        at["apart"] = [ids[:half], ids[half:], *(at.get("apart") or [])]
+    else:
+        log.warning("group sync %s: owner %s left out: %r", run.job.pk, ids[0], error)
+        at["skipped"] = [*at.get("skipped", []), ids[0]]
+    return True
+
+
+def _missing(run: _Run) -> None:
+    """Groups that we have and that no list showed: each is asked for."""
+    with transaction.atomic():
+        unseen = GroupChat.objects.live().filter(corp=run.corp, pk__gt=run.at["after"])
+        unseen = unseen.exclude(synced_in=run.job.pk).order_by("pk")
+        rows = list(unseen.values_list("pk", "chat_id")[:MISSING])
+    if not rows:
+        return _finish(run)
+    readings = _read(run.corp, {chat_id: None for _pk, chat_id in rows})
+    run.at["after"] = rows[-1][0]
+    return _write(run, readings)
+
+
+def _finish(run: _Run) -> None:
+    seconds = (clock.now() - datetime.fromisoformat(run.at["since"])).total_seconds()
+    run.job.result = {**run.job.result, "seconds": round(seconds, 1)}
+    run.at = {"n": run.at.get("n", 0), "stage": "end", "since": run.at["since"]}
+    with transaction.atomic():
+        run.save(stage="", n_total=run.job.n_done)
+
+
+def _write(run: _Run, readings: Sequence[Reading], **changes: Any) -> None:
+    for attempt in range(TRIES):
+        try:
+            with transaction.atomic():
+                merged = merge(run.brand, run.corp, readings, job_id=run.job.pk, source="sync")
+                return run.save(merged, **changes)
+        except DatabaseError as error:
+            if attempt == TRIES - 1 or getattr(error.__cause__, "pgcode", "") not in ("40P01", "40001"):
+                raise
+            with transaction.atomic():
+                run.job.refresh_from_db()  # what the step had counted is rolled back
+    return None
+
+
+def _read(corp: Corp, states: dict[str, int | None]) -> list[Reading]:
+    """Details of some groups, several at a time.
+
+    Raises:
+        WeComError: what stops the whole sync for now; what was read is read again.
+    """
+    chats, lanes = list(states.items()), max(1, min(LANES, len(states)))
+    pool = _pool(os.getpid())
+    parts = [pool.submit(copy_context().run, _read_some, corp, chats[n::lanes]) for n in range(lanes)]
+    return [reading for part in parts for reading in part.result()]
+
+
+@lru_cache(1)
+def _pool(pid: int) -> ThreadPoolExecutor:
+    """Threads of this process (a fork has none of its parent's)."""
+    return ThreadPoolExecutor(LANES, thread_name_prefix="groups")
+
+
+def _read_some(corp: Corp, chats: Sequence[tuple[str, int | None]]) -> list[Reading]:
+    """Runs in a thread and touches no database."""
+    client, found = client_for(corp), []
+    for chat_id, state in chats:
+        found.append(read_group(client, chat_id, state=state))
+    return found
