@@ -10,7 +10,7 @@ Source: developer.work.weixin.qq.com/document/path/92120
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -201,7 +201,7 @@ def _write(run: _Run, readings: Sequence[Reading], **changes: Any) -> None:
     return None
 
 
-def _read(corp: Corp, states: dict[str, int | None]) -> list[Reading]:
+def _read(corp: Corp, states: Mapping[str, int | None]) -> list[Reading]:
     """Details of some groups, several at a time.
 
     Raises:
