@@ -5,7 +5,7 @@ Source: developer.work.weixin.qq.com/document/path/97299
 
 from typing import Any
 
-from . import store
+from . import ids, store
 from .errors import Refused
 from .events import emit
 from .models import Follow, Link, Message
@@ -60,7 +60,11 @@ def customer_spoke(follow: Follow) -> None:
     if before == 0:
         emit(follow.corpid, EVENT, "customer_start_chat", _both(follow), userid=follow.userid)
     if before + 1 in TOLD_MESSAGES:
-        fields = [("LinkId", follow.source_id), ("State", follow.state or None)]
+        fields: list[tuple[str, Any]] = [("LinkId", follow.source_id), ("State", follow.state or None)]
+        if store.quirk("link_message_event") == "ids":
+            fields += [*_both(follow), ("ChatSeq", before + 1)]
+        else:
+            fields.append(("ChatKey", ids.code()))
         emit(follow.corpid, EVENT, "message_from_customer", fields, userid=follow.userid)
 
 

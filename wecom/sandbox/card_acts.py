@@ -3,12 +3,11 @@
 from typing import Any
 
 from . import ids, people, store
+from .api.cards import code_life_s
 from .clock import now
 from .errors import Refused
 from .events import emit
 from .models import Message, ResponseCode
-
-CODE_LIFE_S = 72 * 3600
 
 
 def click(corpid: str, given: dict[str, Any]) -> None:
@@ -27,7 +26,7 @@ def click(corpid: str, given: dict[str, Any]) -> None:
             corpid=corpid,
             agentid=agentid,
             msgid=message.msgid,
-            expires_at=now() + CODE_LIFE_S,
+            expires_at=now() + code_life_s(),
         )
         fields: list[tuple[str, Any]] = [
             ("EventKey", given["key"]),

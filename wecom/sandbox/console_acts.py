@@ -38,13 +38,28 @@ def member_changes(corpid: str, given: dict[str, Any]) -> None:
                 Seat(corpid=corpid, dept_id=one, userid=row.userid) for one in set(row.departments)
             )
         row.save()
-        if row.departments != before:
+        if row.departments != before or store.quirk("contact_event_fields") == "all":
             _tell_member(corpid, "update_user", row.userid)
 
 
 def _tell_member(corpid: str, change_type: str, userid: str) -> None:
     row = people.member_of(corpid, userid)
-    fields = [("UserID", row.userid), ("Department", ",".join(map(str, row.departments)))]
+    fields: list[tuple[str, Any]] = [
+        ("UserID", row.userid),
+        ("Department", ",".join(map(str, row.departments))),
+    ]
+    if store.quirk("contact_event_fields") == "all":
+        fields += [
+            ("Name", row.name),
+            ("MainDepartment", row.departments[0] if row.departments else 1),
+            ("IsLeaderInDept", ",".join(str(int(one in row.leader_in)) for one in row.departments)),
+            ("Position", row.position),
+            ("Mobile", row.mobile),
+            ("Gender", row.gender),
+            ("Email", row.email),
+            ("Status", row.status),
+            ("Alias", row.alias),
+        ]
     emit(corpid, CONTACT, change_type, fields, userid=row.userid, customer_contact=False)
 
 
@@ -121,9 +136,10 @@ def tag_deletes(corpid: str, tag_id: str) -> None:
         if tag is None and tag_id not in before:
             raise Refused(f"no tag {tag_id!r}", status=404)
         tags.remove(corpid, [tag_id], [tag_id])
-        if tag is not None:
+        gone = sorted(before - set(groups.values_list("group_id", flat=True)))
+        if tag is not None and not (gone and store.quirk("last_tag_events") == "group"):
             _tell_tag(corpid, "delete", tag_id, "tag")
-        for group_id in sorted(before - set(groups.values_list("group_id", flat=True))):
+        for group_id in gone:
             _tell_tag(corpid, "delete", group_id, "tag_group")
 
 

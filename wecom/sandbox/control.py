@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from . import acquisition_acts as acquisition
 from . import (
+    arrivals,
+    behaviour,
     bulk,
     card_acts,
     faults,
@@ -19,8 +21,8 @@ from . import (
     mass_acts,
     moment_acts,
     people,
+    purchases,
     store,
-    ticker,
     transfer_acts,
 )
 from . import console_acts as console
@@ -141,7 +143,10 @@ ACTS: dict[str, Act] = {
     "member_deletes": _pair(people.member_deletes),
     "member_edits": member_edits,
     "member_leaves": _done(people.member_leaves, "corpid", "userid"),
-    "stream": _whole(ticker.start_stream),
+    "stream": _whole(arrivals.start),
+    "behaviour": behaviour.change,
+    "seed": system.set_seed,
+    "buy": _whole(purchases.buy),
     "login": _whole(login.enter),
     "card_click": _whole(card_acts.click),
     # mass sends, moments
@@ -181,7 +186,9 @@ READS: dict[str, Act] = {
     "moments": reads.moments,
     "groups": reads.groups,
     "transfers": reads.transfers,
-    "stream": lambda given: ticker.streams(),
+    "stream": lambda given: arrivals.streams(),
+    "behaviour": lambda given: behaviour.of(given["corpid"]),
+    "orders": reads.orders,
     "settings": lambda given: store.settings(),
     "faults": lambda given: faults.active(),
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Count
 
-from . import clock, delivery, dispatch, faults, group_acts, people, store, ticker
+from . import arrivals, chance, clock, delivery, dispatch, faults, group_acts, life, people, purchases, store
 from .models import (
     ContactWay,
     Customer,
@@ -19,6 +19,7 @@ from .models import (
     Message,
     Moment,
     MomentTask,
+    Purchase,
     Tag,
     Transfer,
 )
@@ -45,6 +46,7 @@ def sent(given: Given) -> list[Given]:
         "at",
         "msgid",
         "welcome_code",
+        "read_at",
     )
     return list(rows.values(*fields)[: int(given.get("limit") or MOST_ROWS)])
 
@@ -89,7 +91,9 @@ def state(given: Given) -> Given:
         "clock": clock.anchor(),
         "settings": store.settings(),
         "faults": faults.active(),
-        "streams": ticker.streams(),
+        "streams": arrivals.streams(),
+        "seed": chance.seed(),
+        "next_at": life.next_at(),
     }
 
 
@@ -126,6 +130,13 @@ def mass_sends(given: Given) -> list[Given]:
     for row in rows:
         row["tasks"] = list(MassTask.objects.filter(msgid=row["msgid"]).values())
     return rows
+
+
+def orders(given: Given) -> list[Given]:
+    """What customers bought, oldest first; after (id), limit narrow it."""
+    rows = Purchase.objects.filter(corpid=given["corpid"], id__gt=int(given.get("after") or 0)).order_by("id")
+    found = rows[: int(given.get("limit") or MOST_ROWS)]
+    return [{"id": row.pk, **purchases.document(row)} for row in found]
 
 
 def moments(given: Given) -> list[Given]:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from . import clock, crypto, delivery, dispatch, faults, ids, limits, store
+from . import behaviour, clock, crypto, delivery, dispatch, faults, ids, life, limits, store
 from .errors import Refused
 from .models import App, Corp, Token
 
@@ -27,9 +27,11 @@ Given = dict[str, Any]
 def reset(given: Given) -> Given:
     """Wipe everything; `settings` may be given at once."""
     faults.clear()
-    store.reset()
-    delivery.forget()
-    limits.forget()
+    with life.playing:
+        store.reset()
+        delivery.forget()
+        behaviour.forget()
+        limits.forget()
     dispatch.calls.clear()
     if given.get("settings"):
         store.change_settings(given["settings"])
@@ -118,6 +120,12 @@ def set_clock(given: Given) -> Given:
     speed = clock.anchor()["speed"] if given.get("speed") is None else float(given["speed"])
     store.set_clock(shown=shown, speed=speed)
     return {"now": clock.now(), "speed": speed}
+
+
+def set_seed(given: Given) -> Given:
+    """All chance comes from `seed` from now on; null: from the machine again."""
+    store.set_seed(given.get("seed"))
+    return {"seed": given.get("seed")}
 
 
 def settings(given: Given) -> Given:

@@ -6,9 +6,10 @@ Source: developer.work.weixin.qq.com/document/path/90968
 
 import base64
 import hashlib
-import os
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from . import chance
 
 BLOCK = 32
 
@@ -20,7 +21,7 @@ def _key(aes_key: str) -> bytes:
 def encrypt(message: bytes, *, aes_key: str, receive_id: str) -> str:
     """16 random bytes, length, message, receive id; padded, encrypted, base64."""
     key = _key(aes_key)
-    plain = os.urandom(16) + len(message).to_bytes(4, "big") + message + receive_id.encode()
+    plain = chance.noise(16, "seal") + len(message).to_bytes(4, "big") + message + receive_id.encode()
     pad = BLOCK - len(plain) % BLOCK
     encryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
     return base64.b64encode(encryptor.update(plain + bytes([pad]) * pad) + encryptor.finalize()).decode()

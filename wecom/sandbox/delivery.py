@@ -5,9 +5,8 @@ Source: developer.work.weixin.qq.com/document/path/90930 (five seconds, three at
 
 import heapq
 import itertools
+import json
 import logging
-import random
-import secrets
 import threading
 import time
 from functools import partial
@@ -17,8 +16,8 @@ from urllib.parse import urlencode
 import requests
 from django.db import close_old_connections, transaction
 
-from . import clock, crypto, store
-from .models import App, Delivery
+from . import chance, clock, crypto, faults, store
+from .models import App, Delivery, Fault
 
 TIMEOUT_S = 5
 ATTEMPTS = 3
@@ -30,6 +29,7 @@ _waiting: list[tuple[float, int, int]] = []  # (real moment, order, delivery)
 _order = itertools.count()
 _changed = threading.Condition()
 _local = threading.local()
+_age = 0  # wipes so far
 
 
 def sealed(app: App, xml: str, *, receive_id: str | None = None, spoil: str = "") -> tuple[str, str]:
@@ -38,18 +38,22 @@ def sealed(app: App, xml: str, *, receive_id: str | None = None, spoil: str = ""
     Args:
         spoil: "" or what to get wrong: "signature", "truncated".
     """
-    timestamp = str(int(clock.now()))
-    nonce = str(secrets.randbelow(10**10))
+    timestamp = str(int(clock.running()))
+    nonce = str(int.from_bytes(chance.noise(5, "nonce"), "big") % 10**10)
     encrypted = crypto.encrypt(xml.encode(), aes_key=app.aes_key, receive_id=receive_id or app.corpid)
     signed = crypto.signature(token=app.token, timestamp=timestamp, nonce=nonce, encrypted=encrypted)
     if spoil == "signature":
         signed = signed[::-1]
     if spoil == "truncated":
         encrypted = encrypted[: len(encrypted) // 2]
-    body = (
-        f"<xml><ToUserName><![CDATA[{app.corpid}]]></ToUserName><AgentID><![CDATA[{app.agentid}]]></AgentID>"
-        f"<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
-    )
+    agentid = "" if store.quirk("envelope_agentid") == "empty" else str(app.agentid)
+    if store.quirk("envelope") == "json":
+        body = json.dumps({"tousername": app.corpid, "encrypt": encrypted, "agentid": agentid})
+    else:
+        body = (
+            f"<xml><ToUserName><![CDATA[{app.corpid}]]></ToUserName><AgentID><![CDATA[{agentid}]]></AgentID>"
+            f"<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+        )
     query = urlencode({"msg_signature": signed, "timestamp": timestamp, "nonce": nonce})
     return app.callback_url + ("&" if "?" in app.callback_url else "?") + query, body
 
@@ -58,38 +62,58 @@ def send(app: App, *, event: str, change_type: str, xml: str) -> None:
     """Put a callback on its way once the surrounding transaction has committed."""
     if not app.callback_url:
         return
-    how = store.setting("callbacks")
-    lost = random.random() < how["lose"]
-    times = 2 if random.random() < how["double"] else 1
+    key = f"{app.agentid} {xml}"
+    how, struck = store.setting("callbacks"), faults.on_callback(app.corpid, event, change_type, key)
+    lost = "cb_lose" in struck or chance.happens(how["lose"], "lose", key)
+    times = 2 if "cb_double" in struck or chance.happens(how["double"], "double", key) else 1
     url, body = sealed(app, xml)
+    row = Delivery(
+        corpid=app.corpid,
+        agentid=app.agentid,
+        url=url,
+        event=event,
+        change_type=change_type,
+        xml=xml,
+        body=body,
+        state="lost" if lost else "waiting",
+        created_at=clock.now(),
+    )
+    for time_ in range(times):
+        _enqueue(row, _due(how, struck, key, time_))
+
+
+def hook(corpid: str, event: str, change_type: str, text: str) -> None:
+    """Put JSON on its way to the address for purchases."""
+    row = Delivery(
+        corpid=corpid,
+        agentid=0,
+        url=store.setting("orders_url"),
+        event=event,
+        change_type=change_type,
+        xml=text,
+        body=text,
+        created_at=clock.now(),
+    )
+    _enqueue(row, time.time())
+
+
+def _enqueue(row: Delivery, due_at: float) -> None:
+    row.pk, row.due_at = None, due_at
+    row.save(force_insert=True)
+    if row.state == "waiting":
+        transaction.on_commit(partial(_put, row.due_at, row.pk))
+
+
+def _due(how: dict[str, Any], struck: dict[str, Fault], key: str, time_: int) -> float:
     now = time.time()
-    rows = [
-        Delivery(
-            corpid=app.corpid,
-            agentid=app.agentid,
-            url=url,
-            event=event,
-            change_type=change_type,
-            xml=xml,
-            body=body,
-            state="lost" if lost else "waiting",
-            due_at=_due(now, how),
-            created_at=clock.now(),
-        )
-        for _ in range(times)
-    ]
-    for row in rows:
-        row.save()
-        if not lost:
-            transaction.on_commit(partial(_put, row.due_at, row.pk))
-
-
-def _due(now: float, how: dict[str, Any]) -> float:
-    if how["reverse"]:  # what happens in one window leaves in the opposite order, after it
+    if (
+        how["reverse"] or "cb_reverse" in struck
+    ):  # what happens in one window leaves in the opposite order, after it
         end = (now // REVERSE_WINDOW_S + 1) * REVERSE_WINDOW_S
         return end + (end - now) * 5
     low, high = how["delay_s"] or (0, 0)
-    return now + random.uniform(low, high)
+    late = struck["cb_late"].seconds if "cb_late" in struck else 0
+    return now + late + chance.draws("delay", key, time_).uniform(low, high)
 
 
 def _put(due_at: float, pk: int) -> None:
@@ -111,12 +135,20 @@ def _take() -> int:
 
 
 def forget() -> None:
-    """Nothing waits any more (the table was wiped)."""
+    """Nothing waits any more (the table was wiped); what is being sent just now is not noted any more."""
+    global _age
     with _changed:
         _waiting.clear()
+        _age += 1
 
 
-def post(url: str, body: str) -> dict[str, Any]:
+def take_up() -> None:
+    """Send what the table says is waiting."""
+    for due_at, pk in Delivery.objects.filter(state="waiting").values_list("due_at", "id"):
+        _put(due_at, pk)
+
+
+def post(url: str, body: str, more: dict[str, str] | None = None) -> dict[str, Any]:
     """One attempt: {at, ms, status, answer} or {at, ms, error}."""
     session = getattr(_local, "session", None)
     if session is None:
@@ -128,7 +160,10 @@ def post(url: str, body: str) -> dict[str, Any]:
         answer = session.post(
             url,
             data=body.encode(),
-            headers={"Content-Type": "text/xml"},
+            headers={
+                "Content-Type": "application/json" if body.startswith("{") else "text/xml",
+                **(more or {}),
+            },
             timeout=TIMEOUT_S,
             allow_redirects=False,
         )
@@ -140,18 +175,23 @@ def post(url: str, body: str) -> dict[str, Any]:
 
 
 def _deliver(pk: int) -> None:
+    age = _age
     row = Delivery.objects.filter(pk=pk, state="waiting").first()
     if row is None:
         return
+    is_order = row.agentid == 0
+    headers = store.setting("orders_headers") if is_order else None
     while len(row.attempts) < ATTEMPTS:
-        row.attempts.append(post(row.url, row.body))
-        if row.attempts[-1].get("status") == 200:
+        row.attempts.append(post(row.url, row.body, headers))
+        status = row.attempts[-1].get("status")
+        if status == 200 or (is_order and status in (201, 202, 204)):
             row.state = "done"
             break
     else:
         row.state = "failed"
     with store.writing():
-        Delivery.objects.filter(pk=pk).update(state=row.state, attempts=row.attempts)
+        if age == _age:
+            Delivery.objects.filter(pk=pk).update(state=row.state, attempts=row.attempts)
 
 
 def _run() -> None:
@@ -167,8 +207,7 @@ def _run() -> None:
 
 def start() -> None:
     """Start the senders and take up what an earlier process left."""
-    for due_at, pk in Delivery.objects.filter(state="waiting").values_list("due_at", "id"):
-        _put(due_at, pk)
+    take_up()
     for n in range(THREADS):
         threading.Thread(target=_run, name=f"callback-{n}", daemon=True).start()
 

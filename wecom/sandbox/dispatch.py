@@ -34,7 +34,9 @@ def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
     response: HttpResponse | None = None
     try:
         fault = faults.strike(corpid, api)
-        if fault is not None:
+        if fault is not None and fault.kind == "kill_token":
+            store.revoke(request.GET.get("access_token", ""))
+        elif fault is not None:
             response = faults.instead(fault)
             errcode = fault.kind if response is not None else 0
         if response is None:
@@ -46,7 +48,7 @@ def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
             {
                 "errcode": problem.errcode,
                 "errmsg": errmsg(problem.errcode, problem.detail, at=clock.now(), ip=ip),
-                **{name: [] for name in entry.empty},
+                **({name: [] for name in entry.empty} if store.quirk("error_lists") == "empty" else {}),
                 **problem.fields,
             },
             json_dumps_params={"ensure_ascii": False},
@@ -118,4 +120,9 @@ def _check_app(request: HttpRequest, app: App, needs: str) -> None:
 def _render(answer: Answer) -> HttpResponse:
     if isinstance(answer, HttpResponse):
         return answer
-    return JsonResponse({"errcode": 0, "errmsg": "ok", **answer}, json_dumps_params={"ensure_ascii": False})
+    whole = {"errcode": 0, "errmsg": "ok", **answer}
+    if store.quirk("success_errcode") == "absent":
+        del whole["errcode"], whole["errmsg"]
+    if whole.get("next_cursor") == "" and store.quirk("last_cursor") == "absent":
+        del whole["next_cursor"]
+    return JsonResponse(whole, json_dumps_params={"ensure_ascii": False})

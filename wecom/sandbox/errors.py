@@ -4,8 +4,9 @@ Source: developer.work.weixin.qq.com/document/path/90313 (texts are not contract
 """
 
 import itertools
-import secrets
 from typing import Any
+
+from . import chance
 
 HEADS: dict[int, str] = {
     -1: "system error",
@@ -41,6 +42,7 @@ HEADS: dict[int, str] = {
     40071: "tagname is existed",
     40072: "invalid tagname size",
     40088: "invalid jobid",
+    40091: "invalid secret",
     40096: "invalid external userid",
     40097: "user has not left the corp",
     40099: "customer number of the member reached limit",
@@ -167,6 +169,6 @@ def head(errcode: int) -> str:
 def errmsg(errcode: int, detail: str, *, at: float, ip: str) -> str:
     """Message in WeCom's form: head, hint, caller's address, page of the code."""
     text = f"{head(errcode)}: {detail}" if detail else head(errcode)
-    hint = f"{int(at)}_{next(_serial)}_{secrets.token_hex(16)}"
+    hint = f"{int(at)}_{next(_serial)}_{chance.noise(16, 'hint').hex()}"
     page = f"https://open.work.weixin.qq.com/devtool/query?e={errcode}"
     return f"{text}, hint: [{hint}], from ip: {ip}, more info at {page}"

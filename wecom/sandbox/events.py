@@ -39,7 +39,14 @@ def event_xml(corpid: str, event: str, change_type: str, fields: Fields, *, send
     ]
     if change_type:
         common.append(("ChangeType", change_type))
-    parts = [element(name, value) for name, value in [*common, *fields] if value is not None]
+    own = [
+        (name, value)
+        for name, value in fields
+        if value is not None or store.quirk("empty_elements") == "empty"
+    ]
+    if own and own[0][0] == "ChatId" and store.quirk("chat_id_first") == "before":
+        common.insert(-1, own.pop(0))
+    parts = [element(name, "" if value is None else value) for name, value in [*common, *own]]
     return f"<xml>{''.join(parts)}</xml>"
 
 

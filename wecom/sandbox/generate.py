@@ -33,7 +33,7 @@ FOLLOW_SQL = (
 )
 
 
-draw = random.Random()  # for names of people who come one at a time
+draw = random.Random()  # for names that a page suggests
 
 
 def a_name(by: random.Random) -> str:

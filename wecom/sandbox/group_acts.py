@@ -3,16 +3,15 @@
 Source: developer.work.weixin.qq.com/document/path/92130 (events), 92229 (join ways).
 """
 
-import secrets
 from typing import Any
 
-from . import clock, ids, people, store
+from . import clock, habits, ids, people, store
 from .errors import Refused
 from .events import emit
 from .models import Customer, GroupChat, GroupMember, GroupTemplate, JoinWay, Message
 
 EVENT = "change_external_chat"
-INVITED, SCANNED = 0, 3  # JoinScene of the event; groupchat/get numbers them 1 and 3
+INVITED = 0  # JoinScene of the event, where a scan is 3; groupchat/get numbers them 1 and 3
 BY_HIMSELF, REMOVED = 0, 1  # QuitScene
 
 
@@ -76,11 +75,15 @@ def _told(
     chat: GroupChat, what: str, fields: list[tuple[str, Any]], changed: list[str] | None = None
 ) -> None:
     """Give the group its next version and tell the apps."""
-    before, chat.version = chat.version, secrets.token_hex(16)
+    before, chat.version = chat.version, ids.version()
     chat.save()
     all_fields = [("ChatId", chat.chat_id), ("UpdateDetail", what), *fields]
     if changed is not None:
-        all_fields += [("MemChangeCnt", len(changed)), ("MemChangeList", changed)]
+        as_text = store.quirk("changed_members") == "text"
+        all_fields += [
+            ("MemChangeCnt", len(changed)),
+            ("MemChangeList", ",".join(changed) if as_text else changed),
+        ]
     all_fields += [("LastMemVer", before), ("CurMemVer", chat.version)]
     emit(chat.corpid, EVENT, "update", all_fields, userid=chat.owner)
 
@@ -101,7 +104,7 @@ def create(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
             notice=given.get("notice") or "",
             admins=given.get("admins") or [],
             create_time=given.get("create_time") or clock.now(),
-            version=secrets.token_hex(16),
+            version=ids.version(),
         )
         staff = [people.member_of(corpid, userid).userid for userid in given.get("members") or ()]
         rows = [(owner, 1), *((userid, 1) for userid in staff if userid.lower() != owner.lower())]
@@ -155,10 +158,14 @@ def join(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
             source_id=way.config_id if way else "",
         )
         people.happened(corpid, "gjoin", chat.owner, who, chat.chat_id)
-        fields = [("JoinScene", INVITED if invitor else SCANNED), ("QuitScene", 0)]
+        fields = [
+            ("JoinScene", INVITED if invitor else int(store.quirk("scanned_join_scene"))),
+            ("QuitScene", 0),
+        ]
         _told(chat, "add_member", fields, [who])
         if kind == 2:
             _greet(chat, who)
+            habits.after_joined(corpid, chat.chat_id, who)
         return {"chat_id": chat.chat_id, "external_userid": who, "is_new": True}
 
 

@@ -1,14 +1,24 @@
 """Random ids in the shapes that WeCom's have."""
 
+import base64
 import hashlib
-import secrets
 import string
+
+from . import chance
 
 _ALPHABET = string.ascii_letters + string.digits + "_-"
 
 
 def _random(prefix: str, length: int) -> str:
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length - len(prefix)))
+    return prefix + "".join(_ALPHABET[byte & 63] for byte in chance.fresh(length - len(prefix)))
+
+
+def _hex(n_bytes: int) -> str:
+    return chance.fresh(n_bytes).hex()
+
+
+def _urlsafe(n_bytes: int) -> str:
+    return base64.urlsafe_b64encode(chance.fresh(n_bytes)).decode().rstrip("=")
 
 
 def external_userid(kind: int = 1) -> str:
@@ -34,7 +44,12 @@ def tag_id(of_strategy: bool = False) -> str:
 
 def config_id() -> str:
     """32 hex digits: contact ways and join ways."""
-    return secrets.token_hex(16)
+    return _hex(16)
+
+
+def version() -> str:
+    """32 hex digits: the state of a group's members."""
+    return _hex(16)
 
 
 def msgid() -> str:
@@ -49,12 +64,12 @@ def media_id() -> str:
 
 def token() -> str:
     """An access token, long as WeCom's are (they ask to reserve 512 bytes)."""
-    return secrets.token_urlsafe(160)
+    return _urlsafe(160)
 
 
 def code() -> str:
     """Welcome codes, log-in codes and tickets."""
-    return secrets.token_urlsafe(32)
+    return _urlsafe(32)
 
 
 def chat_id() -> str:
@@ -64,9 +79,14 @@ def chat_id() -> str:
 
 def link_id() -> str:
     """ca…: an acquisition link."""
-    return "cawcde" + secrets.token_hex(8)
+    return "cawcde" + _hex(8)
 
 
 def moment_id() -> str:
     """mom…: a moment."""
     return _random("mom", 32)
+
+
+def order_no() -> str:
+    """Number of a purchase: what a shop would print."""
+    return "S" + str(int.from_bytes(chance.fresh(7), "big")).zfill(17)

@@ -1,6 +1,7 @@
 """Frequency (45009) and concurrency (45033) per corp and API, and the ban of callers with a wrong secret.
 
-Source: developer.work.weixin.qq.com/document/path/90312. A block lasts 60 s or an hour, as the page says.
+Source: developer.work.weixin.qq.com/document/path/90312. A block lasts as long as the minute or
+the hour, as the page says; both can be made shorter.
 """
 
 import contextlib
@@ -29,7 +30,8 @@ def forget() -> None:
 def _count(key: tuple[str, str]) -> None:
     now = clock.now()
     per_hour = min(store.setting("hour_limit"), PER_HOUR.get(key[1], store.setting("hour_limit")))
-    minute, hour = now // 60, now // 3600
+    minute_s, hour_s = store.setting("limit_minute_s"), store.setting("limit_hour_s")
+    minute, hour = now // minute_s, now // hour_s
     window = _windows.setdefault(key, [minute, 0, hour, 0, 0])
     if now < window[4]:
         raise WeComError(45009)
@@ -40,10 +42,10 @@ def _count(key: tuple[str, str]) -> None:
     window[1] += 1
     window[3] += 1
     if window[3] > per_hour:
-        window[4] = now + 3600
+        window[4] = now + hour_s
         raise WeComError(45009)
     if window[1] > store.setting("minute_limit"):
-        window[4] = now + 60
+        window[4] = now + minute_s
         raise WeComError(45009)
 
 

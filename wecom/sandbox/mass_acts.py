@@ -1,15 +1,14 @@
 """What members do with mass sends: get a task, confirm it. In sets: a task may hold 10,000 people."""
 
 import datetime
-import random
 from calendar import monthrange
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from . import clock, ranges, store
+from . import behaviour, chance, clock, habits, ranges, store
 from .errors import Refused
-from .models import GroupChat, Mass, MassReceiver, MassTask, Member
+from .models import GroupChat, Mass, MassReceiver, MassTask, Member, Message
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -28,7 +27,10 @@ def assign(mass: Mass, pairs: list[tuple[str, str]]) -> None:
         by_member.setdefault(userid, []).append(target)
     for userid, targets in by_member.items():
         task = MassTask.objects.create(
-            corpid=mass.corpid, msgid=mass.msgid, userid=userid, confirm_at=_patience(mass.dispatched_at)
+            corpid=mass.corpid,
+            msgid=mass.msgid,
+            userid=userid,
+            confirm_at=patience(mass.corpid, userid, mass.msgid, mass.dispatched_at),
         )
         with connection.cursor() as cursor:
             cursor.execute(
@@ -38,18 +40,21 @@ def assign(mass: Mass, pairs: list[tuple[str, str]]) -> None:
             )
 
 
-def _patience(since: float) -> float | None:
-    span = store.setting("confirm_after_s")
-    if span is None or random.random() >= store.setting("confirm_rate"):
+def patience(corpid: str, userid: str, what: str, since: float) -> float | None:
+    """When a member confirms a task, or None: never by himself."""
+    how = behaviour.guide(corpid, userid)
+    span, rate = how["confirm_after_s"], how["confirm_rate"]
+    if span is None or not chance.happens(rate, "confirms", what, userid.lower()):
         return None
-    return since + random.uniform(*span)
+    return since + chance.draws("patience", what, userid.lower()).uniform(*span)
 
 
 def hurry(mass: Mass, now: float) -> None:
     """A reminder: members who would never confirm think again, the others do it at once."""
-    if store.setting("confirm_after_s") is None:
-        return
     for task in MassTask.objects.filter(msgid=mass.msgid, status=0):
+        how = behaviour.guide(mass.corpid, task.userid)
+        if how["confirm_after_s"] is None or how["confirm_rate"] <= 0:
+            continue
         MassTask.objects.filter(pk=task.pk).update(confirm_at=min(task.confirm_at or now + 60, now + 5))
 
 
@@ -76,31 +81,21 @@ def confirm(
         return {"tasks": len(rows), "sent": sent}
 
 
-def confirm_due() -> int:
-    """Let the members confirm whose moment has come; number of tasks."""
-    if store.setting("confirm_after_s") is None:
-        return 0
-    now = clock.now()
-    due = list(
-        MassTask.objects.filter(status=0, confirm_at__isnull=False, confirm_at__lte=now).order_by(
-            "confirm_at"
-        )[:20]
-    )
-    for task in due:
-        confirm(task.corpid, task.msgid, task.userid)
-    return len(due)
-
-
-def month_of(moment: float) -> tuple[str, int]:
-    """(YYYY-MM, its days) in Shanghai."""
+def period_of(moment: float) -> tuple[str, int]:
+    """(the period in Shanghai, how many mass messages a customer may receive in it)."""
     day = datetime.datetime.fromtimestamp(moment, SHANGHAI)
-    return day.strftime("%Y-%m"), monthrange(day.year, day.month)[1]
+    rule = store.quirk("receive_rule")
+    if rule == "week":
+        return day.strftime("%G-W%V"), 7
+    if rule == "day":
+        return day.strftime("%Y-%m-%d"), 1
+    return day.strftime("%Y-%m"), 4 if rule == "month4" else monthrange(day.year, day.month)[1]
 
 
 def _send(mass: Mass, task: MassTask, now: float, chat_ids: list[str] | None) -> int:
     """Status 2 for those who are no friends any more, 3 over the cap, 1 and a message for the rest."""
-    month, days = month_of(now)
-    cap = store.setting("receive_cap") or days
+    month, most = period_of(now)
+    cap = store.setting("receive_cap") or most
     picked = MassReceiver.objects.filter(task=task.pk, status=0)
     if mass.chat_type == "group":
         gone = GroupChat.objects.filter(corpid=mass.corpid).exclude(dismissed_at=None).values("chat_id")
@@ -146,4 +141,9 @@ def _send(mass: Mass, task: MassTask, now: float, chat_ids: list[str] | None) ->
             ],
         )
     MassTask.objects.filter(pk=task.pk).update(status=2, send_time=now, confirm_at=None)
+    if mass.chat_type == "single" and behaviour.customers(mass.corpid)["read_rate"] > 0:
+        rows = Message.objects.filter(
+            corpid=mass.corpid, userid=task.userid, kind="mass", at=now, msgid=mass.msgid
+        ).order_by("id")
+        habits.after_sent(mass.corpid, list(rows.values_list("id", "kind", "userid", "external_userid")))
     return n

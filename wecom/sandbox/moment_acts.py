@@ -1,12 +1,10 @@
 """What members and customers do with moments: publish, like, comment."""
 
-import random
-
 from django.db.models import QuerySet
 
-from . import clock, ranges, store
+from . import behaviour, clock, habits, ranges, store
 from .errors import Refused
-from .mass_acts import able_senders
+from .mass_acts import able_senders, patience
 from .models import Follow, FollowTag, Moment, MomentTask, Reaction
 
 
@@ -33,19 +31,17 @@ def assign(
             "userid", flat=True
         )
         able &= {userid.lower() for userid in followers.distinct()}
-    span = store.setting("confirm_after_s")
     rows = []
     for userid in sorted(able):
         member = ranges.find(moment.corpid, userid)
         if member is None:
             continue
-        willing = span is not None and random.random() < store.setting("confirm_rate")
         rows.append(
             MomentTask(
                 corpid=moment.corpid,
                 moment_id=moment.moment_id,
                 userid=member.userid,
-                publish_at=moment.ready_at + random.uniform(*span) if willing else None,
+                publish_at=patience(moment.corpid, member.userid, moment.moment_id, moment.ready_at),
             )
         )
     MomentTask.objects.bulk_create(rows)
@@ -62,18 +58,15 @@ def publish(corpid: str, moment_id: str, userid: str | None = None) -> dict[str,
         tasks = MomentTask.objects.filter(moment_id=moment_id, status=0)
         if userid:
             tasks = tasks.filter(userid=userid)
-        return {"published": tasks.update(status=1, published_at=now, publish_at=None)}
-
-
-def publish_due() -> int:
-    """Let the members publish whose moment has come."""
-    if store.setting("confirm_after_s") is None:
-        return 0
-    due = MomentTask.objects.filter(status=0, publish_at__isnull=False, publish_at__lte=clock.now())
-    found = list(due.order_by("publish_at")[:50])
-    for task in found:
-        publish(task.corpid, task.moment_id, task.userid)
-    return len(found)
+        publishers = list(tasks.order_by("id").values_list("userid", flat=True))
+        n = tasks.update(status=1, published_at=now, publish_at=None)
+        if behaviour.customers(corpid)["like_rate"] > 0:
+            for one in publishers:
+                seen_by = audience(moment, one).filter(lost=False).order_by("id")
+                habits.after_published(
+                    corpid, moment_id, one, list(seen_by.values_list("external_userid", flat=True))
+                )
+        return {"published": n}
 
 
 def react(corpid: str, moment_id: str, userid: str, by: str, kind: str, text: str = "") -> None:

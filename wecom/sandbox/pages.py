@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from . import clock, delivery, dispatch, faults, store, ticker
+from . import arrivals, clock, delivery, dispatch, faults, store
 from .errors import Refused
 from .models import (
     App,
@@ -257,7 +257,7 @@ def trouble(request: HttpRequest, corp: Corp) -> HttpResponse:
         "faults": faults.active(),
         "kinds": faults.KINDS,
         "apis": sorted(dispatch.TABLE),
-        "stream": ticker.streams().get(corp.corpid),
+        "stream": arrivals.streams().get(corp.corpid),
         "speed": clock.anchor()["speed"],
         "steps": ((60, "1 分钟", "1 min"), (3600, "1 小时", "1 h"), (86_400, "1 天", "1 day")),
         "apps": App.objects.filter(corpid=corp.corpid).order_by("id"),

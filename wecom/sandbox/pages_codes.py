@@ -6,7 +6,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from . import store, ticker
+from . import arrivals, store
 from .codes import people_behind
 from .generate import a_name, draw
 from .models import ContactWay, Corp, Customer, Follow, GroupChat, JoinWay, Link
@@ -67,7 +67,7 @@ def codes(request: HttpRequest, corp: Corp) -> HttpResponse:
         "members": able_members(corp.corpid)[:PAGE],
         "join_ways": JoinWay.objects.filter(corpid=corp.corpid).order_by("-id")[:PAGE],
         "links": Link.objects.filter(corpid=corp.corpid).order_by("-id")[:PAGE],
-        "stream": ticker.streams().get(corp.corpid),
+        "stream": arrivals.streams().get(corp.corpid),
     }
     return render(request, "sandbox/codes.html", context)
 

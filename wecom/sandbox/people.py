@@ -3,10 +3,9 @@
 Pages, the control API and the stream of arrivals all call these functions.
 """
 
-import random
 from typing import Any
 
-from . import acquisition_acts, clock, codes, ids, ranges, store
+from . import acquisition_acts, chance, clock, codes, habits, ids, ranges, store
 from .api import tags
 from .errors import Refused
 from .events import emit
@@ -98,8 +97,8 @@ def scan(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
     store.corp(corpid)
     with store.writing():
         source = codes.find(corpid, given)
-        userid = _met(source, given.get("userid"))
         someone, is_stranger = person(corpid, given)
+        userid = _met(source, given.get("userid"), someone)
         known = Follow.objects.filter(
             corpid=corpid, userid=userid, external_userid=someone.external_userid
         ).first()
@@ -123,6 +122,7 @@ def scan(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
                     "at": clock.now(),
                 },
             )
+            habits.after_request(corpid, userid, someone.external_userid)
             return answer | {"is_new": True, "pending": True}
         code = befriend(
             corpid,
@@ -133,11 +133,12 @@ def scan(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
             add_way=source.add_way,
             half=bool(given.get("half")),
             oper=someone.external_userid,
+            own=given.get("habits"),
         )
         return answer | {"is_new": True, "pending": False, "welcome_code": code}
 
 
-def _met(source: codes.Source, userid: str | None) -> str:
+def _met(source: codes.Source, userid: str | None, someone: Customer) -> str:
     if userid:
         for one in source.people:
             if one.lower() == userid.lower():
@@ -145,7 +146,10 @@ def _met(source: codes.Source, userid: str | None) -> str:
         raise Refused(f"{userid!r} is not behind this code")
     if not source.people:
         raise Refused("nobody is behind this code")
-    return random.choice(source.people)  # which one WeCom picks is not documented
+    if store.quirk("code_picks_guide") == "turn":
+        before = Happening.objects.filter(corpid=someone.corpid, kind="apply", source_id=source.source_id)
+        return source.people[before.count() % len(source.people)]
+    return chance.draws("met", source.source_id, someone.external_userid, clock.now()).choice(source.people)
 
 
 def befriend(
@@ -159,6 +163,7 @@ def befriend(
     half: bool = False,
     oper: str = "",
     with_code: bool = True,
+    own: dict[str, Any] | None = None,
 ) -> str | None:
     """Make (or revive) the relation and tell the apps; the welcome code of the first app, if any."""
     now = clock.now()
@@ -191,9 +196,13 @@ def befriend(
     )
     happened(corpid, "add", userid, person.external_userid, source_id)
     codes = _welcome_codes(corpid, userid, person) if with_code else {}
-    _tell_added(
-        "add_half_external_contact" if half else "add_external_contact", corpid, userid, person, state, codes
-    )
+    if half:
+        habits.after_request(corpid, userid, person.external_userid)
+    habits.after_added(corpid, userid, person.external_userid, own)
+    if half or store.quirk("half_first") == "yes":
+        _tell_added("add_half_external_contact", corpid, userid, person, state, codes)
+    if not half:
+        _tell_added("add_external_contact", corpid, userid, person, state, codes)
     return next(iter(codes.values()), None)
 
 
@@ -285,6 +294,7 @@ def say(corpid: str, userid: str, external_userid: str, text: str) -> int:
             text=text,
             at=now,
         )
+        habits.after_said(corpid, follow.userid, external_userid, row.pk)
         return row.pk
 
 
@@ -305,6 +315,7 @@ def reply(corpid: str, userid: str, external_userid: str, text: str) -> int:
             text=text,
             at=now,
         )
+        habits.after_sent(corpid, [(row.pk, "reply", follow.userid, external_userid)])
         return row.pk
 
 

@@ -13,14 +13,17 @@ from django.apps import apps as django_apps
 from django.conf import settings as django_settings
 from django.db import connection, transaction
 
-from . import clock
+from . import chance, clock
 from .errors import Refused
 from .models import App, Corp, Setting, Token
+from .quirks import QUIRKS
 
 DEFAULTS: dict[str, Any] = {
     "limits": True,  # 45009 and 45033
     "minute_limit": 10_000,  # calls of a corp to one API
     "hour_limit": 150_000,
+    "limit_minute_s": 60,  # how long such a minute and hour are, and the blocks after them: shorter ones are
+    "limit_hour_s": 3600,  # for tests that shall not wait
     "bad_secrets": 2000,  # wrong secrets per address and hour before it is banned
     "in_flight": 5,  # calls of a corp to one API at the same time
     "confirm_after_s": [
@@ -37,7 +40,11 @@ DEFAULTS: dict[str, Any] = {
     "group_lag_s": 0,  # how long groupchat/get shows the state before an event
     "group_full_at": 200,  # members at which a join way goes on to its next group
     "callbacks": {"double": 0, "lose": 0, "delay_s": None, "reverse": False},
+    "quirks": {name: quirk.default for name, quirk in QUIRKS.items()},
+    "orders_url": "",  # where purchases are told (purchases.py)
+    "orders_headers": {},
 }
+NESTED = ("callbacks", "quirks")  # settings of which a change may name only some keys
 
 _writers = threading.RLock()
 _settings: dict[str, Any] = {}
@@ -50,8 +57,14 @@ _tokens: dict[str, tuple[int, float, bool]] = {}
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
     """A transaction that writes. SQLite has one writer: waiting here is cheaper than its busy loop."""
-    with _writers, transaction.atomic():
-        yield
+    with _writers:
+        outermost = not connection.in_atomic_block
+        with transaction.atomic():
+            yield
+            if outermost and chance.unsaved():
+                count = chance.count()
+                Setting.objects.update_or_create(key="chance", defaults={"value": chance.state()})
+                chance.saved(count)
 
 
 def load() -> None:
@@ -60,6 +73,7 @@ def load() -> None:
     anchor = rows.get("clock")
     if anchor:
         clock.set_anchor(**anchor)
+    chance.set_state(**rows.get("chance", {"seed": None}))
     _settings.clear()
     _settings.update(_merged(copy.deepcopy(DEFAULTS), rows.get("settings", {})))
     forget_apps()
@@ -71,6 +85,8 @@ def reset() -> None:
         with connection.cursor() as cursor:
             for model in django_apps.get_app_config("sandbox").get_models():
                 cursor.execute(f'DELETE FROM "{model._meta.db_table}"')  # noqa: S608
+            cursor.execute("DELETE FROM sqlite_sequence")  # the same acts give the same numbers again
+        chance.set_state(None)
         clock.set_anchor(real=0.0, shown=0.0, speed=1.0)
     media = django_settings.DATA / "media"
     if media.exists():
@@ -83,24 +99,33 @@ def setting(key: str) -> Any:
     return _settings[key]
 
 
+def quirk(name: str) -> str:
+    """The choice in force where WeCom's documents differ (quirks.py)."""
+    return _settings["quirks"][name]
+
+
 def settings() -> dict[str, Any]:
     """All settings."""
     return copy.deepcopy(_settings)
 
 
 def change_settings(changes: dict[str, Any]) -> None:
-    """Set some of DEFAULTS; `callbacks` may name only some of its own keys."""
+    """Set some of DEFAULTS; `callbacks` and `quirks` may name only some of their own keys."""
     unknown = set(changes) - set(DEFAULTS)
-    unknown |= set(changes.get("callbacks") or {}) - set(DEFAULTS["callbacks"])
+    for key in NESTED:
+        unknown |= set(changes.get(key) or {}) - set(DEFAULTS[key])
     if unknown:
         raise Refused(f"unknown settings: {', '.join(sorted(unknown))}")
+    for name, choice in (changes.get("quirks") or {}).items():
+        if choice not in QUIRKS[name].choices:
+            raise Refused(f"{name} is one of {', '.join(QUIRKS[name].choices)}")
     _settings.update(_merged(copy.deepcopy(_settings), changes))
     remember("settings", _settings)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
-        base[key] = {**base[key], **(value or {})} if key == "callbacks" else value
+        base[key] = {**base[key], **(value or {})} if key in NESTED else value
     return base
 
 
@@ -113,6 +138,13 @@ def remember(key: str, value: Any) -> None:
 def recall(key: str) -> Any:
     """A document kept by remember(), or None."""
     return Setting.objects.filter(key=key).values_list("value", flat=True).first()
+
+
+def set_seed(seed: str | int | None) -> None:
+    """From now on all chance comes from this seed; None: from the machine. Ids given out before never come again."""
+    with writing():
+        chance.set_state(seed, chance.count())
+        Setting.objects.update_or_create(key="chance", defaults={"value": chance.state()})
 
 
 def set_clock(*, shown: float, speed: float) -> None:
@@ -159,6 +191,13 @@ def apps_of(corpid: str) -> list[App]:
 def as_json(value: Any) -> str:
     """For json_each() and columns that are written by SQL."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def revoke(value: str) -> None:
+    """An access token answers 40014 from now on."""
+    with writing():
+        Token.objects.filter(token=value).update(revoked=True)
+    _tokens.pop(value, None)
 
 
 def token(value: str) -> tuple[int, float, bool] | None:

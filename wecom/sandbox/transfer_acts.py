@@ -1,21 +1,12 @@
 """How transfers of customers end: done after a day, refused, or the new member is full."""
 
 from . import clock, people, store
+from .api import tags
 from .errors import Refused
 from .events import emit
 from .models import Customer, Follow, FollowTag, Transfer
 
 ASSIGNED = 202  # add_way of an inherited customer
-
-
-def complete_due() -> int:
-    """Finish transfers whose day is over; how many."""
-    due = list(
-        Transfer.objects.filter(status=2, takeover_time__lte=clock.now()).order_by("takeover_time")[:100]
-    )
-    for row in due:
-        complete(row)
-    return len(due)
 
 
 def complete(row: Transfer) -> None:
@@ -27,6 +18,11 @@ def complete(row: Transfer) -> None:
             corpid=row.corpid, userid=row.handover, external_userid=row.external_userid
         ).first()
         state = old.state if old else ""
+        tag_ids = (
+            list(FollowTag.objects.filter(follow=old.pk).order_by("id").values_list("tag_id", flat=True))
+            if old
+            else []
+        )
         if old is not None and row.kind == "onjob":
             people.member_deletes(row.corpid, row.handover, row.external_userid, "DELETE_BY_TRANSFER")
         elif old is not None:  # the member has left: nobody is told of his side
@@ -40,6 +36,10 @@ def complete(row: Transfer) -> None:
             people.befriend(
                 row.corpid, row.takeover, person, state=state, source_id="", add_way=ASSIGNED, with_code=False
             )
+        if old is not None and store.quirk("transfer_keeps") == "notes":
+            new = people.follow_of(row.corpid, row.takeover, row.external_userid)
+            Follow.objects.filter(pk=new.pk).update(remark=old.remark, description=old.description)
+            tags.put(new.pk, tag_ids, [])
 
 
 def fail(corpid: str, takeover: str, external_userid: str, reason: str) -> None:

@@ -3,14 +3,13 @@
 import datetime
 from typing import Any
 
-from wecom.sandbox import acquisition_acts, ids, ranges
+from wecom.sandbox import acquisition_acts, ids, ranges, store
 from wecom.sandbox.call import Call, cut_page, number, numbers, page_size, read_cursor, strings, text
 from wecom.sandbox.content import part
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.mass_acts import SHANGHAI
 from wecom.sandbox.models import Follow, Happening, Link
 
-MOST_PEOPLE = 500
 MOST_PRIORITY = 1000
 DAY_S = 86_400
 
@@ -40,8 +39,9 @@ def _fill(call: Call, link: Link) -> None:
         raise WeComError(40058, "range")
     everybody = {user.lower() for user in link.users}
     everybody |= {user.lower() for user in ranges.members_in(call.corpid, link.departments)}
-    if len(everybody) > MOST_PEOPLE:
-        raise WeComError(40058, "range exceeds 500 people")
+    most = int(store.quirk("link_people"))
+    if len(everybody) > most:
+        raise WeComError(40058, f"range exceeds {most} people")
     if "priority_option" in body:
         option = part(body, "priority_option")
         link.priority_type = number(option, "priority_type")
@@ -93,9 +93,11 @@ def get(call: Call) -> dict[str, Any]:
     """A link with its range."""
     link = _own(call)
     found: dict[str, Any] = {
-        "link": _link(call, link) | {"skip_verify": link.skip_verify},
+        "link": _link(call, link),
         "range": {"user_list": link.users, "department_list": link.departments},
     }
+    where = found["link"] if store.quirk("link_skip_verify") == "in_link" else found
+    where["skip_verify"] = link.skip_verify
     if link.priority_type:
         found["priority_option"] = {
             "priority_type": link.priority_type,

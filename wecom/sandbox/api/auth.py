@@ -9,7 +9,7 @@ from typing import Any
 from wecom.sandbox import clock, ids, limits, store
 from wecom.sandbox.call import Call, member, text
 from wecom.sandbox.errors import WeComError
-from wecom.sandbox.models import Corp, LoginCode, Ticket, Token, UserTicket
+from wecom.sandbox.models import App, Corp, LoginCode, Ticket, Token, UserTicket
 
 TICKET_LIFE_S = 7200
 USER_TICKET_LIFE_S = 1800
@@ -32,13 +32,15 @@ def gettoken(call: Call) -> dict[str, Any]:
     )
     if app is None:
         limits.count_bad_secret(ip)
+        if store.quirk("foreign_secret") == "40091" and App.objects.filter(secret=secret).exists():
+            raise WeComError(40091)
         raise WeComError(40001)
     live = (
         Token.objects.filter(app=app.pk, revoked=False, expires_at__gt=call.now)
         .order_by("-expires_at")
         .first()
     )
-    if live is None:
+    if live is None or store.quirk("gettoken_again") == "new":
         live = Token(token=ids.token(), app=app.pk, expires_at=call.now + store.setting("token_life_s"))
         live.save(force_insert=True)
     return {"access_token": live.token, "expires_in": max(1, int(live.expires_at - call.now))}
@@ -76,7 +78,7 @@ def _identity(call: Call) -> dict[str, str]:
     if row is None or call.now >= row.expires_at or row.agentid not in (None, call.app.agentid):
         raise WeComError(40029)
     if row.used:
-        raise WeComError(42022)
+        raise WeComError(int(store.quirk("used_login_code")))
     LoginCode.objects.filter(pk=row.pk).update(used=True)
     if not row.userid:
         openid = ids.seeded("o", 28, call.corpid, row.external_userid or given)

@@ -5,13 +5,12 @@ Source: developer.work.weixin.qq.com/document/path/90236, 94888.
 
 from typing import Any
 
-from wecom.sandbox import ids, ranges
+from wecom.sandbox import ids, ranges, store
 from wecom.sandbox.call import Call, number, numbers, strings, text
 from wecom.sandbox.content import part
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import Member, Message, ResponseCode
 
-CODE_LIFE_S = 72 * 3600
 KINDS = ("text_notice", "news_notice", "button_interaction", "vote_interaction", "multiple_interaction")
 
 
@@ -33,6 +32,11 @@ def _is_interactive(own: dict[str, Any]) -> bool:
     return str(own.get("card_type")).endswith("interaction") or bool(own.get("action_menu"))
 
 
+def code_life_s() -> int:
+    """How long an interactive card may be changed."""
+    return int(store.quirk("card_code_hours")) * 3600
+
+
 def response_code(call: Call, own: dict[str, Any], msgid: str) -> dict[str, str]:
     """{"response_code"} of an interactive card, {} for others."""
     if not _is_interactive(own):
@@ -42,7 +46,7 @@ def response_code(call: Call, own: dict[str, Any], msgid: str) -> dict[str, str]
         corpid=call.corpid,
         agentid=call.app.agentid,
         msgid=msgid,
-        expires_at=call.now + CODE_LIFE_S,
+        expires_at=call.now + code_life_s(),
     )
     return {"response_code": row.code}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from wecom.sandbox import ids, ranges
+from wecom.sandbox import ids, ranges, store
 from wecom.sandbox.call import (
     Call,
     cut_page,
@@ -20,6 +20,7 @@ from wecom.sandbox.call import (
     text,
 )
 from wecom.sandbox.errors import WeComError
+from wecom.sandbox.events import emit
 from wecom.sandbox.models import Corp, Customer, Follow, FollowTag, Member, Tag, TagGroup
 
 from . import media
@@ -41,8 +42,10 @@ def list_customers(call: Call) -> dict[str, Any]:
     """All customers of one member; 84061 when he has none."""
     found = serving_member(call, call.query.get("userid", ""))
     rows = Follow.objects.filter(corpid=call.corpid, userid=found.userid).order_by("id")
+    if store.quirk("lost_in_lists") == "gone":
+        rows = rows.filter(lost=False)
     external = list(rows.values_list("external_userid", flat=True))
-    if not external:
+    if not external and store.quirk("no_customers") == "84061":
         raise WeComError(84061)
     return {"external_userid": external}
 
@@ -109,7 +112,10 @@ def _named_tags(call: Call, tag_ids: set[str]) -> dict[str, dict[str, Any]]:
 
 def visible_follows(call: Call, external_userid: str) -> list[Follow]:
     """Relations with members who are there and in the visible range, oldest first."""
-    rows = list(Follow.objects.filter(corpid=call.corpid, external_userid=external_userid).order_by("id"))
+    found = Follow.objects.filter(corpid=call.corpid, external_userid=external_userid)
+    if store.quirk("lost_in_lists") == "gone":
+        found = found.filter(lost=False)
+    rows = list(found.order_by("id"))
     users = ranges.visible_users(call.app)
     there = {
         userid.lower()
@@ -157,6 +163,8 @@ def _follows_after(
     found: list[tuple[int, Follow]] = []
     while place < len(userids) and len(found) <= limit:
         rows: QuerySet[Follow] = Follow.objects.filter(corpid=call.corpid, userid=userids[place], id__gt=last)
+        if store.quirk("lost_in_lists") == "gone":
+            rows = rows.filter(lost=False)
         found += [(place, row) for row in rows.order_by("id")[: limit + 1 - len(found)]]
         place, last = place + 1, 0
     return found
@@ -190,6 +198,8 @@ def batch_get_by_user(call: Call) -> dict[str, Any]:
     userids = _serving(call, userids)
     limit = page_size(call.body, default=50, most=100, over="most")
     rows = _follows_after(call, userids, read_cursor(call.body, 2), limit)
+    if len(rows) > limit and limit > 1 and store.quirk("short_pages") == "short":
+        limit -= 1 + rows[limit][1].pk % (limit // 2 or 1)
     page = rows[:limit]
     next_cursor = make_cursor(page[-1][0], page[-1][1].pk) if len(rows) > limit else ""
     customers = {
@@ -247,14 +257,25 @@ def remark(call: Call) -> dict[str, Any]:
     if "remark_company" in given:
         changes["remark_corp_name"] = text(body, "remark_company", most=20)
     if "remark_mobiles" in given:
-        changes["remark_mobiles"] = [mobile for mobile in strings(body, "remark_mobiles") if mobile]
+        if body["remark_mobiles"] == "" and store.quirk("clear_mobiles") == "clears":
+            changes["remark_mobiles"] = []
+        else:
+            changes["remark_mobiles"] = [mobile for mobile in strings(body, "remark_mobiles") if mobile]
     if body.get("remark_pic_mediaid"):
         media.check(call.corpid, text(body, "remark_pic_mediaid"), "image", now=call.now)
     row = follow_of(call, userid, external_userid)
     if "remark_corp_name" in changes and not external_userid.startswith("wm"):
         del changes["remark_corp_name"]
     Follow.objects.filter(pk=row.pk).update(**changes)
+    tell_written(call, row)
     return {}
+
+
+def tell_written(call: Call, row: Follow) -> None:
+    """edit_external_contact for what an API call wrote: one page says so, another that it never comes."""
+    if store.quirk("api_writes_tell") == "yes":
+        fields = [("UserID", row.userid), ("ExternalUserID", row.external_userid)]
+        emit(call.corpid, "change_external_contact", "edit_external_contact", fields, userid=row.userid)
 
 
 def convert_to_openid(call: Call) -> dict[str, Any]:

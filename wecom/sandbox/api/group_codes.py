@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wecom.sandbox import content, ids
+from wecom.sandbox import content, ids, store
 from wecom.sandbox.call import Call, number, strings, text
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import ContactWay, GroupChat, GroupTemplate, JoinWay, Message
@@ -63,6 +63,9 @@ def _own(call: Call) -> JoinWay:
 def get_join_way(call: Call) -> dict[str, Any]:
     """One, with the groups that were added to it meanwhile."""
     way = _own(call)
+    picture = {"qr_code": f"{call.base_url}/wwpic/{way.config_id}/0"}
+    if way.scene == 1 and store.quirk("plugin_qr_code") == "absent":
+        picture = {}
     return {
         "join_way": {
             "config_id": way.config_id,
@@ -72,7 +75,7 @@ def get_join_way(call: Call) -> dict[str, Any]:
             "room_base_name": way.room_base_name,
             "room_base_id": way.room_base_id,
             "chat_id_list": way.chat_ids,
-            "qr_code": f"{call.base_url}/wwpic/{way.config_id}/0",
+            **picture,
             "state": way.state,
             "mark_source": way.mark_source,
         }

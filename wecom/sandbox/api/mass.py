@@ -146,6 +146,8 @@ def _record(row: Mass) -> dict[str, Any]:
         "text": {"content": row.text},
         "attachments": row.attachments,
     }
+    if store.quirk("mass_list_time") == "string":
+        found["create_time"] = str(found["create_time"])
     return found | ({"creator": row.creator} if row.creator else {})
 
 
@@ -158,7 +160,8 @@ def get_groupmsg_task(call: Call) -> dict[str, Any]:
     page, next_cursor = cut_page(rows[: limit + 1], limit, lambda row: [row.pk])
     found = []
     for row in page:
-        one: dict[str, Any] = {"userid": row.userid, "status": max(row.status, 0)}
+        status = int(store.quirk("task_sent_status")) if row.status == 2 else 0
+        one: dict[str, Any] = {"userid": row.userid, "status": status}
         found.append(one | ({"send_time": int(row.send_time)} if row.send_time else {}))
     return {"task_list": found, "next_cursor": next_cursor}
 

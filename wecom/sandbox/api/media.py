@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
 
-from wecom.sandbox import ids
+from wecom.sandbox import ids, store
 from wecom.sandbox.call import Answer, Call
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import Media
@@ -75,6 +75,8 @@ def _keep(call: Call, given: UploadedFile, *, origin: str, kind: str, content_ty
 def _checked(call: Call, kind: str) -> tuple[UploadedFile, str]:
     given = _received(call)
     most, errcode = LIMITS[kind]
+    if kind == "image":
+        most = int(store.quirk("image_mb")) * MB
     if (given.size or 0) > most:
         raise WeComError(errcode)
     head = given.read(16)

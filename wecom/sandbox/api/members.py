@@ -5,7 +5,7 @@ Source: developer.work.weixin.qq.com/document/path/90196 to 90208, 96067.
 
 from typing import Any
 
-from wecom.sandbox import ranges
+from wecom.sandbox import ranges, store
 from wecom.sandbox.call import Call, cut_page, member, number, page_size, read_cursor, text
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import Department, Member, Seat
@@ -39,9 +39,9 @@ def agent_get(call: Call) -> dict[str, Any]:
     }
 
 
-def _detail(row: Member) -> dict[str, Any]:
+def _detail(call: Call, row: Member) -> dict[str, Any]:
     """user/get and user/list; apps made since 2022-06-20 see neither mobile, gender nor avatar."""
-    return {
+    found: dict[str, Any] = {
         "userid": row.userid,
         "name": row.name,
         "department": row.departments,
@@ -56,11 +56,23 @@ def _detail(row: Member) -> dict[str, Any]:
         "extattr": {"attrs": []},
         "external_position": "",
     }
+    if store.quirk("member_details") == "hidden":
+        return found
+    return found | {
+        "mobile": row.mobile,
+        "gender": str(row.gender),
+        "email": row.email,
+        "biz_mail": "",
+        "address": "",
+        "avatar": f"{call.base_url}/avatar/{row.userid}.svg",
+        "thumb_avatar": f"{call.base_url}/avatar/{row.userid}.svg",
+        "qr_code": f"{call.base_url}/qr/member/{call.corpid}/{row.userid}",
+    }
 
 
 def user_get(call: Call) -> dict[str, Any]:
     """One member."""
-    return _detail(member(call, call.query.get("userid", "")))
+    return _detail(call, member(call, call.query.get("userid", "")))
 
 
 def _members_of(call: Call) -> list[Member]:
@@ -69,7 +81,7 @@ def _members_of(call: Call) -> list[Member]:
     below = ranges.subtree(call.corpid, [dept_id])
     if not below:
         raise WeComError(60003)
-    if number(dict(call.query), "fetch_child", 0) == 0:
+    if number(dict(call.query), "fetch_child", 0) == 0 or store.quirk("fetch_child") == "ignored":
         below = {dept_id}
     in_range = ranges.visible_departments(call.app)
     if in_range is not None and dept_id not in in_range:
@@ -96,7 +108,7 @@ def user_simplelist(call: Call) -> dict[str, Any]:
 
 def user_list(call: Call) -> dict[str, Any]:
     """Details."""
-    return {"userlist": [_detail(row) for row in _members_of(call)]}
+    return {"userlist": [_detail(call, row) for row in _members_of(call)]}
 
 
 def user_list_id(call: Call) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from wecom.sandbox import ids, ranges
+from wecom.sandbox import habits, ids, ranges, store
 from wecom.sandbox.call import Call, number, text
 from wecom.sandbox.content import bounded, content, link_url, part
 from wecom.sandbox.errors import WeComError
@@ -27,7 +27,7 @@ def send_welcome_msg(call: Call) -> dict[str, Any]:
     if code is None:
         raise WeComError(41050)
     if code.used_at is not None:
-        raise WeComError(41051)
+        raise WeComError(int(store.quirk("used_welcome_code")))
     if call.now >= code.expires_at:
         raise WeComError(41050)
     first = WelcomeCode.objects.filter(arrival=code.arrival, used_at__isnull=False).first()
@@ -41,7 +41,7 @@ def send_welcome_msg(call: Call) -> dict[str, Any]:
     if follow.has_spoken:
         raise WeComError(41051)
     WelcomeCode.objects.filter(pk=code.pk).update(used_at=call.now)
-    Message.objects.create(
+    row = Message.objects.create(
         corpid=call.corpid,
         kind="welcome",
         userid=code.userid,
@@ -51,6 +51,7 @@ def send_welcome_msg(call: Call) -> dict[str, Any]:
         at=call.now,
         welcome_code=given,
     )
+    habits.after_sent(call.corpid, [(row.pk, "welcome", code.userid, code.external_userid)])
     return {}
 
 

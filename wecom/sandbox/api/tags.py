@@ -8,9 +8,8 @@ from wecom.sandbox.call import Call, number, strings, text
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import FollowTag, Tag, TagGroup
 
-from .contacts import follow_of
+from .contacts import follow_of, tell_written
 
-MOST_TAGS = 10_000
 MOST_PER_FOLLOW = 3000
 
 _marking: set[tuple[str, str]] = set()
@@ -100,9 +99,13 @@ def add_to(call: Call, strategy: int | None) -> dict[str, Any]:
                 create_time=call.now,
                 agentid=call.app.agentid,
             )
-    if Tag.objects.filter(group_id=group.group_id, deleted=False, name__in=list(names)).exists():
+    known = list(Tag.objects.filter(group_id=group.group_id, deleted=False, name__in=list(names)))
+    if known and store.quirk("known_tag_name") == "40071":
         raise WeComError(40071)
-    if Tag.objects.filter(corpid=call.corpid, deleted=False).count() + len(names) > MOST_TAGS:
+    for row in known:
+        del names[row.name]
+    most = int(store.quirk("corp_tags"))
+    if Tag.objects.filter(corpid=call.corpid, deleted=False).count() + len(names) > most:
         raise WeComError(40126)
     rows = [
         Tag(
@@ -116,7 +119,7 @@ def add_to(call: Call, strategy: int | None) -> dict[str, Any]:
         for name, order in names.items()
     ]
     Tag.objects.bulk_create(rows)
-    return {"tag_group": _group(group) | {"tag": [_tag(row) for row in rows]}}
+    return {"tag_group": _group(group) | {"tag": [_tag(row) for row in [*known, *rows]]}}
 
 
 def _name(body: Any, key: str) -> str:
@@ -131,7 +134,7 @@ def _name(body: Any, key: str) -> str:
 def _own_group(call: Call, group: TagGroup) -> None:
     """An app changes only what it made; which code WeCom gives otherwise is not documented."""
     if group.agentid != call.app.agentid:
-        raise WeComError(60011)
+        raise WeComError(int(store.quirk("foreign_tag")))
 
 
 def edit(call: Call) -> dict[str, Any]:
@@ -227,6 +230,7 @@ def mark(call: Call) -> dict[str, Any]:
             put(row.pk, adding, removing)
             if FollowTag.objects.filter(follow=row.pk).count() > MOST_PER_FOLLOW:
                 raise WeComError(40058, "too many tags")
+            tell_written(call, row)
     finally:
         _marking.discard(key)
     return {}

@@ -12,7 +12,7 @@ from wecom.sandbox.models import Customer, Follow, Member, Transfer
 
 MOST_CUSTOMERS = 100
 DEEPEST = 50_000  # page_id × page_size
-ONJOB_WINDOW_S, ONJOB_TIMES = 90 * 86_400, 2
+ONJOB_WINDOW_S = 90 * 86_400
 
 
 def _pair(call: Call, kind: str) -> tuple[str, str]:
@@ -42,7 +42,7 @@ def _refusal(call: Call, kind: str, handover: str, takeover: str, external_useri
     if before.filter(status=2, handover=handover).exists():
         return 40129
     recent = before.filter(kind="onjob", created_at__gt=call.now - ONJOB_WINDOW_S).exclude(status__in=(3, 4))
-    if kind == "onjob" and recent.count() >= ONJOB_TIMES:
+    if kind == "onjob" and recent.count() >= int(store.quirk("transfers_in_90_days")):
         return 40128
     return 0
 

@@ -29,12 +29,13 @@ from .messages import (
     Moment,
     MomentTask,
     MonthCount,
+    Purchase,
     Reaction,
     ResponseCode,
     UrlJob,
     WelcomeCode,
 )
-from .system import Delivery, Fault, Setting
+from .system import Delivery, Due, Fault, Setting
 
 __all__ = [
     "App",
@@ -43,6 +44,7 @@ __all__ = [
     "Customer",
     "Delivery",
     "Department",
+    "Due",
     "Fault",
     "Follow",
     "FollowTag",
@@ -66,6 +68,7 @@ __all__ = [
     "MomentTask",
     "MonthCount",
     "Product",
+    "Purchase",
     "Reaction",
     "ResponseCode",
     "Seat",

@@ -33,6 +33,7 @@ class Message(models.Model):
     at = models.FloatField()
     msgid = models.CharField(max_length=64, blank=True)
     welcome_code = models.CharField(max_length=128, blank=True)
+    read_at = models.FloatField(null=True)  # by the customer; WeCom tells nobody
 
     class Meta:
         indexes = [
@@ -173,6 +174,22 @@ class Media(models.Model):
     content_type = models.CharField(max_length=100)
     size = models.BigIntegerField()
     created_at = models.FloatField()
+
+
+class Purchase(models.Model):
+    """Something a customer bought in the corp's shop. WeCom knows nothing of it: a web hook tells (people.buy)."""
+
+    corpid = models.CharField(max_length=64)
+    order_no = models.CharField(max_length=64, unique=True)
+    external_userid = models.CharField(max_length=64)
+    unionid = models.CharField(max_length=64, blank=True)
+    userid = userid_field(blank=True)  # the guide whose message he had read
+    amount_fen = models.BigIntegerField()
+    items = models.JSONField(default=list)
+    paid_at = models.FloatField()
+
+    class Meta:
+        indexes = [models.Index(fields=["corpid", "id"], name="purchase_by_corp")]
 
 
 class ResponseCode(models.Model):

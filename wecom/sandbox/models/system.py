@@ -35,6 +35,19 @@ class Fault(models.Model):
     seconds = models.FloatField(default=0)
     rate = models.FloatField(default=1)
     left = models.IntegerField(null=True)  # how often it still strikes; null: until cleared
+    until = models.FloatField(null=True)  # sandbox moment at which it ends; null: never
+
+
+class Due(models.Model):
+    """Something that will happen by itself (life.py): kind and what is given to it."""
+
+    at = models.FloatField()
+    corpid = models.CharField(max_length=64, blank=True)
+    kind = models.CharField(max_length=20)
+    given = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["at", "id"], name="due_in_order")]
 
 
 class Setting(models.Model):
