@@ -21,6 +21,7 @@ from . import (
     mass_acts,
     moment_acts,
     people,
+    prepared,
     purchases,
     store,
     transfer_acts,
@@ -128,6 +129,7 @@ ACTS: dict[str, Act] = {
     "generate": lambda given: generate.generate(
         given["corpid"], int(given["customers"]), int(given.get("seed") or 1)
     ),
+    "prepare": lambda given: prepared.prepare(given["corpid"]),
     "faults": system.add_fault,
     "faults/clear": system.clear_faults,
     "kill_tokens": system.kill_tokens,

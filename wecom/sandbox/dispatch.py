@@ -87,13 +87,18 @@ def _answer(request: HttpRequest, api: str, entry: Api, fault: Fault | None) -> 
     with limits.within(app.corpid or request.META.get("REMOTE_ADDR", ""), api):
         if entry.method == "POST" and request.method != "POST":
             raise WeComError(40063, "POST expected")
+        started = time.perf_counter()
         held = faults.hold(fault)
         if held is not None:
             return held
-        if not entry.writes:
-            return entry.handler(call)
-        with store.writing():
-            return entry.handler(call)
+        try:
+            if not entry.writes:
+                return entry.handler(call)
+            with store.writing():
+                return entry.handler(call)
+        finally:
+            if wait_ms := store.setting("answer_ms"):
+                time.sleep(max(0.0, wait_ms / 1000 - (time.perf_counter() - started)))
 
 
 def _app_of(request: HttpRequest) -> App:

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "limit_hour_s": 3600,  # for tests that shall not wait
     "bad_secrets": 2000,  # wrong secrets per address and hour before it is banned
     "in_flight": 5,  # calls of a corp to one API at the same time
+    "answer_ms": 0,  # how long every call takes at least
     "confirm_after_s": [
         20,
         120,

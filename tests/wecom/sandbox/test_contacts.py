@@ -185,3 +185,43 @@ def test_generated_customers(corp: Sandbox, api: Api) -> None:
     ][0]
     assert again["external_contact"]["external_userid"] == first["external_contact"]["external_userid"]
     assert again["external_contact"]["unionid"] == first["external_contact"]["unionid"]
+
+
+def test_prepared_pages_are_what_the_tables_say(corp: Sandbox, api: Api, customers: list[str]) -> None:
+    """The same pages, from bytes kept before; what changes is put together anew."""
+
+    def pages() -> list[dict]:
+        found, cursor = [], ""
+        while True:
+            page = api.post(
+                "externalcontact/batch/get_by_user", userid_list=["lisi", "ZHANGSAN"], limit=4, cursor=cursor
+            )
+            found.append(page)
+            cursor = page["next_cursor"]
+            if not cursor:
+                return found
+
+    before = pages()
+    assert [len(page["external_contact_list"]) for page in before] == [4, 4, 1]
+    assert corp.post("prepare", corpid=CORPID) == {"prepared": 9}
+    assert pages() == before
+    assert corp.post("prepare", corpid=CORPID) == {"prepared": 9}
+    corp.post(
+        "member_edits",
+        corpid=CORPID,
+        userid="lisi",
+        external_userid=customers[1],
+        remark="新",
+        add_tags=["普通"],
+    )
+    corp.load(customers=[{"external_userid": customers[3], "name": "改名"}])
+    corp.post("member_deletes", corpid=CORPID, userid="ZhangSan", external_userid=customers[6])
+    after = [row for page in pages() for row in page["external_contact_list"]]
+    assert len(after) == 8
+    assert after[1]["follow_info"]["remark"] == "新"
+    assert len(after[1]["follow_info"]["tag_id"]) == 1
+    assert [
+        r["external_contact"]["name"]
+        for r in after
+        if r["external_contact"]["external_userid"] == customers[3]
+    ] == ["改名"]

@@ -64,6 +64,13 @@ class FollowTag(models.Model):
         constraints = [models.UniqueConstraint(fields=["follow", "tag_id"], name="follow_tag_key")]
 
 
+class Prepared(models.Model):
+    """The JSON of a relation in batch/get_by_user, prepared beforehand; triggers drop it when the relation changes."""
+
+    follow = models.BigIntegerField(primary_key=True)
+    body = models.TextField()
+
+
 class FriendRequest(models.Model):
     """A customer asked a member who verifies; nothing is told until the member accepts."""
 
