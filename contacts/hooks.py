@@ -22,6 +22,18 @@ PRODUCT_NAMES = "commerce.services.products.names_of"
 ORDER_WORDS = "commerce.services.orders.words_of"
 SYNC_GROUPS = "groups.services.sync.start_sync"
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
+CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
+CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
+
+
+def contacts_changed(brand: Any, contact_ids: Sequence[int]) -> None:
+    """Flags, guides or codes of contacts have changed: the bitmaps follow before the commit."""
+    import_string(CONTACTS_CHANGED)(brand, contact_ids)
+
+
+def contacts_joined(brand: Any, *, keep_id: int, lose_id: int) -> None:
+    """Two contacts become one: all bits of the one that ends go over."""
+    import_string(CONTACTS_JOINED)(brand, keep_id=keep_id, lose_id=lose_id)
 
 
 def take_over_tags(brand: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from campaigns.models import Enrolment, Sop
 from campaigns.services import enrolments, sops
 from contacts.models import EventType, Follow
-from contacts.services import sync
+from contacts.services import stats, sync
 from demo.people import Person, people
 from demo.sandbox import control
 from demo.story import BrandStory
@@ -253,6 +253,7 @@ def _losses(brand: Brand, crowd: list[Person]) -> None:
             UPDATE contacts_contact c SET n_follows = 0, lost_at = e.ended_at
               FROM (SELECT contact_id, max(ended_at) AS ended_at FROM ended GROUP BY contact_id) e
              WHERE c.brand_id = %s AND c.id = e.contact_id
+            RETURNING c.id
             """,
             [
                 [p.external_userid for p in lost],
@@ -264,6 +265,7 @@ def _losses(brand: Brand, crowd: list[Person]) -> None:
                 brand.pk,
             ],
         )
+        stats.refresh(brand, [pk for (pk,) in cursor.fetchall()])
 
 
 def _enrol(brand: Brand, sop: Sop) -> None:

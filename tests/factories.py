@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from contacts.models import Contact, Follow, Identity
+from contacts.services import stats
 from org.access import PRESETS, make_preset_roles
 from org.models import Corp, Role, Staff
 from org.services.brands import new_aes_key
@@ -95,6 +96,7 @@ def make_contact(brand: Brand, staff: Staff | None = None, corp: Corp | None = N
         Follow.objects.create(
             contact=contact, staff=staff, corp=corp, external_userid=external, added_at=contact.added_at
         )
+    stats.refresh(brand, [contact.pk])
     return contact
 
 

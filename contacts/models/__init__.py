@@ -17,6 +17,7 @@ from contacts.models.people import (
     visible_follows,
 )
 from contacts.models.profile import CustomField, CustomValue, Reminder
+from contacts.models.stats import ContactStat
 
 __all__ = [
     "BehaviourKind",
@@ -24,6 +25,7 @@ __all__ = [
     "Contact",
     "ContactGram",
     "ContactQuerySet",
+    "ContactStat",
     "CustomField",
     "CustomValue",
     "Event",

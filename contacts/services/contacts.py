@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from contacts.filters import Filters
 from contacts.models import Contact, EventType, SavedView
+from contacts.services import stats
 from contacts.services.timeline import EventRow, record_event, record_events
 from org import audit
 from org.access import Actor
@@ -34,6 +35,7 @@ def set_do_not_contact(
     rows = Contact.objects.select_for_update(no_key=True).filter(pk__in=ids).exclude(do_not_contact=value)
     changed = list(rows.order_by("pk").values_list("pk", flat=True))
     Contact.objects.filter(pk__in=changed).update(do_not_contact=value)
+    stats.refresh(brand, changed)
     now = clock.now()
     events: list[EventRow] = [
         {

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, connection, transaction
 
+from contacts import hooks
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.services import positions
 from contacts.services.search import refresh_grams
@@ -275,23 +276,42 @@ def end_follow(
     return follow
 
 
+# One statement for both rows of a contact. ContactStat gets what the UPDATE writes; the other columns are those
+# before it, because all parts of a statement see the same snapshot.
+_RECOUNT = """
+    WITH f AS (
+        SELECT x.id, count(w.id) FILTER (WHERE w.ended_at IS NULL AND NOT w.is_pending)::int AS n_follows,
+               CASE WHEN count(w.id) FILTER (WHERE w.ended_at IS NULL) = 0 THEN max(w.ended_at) END AS lost_at
+          FROM unnest(%s::bigint[]) AS x(id)
+          LEFT JOIN contacts_follow w ON w.brand_id = %s AND w.contact_id = x.id GROUP BY x.id
+    ), c AS (
+        SELECT c.id, c.position, c.gender, c.do_not_contact, f.n_follows, f.lost_at,
+               least(c.added_at, %s) AS added_at
+          FROM contacts_contact c JOIN f ON f.id = c.id WHERE c.brand_id = %s
+    ), u AS (
+        UPDATE contacts_contact t SET n_follows = c.n_follows, lost_at = c.lost_at, added_at = c.added_at
+          FROM c WHERE t.brand_id = %s AND t.id = c.id
+           AND (t.n_follows, t.lost_at, t.added_at) IS DISTINCT FROM (c.n_follows, c.lost_at, c.added_at)
+    )
+    INSERT INTO contacts_contactstat AS s (brand_id, contact_id, position, gender, do_not_contact, n_follows,
+                                           lost_at, added_at, spent_fen, n_orders)
+    SELECT %s, c.id, c.position, c.gender, c.do_not_contact, c.n_follows, c.lost_at, c.added_at, 0, 0
+      FROM c ORDER BY c.id
+    ON CONFLICT (brand_id, contact_id) DO UPDATE
+       SET n_follows = excluded.n_follows, lost_at = excluded.lost_at, added_at = excluded.added_at
+     WHERE (s.n_follows, s.lost_at, s.added_at)
+           IS DISTINCT FROM (excluded.n_follows, excluded.lost_at, excluded.added_at)
+"""
+
+
 def recount(brand: Brand, contact_ids: Iterable[int], added_at: datetime | None = None) -> None:
-    """Make `n_follows` and `lost_at` of some contacts agree with their follows, in the caller's
-    transaction; set-based.
+    """Make `n_follows` and `lost_at` of some contacts agree with their follows, and ContactStat with both, in
+    the caller's transaction; set-based. The bitmaps of flags, guides and codes follow before the commit.
 
     Args:
         added_at: moves `added_at` back to this moment where it is earlier.
     """
+    ids, b = sorted(set(contact_ids)), brand.pk
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE contacts_contact c"
-            " SET n_follows = f.n, lost_at = f.lost_at, added_at = least(c.added_at, %s)"
-            " FROM (SELECT x.id, count(w.id) FILTER (WHERE w.ended_at IS NULL AND NOT w.is_pending) AS n,"
-            "   CASE WHEN count(w.id) FILTER (WHERE w.ended_at IS NULL) = 0 THEN max(w.ended_at) END"
-            "   AS lost_at"
-            "   FROM unnest(%s::bigint[]) AS x(id)"
-            "   LEFT JOIN contacts_follow w ON w.brand_id = %s AND w.contact_id = x.id GROUP BY x.id) f"
-            " WHERE c.brand_id = %s AND c.id = f.id AND (c.n_follows, c.lost_at, c.added_at)"
-            "   IS DISTINCT FROM (f.n::int, f.lost_at, least(c.added_at, %s))",
-            [added_at, sorted(set(contact_ids)), brand.pk, brand.pk, added_at],
-        )
+        cursor.execute(_RECOUNT, [ids, b, added_at, b, b, b])
+    hooks.contacts_changed(brand, ids)

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import connection, transaction
 
 from contacts.models import Contact, EventType, Follow, Identity
+from contacts.services import stats
 from contacts.services.follow import recount
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_event
@@ -108,6 +109,7 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
     }
     if dropped := _move_follows(keep, lose):
         data["dropped"]["follows"] = dropped
+    stats.join(brand, keep_id=keep.pk, lose_id=lose.pk)
     with connection.cursor() as cursor:
         for move in MOVES:
             if n := _move(cursor, brand, move, keep.pk, lose.pk):
@@ -141,6 +143,7 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
         )
         cursor.execute("DELETE FROM contacts_contact WHERE brand_id = %s AND id = %s", [brand.pk, lose.pk])
     recount(brand, [keep.pk])
+    stats.refresh(brand, [keep.pk])
     refresh_grams(brand, [keep.pk])
     record_event(
         brand,

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from contacts import hooks
 from contacts.models import Contact, EventType, Follow, Identity
+from contacts.services import stats
 from contacts.services.identity import note_identities, resolve
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import EventRow, record_events
@@ -72,6 +73,7 @@ def keep(
     phones = {digits(mobile) for row in customer["follow_user"] for mobile in row.get("remark_mobiles") or []}
     note_identities(brand, contact, Identity.Kind.PHONE, sorted(phones - {""}))
     refresh_grams(brand, [contact.pk])
+    stats.refresh(brand, [contact.pk])
     return resolve(brand, contact=contact, unionid=profile.get("unionid") or "", source=source)
 
 

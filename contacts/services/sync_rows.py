@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from contacts.models import Follow, Identity
+from contacts.services import stats
 from contacts.services import sync_writes as write
 from contacts.services.follow import SAME, recount
 from contacts.services.profile import digits
@@ -85,7 +86,9 @@ def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, job_id: int) -> Merg
     if plan.met:
         write.move_back_added(brand, plan.met)
         recount(brand, {contact_id for _, contact_id in plan.met})
-    named = {contact_id for _, contact_id in pairs} | set(renamed) | changed
+    moved = {contact_id for _, contact_id in pairs} | set(renamed)
+    stats.refresh(brand, moved)
+    named = moved | changed
     if named:
         refresh_grams(brand, named)
     for contact_id, row in to_join:

@@ -8,7 +8,7 @@ from django.db import connection
 
 from contacts import hooks
 from contacts.models import Contact, EventType, Follow, Identity
-from contacts.services import positions
+from contacts.services import positions, stats
 from contacts.services.follow import record_follow, recount
 from contacts.services.identity import resolve
 from contacts.services.search import refresh_grams
@@ -322,4 +322,5 @@ def join(brand: Brand, contact_id: int, row: Row) -> None:
     if contact is not None:
         kept = resolve(brand, contact=contact, unionid=row.unionid, source="sync")
         write_profiles(brand, {kept.pk: row})
+        stats.refresh(brand, [kept.pk])
         refresh_grams(brand, [kept.pk])

@@ -7,6 +7,8 @@ from django.db import connection
 
 from org.models import Corp
 from scrm import clock
+from tagging.models import Dim
+from tagging.services import bits
 from tenants.models import Brand
 
 
@@ -26,7 +28,10 @@ def put_on(brand: Brand, *, corp: Corp, rows: Iterable[tuple[int, int, Iterable[
             " FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS x(contact_id, staff_id, wecom_id)"
             " JOIN tagging_tag t ON t.brand_id = %s AND t.wecom_id = x.wecom_id AND t.deleted_at IS NULL"
             " JOIN tagging_taggroup g ON g.brand_id = %s AND g.id = t.group_id AND g.corp_id = %s"
-            " ORDER BY t.id, x.contact_id, x.staff_id ON CONFLICT DO NOTHING",
+            " ORDER BY t.id, x.contact_id, x.staff_id ON CONFLICT DO NOTHING RETURNING tag_id, contact_id",
             [brand.pk, clock.now(), *map(list, zip(*flat, strict=True)), brand.pk, brand.pk, corp.pk],
         )
-        return cursor.rowcount
+        new = cursor.fetchall()
+    for tag_id, contact_id in new:
+        bits.set_bits(brand, Dim.TAG, {tag_id: [contact_id]})
+    return len(new)

@@ -15,7 +15,8 @@ from org.access import Actor
 from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError
-from tagging.models import ContactTag, Tag
+from tagging.models import ContactTag, Dim, Tag
+from tagging.services import bits
 from tagging.services.library import create_group, create_tags, on_tag_changed, sync_corp_tags
 from tagging.services.marks import Mark, queue_marks
 from tenants.models import Brand
@@ -114,7 +115,9 @@ def _insert(
             " ON CONFLICT DO NOTHING RETURNING tag_id, contact_id",
             [brand.pk, source[:40], by_staff.pk if by_staff else None, clock.now(), tag_ids, brand.pk, ids],
         )
-        return cursor.fetchall()
+        pairs = cursor.fetchall()
+    bits.set_bits(brand, Dim.TAG, _by_tag(pairs))
+    return pairs
 
 
 def _delete(brand: Brand, ids: list[int], tag_ids: list[int]) -> list[tuple[int, int]]:
@@ -124,7 +127,16 @@ def _delete(brand: Brand, ids: list[int], tag_ids: list[int]) -> list[tuple[int,
             " RETURNING tag_id, contact_id",
             [brand.pk, tag_ids, ids],
         )
-        return cursor.fetchall()
+        pairs = cursor.fetchall()
+    bits.clear_bits(brand, Dim.TAG, _by_tag(pairs))
+    return pairs
+
+
+def _by_tag(pairs: list[tuple[int, int]]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for tag_id, contact_id in pairs:
+        found.setdefault(tag_id, []).append(contact_id)
+    return found
 
 
 def _events(
@@ -241,6 +253,8 @@ def _write_mirror(
                 [tag_ids, ids, brand.pk],
             )
         done = cursor.fetchall()
+    change = bits.set_bits if kind == EventType.TAGGED else bits.clear_bits
+    change(brand, Dim.TAG, _by_tag(done))
     events = _events(kind, done, tags, source, None)
     for event, pair in zip(events, done, strict=True):
         event["staff_id"] = who[pair]

@@ -4,6 +4,7 @@
 """
 
 import select
+from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -18,6 +19,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
     ops_class = DatabaseOperations
     SchemaEditorClass = DatabaseSchemaEditor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last: list[tuple[frozenset[str], Callable[[int, list], None], int, Any]] = []
 
     def is_usable(self) -> bool:
         """Whether Postgres is still there. A live server says nothing unasked: only when something lies in the
@@ -38,3 +43,47 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().set_autocommit(autocommit, *args, **kwargs)
         if not autocommit and (setting := scoping.setting()):
             self.apply_brand(setting)
+
+    # ---- what is written last, just before the commit
+
+    def before_commit(self, write: Callable[[int, list], None], item: Any) -> None:
+        """Have `write(brand_id, items)` called once, with all items of the brand in scope, just before the commit.
+
+        For rows that many transactions share (bitmaps): they are locked for the moment of the commit only, in one
+        order, by one statement. What is noted inside a savepoint goes with it. `write` uses plain SQL.
+        """
+        self._last.append((frozenset(self.savepoint_ids), write, scoping.current_brand_id(), item))
+
+    def write_last(self) -> None:
+        """Write what is noted now: before the commit, or because this transaction wants to read it."""
+        todo, self._last = self._last, []
+        together: dict[tuple[Any, int], list] = {}
+        for _sids, write, brand_id, item in todo:
+            together.setdefault((write, brand_id), []).append(item)
+        for (write, brand_id), items in together.items():
+            elsewhere = scoping.setting() != str(brand_id)  # the scope has been left before the transaction
+            if elsewhere:
+                self.apply_brand(str(brand_id))
+            write(brand_id, items)
+            if elsewhere:
+                self.apply_brand(scoping.setting())
+
+    def commit(self) -> None:
+        try:
+            self.write_last()
+        except BaseException:
+            self.rollback()
+            raise
+        super().commit()
+
+    def rollback(self) -> None:
+        self._last = []
+        super().rollback()
+
+    def savepoint_rollback(self, sid: str) -> None:
+        super().savepoint_rollback(sid)
+        self._last = [noted for noted in self._last if sid not in noted[0]]
+
+    def close(self) -> None:
+        self._last = []
+        super().close()

@@ -21,8 +21,12 @@ from tests.factories import in_brand, make_contact, make_corp, make_staff, make_
 
 
 def test_every_table_with_contacts_is_in_the_table() -> None:
-    """Follow is dealt with by name; grams are made anew."""
-    by_hand = {("contacts.Follow", "contact_id"), ("contacts.ContactGram", "contact_id")}
+    """Follow is dealt with by name; grams are made anew, stats added up."""
+    by_hand = {
+        ("contacts.Follow", "contact_id"),
+        ("contacts.ContactGram", "contact_id"),
+        ("contacts.ContactStat", "contact_id"),
+    }
     found = {
         (model._meta.label, field.column)
         for model in apps.get_models()

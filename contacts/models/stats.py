@@ -1,0 +1,50 @@
+"""What segments and values ask of a contact, in one narrow row."""
+
+from django.db import models
+
+from contacts.models.people import Contact
+from scrm import clock
+from tenants.base import KeyedTenantModel
+from tenants.fields import BrandForeignKey
+
+
+class ContactStat(KeyedTenantModel):
+    """One row per contact, made with it (contacts/services/stats.py): copies of the contact's own columns,
+    sums of its orders (commerce), its value (recomputed nightly). Everything can be rebuilt.
+
+    Money, dates and counts only: what is a yes or no is a bit (tagging/services/bits.py). No column of values
+    is indexed, so that the nightly recompute rewrites rows in place (HOT); one index covers what is asked most.
+    """
+
+    pk = models.CompositePrimaryKey("brand", "contact")
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    position = models.IntegerField(editable=False)  # Contact.position: the bit in every bitmap
+    n_follows = models.IntegerField(default=0)
+    added_at = models.DateTimeField(default=clock.now)
+    lost_at = models.DateTimeField(null=True)
+    # orders: kept by commerce/services/orders.py
+    first_order_at = models.DateTimeField(null=True)
+    last_order_at = models.DateTimeField(null=True)
+    spent_fen = models.BigIntegerField(default=0)  # net of refunds
+    ltv_fen = models.BigIntegerField(null=True)
+    alive_ratio = models.FloatField(null=True)
+    n_orders = models.IntegerField(default=0)
+    next_order_on = models.DateField(null=True)
+    # value: filled by the nightly recompute; empty until then
+    value_score = models.SmallIntegerField(null=True)
+    recency = models.SmallIntegerField(null=True)
+    frequency = models.SmallIntegerField(null=True)
+    monetary = models.SmallIntegerField(null=True)
+    value_group = models.SmallIntegerField(null=True)
+    lifecycle = models.SmallIntegerField(null=True)
+    gender = models.SmallIntegerField(default=0)
+    do_not_contact = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["brand", "last_order_at"],
+                include=["contact", "position", "spent_fen", "n_orders", "do_not_contact"],
+                name="stat_last_order",
+            ),
+        ]
