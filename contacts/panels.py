@@ -13,6 +13,7 @@ from contacts.models import Contact
 
 PANELS = [
     "campaigns.panels.contact_panel",
+    "groups.panels.contact_panel",
 ]
 
 

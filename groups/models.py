@@ -88,7 +88,7 @@ class GroupMember(TenantModel):
     class Quit(models.IntegerChoices):
         """How somebody left; WeCom's numbers of the event, and 2 where nobody told."""
 
-        BY_THEMSELVES = 0, _("Left")
+        BY_THEMSELVES = 0, _("Left by themselves")
         REMOVED = 1, _("Removed from the group")
         UNKNOWN = 2, _("Not in the group any more")
         DISMISSED = 3, _("The group was dissolved")
@@ -128,3 +128,9 @@ class GroupMember(TenantModel):
             # somebody in groups becomes a customer
             models.Index(fields=["brand", "userid"], name="group_member_who", condition=Q(contact=None)),
         ]
+
+    @property
+    def shown_name(self) -> str:
+        """A name for pages; needs `contact` and `staff`."""
+        known = (self.contact.name if self.contact else "") or (self.staff.name if self.staff else "")
+        return self.name or known or self.userid

@@ -25,6 +25,9 @@ RIGHTS: dict[str, Any] = {
     "orders.view": _("See products and orders"),
     "orders.edit": _("Edit products, record orders and refunds"),
     "behaviour.edit": _("Record behaviour of customers"),
+    "groups.view": _("See customer groups"),
+    "handover.view": _("See hand-overs"),
+    "handover.run": _("Hand customers and groups over"),
     "codes.view": _("See channel codes"),
     "codes.edit": _("Edit channel codes and welcomes"),
     "sops.view": _("See SOPs and touches"),
@@ -49,7 +52,7 @@ PRESETS: dict[str, tuple[str, list[str], str]] = {
         [
             "overview.view", "contacts.view", "contacts.edit", "tags.edit", "fields.edit", "orders.view", "orders.edit",
             "behaviour.edit", "codes.view", "codes.edit", "sops.view", "sops.edit", "imports.run", "exports.run",
-            "sync.view", "staff.view",
+            "sync.view", "staff.view", "groups.view", "handover.view", "handover.run",
         ],
         Scope.BRAND,
     ),
@@ -57,10 +60,11 @@ PRESETS: dict[str, tuple[str, list[str], str]] = {
         "店长",
         [
             "overview.view", "contacts.view", "contacts.edit", "orders.view", "codes.view", "sops.view", "staff.view",
+            "groups.view", "handover.view",
         ],
         Scope.STORE,
     ),
-    "guide": ("导购", ["overview.view", "contacts.view", "contacts.edit", "orders.view"], Scope.OWN),
+    "guide": ("导购", ["overview.view", "contacts.view", "contacts.edit", "orders.view", "groups.view"], Scope.OWN),
 }  # fmt: skip
 
 

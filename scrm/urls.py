@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("contacts.urls")),
     path("", include("tagging.urls")),
     path("", include("campaigns.urls")),
+    path("", include("groups.urls")),
     path("", include("livecodes.urls")),
     path("", include("insights.urls")),
 ]

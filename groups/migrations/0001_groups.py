@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(blank=True, max_length=64)),
                 ('joined_at', models.DateTimeField()),
                 ('left_at', models.DateTimeField(null=True)),
-                ('quit_scene', models.SmallIntegerField(choices=[(0, 'Left'), (1, 'Removed from the group'), (2, 'Not in the group any more'), (3, 'The group was dissolved')], null=True)),
+                ('quit_scene', models.SmallIntegerField(choices=[(0, 'Left by themselves'), (1, 'Removed from the group'), (2, 'Not in the group any more'), (3, 'The group was dissolved')], null=True)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('chat', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='members', to='groups.groupchat')),
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='contacts.contact')),

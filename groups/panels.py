@@ -1,0 +1,38 @@
+"""What the 360° page of a contact shows of groups (contacts/panels.py names this function)."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from contacts.models import Contact
+from groups.models import GroupChat, GroupMember
+from groups.services.listing import staff_names
+from org.access import Actor
+from tenants.models import Brand
+
+N_STAYS = 20
+
+
+def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] | None:
+    """The groups that a contact is in, then those they have left. None for a contact of no group."""
+    rows = GroupMember.objects.filter(contact=contact).select_related("chat__owner")
+    stays = sorted(rows.order_by("-joined_at")[: N_STAYS + 1], key=lambda s: s.left_at is not None)
+    if not stays:
+        return None
+    names = staff_names(stays[0].chat.corp_id, [s.invitor_userid for s in stays])
+    staff = actor.staff
+    seen = GroupChat.objects.filter(pk__in={s.chat_id for s in stays})
+    if staff is not None:
+        seen = seen.visible_to(staff)
+    return {
+        "title": _("Customer groups"),
+        "icon": "messages-square",
+        "template": "groups/contact_panel.html",
+        "context": {
+            "stays": stays[:N_STAYS],
+            "more": len(stays) > N_STAYS,
+            "names": names,
+            "may_see": set(seen.values_list("pk", flat=True)),
+        },
+        "right": "groups.view",
+    }
