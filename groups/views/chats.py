@@ -97,7 +97,12 @@ def group_detail(request: Any, chat_id: int) -> HttpResponse:
                 "n": chat.n_members,
                 "active": not left,
             },
-            {"url": f"/groups/{chat.pk}/?show=left", "label": _("Have left the group"), "n": n_left, "active": left},
+            {
+                "url": f"/groups/{chat.pk}/?show=left",
+                "label": _("Have left the group"),
+                "n": n_left,
+                "active": left,
+            },
         ],
         "invitors": listing.invitors(chat),
         "n_known": GroupMember.objects.filter(chat=chat, left_at=None, contact__isnull=False).count(),
