@@ -49,6 +49,13 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.ORDER_REFUNDED: ("undo-2", "warn", _("Got %(money)s back")),
     T.GROUP_JOINED: ("messages-square", "ok", _("Joined the group %(group)s")),
     T.GROUP_LEFT: ("door-open", "warn", _("Left the group %(group)s")),
+    T.OPENED: ("mouse-pointer-click", "info", _("Opened “%(page)s”")),
+    T.READ: ("book-open", "info", _("Read “%(page)s” for %(seconds)s s")),
+    T.SHARED: ("share-2", "ok", _("Shared “%(page)s”")),
+    T.TASK_GIVEN: ("list-todo", "info", _("%(staff)s has a task: %(title)s")),
+    T.TASK_DONE: ("circle-check", "ok", _("%(staff)s has done a task: %(title)s")),
+    T.TASK_MISSED: ("clock-alert", "warn", _("%(staff)s did not do a task in time: %(title)s")),
+    T.ALERTED: ("bell-ring", "muted", _("%(staff)s was alerted: %(title)s")),
     T.VIEWED: ("eye", "muted", _("Viewed %(product)s")),
     T.FAVOURITED: ("heart", "info", _("Kept %(product)s as a favourite")),
     T.CARTED: ("shopping-cart", "info", _("Put %(product)s into the cart")),
@@ -65,6 +72,8 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "tags": (_("Tags"), [T.TAGGED, T.UNTAGGED]),
     "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT]),
     "orders": (_("Orders"), [T.ORDER_PAID, T.ORDER_REFUNDED]),
+    "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.SHARED]),
+    "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.ALERTED]),
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (
         _("Profile"),
@@ -173,6 +182,7 @@ def _line(event: Event, names: Names) -> Line:
     icon, tone, words = SENTENCES[kind]
     keys = (
         "tag", "before", "after", "name", "by", "sop", "to", "group", "field", "query", "product", "kind",
+        "page", "seconds", "title",
     )  # fmt: skip
     values = dict.fromkeys(keys, "—")
     values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
@@ -195,7 +205,8 @@ def _line(event: Event, names: Names) -> Line:
 
 def _detail(kind: EventType, event: Event, names: Names) -> str:
     data = event.data
-    parts = [str(data[key]) for key in ("text", "page") if data.get(key)]
+    shown = ("text",) if kind in (T.OPENED, T.READ, T.SHARED) else ("text", "page", "result")
+    parts = [str(data[key]) for key in shown if data.get(key)]
     if kind in (T.ORDER_PAID, T.ORDER_REFUNDED):
         words = (names.orders.get(event.object_id or 0), data.get("order_no"))
         parts += [str(word) for word in words if word]

@@ -1,0 +1,64 @@
+"""员工任务: something that a guide has to do by a deadline."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from contacts.models import Contact
+from org.models import Staff
+from scrm import clock
+from tenants.base import TenantModel
+from tenants.fields import BrandForeignKey
+
+
+class StaffTask(TenantModel):
+    """员工任务. `key` makes it one: whoever orders the same thing twice orders it once."""
+
+    class Kind(models.TextChoices):
+        CONFIRM = "confirm", _("Confirm a send")
+        CALL = "call", _("Call")
+        THANK = "thank", _("Thank")
+        VISIT = "visit", _("Visit")
+        MESSAGE = "message", _("Write a message")
+        OTHER = "other", _("Something else")
+
+    class State(models.TextChoices):
+        OPEN = "open", _("Open")
+        DONE = "done", _("Done")
+        EXPIRED = "expired", _("Not done in time")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, null=True, related_name="+")
+    kind = models.CharField(_("Kind"), max_length=8, choices=Kind)
+    title = models.CharField(_("Title"), max_length=80)
+    note = models.TextField(_("What to do"), blank=True)
+    due_at = models.DateTimeField(_("Deadline"))
+    expires_at = models.DateTimeField(null=True)  # not worth doing any more after this
+    source = models.CharField(max_length=10, blank=True)  # sop, broadcast, page, rule, api
+    source_id = models.BigIntegerField(null=True)
+    key = models.CharField(max_length=80)
+    state = models.CharField(max_length=9, choices=State, default=State.OPEN)
+    result = models.CharField(_("Result"), max_length=300, blank=True)
+    done_at = models.DateTimeField(null=True)
+    done_by = models.CharField(max_length=64, blank=True)
+    reminded_at = models.DateTimeField(null=True)
+    escalated_at = models.DateTimeField(null=True)
+    created_by = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "key"], name="staff_task_key")]
+        indexes = [
+            models.Index(
+                fields=["brand", "staff", "due_at", "id"],
+                name="staff_task_open",
+                condition=models.Q(state="open"),
+            ),
+            models.Index(fields=["brand", "due_at"], name="staff_task_due", condition=models.Q(state="open")),
+            models.Index(fields=["brand", "contact", "-id"], name="staff_task_contact"),
+            models.Index(fields=["brand", "source", "source_id"], name="staff_task_source"),
+            models.Index(fields=["brand", "-id"], name="staff_task_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

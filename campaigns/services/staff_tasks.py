@@ -1,0 +1,217 @@
+"""员工任务: give tasks to guides, do them, take them back; reminders and escalation go out bundled.
+
+Acts take sets. Whoever orders tasks (a page, an SOP step, a rule) names a key for each, so a repeat gives none twice.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from campaigns.models import StaffTask
+from contacts.models import EventType
+from contacts.services.timeline import EventRow, record_events
+from org import audit
+from org.access import SYSTEM, Actor
+from scrm import clock
+from scrm.errors import ConflictError, InvalidError, NotFoundError
+from tenants.models import Brand
+
+SLICE = 5_000
+UNDO_WITHIN = timedelta(hours=24)  # a task that was done by mistake can be opened again
+State = StaffTask.State
+
+
+@dataclass(frozen=True)
+class TaskInput:
+    """One task as it is ordered. `key` (≤ 80 characters) makes it one within the brand."""
+
+    staff_id: int
+    kind: StaffTask.Kind | str
+    title: str
+    due_at: datetime
+    key: str
+    contact_id: int | None = None
+    note: str = ""
+    expires_at: datetime | None = None
+
+
+@transaction.atomic
+def add_tasks(
+    brand: Brand, rows: Sequence[TaskInput], *, source: str, source_id: int | None = None, by: Actor = SYSTEM
+) -> list[int]:
+    """Give tasks; ids of those that are new. On the timeline where a contact is concerned.
+
+    Args:
+        source: page, sop, broadcast, rule, api (≤ 10 characters).
+
+    Raises:
+        InvalidError: an unknown kind, no title, a deadline in the past.
+    """
+    now, new_ids = clock.now(), []
+    for row in rows:
+        _check(row, now)
+    for start in range(0, len(rows), SLICE):
+        new_ids += _insert(brand, rows[start : start + SLICE], source, source_id, by, now)
+    return new_ids
+
+
+def _check(row: TaskInput, now: datetime) -> None:
+    if row.kind not in StaffTask.Kind.values:
+        raise InvalidError(_("Unknown kind of task: %(kind)s") % {"kind": row.kind})
+    if not row.title.strip() or len(row.title) > 80:
+        raise InvalidError(_("1 to 80 characters"), fields={"title": _("1 to 80 characters")})
+    if row.due_at <= now:
+        raise InvalidError(_("The deadline is over already"), fields={"due_at": _("In the future")})
+
+
+def _insert(
+    brand: Brand, rows: Sequence[TaskInput], source: str, source_id: int | None, by: Actor, now: datetime
+) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO campaigns_stafftask (brand_id, staff_id, contact_id, kind, title, note, due_at, expires_at,"
+            " key, source, source_id, state, result, done_by, created_by, created_at)"
+            " SELECT %s, r.*, %s, %s, 'open', '', '', %s, %s FROM unnest(%s::bigint[], %s::bigint[], %s::text[],"
+            " %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[]) AS r"
+            " ON CONFLICT (brand_id, key) DO NOTHING RETURNING id, staff_id, contact_id, title",
+            [
+                brand.pk,
+                source,
+                source_id,
+                by.name,
+                now,
+                [r.staff_id for r in rows],
+                [r.contact_id for r in rows],
+                [str(r.kind) for r in rows],
+                [r.title.strip() for r in rows],
+                [r.note for r in rows],
+                [r.due_at for r in rows],
+                [r.expires_at for r in rows],
+                [r.key for r in rows],
+            ],
+        )
+        made = cursor.fetchall()
+    _tell(brand, EventType.TASK_GIVEN, made, now)
+    return [task_id for task_id, *_rest in made]
+
+
+def _tell(brand: Brand, type: EventType, made: Sequence[tuple[Any, ...]], at: datetime, **data: str) -> None:
+    """One timeline entry for each (task, guide, contact, title) that concerns a contact."""
+    rows: list[EventRow] = [
+        {
+            "contact_id": contact_id,
+            "type": type,
+            "at": at,
+            "staff_id": staff_id,
+            "object_id": task_id,
+            "source": "task",
+            "data": {"title": title, **data},
+        }
+        for task_id, staff_id, contact_id, title in made
+        if contact_id
+    ]
+    record_events(brand, rows)
+
+
+def get_task(task_id: int, *, lock: bool = False) -> StaffTask:
+    """The task of the brand in scope.
+
+    Raises:
+        NotFoundError: missing, or another brand's.
+    """
+    rows = StaffTask.objects.select_for_update() if lock else StaffTask.objects.all()
+    task = rows.filter(pk=task_id).first()
+    if task is None:
+        raise NotFoundError()
+    return task
+
+
+@transaction.atomic
+def complete(brand: Brand, *, task_id: int, by: Actor, result: str = "") -> StaffTask:
+    """Done; a second time changes nothing.
+
+    Raises:
+        ConflictError: cancelled, or expired.
+    """
+    task = get_task(task_id, lock=True)
+    if task.state == State.DONE:
+        return task
+    if task.state != State.OPEN:
+        raise ConflictError(_("The task is “%(state)s” now") % {"state": task.get_state_display()})
+    now = clock.now()
+    task.state, task.done_at, task.done_by, task.result = State.DONE, now, by.name, result.strip()[:300]
+    task.save(update_fields=["state", "done_at", "done_by", "result"])
+    row = (task.pk, task.staff_id, task.contact_id, task.title)
+    _tell(brand, EventType.TASK_DONE, [row], now, result=task.result)
+    return task
+
+
+@transaction.atomic
+def reopen(brand: Brand, *, task_id: int, by: Actor) -> StaffTask:
+    """Undo a completion within a day.
+
+    Raises:
+        ConflictError: not done, or done too long ago.
+    """
+    task = get_task(task_id, lock=True)
+    now = clock.now()
+    if task.state != State.DONE or not task.done_at or task.done_at < now - UNDO_WITHIN:
+        raise ConflictError(_("Only a task done within the last day can be opened again"))
+    task.state, task.done_at, task.done_by, task.result = State.OPEN, None, "", ""
+    task.save(update_fields=["state", "done_at", "done_by", "result"])
+    audit.record(by, "task.reopen", task)
+    return task
+
+
+@transaction.atomic
+def cancel(
+    brand: Brand,
+    *,
+    by: Actor,
+    task_ids: Collection[int] | None = None,
+    source: str = "",
+    source_id: int | None = None,
+) -> int:
+    """Take open tasks back: some by id, or all of one source; gives how many."""
+    rows = StaffTask.objects.filter(state=State.OPEN)
+    if task_ids is not None:
+        rows = rows.filter(pk__in=list(task_ids))
+    elif source:
+        rows = rows.filter(source=source, source_id=source_id)
+    else:
+        raise InvalidError(_("Choose which tasks to cancel"))
+    n = rows.update(state=State.CANCELLED, done_at=clock.now(), done_by=by.name)
+    if n:
+        audit.record(by, "task.cancel", after={"n": n, "source": source, "source_id": source_id})
+    return n
+
+
+@transaction.atomic
+def expire(brand: Brand) -> int:
+    """Open tasks that are not worth doing any more; gives how many. One index probe when there are none."""
+    now = clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE campaigns_stafftask SET state = 'expired', done_at = %s"
+            " WHERE brand_id = %s AND state = 'open' AND due_at <= %s AND expires_at <= %s"
+            " RETURNING id, staff_id, contact_id, title",
+            [now, brand.pk, now, now],
+        )
+        gone = cursor.fetchall()
+    _tell(brand, EventType.TASK_MISSED, gone, now)
+    return len(gone)
+
+
+@transaction.atomic
+def reassign(brand: Brand, *, from_staff_id: int, to_staff_id: int, by: Actor) -> int:
+    """Move a guide's open tasks to another one (a leaver, a holiday); gives how many."""
+    n = StaffTask.objects.filter(state=State.OPEN, staff=from_staff_id).update(
+        staff=to_staff_id, reminded_at=None, escalated_at=None
+    )
+    if n:
+        audit.record(by, "task.reassign", after={"n": n, "from": from_staff_id, "to": to_staff_id})
+    return n
