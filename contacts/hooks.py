@@ -21,6 +21,8 @@ START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
 PRODUCT_NAMES = "commerce.services.products.names_of"
 ORDER_WORDS = "commerce.services.orders.words_of"
 SYNC_GROUPS = "groups.services.sync.start_sync"
+# what waits for an identity: `attach(brand, contact_ids)` each
+IDENTITIES_NOTED = ["commerce.services.waiting.attach"]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
 CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
@@ -34,6 +36,13 @@ def contacts_changed(brand: Any, contact_ids: Sequence[int]) -> None:
 def contacts_joined(brand: Any, *, keep_id: int, lose_id: int) -> None:
     """Two contacts become one: all bits of the one that ends go over."""
     import_string(CONTACTS_JOINED)(brand, keep_id=keep_id, lose_id=lose_id)
+
+
+def identities_noted(brand: Any, contact_ids: Sequence[int]) -> None:
+    """Contacts have new identities: orders and behaviour that waited for them become theirs, in the caller's
+    transaction. Call it wherever rows of Identity are made."""
+    for path in IDENTITIES_NOTED if contact_ids else ():
+        import_string(path)(brand, contact_ids)
 
 
 def take_over_tags(brand: Any, **kwargs: Any) -> Any:

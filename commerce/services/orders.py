@@ -1,10 +1,66 @@
 """订单: orders and refunds as they are told, by whoever tells them, as often as they are told."""
 
 from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection, transaction
 
 from commerce.models import OrderLine
+from commerce.services import staging
+from commerce.services.order_merge import merge_orders
+from commerce.services.outcomes import Outcome
+from commerce.services.refund_merge import merge_refunds
+from contacts.identities import normal
+from tenants.models import Brand
 
 MAX_WORDS = 3
+
+
+@transaction.atomic
+def record_orders(
+    brand: Brand, rows: Sequence[dict[str, Any]], *, source: str, told_by: str = "api"
+) -> list[Outcome]:
+    """Orders as somebody tells them; one outcome for each row, in order. Safe to repeat, in any order.
+
+    Args:
+        rows: dicts with the columns of `order_in` (services/staging.py) but `n`, and perhaps `lines`: a list of dicts
+            with the columns of `line_in` but its numbers.
+        source: where the order numbers come from; an order is one by source and number.
+        told_by: `source` of the events on the timeline: api, import, page, demo.
+
+    An order of an unknown person is accepted and waits (`unknown_person`) until the identity appears.
+    """
+    given: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    for n, row in enumerate(rows):
+        kind, value = row.get("buyer_kind") or "", row.get("buyer_value") or ""
+        given.append({**row, "n": n, "buyer_value": normal(kind, value)})
+        lines += [{**line, "order_n": n, "n": i} for i, line in enumerate(row.get("lines") or (), start=1)]
+    with connection.cursor() as cursor:
+        staging.open_tables(cursor, "order_in", "line_in")
+        staging.fill(cursor, "order_in", given)
+        staging.fill(cursor, "line_in", lines)
+        merge_orders(brand, source=source, told_by=told_by)
+        return staging.outcomes(cursor, brand, "order", len(rows), source=source)
+
+
+@transaction.atomic
+def record_refunds(
+    brand: Brand, rows: Sequence[dict[str, Any]], *, source: str, told_by: str = "api"
+) -> list[Outcome]:
+    """Refunds as somebody tells them; one outcome for each row, in order. Safe to repeat, in any order.
+
+    Args:
+        rows: dicts with the columns of `refund_in` (services/staging.py) but `n`.
+        source: that of the orders.
+
+    One that comes before its order is accepted and waits (`unknown_order`).
+    """
+    with connection.cursor() as cursor:
+        staging.open_tables(cursor, "refund_in")
+        staging.fill(cursor, "refund_in", [{**row, "n": n} for n, row in enumerate(rows)])
+        merge_refunds(brand, source=source, told_by=told_by)
+        return staging.outcomes(cursor, brand, "refund", len(rows), source=source)
 
 
 def words_of(order_ids: Sequence[int]) -> dict[int, str]:

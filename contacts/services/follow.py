@@ -154,6 +154,7 @@ def _contact_of(
                 continue
             if name:
                 refresh_grams(brand, [contact.pk])
+            hooks.identities_noted(brand, [contact.pk])
             return contact, True
         # all changes of one contact's relations queue here, so that n_follows and lost_at stay right
         locked = Contact.objects.select_for_update(no_key=True).filter(pk=identity.contact_id).first()

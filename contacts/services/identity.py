@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connection, transaction
 
+from contacts import hooks
 from contacts.models import Contact, EventType, Follow, Identity
 from contacts.services import stats
 from contacts.services.follow import recount
@@ -80,6 +81,7 @@ def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -
         elif other_id not in here:
             continue
         elif len(pair) == 1:
+            hooks.identities_noted(brand, [pair[0].pk])
             return pair[0]
         elif Identity.objects.get(**key).contact_id == other_id:
             return merge(brand, keep=pair[0], lose=pair[1], why={"unionid": unionid}, source=source)
@@ -220,4 +222,6 @@ def note_identities(
 ) -> None:
     """Keep further outside ids of a contact; one that belongs to somebody else already stays there."""
     rows = [Identity(contact=contact, kind=kind, scope=scope, value=value[:64]) for value in values if value]
-    Identity.objects.bulk_create(rows, ignore_conflicts=True)
+    if rows:
+        Identity.objects.bulk_create(rows, ignore_conflicts=True)
+        hooks.identities_noted(brand, [contact.pk])

@@ -1,6 +1,5 @@
 """What WeCom knows of a customer: name, picture, unionid, and each guide's remark and tags."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from contacts import hooks
+from contacts.identities import normal
 from contacts.models import Contact, EventType, Follow, Identity
 from contacts.services import stats
 from contacts.services.identity import note_identities, resolve
@@ -118,5 +118,4 @@ def _relations(
 
 def digits(text: Any) -> str:
     """The digits of a phone number somebody typed; empty when it cannot be one."""
-    found = re.sub(r"\D", "", str(text))
-    return found if 6 <= len(found) <= 20 else ""
+    return normal(Identity.Kind.PHONE, str(text))

@@ -138,6 +138,7 @@ def note_identities(
     unions = {key for key in wanted if key[0] == Identity.Kind.UNIONID}
     if (must | unions) - noted:
         raise Conflict
+    hooks.identities_noted(brand, sorted({wanted[key] for key in noted}))
     return [(contact_id, row) for (contact_id, _), row in to_join.items()]
 
 

@@ -1,0 +1,39 @@
+"""The sums of orders in ContactStat, kept in the transaction that changes an order."""
+
+from collections.abc import Iterable
+
+from django.db import connection
+
+from tenants.models import Brand
+
+LOCK = (
+    "SELECT contact_id FROM contacts_contactstat WHERE brand_id = %s AND contact_id = ANY(%s)"
+    " ORDER BY contact_id FOR NO KEY UPDATE"
+)
+SUM = """
+    UPDATE contacts_contactstat t
+       SET n_orders = x.n_orders, spent_fen = x.spent_fen, first_order_at = x.first_at, last_order_at = x.last_at
+      FROM (SELECT c.id, count(o.id)::int AS n_orders,
+                   coalesce(sum(o.amount_fen - o.refunded_fen), 0)::bigint AS spent_fen,
+                   min(o.paid_at) AS first_at, max(o.paid_at) AS last_at
+              FROM unnest(%s::bigint[]) c(id)
+              LEFT JOIN commerce_order o ON o.brand_id = %s AND o.contact_id = c.id AND o.is_sale
+             GROUP BY c.id) x
+     WHERE t.brand_id = %s AND t.contact_id = x.id
+       AND (t.n_orders, t.spent_fen, t.first_order_at, t.last_order_at)
+           IS DISTINCT FROM (x.n_orders, x.spent_fen, x.first_at, x.last_at)
+"""
+
+
+def refresh(brand: Brand, contact_ids: Iterable[int]) -> int:
+    """Add up the orders of some contacts anew, in the caller's transaction; gives how many rows changed. An order
+    counts while `is_sale`; money is net of refunds."""
+    ids = sorted(set(contact_ids))
+    if not ids:
+        return 0
+    with connection.cursor() as cursor:
+        # first the locks, then the sum in a statement of its own: it sees the orders that others, whom we waited for,
+        # have just committed
+        cursor.execute(LOCK, [brand.pk, ids])
+        cursor.execute(SUM, [ids, brand.pk, brand.pk])
+        return cursor.rowcount
