@@ -15,6 +15,10 @@ BEAT_SCHEDULE = {
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
     "rollups": {"task": "insights.tasks.tick", "schedule": 15.0, "options": {"expires": 14}},
     "health": {"task": "insights.tasks.health_tick", "schedule": crontab(), "options": {"expires": 55}},
+    "orders-waiting": {
+        "task": "commerce.tasks.attach_all_waiting",
+        "schedule": crontab(hour="18", minute="55"),
+    },
     "partitions": {"task": "tenants.tasks.make_partitions", "schedule": crontab(hour="18", minute="5")},
 }
 
@@ -25,4 +29,5 @@ TASK_ROUTES = {
     "wecom.tasks.deliver": {"queue": "default"},
     "livecodes.tasks.send_welcome": {"queue": "fast"},
     "org.tasks.run_job": {"queue": "bulk"},
+    "commerce.tasks.attach_waiting": {"queue": "bulk"},
 }

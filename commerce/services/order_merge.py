@@ -23,7 +23,6 @@ MAX_ROUNDS = 10  # tellings of one order in one batch; of more only the newest t
 S = Order.State
 
 BAD = f"""
-    INSERT INTO order_bad
     WITH bad AS (
         SELECT s.n, CASE
                WHEN s.order_no = '' OR length(s.order_no) > 64 THEN 'bad_number'
@@ -42,7 +41,7 @@ BAD = f"""
                END AS reason
           FROM order_in s
     ), gone AS (DELETE FROM order_in s USING bad b WHERE b.n = s.n AND b.reason IS NOT NULL)
-    SELECT n, reason FROM bad WHERE reason IS NOT NULL
+    INSERT INTO order_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """  # noqa: S608
 
 # an external_userid is valid in one corp: the brand's own where there is only one
@@ -79,6 +78,7 @@ def _fold(guide: str, place: str) -> dict[str, str]:
         name: f"CASE WHEN {_NEWER} THEN coalesce({value}, o.{name}) ELSE coalesce(o.{name}, {value}) END"
         for name, value in filled.items()
     }
+    fold["paid_at"] = f"coalesce({fold['paid_at']}, g.paid_default)"
     fold["placed_at"] = f"CASE WHEN {_NEWER} THEN coalesce(g.placed_at, o.placed_at) ELSE o.placed_at END"
     fold["channel"] = f"coalesce(CASE WHEN {_NEWER} THEN coalesce(nullif(g.channel, ''), o.channel)"
     fold["channel"] += " ELSE coalesce(nullif(o.channel, ''), g.channel) END, '')"
@@ -101,21 +101,25 @@ _COLUMNS = list(_fold("", ""))
 _OLD = ", ".join(f"o.{name}" for name in _COLUMNS)
 
 _GUIDE = GUIDE_AT.format(
-    contact="x.contact_id", at="x.paid_at", needed="x.staff_id IS NULL AND o.staff_id IS NULL"
+    contact="g.contact_id",
+    at="coalesce(g.paid_at, o.paid_at, g.paid_default, g.placed_at)",
+    needed="g.staff_id IS NULL AND o.staff_id IS NULL",
 )
 _INPUT = _fold("d.staff_id", "coalesce(g.staff_store_id, d.store_id)")
 
 # new orders, and those that this telling may change
 NOW = f"""
     CREATE TEMP TABLE order_now ON COMMIT DROP AS
-    SELECT g.*, coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id,
-           o.id IS NULL AS is_new, coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
+    SELECT g.n, g.order_no, g.contact_id, g.buyer_kind, g.buyer_scope, g.buyer_value, g.placed_at,
+           CASE WHEN o.id IS NULL THEN coalesce(g.paid_at, g.paid_default) ELSE g.paid_at END AS paid_at,
+           g.paid_default, g.amount_fen, g.n_items, g.state, g.staff_id, g.store_id, g.channel, g.updated_at,
+           coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id, o.id IS NULL AS is_new,
+           coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
       FROM (
         SELECT s.n, s.order_no, coalesce(s.contact_id, i.contact_id) AS contact_id,
                coalesce(s.buyer_kind, '') AS buyer_kind, coalesce(s.buyer_scope, '') AS buyer_scope,
-               coalesce(s.buyer_value, '') AS buyer_value, s.placed_at,
-               CASE WHEN s.paid_at IS NULL AND s.state IN {PAID_STATES}
-                    THEN coalesce(s.placed_at, s.updated_at, %(now)s) ELSE s.paid_at END AS paid_at,
+               coalesce(s.buyer_value, '') AS buyer_value, s.placed_at, s.paid_at,
+               CASE WHEN s.state IN {PAID_STATES} THEN coalesce(s.placed_at, s.updated_at, %(now)s) END AS paid_default,
                s.amount_fen, coalesce(s.n_items, l.n_items)::int AS n_items,
                coalesce(s.state, CASE WHEN s.paid_at IS NULL THEN {S.UNPAID.value} ELSE {S.PAID.value} END)::smallint
                AS state,
@@ -136,7 +140,7 @@ NOW = f"""
       ) g
       LEFT JOIN commerce_order o
         ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = g.order_no
-      LEFT JOIN LATERAL ({_GUIDE.replace("x.", "g.")}) d ON true
+      LEFT JOIN LATERAL ({_GUIDE}) d ON true
      WHERE o.id IS NULL OR ({_OLD}) IS DISTINCT FROM ({", ".join(_INPUT[name] for name in _COLUMNS)})
 """  # noqa: S608
 INSERT = f"""

@@ -12,7 +12,6 @@ from scrm import clock
 from tenants.models import Brand
 
 BAD = """
-    INSERT INTO product_bad
     WITH bad AS (
         SELECT s.n, CASE
                WHEN s.sku = '' OR length(s.sku) > 64 THEN 'bad_number'
@@ -21,7 +20,7 @@ BAD = """
                END AS reason
           FROM product_in s
     ), gone AS (DELETE FROM product_in s USING bad b WHERE b.n = s.n AND b.reason IS NOT NULL)
-    SELECT n, reason FROM bad WHERE reason IS NOT NULL
+    INSERT INTO product_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """
 _NEWER = "(g.updated_at IS NULL OR g.updated_at >= p.updated_at)"
 _COLUMNS = ("name", "category", "price_fen", "usage_days", "is_active")
@@ -69,7 +68,8 @@ UPDATE = f"""
 """  # noqa: S608
 # lines of orders that named a product before the catalogue did
 ATTACH = """
-    UPDATE commerce_orderline l SET product_id = g.product_id FROM product_now g
+    UPDATE commerce_orderline l SET product_id = g.product_id, name = coalesce(nullif(l.name, ''), g.name, '')
+      FROM product_now g
      WHERE g.is_new AND l.brand_id = %(brand)s AND l.product_id IS NULL AND l.sku <> '' AND l.sku = g.sku
 """
 

@@ -15,7 +15,6 @@ from scrm import clock
 from tenants.models import Brand
 
 BAD = """
-    INSERT INTO refund_bad
     WITH bad AS (
         SELECT s.n, CASE
                WHEN s.refund_no = '' OR length(s.refund_no) > 64 OR s.order_no = '' OR length(s.order_no) > 64
@@ -25,7 +24,7 @@ BAD = """
                END AS reason
           FROM refund_in s
     ), gone AS (DELETE FROM refund_in s USING bad b WHERE b.n = s.n AND b.reason IS NOT NULL)
-    SELECT n, reason FROM bad WHERE reason IS NOT NULL
+    INSERT INTO refund_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """
 # the newest telling of each refund; with its order, if that is there
 _NEWER = "(g.updated_at IS NULL OR g.updated_at >= r.updated_at)"

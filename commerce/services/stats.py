@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db import connection
 
+from contacts.services import stats
 from tenants.models import Brand
 
 LOCK = (
@@ -35,5 +36,8 @@ def refresh(brand: Brand, contact_ids: Iterable[int]) -> int:
         # first the locks, then the sum in a statement of its own: it sees the orders that others, whom we waited for,
         # have just committed
         cursor.execute(LOCK, [brand.pk, ids])
+        if cursor.rowcount < len(ids):  # contacts made in this very transaction
+            known = {row[0] for row in cursor.fetchall()}
+            stats.refresh(brand, [pk for pk in ids if pk not in known])
         cursor.execute(SUM, [ids, brand.pk, brand.pk])
         return cursor.rowcount

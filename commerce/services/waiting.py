@@ -37,10 +37,10 @@ UPDATE = f"""
           JOIN unnest(%(ids)s::bigint[], %(owners)s::bigint[]) x(id, contact_id) ON x.id = o.id
          WHERE o.brand_id = %(brand)s AND o.contact_id IS NULL ORDER BY o.id FOR NO KEY UPDATE OF o
     ), final AS (
-        SELECT f.id, f.new_contact_id AS contact_id, f.paid_at, f.state, f.is_told, coalesce(f.staff_id, d.staff_id) AS staff_id,
-               coalesce(f.store_id, d.store_id) AS store_id
-          FROM found f LEFT JOIN LATERAL (
-               {GUIDE_AT.format(contact="f.new_contact_id", at="f.paid_at", needed="f.staff_id IS NULL")}) d ON true
+        SELECT w.id, w.new_contact_id AS contact_id, w.paid_at, w.state, w.is_told, coalesce(w.staff_id, d.staff_id) AS staff_id,
+               coalesce(w.store_id, d.store_id) AS store_id
+          FROM found w LEFT JOIN LATERAL (
+               {GUIDE_AT.format(contact="w.new_contact_id", at="w.paid_at", needed="w.staff_id IS NULL")}) d ON true
     ), done AS (
         UPDATE commerce_order o SET contact_id = f.contact_id, staff_id = f.staff_id, store_id = f.store_id,
                is_told = f.is_told OR {is_to_tell("f")}
