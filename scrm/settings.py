@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "tagging",
     "campaigns",
     "groups",
+    "handover",
     "livecodes",
     "datafiles",
     "drift",

@@ -57,6 +57,7 @@ MOVES: list[Move] = [
     Move("campaigns.Touch"),
     Move("campaigns.SendTask", "contact_ids", live="t.state IN ('planned', 'calling', 'handed')", array=True),
     Move("groups.GroupMember"),
+    Move("handover.HandoverItem"),
 ]
 
 

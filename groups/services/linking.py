@@ -5,6 +5,7 @@ from django.db import connection, transaction
 from contacts.models import EventType, Identity, OutboxPosition
 from contacts.services import outbox
 from contacts.services.timeline import record_events
+from groups.services import bits
 from groups.services.mirror import join_events, leave_events
 from org.models import Corp
 from tenants.models import Brand
@@ -63,6 +64,7 @@ def link(brand: Brand, contact_ids: list[int] | None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_LINK, given)
         rows = cursor.fetchall()
+    bits.came_in(brand, [(row[1], row[3]) for row in rows if row[7] is None])
     names = {row[1]: row[10] for row in rows}
     for corp in Corp.objects.filter(pk__in={row[9] for row in rows}):
         mine = [row for row in rows if row[9] == corp.pk]

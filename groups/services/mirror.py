@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from contacts.models import EventType, Identity
 from contacts.services.timeline import EventRow, record_events
 from groups.models import GroupChat, GroupMember
+from groups.services import bits
 from groups.services.reading import Reading
 from org.models import Corp, Staff
 from scrm import clock
@@ -170,6 +171,8 @@ def merge(
     result.joined, result.left = len(new), result.left + len(ended)
     result.changed_chats = sorted({row[1] for row in ended} | {row[0] for row in saved})
     joined = [row[:6] for row in saved if row[2]]
+    bits.went_out(brand, [(row[1], row[3]) for row in ended if row[3]])
+    bits.came_in(brand, [(row[0], row[2]) for row in joined])
     record_events(brand, [*leave_events(ended, names, source), *join_events(corp, joined, names, source)])
     return result
 
@@ -323,5 +326,6 @@ def dismiss(brand: Brand, chat: GroupChat, *, at: datetime, source: str) -> int:
             [at, GroupMember.Quit.DISMISSED.value, brand.pk, chat.pk],
         )
         ended = cursor.fetchall()
+    bits.went_out(brand, [(row[1], row[3]) for row in ended if row[3]])
     record_events(brand, leave_events(ended, {chat.pk: chat.name}, source))
     return len(ended)

@@ -34,8 +34,10 @@ TRUTHS: dict[Dim, str] = {
         SELECT v.val, c.position::int FROM contacts_contact c, LATERAL {FLAGS} AS v(val, is_on)
          WHERE c.brand_id = %(b)s AND v.is_on AND v.val = ANY(%(vals)s)""",  # noqa: S608
 }
-# dim → dotted path of such an SQL text, of apps above this one
-TRUTHS_ABOVE: dict[Dim, str] = {}
+# dim → dotted paths of such an SQL text and of one of all values, of apps above this one
+TRUTHS_ABOVE: dict[Dim, tuple[str, str]] = {
+    Dim.GROUP: ("groups.services.bits.TRUTH", "groups.services.bits.VALUES"),
+}
 
 _VALUES: dict[Dim, str] = {
     Dim.TAG: "SELECT id FROM tagging_tag WHERE brand_id = %(b)s",
@@ -51,7 +53,7 @@ def dims() -> list[Dim]:
 
 
 def _truth(dim: Dim) -> str:
-    found = TRUTHS.get(dim) or import_string(TRUTHS_ABOVE[dim])
+    found = TRUTHS.get(dim) or import_string(TRUTHS_ABOVE[dim][0])
     return (
         f"SELECT val, position / {BITS} AS chunk, bit_or(set_bit({ZERO}, position %% {BITS}, 1)) AS bits"  # noqa: S608
         f" FROM ({found}) x GROUP BY 1, 2"
@@ -60,7 +62,7 @@ def _truth(dim: Dim) -> str:
 
 def _batches(brand: Brand, dim: Dim) -> list[list[int]]:
     """All values that have bits or might have some."""
-    known = _VALUES.get(dim, "SELECT NULL::bigint WHERE false")
+    known = _VALUES.get(dim) or import_string(TRUTHS_ABOVE[dim][1])
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"SELECT DISTINCT val FROM tagging_dimbits WHERE brand_id = %(b)s AND dim = %(dim)s"  # noqa: S608

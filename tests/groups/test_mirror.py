@@ -21,6 +21,8 @@ from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
 from scrm.celery import app
+from tagging.models import Dim, DimBits
+from tagging.services import bits_check
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff
 from tests.groups.conftest import Town, external
@@ -335,6 +337,25 @@ def test_odd_events_harm_nothing(town: Town) -> None:
 
 
 # ---- people
+
+
+def test_bitmaps_follow_who_is_in_which_group(town: Town) -> None:
+    know(town, 0, 1, 7)
+    chat_id = town.make_group(n=3)
+    full(town)
+    town.letters()
+    town.post("group_leave", chat_id=chat_id, who=external(0))
+    town.post("group_join", chat_id=chat_id, external_userid=external(7))
+    town.deliver()
+    with tenant_scope(town.brand):
+        assert bits_check.check(town.brand) == {}
+    with in_brand(town.brand):
+        rows = list(DimBits.objects.filter(dim=Dim.GROUP))
+        assert [(row.val, str(row.bits).count("1")) for row in rows] == [(GroupChat.objects.get().pk, 2)]
+    town.post("group_dismiss", chat_id=chat_id)
+    town.deliver()
+    with tenant_scope(town.brand):
+        assert bits_check.check(town.brand) == {}
 
 
 def test_somebody_in_a_group_becomes_a_customer(town: Town) -> None:
