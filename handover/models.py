@@ -50,9 +50,13 @@ class HandoverShare(TenantModel):
     n_polls = models.IntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["brand", "run", "receiver"], name="handover_share_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["brand", "run", "receiver"], name="handover_share_once")
+        ]
         indexes = [
-            models.Index(fields=["brand", "poll_at"], name="handover_poll", condition=Q(poll_at__isnull=False))
+            models.Index(
+                fields=["brand", "poll_at"], name="handover_poll", condition=Q(poll_at__isnull=False)
+            )
         ]
 
 
@@ -77,13 +81,17 @@ class HandoverItem(TenantModel):
 
     run = BrandForeignKey(HandoverRun, on_delete=models.CASCADE, related_name="items")
     kind = models.SmallIntegerField(choices=Kind)
-    giver = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")  # the run's: for the keys below
+    giver = BrandForeignKey(
+        Staff, on_delete=models.PROTECT, related_name="+"
+    )  # the run's: for the keys below
     receiver = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
     contact = BrandForeignKey(Contact, on_delete=models.PROTECT, null=True, related_name="+")
     external_userid = models.CharField(max_length=64, blank=True)
     chat = BrandForeignKey(GroupChat, on_delete=models.PROTECT, null=True, related_name="+")
     state = models.SmallIntegerField(choices=State, default=State.PLANNED)
-    errcode = models.IntegerField(default=0)  # WeCom's, or the one that was foreseen; words: services/reasons.py
+    errcode = models.IntegerField(
+        default=0
+    )  # WeCom's, or the one that was foreseen; words: services/reasons.py
     asked_at = models.DateTimeField(null=True)
     takeover_at = models.DateTimeField(null=True)  # when WeCom does it, or did it
     done_at = models.DateTimeField(null=True)  # final, whatever came of it
