@@ -237,7 +237,7 @@ def merge_orders(brand: Brand, *, source: str, told_by: str) -> Counts:
         told_by: `source` of the events: api, import, page …
     """
     now = clock.now()
-    values = {
+    values: dict[str, Any] = {
         "brand": brand.pk, "source": source, "told_by": told_by, "now": now, "latest": now + timedelta(days=1),
         "latest_event": now + FUTURE, "round": 0,
     }  # fmt: skip

@@ -94,7 +94,7 @@ def merge_products(brand: Brand) -> Counts:
     Afterwards `product_bad(n, reason)` holds what was refused, `product_result(n, id, is_new, reason)` the rows that
     are new or have changed something. The newest telling stands, by `updated_at`.
     """
-    values = {"brand": brand.pk, "now": clock.now()}
+    values: dict[str, Any] = {"brand": brand.pk, "now": clock.now()}
     counts = Counts()
     with connection.cursor() as cursor:
         staging.open_results(cursor, "product")

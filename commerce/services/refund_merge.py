@@ -126,7 +126,7 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
     changed (`unknown_order`: it waits). Arguments as `merge_orders`; `source` is that of the orders.
     """
     now = clock.now()
-    values = {
+    values: dict[str, Any] = {
         "brand": brand.pk, "source": source, "now": now, "latest": now + timedelta(days=1),
     }  # fmt: skip
     counts = Counts()
@@ -162,7 +162,7 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
         )
         cursor.execute("SELECT count(*) FROM refund_result WHERE reason = 'unknown_order'")
         counts.n_waiting = cursor.fetchone()[0]
-        apply(cursor, brand, sorted(orders - {None}), told_by=told_by)  # type: ignore[type-var]
+        apply(cursor, brand, sorted(pk for pk in orders if pk), told_by=told_by)
     return counts
 
 
@@ -188,5 +188,5 @@ def apply(cursor: Any, brand: Brand, order_ids: Sequence[int], *, told_by: str) 
 def tell(cursor: Any, brand: Brand, order_ids: Sequence[int], *, told_by: str) -> None:
     """ORDER_REFUNDED of refunds of known customers, each once."""
     if order_ids:
-        values = {"brand": brand.pk, "ids": list(order_ids), "told_by": told_by}
+        values: dict[str, Any] = {"brand": brand.pk, "ids": list(order_ids), "told_by": told_by}
         cursor.execute(TELL, values | {"latest_event": clock.now() + FUTURE})

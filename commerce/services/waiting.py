@@ -94,7 +94,7 @@ def attach_all(brand: Brand) -> int:
 def _give(cursor: Any, brand: Brand, pairs: Sequence[tuple[int, int]]) -> int:
     if not pairs:
         return 0
-    values = {
+    values: dict[str, Any] = {
         "brand": brand.pk, "ids": [p[0] for p in pairs], "owners": [p[1] for p in pairs], "told_by": "import",
         "latest_event": clock.now() + FUTURE,
     }  # fmt: skip
