@@ -19,10 +19,11 @@ PUT_ON = "tagging.services.tags.put_on"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
 PRODUCT_NAMES = "commerce.services.products.names_of"
+PRODUCTS_BY_SKU = "commerce.services.products.by_sku"
 ORDER_WORDS = "commerce.services.orders.words_of"
 SYNC_GROUPS = "groups.services.sync.start_sync"
 # what waits for an identity: `attach(brand, contact_ids)` each
-IDENTITIES_NOTED = ["commerce.services.waiting.attach"]
+IDENTITIES_NOTED = ["commerce.services.waiting.attach", "contacts.services.behaviour.attach"]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
 CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
@@ -133,3 +134,9 @@ def order_words(order_ids: Iterable[int]) -> dict[int, str]:
     """What was bought, by order id."""
     wanted = sorted(order_ids)
     return import_string(ORDER_WORDS)(wanted) if wanted else {}
+
+
+def products_by_sku(skus: Iterable[str]) -> dict[str, int]:
+    """Ids of products by their number."""
+    wanted = sorted(set(skus) - {""})
+    return import_string(PRODUCTS_BY_SKU)(wanted) if wanted else {}

@@ -3,9 +3,10 @@
 from django.db import transaction
 
 from contacts.models import Follow
-from contacts.services import profile
+from contacts.services import behaviour, profile
+from scrm.celery import app
 from tenants.models import Brand
-from tenants.tasks import tenant_task
+from tenants.tasks import each_brand, tenant_task
 from wecom.errors import WeComUnavailable
 
 
@@ -17,3 +18,15 @@ def fetch_profile(brand: Brand, *, follow_id: int) -> None:
         follow = Follow.objects.select_related("corp").filter(pk=follow_id).first()
     if follow is not None:
         profile.fetch(brand, corp=follow.corp, external_userid=follow.external_userid)
+
+
+@app.task(name="contacts.tasks.purge_all_waiting")
+def purge_all_waiting() -> None:
+    """Nightly: one task for each brand."""
+    list(each_brand(purge_waiting_behaviour))
+
+
+@tenant_task
+def purge_waiting_behaviour(brand: Brand) -> None:
+    """Behaviour whose person has not appeared for half a year."""
+    behaviour.purge_waiting(brand)

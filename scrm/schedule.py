@@ -19,6 +19,10 @@ BEAT_SCHEDULE = {
         "task": "commerce.tasks.attach_all_waiting",
         "schedule": crontab(hour="18", minute="55"),
     },
+    "behaviour-purge": {
+        "task": "contacts.tasks.purge_all_waiting",
+        "schedule": crontab(hour="19", minute="5"),
+    },
     "partitions": {"task": "tenants.tasks.make_partitions", "schedule": crontab(hour="18", minute="5")},
 }
 

@@ -11,10 +11,11 @@ from typing import Any
 from django.db import connection
 
 from commerce.models import Order
-from commerce.services import lines, refund_merge, staging, stats
-from commerce.services.outcomes import Counts
+from commerce.services import lines, refund_merge, stats
 from commerce.services.sql import GUIDE_AT, PAID_STATES, is_sale, is_to_tell
 from contacts.models import EventType, Identity
+from contacts.services.outcomes import Counts
+from contacts.services.staging import drop, fill_corp, open_results
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -44,12 +45,6 @@ BAD = f"""
     INSERT INTO order_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """  # noqa: S608
 
-# an external_userid is valid in one corp: the brand's own where there is only one
-FILL_SCOPE = """
-    UPDATE order_in SET buyer_scope = c.corpid
-      FROM (SELECT min(corpid) AS corpid FROM org_corp WHERE brand_id = %(brand)s HAVING count(*) = 1) c
-     WHERE buyer_kind = 'external_userid' AND coalesce(buyer_scope, '') = ''
-"""
 ROUNDS = f"""
     UPDATE order_in s SET round = r.round
       FROM (SELECT n, {MAX_ROUNDS} + 1 - row_number() OVER (PARTITION BY order_no
@@ -243,9 +238,9 @@ def merge_orders(brand: Brand, *, source: str, told_by: str) -> Counts:
     }  # fmt: skip
     counts = Counts()
     with connection.cursor() as cursor:
-        staging.open_results(cursor, "order")
+        open_results(cursor, "order")
         cursor.execute(BAD, values)
-        cursor.execute(FILL_SCOPE, values)
+        fill_corp(cursor, brand, "order_in")
         cursor.execute(f"ALTER TABLE order_in ADD COLUMN round smallint DEFAULT {MAX_ROUNDS}")
         cursor.execute("SELECT EXISTS (SELECT 1 FROM order_in GROUP BY order_no HAVING count(*) > 1)")
         has_repeats = cursor.fetchone()[0]
@@ -263,7 +258,7 @@ def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any]) -> Counts:
     cursor.execute("SELECT count(*) FROM order_in WHERE round = %(round)s", values)
     if not (n_given := cursor.fetchone()[0]):
         return counts
-    staging.drop(cursor, "order_now", "order_changed")
+    drop(cursor, "order_now", "order_changed")
     cursor.execute(NOW, values)
     cursor.execute(CHANGED)
     cursor.execute(INSERT, values)

@@ -8,9 +8,9 @@ from django.db import connection, transaction
 from commerce.models import OrderLine
 from commerce.services import staging
 from commerce.services.order_merge import merge_orders
-from commerce.services.outcomes import Outcome
 from commerce.services.refund_merge import merge_refunds
 from contacts.identities import normal
+from contacts.services.outcomes import Outcome
 from tenants.models import Brand
 
 MAX_WORDS = 3
@@ -38,8 +38,8 @@ def record_orders(
         lines += [{**line, "order_n": n, "n": i} for i, line in enumerate(row.get("lines") or (), start=1)]
     with connection.cursor() as cursor:
         staging.open_tables(cursor, "order_in", "line_in")
-        staging.fill(cursor, "order_in", given)
-        staging.fill(cursor, "line_in", lines)
+        staging.tell(cursor, "order_in", given)
+        staging.tell(cursor, "line_in", lines)
         merge_orders(brand, source=source, told_by=told_by)
         return staging.outcomes(cursor, brand, "order", len(rows), source=source)
 
@@ -58,7 +58,7 @@ def record_refunds(
     """
     with connection.cursor() as cursor:
         staging.open_tables(cursor, "refund_in")
-        staging.fill(cursor, "refund_in", [{**row, "n": n} for n, row in enumerate(rows)])
+        staging.tell(cursor, "refund_in", [{**row, "n": n} for n, row in enumerate(rows)])
         merge_refunds(brand, source=source, told_by=told_by)
         return staging.outcomes(cursor, brand, "refund", len(rows), source=source)
 

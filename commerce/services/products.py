@@ -7,7 +7,8 @@ from django.db import connection, transaction
 
 from commerce.models import Product
 from commerce.services import staging
-from commerce.services.outcomes import Counts, Outcome
+from contacts.services.outcomes import Counts, Outcome
+from contacts.services.staging import drop, open_results
 from scrm import clock
 from tenants.models import Brand
 
@@ -83,7 +84,7 @@ def record_products(brand: Brand, rows: Sequence[dict[str, Any]]) -> list[Outcom
     """
     with connection.cursor() as cursor:
         staging.open_tables(cursor, "product_in")
-        staging.fill(cursor, "product_in", [{**row, "n": n} for n, row in enumerate(rows)])
+        staging.tell(cursor, "product_in", [{**row, "n": n} for n, row in enumerate(rows)])
         merge_products(brand)
         return staging.outcomes(cursor, brand, "product", len(rows))
 
@@ -97,11 +98,11 @@ def merge_products(brand: Brand) -> Counts:
     values: dict[str, Any] = {"brand": brand.pk, "now": clock.now()}
     counts = Counts()
     with connection.cursor() as cursor:
-        staging.open_results(cursor, "product")
+        open_results(cursor, "product")
         cursor.execute(BAD, values)
         cursor.execute("SELECT count(*) FROM product_in")
         n_given = cursor.fetchone()[0]
-        staging.drop(cursor, "product_now")
+        drop(cursor, "product_now")
         cursor.execute(NOW, values)
         cursor.execute(INSERT, values)
         counts.n_new = cursor.rowcount
@@ -128,3 +129,8 @@ def merge_products(brand: Brand) -> Counts:
 def names_of(product_ids: Sequence[int]) -> dict[int, str]:
     """Names of products by id."""
     return dict(Product.objects.filter(pk__in=product_ids).values_list("pk", "name"))
+
+
+def by_sku(skus: Sequence[str]) -> dict[str, int]:
+    """Ids of products by their number."""
+    return dict(Product.objects.filter(sku__in=skus).values_list("sku", "pk"))

@@ -6,10 +6,11 @@ from typing import Any
 
 from django.db import connection
 
-from commerce.services import staging, stats
-from commerce.services.outcomes import Counts
+from commerce.services import stats
 from commerce.services.sql import is_sale
 from contacts.models import EventType
+from contacts.services.outcomes import Counts
+from contacts.services.staging import drop, open_results
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -131,8 +132,8 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
     }  # fmt: skip
     counts = Counts()
     with connection.cursor() as cursor:
-        staging.drop(cursor, "refund_now")
-        staging.open_results(cursor, "refund")
+        drop(cursor, "refund_now")
+        open_results(cursor, "refund")
         cursor.execute(BAD, values)
         cursor.execute("ANALYZE refund_in")
         cursor.execute("SELECT count(*) FROM refund_in")

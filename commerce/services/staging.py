@@ -1,12 +1,11 @@
 """The temporary tables through which products, orders and refunds are told: filled by COPY (files) or from rows
 (API, pages), merged by the services beside this one. They live until the end of the transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from psycopg2.extras import execute_values
-
-from commerce.services.outcomes import Outcome, Result
+from contacts.services.outcomes import Outcome, Result
+from contacts.services.staging import fill, open_table
 from tenants.models import Brand
 
 # table → columns. `n` is the caller's number of a row, unique in the table; empty (NULL) is 'not told'.
@@ -60,26 +59,14 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 def open_tables(cursor: Any, *names: str) -> None:
-    """Make the tables, empty, in the caller's transaction; safe to call again in the same one."""
+    """Make some of the tables, empty, in the caller's transaction; safe to call again in the same one."""
     for name in names:
-        columns = ", ".join(f"{column} {kind}" for column, kind in TABLES[name].items())
-        drop(cursor, name)
-        cursor.execute(f"CREATE TEMP TABLE {name} ({columns}) ON COMMIT DROP")
+        open_table(cursor, name, TABLES[name])
 
 
-def drop(cursor: Any, *names: str) -> None:
-    for name in names:
-        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{name}")
-
-
-def fill(cursor: Any, name: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Rows as dicts by column; what a row does not have is not told."""
-    columns = list(TABLES[name])
-    values: Sequence[tuple] = [tuple(row.get(column) for column in columns) for row in rows]
-    if values:
-        # Django's wrapper has the psycopg2 cursor inside
-        inner = cursor.cursor if hasattr(cursor, "cursor") else cursor
-        execute_values(inner, f"INSERT INTO {name} ({', '.join(columns)}) VALUES %s", values, page_size=1000)  # noqa: S608
+def tell(cursor: Any, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows into one of the tables, as dicts by column."""
+    fill(cursor, name, TABLES[name], rows)
 
 
 # kind → (table, its number, does the number belong to a source)
@@ -88,16 +75,6 @@ _KINDS = {
     "order": ("commerce_order", "order_no", True),
     "refund": ("commerce_refund", "refund_no", True),
 }
-
-
-def open_results(cursor: Any, kind: str) -> None:
-    """Make `<kind>_bad(n, reason)` for rows that are refused and `<kind>_result(n, id, is_new, reason)` for those that
-    are new or change something (`reason`: a remark, may be empty)."""
-    drop(cursor, f"{kind}_bad", f"{kind}_result")
-    cursor.execute(f"CREATE TEMP TABLE {kind}_bad (n integer, reason text) ON COMMIT DROP")
-    cursor.execute(
-        f"CREATE TEMP TABLE {kind}_result (n integer, id bigint, is_new boolean, reason text) ON COMMIT DROP"
-    )
 
 
 def outcomes(cursor: Any, brand: Brand, kind: str, n_rows: int, *, source: str = "") -> list[Outcome]:

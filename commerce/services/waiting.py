@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from commerce.services import refund_merge, stats
 from commerce.services.order_merge import CHANGED, TELL_CHANGED
 from commerce.services.sql import GUIDE_AT, is_to_tell
-from commerce.services.staging import drop
+from contacts.services.staging import drop
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand

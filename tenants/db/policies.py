@@ -42,3 +42,35 @@ def existing_partitions(cursor: Any, table: str) -> set[str]:
         [f'"{table}"'],
     )
     return {row[0] for row in cursor.fetchall()}
+
+
+def months_of_default(cursor: Any, table: str, column: str) -> dict[datetime, int]:
+    """Months of which the default partition has rows, and how many."""
+    cursor.execute(
+        f"SELECT date_trunc('month', \"{column}\", 'UTC'), count(*) FROM \"{table}_default\" GROUP BY 1"  # noqa: S608
+    )
+    return dict(cursor.fetchall())
+
+
+def make_month(cursor: Any, table: str, column: str, month: datetime, *, has_rows: bool) -> None:
+    """One month's partition, in the caller's transaction; what the default partition has of it moves over first,
+    because Postgres refuses a partition whose rows lie in the default one."""
+    suffix, bounds = month_bounds(month)
+    name = f"{table}_{suffix}"
+    if not has_rows:
+        for statement in partition(table, name, bounds):
+            cursor.execute(statement)
+        return
+    after = months(month, 2)[1]
+    cursor.execute("SET LOCAL lock_timeout = '30s'")
+    cursor.execute(f'LOCK TABLE "{table}" IN SHARE UPDATE EXCLUSIVE MODE')
+    cursor.execute(f'LOCK TABLE "{table}_default" IN ACCESS EXCLUSIVE MODE')
+    cursor.execute(f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING DEFAULTS INCLUDING CONSTRAINTS)')
+    cursor.execute(
+        f'WITH gone AS (DELETE FROM "{table}_default" WHERE "{column}" >= %s AND "{column}" < %s RETURNING *)'  # noqa: S608
+        f' INSERT INTO "{name}" SELECT * FROM gone',
+        [month, after],
+    )
+    for statement in [*protect(name), f'REVOKE ALL ON "{name}" FROM app_rw, app_ops']:
+        cursor.execute(statement)
+    cursor.execute(f'ALTER TABLE "{table}" ATTACH PARTITION "{name}" {bounds}')

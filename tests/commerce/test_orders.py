@@ -10,11 +10,11 @@ from django.db import connection
 from commerce.models import Order, OrderLine, Product, Refund
 from commerce.services import waiting
 from commerce.services.orders import record_orders, record_refunds, words_of
-from commerce.services.outcomes import Result
 from commerce.services.products import record_products
 from contacts.models import ContactStat, Event, EventType, Identity
 from contacts.services.follow import record_follow
 from contacts.services.identity import resolve
+from contacts.services.outcomes import Result
 from scrm import clock
 from tests.factories import in_brand, make_contact, make_staff
 
