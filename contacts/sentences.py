@@ -49,6 +49,7 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.ORDER_REFUNDED: ("undo-2", "warn", _("Got %(money)s back")),
     T.GROUP_JOINED: ("messages-square", "ok", _("Joined the group %(group)s")),
     T.GROUP_LEFT: ("door-open", "warn", _("Left the group %(group)s")),
+    T.WORD_SAID: ("message-square-quote", "info", _("Said “%(word)s”")),
     T.OPENED: ("mouse-pointer-click", "info", _("Opened “%(page)s”")),
     T.READ: ("book-open", "info", _("Read “%(page)s” for %(seconds)s s")),
     T.SHARED: ("share-2", "ok", _("Shared “%(page)s”")),
@@ -56,6 +57,8 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.TASK_DONE: ("circle-check", "ok", _("%(staff)s has done a task: %(title)s")),
     T.TASK_MISSED: ("clock-alert", "warn", _("%(staff)s did not do a task in time: %(title)s")),
     T.ALERTED: ("bell-ring", "muted", _("%(staff)s was alerted: %(title)s")),
+    T.FORM_ANSWERED: ("clipboard-check", "info", _("Answered the form “%(title)s”")),
+    T.COUPON_USED: ("ticket-check", "ok", _("Used the coupon “%(title)s”")),
     T.VIEWED: ("eye", "muted", _("Viewed %(product)s")),
     T.FAVOURITED: ("heart", "info", _("Kept %(product)s as a favourite")),
     T.CARTED: ("shopping-cart", "info", _("Put %(product)s into the cart")),
@@ -70,9 +73,9 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "touches": (_("Messages"), [t for t in T if T.WELCOMED <= t <= T.TOUCH_HANDED]),
     "sops": (_("SOPs"), [T.SOP_ENTERED, T.SOP_ENDED]),
     "tags": (_("Tags"), [T.TAGGED, T.UNTAGGED]),
-    "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT]),
+    "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT, T.WORD_SAID]),
     "orders": (_("Orders"), [T.ORDER_PAID, T.ORDER_REFUNDED]),
-    "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.SHARED]),
+    "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.COUPON_USED]),
     "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.ALERTED]),
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (
@@ -115,6 +118,14 @@ SOURCES: dict[str, Any] = {
     "api": _("through the API"),
     "sop": _("by an SOP"),
     "import": _("by an import"),
+    "waiting": _("had waited for this customer"),
+    "expiry": _("its time was over"),
+    "rule": _("by an automatic rule"),
+    "computed": _("computed"),
+    "segment": _("for a segment"),
+    "file": _("by a file"),
+    "merge": _("by a merge of tags"),
+    "undo": _("an act was taken back"),
     "welcome": "",
 }
 
@@ -182,6 +193,7 @@ def _line(event: Event, names: Names) -> Line:
     icon, tone, words = SENTENCES[kind]
     keys = (
         "tag", "before", "after", "name", "by", "sop", "to", "group", "field", "query", "product", "kind",
+        "word",
         "page", "seconds", "title",
     )  # fmt: skip
     values = dict.fromkeys(keys, "—")

@@ -48,6 +48,7 @@ MOVES: list[Move] = [
     Move("contacts.Reminder"),
     Move("commerce.Order"),
     Move("tagging.ContactTag", clash=("tag_id",)),
+    Move("tagging.TagBefore", clash=("act_id", "tag_id")),
     Move(
         "campaigns.Enrolment",
         clash=("sop_id",),

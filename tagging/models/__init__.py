@@ -1,6 +1,24 @@
-"""标签, bitmaps: one module for each topic; import the models from here."""
+"""标签, rules, bitmaps: one module for each topic; import the models from here."""
 
+from tagging.models.acts import TagAct, TagBefore, TagTarget, WaitingTag
 from tagging.models.bits import BITS, Dim, DimBits, Flag
-from tagging.models.tags import ContactTag, Tag, TagGroup
+from tagging.models.rules import ComputedTag, TagRule, TagRuleBits
+from tagging.models.tags import Color, ContactTag, Tag, TagGroup
 
-__all__ = ["BITS", "ContactTag", "Dim", "DimBits", "Flag", "Tag", "TagGroup"]
+__all__ = [
+    "BITS",
+    "Color",
+    "ComputedTag",
+    "ContactTag",
+    "Dim",
+    "DimBits",
+    "Flag",
+    "Tag",
+    "TagAct",
+    "TagBefore",
+    "TagGroup",
+    "TagRule",
+    "TagRuleBits",
+    "TagTarget",
+    "WaitingTag",
+]

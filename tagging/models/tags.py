@@ -10,6 +10,19 @@ from tenants.base import KeyedTenantModel, TenantModel
 from tenants.fields import BrandForeignKey
 
 
+class Color(models.TextChoices):
+    """Colours of chips, by the names of frontend/static/scrm.css."""
+
+    BLUE = "blue", _("Blue")
+    GREEN = "green", _("Green")
+    AMBER = "amber", _("Amber")
+    RED = "red", _("Red")
+    VIOLET = "violet", _("Violet")
+    TEAL = "teal", _("Teal")
+    PINK = "pink", _("Pink")
+    GREY = "grey", _("Grey")
+
+
 class TagGroup(TenantModel):
     """标签组; with a corp it mirrors WeCom's group of that id, without one it is the platform's own."""
 
@@ -17,6 +30,8 @@ class TagGroup(TenantModel):
     wecom_id = models.CharField(max_length=64, blank=True)
     name = models.CharField(_("Name"), max_length=30)
     order = models.BigIntegerField(default=0)
+    color = models.CharField(_("Colour"), max_length=8, choices=Color, default=Color.BLUE)
+    deleted_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -36,7 +51,10 @@ class Tag(TenantModel):
     wecom_id = models.CharField(max_length=64, blank=True)
     name = models.CharField(_("Name"), max_length=30)
     order = models.BigIntegerField(default=0)
+    color = models.CharField(_("Colour"), max_length=8, choices=Color, blank=True)  # empty: the group's
+    archived_at = models.DateTimeField(null=True)  # kept by who carries it, no longer offered
     deleted_at = models.DateTimeField(null=True)
+    merged_into_id = models.BigIntegerField(null=True)  # deleted by a merge: the tag that took its place
 
     class Meta:
         constraints = [
@@ -58,9 +76,18 @@ class ContactTag(KeyedTenantModel):
     pk = models.CompositePrimaryKey("brand", "tag", "contact")
     tag = BrandForeignKey(Tag, on_delete=models.CASCADE, related_name="+")
     contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="contact_tags")
-    source = models.CharField(max_length=40)  # channel_code:7, wecom, page, api …
+    source = models.CharField(max_length=40)  # channel_code:7, rule:3, wecom, page, api …
     staff_id = models.BigIntegerField(null=True)
     at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField(null=True)  # taken off by itself then
+    act_id = models.BigIntegerField(null=True)  # TagAct that put it on, for undo
 
     class Meta:
-        indexes = [models.Index(fields=["brand", "contact"], name="contact_tag_contact")]
+        indexes = [
+            models.Index(fields=["brand", "contact"], name="contact_tag_contact"),
+            models.Index(
+                fields=["brand", "expires_at"],
+                name="contact_tag_due",
+                condition=models.Q(expires_at__isnull=False),
+            ),
+        ]

@@ -6,7 +6,7 @@ contacts) is locked for the moment of the commit only. tagging/services/bits_che
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -30,6 +30,29 @@ def _note(dim: Dim, who: Mapping[int, Iterable[int]], is_on: bool) -> None:
     for val, ids in who.items():
         if ids := list(ids):
             connection.before_commit(_write, (int(dim), val, ids, is_on))  # type: ignore[attr-defined]
+
+
+class Mask(NamedTuple):
+    """Bits of one row, as a number whose highest bit is the first position of the chunk."""
+
+    dim: int
+    val: int
+    chunk: int
+    bits: int
+    is_on: bool
+
+
+def note_masks(brand: Brand, dim: Dim, rows: Iterable[tuple[int, int, str]], is_on: bool) -> None:
+    """Note whole rows: (val, chunk, text of bits that change). For sets too large to send as ids."""
+    for val, chunk, text in rows:
+        connection.before_commit(_write, Mask(int(dim), val, chunk, int(text, 2), is_on))  # type: ignore[attr-defined]
+
+
+def note_positions(brand: Brand, dim: Dim, rows: Iterable[tuple[int, int]], is_on: bool) -> None:
+    """Note single bits: (val, position)."""
+    for val, position in rows:
+        mask = 1 << (BITS - 1 - position % BITS)
+        connection.before_commit(_write, Mask(int(dim), val, position // BITS, mask, is_on))  # type: ignore[attr-defined]
 
 
 def contacts_changed(brand: Brand, contact_ids: Iterable[int]) -> None:
@@ -67,11 +90,17 @@ _MASKS = f"""
           FROM ids JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = ids.id
           JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = ids.id
          WHERE f.channel_code_id IS NOT NULL
+        UNION ALL
+        SELECT * FROM unnest(%(p_dims)s::int[], %(p_vals)s::bigint[], %(p_positions)s::int[], %(p_on)s::bool[])
     ), masks AS MATERIALIZED (
-        SELECT dim, val, position / {BITS} AS chunk,
-               bit_or(set_bit({ZERO}, position %% {BITS}, is_on::int)) AS plus,
-               bit_or(set_bit({ZERO}, position %% {BITS}, (NOT is_on)::int)) AS minus
-          FROM x GROUP BY 1, 2, 3
+        SELECT dim, val, chunk, bit_or(plus) AS plus, bit_or(minus) AS minus FROM (
+            SELECT dim, val, position / {BITS}, set_bit({ZERO}, position %% {BITS}, is_on::int),
+                   set_bit({ZERO}, position %% {BITS}, (NOT is_on)::int) FROM x
+             UNION ALL
+            SELECT dim, val, chunk, plus::bit({BITS}), minus::bit({BITS})
+              FROM unnest(%(m_dims)s::int[], %(m_vals)s::bigint[], %(m_chunks)s::int[], %(m_plus)s::text[],
+                          %(m_minus)s::text[]) AS m(dim, val, chunk, plus, minus)
+        ) AS y(dim, val, chunk, plus, minus) GROUP BY 1, 2, 3
     )"""  # noqa: S608  # numbers of our own enums
 _SAME = "d.brand_id = %(b)s AND d.dim = m.dim AND d.val = m.val AND d.chunk = m.chunk"
 # all rows are locked in order before the first one is changed; says whether rows are missing
@@ -97,13 +126,18 @@ _ADD = f"""
 
 
 def _write(brand_id: int, items: list[Any]) -> None:
-    """Write noted changes: lists of contact ids to look at, and (dim, val, contact ids, is on); of one bit the last
-    word counts."""
+    """Write noted changes: lists of contact ids to look at, masks, and (dim, val, contact ids, is on); of one bit the
+    last word counts."""
     ids: set[int] = set()
     bits: dict[tuple[int, int, int], bool] = {}
+    masks: dict[tuple[int, int, int], tuple[int, int]] = {}
     for item in items:
         if isinstance(item, list):
             ids.update(item)
+        elif isinstance(item, Mask):
+            plus, minus = masks.get(item[:3], (0, 0))
+            on, off = (item.bits, 0) if item.is_on else (0, item.bits)
+            masks[item[:3]] = (plus & ~off | on, minus & ~on | off)
         else:
             dim, val, contacts, is_on = item
             bits.update(((dim, val, contact), is_on) for contact in contacts)
@@ -114,12 +148,32 @@ def _write(brand_id: int, items: list[Any]) -> None:
         "vals": [key[1] for key in bits],
         "contacts": [key[2] for key in bits],
         "on": list(bits.values()),
+        **_mask_params(masks),
     }
     with connection.cursor() as cursor:
         cursor.execute(_CHANGE, params)
         (is_missing,) = cursor.fetchone()
         if is_missing:
             cursor.execute(_ADD, params)
+
+
+def _mask_params(masks: dict[tuple[int, int, int], tuple[int, int]]) -> dict[str, list]:
+    """Masks of a few bits go as positions, others as text: a kilobyte of zeros for one bit is slow."""
+    few, many = [], []
+    for (dim, val, chunk), (plus, minus) in masks.items():
+        if plus.bit_count() + minus.bit_count() > 8:
+            many.append((dim, val, chunk, f"{plus:0{BITS}b}", f"{minus:0{BITS}b}"))
+        else:
+            for mask, is_on in ((plus, True), (minus, False)):
+                while mask:
+                    few.append((dim, val, chunk * BITS + BITS - mask.bit_length(), is_on))
+                    mask &= ~(1 << (mask.bit_length() - 1))
+    names = ("p_dims", "p_vals", "p_positions", "p_on")
+    more = ("m_dims", "m_vals", "m_chunks", "m_plus", "m_minus")
+    return {
+        **{name: [row[n] for row in few] for n, name in enumerate(names)},
+        **{name: [row[n] for row in many] for n, name in enumerate(more)},
+    }
 
 
 def contacts_joined(brand: Brand, *, keep_id: int, lose_id: int) -> None:

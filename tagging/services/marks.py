@@ -2,81 +2,104 @@
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
-from contacts.models import Follow
 from org.models import Corp
 from scrm import clock
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
 
-
-@dataclass(frozen=True)
-class Mark:
-    """Tags to put on and take off one relation (corp, guide, customer); WeCom's ids."""
-
-    follow: Follow
-    add: list[str]
-    remove: list[str]
-
-
-def queue_marks(brand: Brand, marks: list[Mark]) -> None:
-    """Queue the calls in the caller's transaction and note on each relation what WeCom will show afterwards.
-
-    API calls make no callback, so nobody tells us later; `on_the_way` says what is not there yet.
-    """
-    if not marks:
-        return
-    _take_back(marks)
-    act = secrets.token_hex(6)  # the same tags may be put on, taken off and put on again: three acts
-    for corp in {mark.follow.corp_id: mark.follow.corp for mark in marks}.values():
-        calls: list[outbound.NewCall] = [
-            {
-                "key": f"{act}:{mark.follow.pk}",
-                "subject": mark.follow.external_userid,
-                "payload": {
-                    "userid": mark.follow.staff.userid,
-                    "external_userid": mark.follow.external_userid,
-                    "add": mark.add,
-                    "remove": mark.remove,
-                },
-            }
-            for mark in marks
-            if mark.follow.corp_id == corp.pk
-        ]
-        outbound.enqueue_many(brand, corp=corp, kind=OutboundCall.Kind.MARK_TAG, calls=calls)
-    rows = [(m.follow.pk, sorted((set(m.follow.wecom_tag_ids) | set(m.add)) - set(m.remove))) for m in marks]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE contacts_follow f SET wecom_tag_ids = string_to_array(x.ids, ' ')::varchar[]"
-            " FROM unnest(%s::bigint[], %s::text[]) AS x(id, ids) WHERE f.brand_id = %s AND f.id = x.id",
-            [[pk for pk, _ in rows], [" ".join(ids) for _, ids in rows], brand.pk],
-        )
-
-
-def _take_back(marks: list[Mark]) -> None:
-    """Take what is contrary out of calls that still wait: they may be made after the new one, or fail for hours first."""
-    mine = {(mark.follow.staff.userid, mark.follow.external_userid): mark for mark in marks}
-    waiting = OutboundCall.objects.select_for_update(skip_locked=True).filter(
-        kind=OutboundCall.Kind.MARK_TAG,
-        state=OutboundCall.State.WAITING,
-        subject__in={mark.follow.external_userid for mark in marks},
+# Relations that show something else than they should; the calls that wait and say the contrary lose it (they
+# might be made after the new one, or fail for hours first); the new calls; what each relation will show.
+_QUEUE = """
+    WITH wanted AS (
+        SELECT p.contact_id, g.corp_id, array_agg(DISTINCT t.wecom_id::text) AS ids
+          FROM ({pairs}) p
+          JOIN tagging_tag t ON t.brand_id = %(brand)s AND t.id = p.tag_id AND t.wecom_id <> '' AND t.deleted_at IS NULL
+          JOIN tagging_taggroup g ON g.brand_id = %(brand)s AND g.id = t.group_id AND g.corp_id IS NOT NULL
+         GROUP BY 1, 2
+    ),
+    rel AS MATERIALIZED (
+        SELECT f.id, f.corp_id, f.external_userid, s.userid,
+               ARRAY(SELECT i FROM unnest(w.ids) i WHERE (i = ANY (f.wecom_tag_ids)) = {shown} ORDER BY i) AS change
+          FROM wanted w
+          JOIN contacts_follow f ON f.brand_id = %(brand)s AND f.contact_id = w.contact_id AND f.corp_id = w.corp_id
+          JOIN org_staff s ON s.brand_id = %(brand)s AND s.id = f.staff_id
+         WHERE f.ended_at IS NULL AND NOT f.is_pending AND {differs}
+         ORDER BY f.id FOR UPDATE OF f
+    ),
+    contrary AS MATERIALIZED (
+        SELECT o.id, (o.payload -> '{other}') - r.change AS rest
+          FROM rel r JOIN wecom_outboundcall o
+            ON o.brand_id = %(brand)s AND o.subject = r.external_userid AND o.corp_id = r.corp_id
+         WHERE o.subject <> '' AND o.kind = %(kind)s AND o.state = %(waiting)s AND o.payload ->> 'userid' = r.userid
+           AND o.payload -> '{other}' ?| r.change
+           FOR UPDATE OF o SKIP LOCKED
+    ),
+    taken_back AS (
+        UPDATE wecom_outboundcall o
+           SET payload = jsonb_set(o.payload, '{{{other}}}', c.rest),
+               state = CASE WHEN {empty} THEN %(done)s ELSE o.state END,
+               done_at = CASE WHEN {empty} THEN %(now)s::timestamptz END
+          FROM contrary c WHERE o.brand_id = %(brand)s AND o.id = c.id
+    ),
+    shows AS (
+        UPDATE contacts_follow f SET wecom_tag_ids = {becomes}
+          FROM rel r WHERE f.brand_id = %(brand)s AND f.id = r.id
     )
-    for call in waiting:
-        mark = mine.get((call.payload["userid"], call.payload["external_userid"]))
-        if mark is None or call.corp_id != mark.follow.corp_id:
-            continue
-        add = [tag for tag in call.payload["add"] if tag not in mark.remove]
-        remove = [tag for tag in call.payload["remove"] if tag not in mark.add]
-        if len(add) + len(remove) == len(call.payload["add"]) + len(call.payload["remove"]):
-            continue
-        call.payload = {**call.payload, "add": add, "remove": remove}
-        if not add and not remove:
-            call.state, call.done_at = OutboundCall.State.DONE, clock.now()
-        call.save(update_fields=["payload", "state", "done_at"])
+    INSERT INTO wecom_outboundcall (brand_id, corp_id, kind, state, next_try_at, created_at, n_tries, error,
+                                    key, subject, payload)
+    SELECT %(brand)s, corp_id, %(kind)s, %(waiting)s, %(now)s, %(now)s, 0, '', %(act)s || ':' || id, external_userid,
+           jsonb_build_object('userid', userid, 'external_userid', external_userid, '{this}', to_jsonb(change),
+                              '{other}', '[]'::jsonb)
+      FROM rel ORDER BY id
+    RETURNING id
+"""
+_ADD = {
+    "this": "add",
+    "other": "remove",
+    "shown": "false",
+    "differs": "NOT f.wecom_tag_ids::text[] @> w.ids",
+    "becomes": "ARRAY(SELECT DISTINCT i FROM unnest(f.wecom_tag_ids || r.change::varchar[]) i ORDER BY i)",
+    "empty": "o.payload -> 'add' = '[]' AND c.rest = '[]'",
+}
+_REMOVE = {
+    "this": "remove",
+    "other": "add",
+    "shown": "true",
+    "differs": "f.wecom_tag_ids::text[] && w.ids",
+    "becomes": "ARRAY(SELECT i FROM unnest(f.wecom_tag_ids) i WHERE i <> ALL (r.change) ORDER BY i)",
+    "empty": "o.payload -> 'remove' = '[]' AND c.rest = '[]'",
+}
+
+
+def queue(brand: Brand, pairs: str, params: dict[str, Any], *, add: bool) -> int:
+    """Queue in the caller's transaction what WeCom has to be told: one call for each live relation that shows
+    something else. Gives how many.
+
+    API calls make no callback, so nobody tells us later; the relation notes what WeCom will show, and
+    `on_the_way` says what is not there yet.
+
+    Args:
+        pairs: query of tag_id and contact_id with its named parameters.
+    """
+    call = {
+        **params,
+        "brand": brand.pk,
+        "now": clock.now(),
+        "act": secrets.token_hex(6),  # the same tags may be put on, taken off and put on again: three acts
+        "kind": OutboundCall.Kind.MARK_TAG,
+        "waiting": OutboundCall.State.WAITING,
+        "done": OutboundCall.State.DONE,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUE.format(pairs=pairs, **(_ADD if add else _REMOVE)), call)
+        ids = [row[0] for row in cursor.fetchall()]
+    outbound.start(brand, ids)
+    return len(ids)
 
 
 def on_the_way(

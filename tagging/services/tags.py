@@ -2,23 +2,21 @@
 where it is a corp tag."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from contacts.models import Contact, EventType, Follow
-from contacts.services.timeline import EventRow, record_events
+from contacts.models import Contact
 from org import audit
 from org.access import Actor
 from org.models import Staff
-from scrm import clock
 from scrm.errors import InvalidError
-from tagging.models import ContactTag, Dim, Tag
-from tagging.services import bits
+from tagging.models import ContactTag, Tag
+from tagging.services import changes
 from tagging.services.library import create_group, create_tags, on_tag_changed, sync_corp_tags
-from tagging.services.marks import Mark, queue_marks
 from tenants.models import Brand
 
 __all__ = [
@@ -27,7 +25,6 @@ __all__ = [
     "choices",
     "create_group",
     "create_tags",
-    "mirror",
     "on_tag_changed",
     "put_on",
     "remove_tags",
@@ -47,6 +44,8 @@ def add_tags(
     tags: Iterable[Tag | int],
     source: str,
     by_staff: Staff | None = None,
+    expires_at: datetime | None = None,
+    act_id: int | None = None,
 ) -> int:
     """Put every tag on every contact; gives how many were new. Safe to repeat.
 
@@ -57,15 +56,20 @@ def add_tags(
         contacts: rows or ids of this brand; the caller has checked who may see them. Ids that do not exist
             are skipped.
         source: why, ≤ 40 characters: `channel_code:7`, `wecom`, `page`, `api` …
+        expires_at: when they are taken off by themselves; who has a tag for longer keeps it for longer.
+        act_id: TagAct under which this can be taken back.
     """
-    ids, chosen = _ids(contacts), _tags(tags)
-    n = 0
-    for start in range(0, len(ids), SLICE):
-        part = ids[start : start + SLICE]
-        new = _insert(brand, part, [tag.pk for tag in chosen], source, by_staff)
-        record_events(brand, _events(EventType.TAGGED, new, chosen, source, by_staff))
-        queue_marks(brand, _marks(part, [tag for tag in chosen if tag.wecom_id], add=True))
-        n += len(new)
+    ids, chosen, n = _ids(contacts), _tag_ids(tags), 0
+    for start in range(0, len(ids) if chosen else 0, SLICE):
+        done = changes.put_on(
+            brand,
+            changes.each(chosen, ids[start : start + SLICE]),
+            source=source,
+            staff_id=by_staff.pk if by_staff else None,
+            expires_at=expires_at,
+            act_id=act_id,
+        )
+        n += done.n
     return n
 
 
@@ -77,16 +81,19 @@ def remove_tags(
     tags: Iterable[Tag | int],
     source: str,
     by_staff: Staff | None = None,
+    act_id: int | None = None,
 ) -> int:
     """Take every tag off every contact; gives how many were there. Arguments and repeats as `add_tags`."""
-    ids, chosen = _ids(contacts), _tags(tags)
-    n = 0
-    for start in range(0, len(ids), SLICE):
-        part = ids[start : start + SLICE]
-        gone = _delete(brand, part, [tag.pk for tag in chosen])
-        record_events(brand, _events(EventType.UNTAGGED, gone, chosen, source, by_staff))
-        queue_marks(brand, _marks(part, [tag for tag in chosen if tag.wecom_id], add=False))
-        n += len(gone)
+    ids, chosen, n = _ids(contacts), _tag_ids(tags), 0
+    for start in range(0, len(ids) if chosen else 0, SLICE):
+        done = changes.take_off(
+            brand,
+            changes.each(chosen, ids[start : start + SLICE]),
+            source=source,
+            staff_id=by_staff.pk if by_staff else None,
+            act_id=act_id,
+        )
+        n += done.n
     return n
 
 
@@ -95,171 +102,8 @@ def _ids(contacts: Iterable[Contact | int]) -> list[int]:
     return sorted({contact.pk if isinstance(contact, Contact) else int(contact) for contact in contacts})
 
 
-def _tags(tags: Iterable[Tag | int]) -> list[Tag]:
-    pks = {tag.pk if isinstance(tag, Tag) else int(tag) for tag in tags}
-    if not pks:
-        return []
-    return list(Tag.objects.filter(pk__in=pks, deleted_at=None).select_related("group").order_by("pk"))
-
-
-def _insert(
-    brand: Brand, ids: list[int], tag_ids: list[int], source: str, by_staff: Staff | None
-) -> list[tuple[int, int]]:
-    if not ids or not tag_ids:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO tagging_contacttag (brand_id, tag_id, contact_id, source, staff_id, at)"
-            " SELECT %s, t.id, c.id, %s, %s, %s FROM unnest(%s::bigint[]) AS t(id), contacts_contact c"
-            " WHERE c.brand_id = %s AND c.id = ANY(%s) ORDER BY t.id, c.id"
-            " ON CONFLICT DO NOTHING RETURNING tag_id, contact_id",
-            [brand.pk, source[:40], by_staff.pk if by_staff else None, clock.now(), tag_ids, brand.pk, ids],
-        )
-        pairs = cursor.fetchall()
-    bits.set_bits(brand, Dim.TAG, _by_tag(pairs))
-    return pairs
-
-
-def _delete(brand: Brand, ids: list[int], tag_ids: list[int]) -> list[tuple[int, int]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM tagging_contacttag WHERE brand_id = %s AND tag_id = ANY(%s) AND contact_id = ANY(%s)"
-            " RETURNING tag_id, contact_id",
-            [brand.pk, tag_ids, ids],
-        )
-        pairs = cursor.fetchall()
-    bits.clear_bits(brand, Dim.TAG, _by_tag(pairs))
-    return pairs
-
-
-def _by_tag(pairs: list[tuple[int, int]]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for tag_id, contact_id in pairs:
-        found.setdefault(tag_id, []).append(contact_id)
-    return found
-
-
-def _events(
-    kind: EventType, pairs: list[tuple[int, int]], tags: list[Tag], source: str, by_staff: Staff | None
-) -> list[EventRow]:
-    now, named = clock.now(), {tag.pk: tag for tag in tags}
-    return [
-        {
-            "contact_id": contact_id,
-            "type": kind,
-            "at": now,
-            "staff_id": by_staff.pk if by_staff else None,
-            "object_id": tag_id,
-            "source": source.split(":")[0][:20],
-            # the name as it was: the tag may be renamed or deleted
-            "data": {"tag": named[tag_id].name, "group": named[tag_id].group.name, "why": source[:40]},
-        }
-        for tag_id, contact_id in pairs
-    ]
-
-
-def _marks(contact_ids: list[int], tags: list[Tag], *, add: bool) -> list[Mark]:
-    """What WeCom has to be told: one call for each live relation that shows something else there."""
-    by_corp: dict[int, set[str]] = {}
-    for tag in tags:
-        if tag.group.corp_id:
-            by_corp.setdefault(tag.group.corp_id, set()).add(tag.wecom_id)
-    if not by_corp:
-        return []
-    follows = Follow.objects.filter(
-        contact__in=contact_ids, corp__in=list(by_corp), ended_at=None, is_pending=False
-    )
-    marks = []
-    for follow in follows.select_related("staff", "corp").order_by("contact_id", "pk"):
-        there = set(follow.wecom_tag_ids)
-        change = by_corp[follow.corp_id] - there if add else by_corp[follow.corp_id] & there
-        if change:
-            marks.append(
-                Mark(follow, add=sorted(change) if add else [], remove=[] if add else sorted(change))
-            )
-    return marks
-
-
-def mirror(
-    brand: Brand,
-    *,
-    corp_id: int,
-    changes: Iterable[tuple[int, int, Iterable[str], Iterable[str]]],
-    source: str = "wecom",
-) -> int:
-    """Follow what WeCom says of relations: tags put on or taken off in the client. In the caller's
-    transaction.
-
-    A contact carries a tag as long as one live relation shows it. Tags we do not know (not synced, rule
-    groups) are left alone.
-
-    Args:
-        changes: (contact id, staff id, WeCom tag ids added, removed) for each relation, after
-            `Follow.wecom_tag_ids` was saved.
-    """
-    told = [(c, s, set(a), set(r)) for c, s, a, r in changes]
-    names: set[str] = set()
-    for _c, _s, a, r in told:
-        names |= a | r
-    known = {
-        tag.wecom_id: tag
-        for tag in Tag.objects.filter(
-            wecom_id__in=names, group__corp=corp_id, deleted_at=None
-        ).select_related("group")
-    }
-    n = 0
-    plus = [(c, known[w].pk, s) for c, s, a, _r in told for w in sorted(a) if w in known]
-    minus = [(c, w, s) for c, s, _a, r in told for w in sorted(r) if w in known]
-    if minus:
-        still = _shown(corp_id, [c for c, _w, _s in minus])
-        gone = [(c, known[w].pk, s) for c, w, s in minus if w not in still.get(c, set())]
-        n += _write_mirror(brand, EventType.UNTAGGED, gone, list(known.values()), source)
-    if plus:
-        n += _write_mirror(brand, EventType.TAGGED, plus, list(known.values()), source)
-    return n
-
-
-def _shown(corp_id: int, contact_ids: list[int]) -> dict[int, set[str]]:
-    shown: dict[int, set[str]] = {}
-    follows = Follow.objects.filter(contact__in=contact_ids, corp=corp_id, ended_at=None)
-    for contact_id, tag_ids in follows.values_list("contact_id", "wecom_tag_ids"):
-        shown.setdefault(contact_id, set()).update(tag_ids)
-    return shown
-
-
-def _write_mirror(
-    brand: Brand, kind: EventType, rows: list[tuple[int, int, int]], tags: list[Tag], source: str
-) -> int:
-    """Rows (contact, tag, staff) written set-based, with an event for each that changed something."""
-    if not rows:
-        return 0
-    who = {(tag_id, contact_id): staff_id for contact_id, tag_id, staff_id in rows}
-    pairs = sorted(who)
-    tag_ids, ids, staff_ids = [t for t, _ in pairs], [c for _, c in pairs], [who[pair] for pair in pairs]
-    with connection.cursor() as cursor:
-        if kind == EventType.TAGGED:
-            cursor.execute(
-                "INSERT INTO tagging_contacttag (brand_id, tag_id, contact_id, source, staff_id, at)"
-                " SELECT %s, x.t, x.c, %s, x.s, %s"
-                " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS x(t, c, s)"
-                " ORDER BY x.t, x.c ON CONFLICT DO NOTHING RETURNING tag_id, contact_id",
-                [brand.pk, source, clock.now(), tag_ids, ids, staff_ids],
-            )
-        else:
-            cursor.execute(
-                "DELETE FROM tagging_contacttag ct USING unnest(%s::bigint[], %s::bigint[]) AS x(t, c)"
-                " WHERE ct.brand_id = %s AND ct.tag_id = x.t AND ct.contact_id = x.c"
-                " RETURNING ct.tag_id, ct.contact_id",
-                [tag_ids, ids, brand.pk],
-            )
-        done = cursor.fetchall()
-    change = bits.set_bits if kind == EventType.TAGGED else bits.clear_bits
-    change(brand, Dim.TAG, _by_tag(done))
-    events = _events(kind, done, tags, source, None)
-    for event, pair in zip(events, done, strict=True):
-        event["staff_id"] = who[pair]
-    record_events(brand, events)
-    return len(done)
+def _tag_ids(tags: Iterable[Tag | int]) -> list[int]:
+    return sorted({tag.pk if isinstance(tag, Tag) else int(tag) for tag in tags})
 
 
 def carried(contact_ids: Iterable[int]) -> dict[int, list[Any]]:
@@ -339,7 +183,7 @@ def put_on(
     Raises:
         InvalidError: no such tag.
     """
-    chosen = _tags(tag_ids)
+    chosen = list(Tag.objects.filter(pk__in=_tag_ids(tag_ids), deleted_at=None))
     if not chosen:
         raise InvalidError(_("Choose at least one tag"))
     act = remove_tags if remove else add_tags

@@ -1,4 +1,4 @@
-"""Tags that WeCom shows for a relation, taken over into ours."""
+"""Tags that WeCom shows for relations, taken over into ours."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,9 @@ from django.db import connection, transaction
 
 from contacts.models import Follow
 from org.models import Corp
+from tagging.models import Tag
+from tagging.services.changes import Pairs, put_on, take_off
 from tagging.services.marks import on_the_way
-from tagging.services.tags import mirror
 from tenants.models import Brand
 
 
@@ -41,3 +42,57 @@ def take_over(
                 [[pk for pk, _ in rows], [ids for _, ids in rows], brand.pk],
             )
     return mirror(brand, corp_id=corp.pk, changes=changes, source=source)
+
+
+def mirror(
+    brand: Brand,
+    *,
+    corp_id: int,
+    changes: Iterable[tuple[int, int, Iterable[str], Iterable[str]]],
+    source: str = "wecom",
+) -> int:
+    """Follow what WeCom says of relations: tags put on or taken off in the client. In the caller's
+    transaction.
+
+    A contact carries a tag as long as one live relation shows it. Tags we do not know (not synced, rule
+    groups) are left alone.
+
+    Args:
+        changes: (contact id, staff id, WeCom tag ids added, removed) for each relation, after
+            `Follow.wecom_tag_ids` was saved.
+    """
+    told = [(c, s, set(a), set(r)) for c, s, a, r in changes]
+    names = {name for _c, _s, a, r in told for name in a | r}
+    alive = Tag.objects.filter(wecom_id__in=names, group__corp=corp_id, deleted_at=None)
+    known = dict(alive.values_list("wecom_id", "pk"))
+    plus = {(known[w], c): s for c, s, a, _r in told for w in a if w in known}
+    minus = [(c, w, s) for c, s, _a, r in told for w in r if w in known]
+    still = _shown(corp_id, [c for c, _w, _s in minus]) if minus else {}
+    gone = {(known[w], c): s for c, w, s in minus if w not in still.get(c, set())}
+    n = 0
+    for act, rows in ((take_off, gone), (put_on, plus)):
+        if rows:
+            n += act(brand, _of_staff(rows), source=source, own=("staff_id",), tell_wecom=False).n
+    return n
+
+
+def _of_staff(rows: dict[tuple[int, int], int]) -> Pairs:
+    """Pairs of tag and contact, each with the staff member under whom it changed."""
+    pairs = sorted(rows)
+    return Pairs(
+        "SELECT tag_id, contact_id, staff_id FROM unnest(%(tag_ids)s::bigint[], %(contact_ids)s::bigint[],"
+        " %(staff_ids)s::bigint[]) AS x(tag_id, contact_id, staff_id)",
+        {
+            "tag_ids": [tag_id for tag_id, _c in pairs],
+            "contact_ids": [contact_id for _t, contact_id in pairs],
+            "staff_ids": [rows[pair] for pair in pairs],
+        },
+    )
+
+
+def _shown(corp_id: int, contact_ids: list[int]) -> dict[int, set[str]]:
+    shown: dict[int, set[str]] = {}
+    follows = Follow.objects.filter(contact__in=contact_ids, corp=corp_id, ended_at=None)
+    for contact_id, tag_ids in follows.values_list("contact_id", "wecom_tag_ids"):
+        shown.setdefault(contact_id, set()).update(tag_ids)
+    return shown

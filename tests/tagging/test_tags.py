@@ -8,7 +8,8 @@ from contacts.models import Event, EventType, Follow
 from scrm import clock
 from tagging.models import ContactTag, Tag, TagGroup
 from tagging.services.marks import on_the_way
-from tagging.services.tags import add_tags, carried, mirror, remove_tags
+from tagging.services.tags import add_tags, carried, remove_tags
+from tagging.services.wecom_tags import mirror
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 from wecom.models import OutboundCall
 

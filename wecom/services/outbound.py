@@ -109,17 +109,18 @@ def enqueue_many(brand: Brand, *, corp: Corp, kind: str, calls: Iterable[NewCall
     ]  # fmt: skip
     for call in made:
         call._state.adding, call._state.db = False, "default"
-    _start(brand, [call.pk for call in made])
+    start(brand, [call.pk for call in made])
     return made
 
 
-def _start(brand: Brand, call_ids: list[int]) -> None:
+def start(brand: Brand, call_ids: list[int]) -> None:
     """Tasks after the commit; many calls go behind everything else, so that no arrival waits for them."""
     from wecom.tasks import deliver
 
     queue = "bulk" if len(call_ids) > AT_ONCE else "default"
-    for n in range(0, len(call_ids), AT_ONCE):
-        kwargs = {"brand_id": brand.pk, "call_ids": call_ids[n : n + AT_ONCE]}
+    size = AT_ONCE if len(call_ids) <= 20 * AT_ONCE else 10 * AT_ONCE
+    for n in range(0, len(call_ids), size):
+        kwargs = {"brand_id": brand.pk, "call_ids": call_ids[n : n + size]}
         deliver.apply_async_on_commit(kwargs=kwargs, queue=queue)
 
 
@@ -211,7 +212,7 @@ def try_again(brand: Brand, *, by: Actor, call_ids: Sequence[int] = ()) -> int:
     OutboundCall.objects.filter(pk__in=ids, state=State.FAILED).update(
         state=State.WAITING, n_tries=0, next_try_at=clock.now(), done_at=None, error=""
     )
-    _start(brand, ids)
+    start(brand, ids)
     audit.record(by, "outbound.try_again", after={"n": len(ids)})
     return len(ids)
 
