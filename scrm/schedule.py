@@ -23,6 +23,7 @@ BEAT_SCHEDULE = {
         "task": "contacts.tasks.purge_all_waiting",
         "schedule": crontab(hour="19", minute="5"),
     },
+    "bits-check": {"task": "tagging.tasks.nightly_check", "schedule": crontab(hour="19", minute="20")},
     "partitions": {"task": "tenants.tasks.make_partitions", "schedule": crontab(hour="18", minute="5")},
 }
 
@@ -33,5 +34,6 @@ TASK_ROUTES = {
     "wecom.tasks.deliver": {"queue": "default"},
     "livecodes.tasks.send_welcome": {"queue": "fast"},
     "org.tasks.run_job": {"queue": "bulk"},
+    "tagging.tasks.check_bits": {"queue": "bulk"},
     "commerce.tasks.attach_waiting": {"queue": "bulk"},
 }

@@ -1,8 +1,9 @@
-"""标签, rules, bitmaps: one module for each topic; import the models from here."""
+"""标签, rules, 人群, bitmaps: one module for each topic; import the models from here."""
 
 from tagging.models.acts import TagAct, TagBefore, TagTarget, WaitingTag
 from tagging.models.bits import BITS, Dim, DimBits, Flag
 from tagging.models.rules import ComputedTag, TagRule, TagRuleBits
+from tagging.models.segments import Segment, SegmentVersion
 from tagging.models.tags import Color, ContactTag, Tag, TagGroup
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Dim",
     "DimBits",
     "Flag",
+    "Segment",
+    "SegmentVersion",
     "Tag",
     "TagAct",
     "TagBefore",
