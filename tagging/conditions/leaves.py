@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 # types of windows
 MOMENTS = ("last", "before", "between", "this", "previous")
@@ -81,15 +81,15 @@ class Leaf:
 
 
 GROUPS: dict[str, Any] = {
-    "person": lazy("Customer"),
-    "tags": lazy("Tags and origin"),
-    "orders": lazy("Orders"),
-    "behaviour": lazy("Behaviour"),
-    "value": lazy("Value"),
-    "sets": lazy("Segments"),
+    "person": gettext_lazy("Customer"),
+    "tags": gettext_lazy("Tags and origin"),
+    "orders": gettext_lazy("Orders"),
+    "behaviour": gettext_lazy("Behaviour"),
+    "value": gettext_lazy("Value"),
+    "sets": gettext_lazy("Segments"),
 }
 
-_CHOOSE = lazy("Choose at least one")
+_CHOOSE = gettext_lazy("Choose at least one")
 
 
 def _set(
@@ -176,16 +176,16 @@ def _check_field(leaf: Mapping[str, Any], known: Any) -> Iterable[tuple[str, str
 
 
 LEAVES: dict[str, Leaf] = {
-    "everybody": Leaf(lazy("Everybody"), "person", ()),
-    "follow": _words(lazy("Friendship"), "reachable", "lost", "pending"),
-    "do_not_contact": _yes_no(lazy("Do not contact")),
-    "named": _yes_no(lazy("Has a name")),
-    "gender": _words(lazy("Gender"), "male", "female", "unknown"),
-    "contact_kind": _words(lazy("Kind of account"), "wechat", "wecom"),
-    "added": _when(lazy("First added"), "person"),
-    "lost": _when(lazy("Lost"), "person"),
+    "everybody": Leaf(gettext_lazy("Everybody"), "person", ()),
+    "follow": _words(gettext_lazy("Friendship"), "reachable", "lost", "pending"),
+    "do_not_contact": _yes_no(gettext_lazy("Do not contact")),
+    "named": _yes_no(gettext_lazy("Has a name")),
+    "gender": _words(gettext_lazy("Gender"), "male", "female", "unknown"),
+    "contact_kind": _words(gettext_lazy("Kind of account"), "wechat", "wecom"),
+    "added": _when(gettext_lazy("First added"), "person"),
+    "lost": _when(gettext_lazy("Lost"), "person"),
     "field": Leaf(
-        lazy("Own field"),
+        gettext_lazy("Own field"),
         "person",
         (
             Param("key", "text", source="fields"),
@@ -199,14 +199,14 @@ LEAVES: dict[str, Leaf] = {
         ),
         _check_field,
     ),
-    "tags": _set(lazy("Tags"), "tags", modes=("any", "all", "none", "at_least")),
-    "code": _set(lazy("Channel code"), "codes"),
-    "staff": _set(lazy("Guide"), "staff"),
-    "store": _set(lazy("Store"), "stores", modes=("any", "none")),
-    "region": _set(lazy("Region"), "regions", modes=("any", "none")),
-    "group": _set(lazy("Group chat"), "groups"),
+    "tags": _set(gettext_lazy("Tags"), "tags", modes=("any", "all", "none", "at_least")),
+    "code": _set(gettext_lazy("Channel code"), "codes"),
+    "staff": _set(gettext_lazy("Guide"), "staff"),
+    "store": _set(gettext_lazy("Store"), "stores", modes=("any", "none")),
+    "region": _set(gettext_lazy("Region"), "regions", modes=("any", "none")),
+    "group": _set(gettext_lazy("Group chat"), "groups"),
     "orders": Leaf(
-        lazy("Orders in a period"),
+        gettext_lazy("Orders in a period"),
         "orders",
         (
             Param("measure", "word", options=MEASURES, default="count"),
@@ -217,10 +217,10 @@ LEAVES: dict[str, Leaf] = {
         ),
         _check_order,
     ),
-    "first_order": _when(lazy("First order"), "orders", "ever", "never"),
-    "last_order": _when(lazy("Last order"), "orders", "ever", "never"),
+    "first_order": _when(gettext_lazy("First order"), "orders", "ever", "never"),
+    "last_order": _when(gettext_lazy("Last order"), "orders", "ever", "never"),
     "event": Leaf(
-        lazy("Behaviour"),
+        gettext_lazy("Behaviour"),
         "behaviour",
         (
             Param("event", "word", options=tuple(EVENTS)),
@@ -233,7 +233,7 @@ LEAVES: dict[str, Leaf] = {
         _check_event,
     ),
     "touch": Leaf(
-        lazy("Messages received"),
+        gettext_lazy("Messages received"),
         "behaviour",
         (
             _COUNT,
@@ -242,18 +242,18 @@ LEAVES: dict[str, Leaf] = {
         ),
     ),
     "number": Leaf(
-        lazy("Orders and value"),
+        gettext_lazy("Orders and value"),
         "value",
         (Param("measure", "word", options=NUMBERS), Param("compare", "compare")),
     ),
     "value_group": Leaf(
-        lazy("Value group"), "value", (Param("ids", "ids", source="value_groups", missing=_CHOOSE),)
+        gettext_lazy("Value group"), "value", (Param("ids", "ids", source="value_groups", missing=_CHOOSE),)
     ),
     "lifecycle": Leaf(
-        lazy("Lifecycle stage"), "value", (Param("ids", "ids", source="stages", missing=_CHOOSE),)
+        gettext_lazy("Lifecycle stage"), "value", (Param("ids", "ids", source="stages", missing=_CHOOSE),)
     ),
     "next_order": _when(
-        lazy("Next order expected"), "value", types=("last", "before", "next", "between", "this")
+        gettext_lazy("Next order expected"), "value", types=("last", "before", "next", "between", "this")
     ),
-    "segment": _set(lazy("Segment"), "segments", "sets"),
+    "segment": _set(gettext_lazy("Segment"), "segments", "sets"),
 }

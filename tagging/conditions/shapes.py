@@ -246,7 +246,7 @@ def _number(value: Any) -> int | float:
 
 def _window(value: Any, param: Param, known: Known | None) -> windows.Window:
     kind = value.get("type") if isinstance(value, dict) else None
-    if kind not in param.options:
+    if not isinstance(kind, str) or kind not in param.options:
         raise _Wrong(_("Choose a time"))
     read: windows.Window = {"type": kind}
     allowed = WINDOW_PARAMS.get(kind, ())

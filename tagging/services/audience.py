@@ -229,13 +229,15 @@ def _guides_of(source: str, ids: Iterable[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {n: [] for n in ids}
     if source == "stores":
         for pk, store_id in Staff.objects.filter(store__in=found).values_list("pk", "store_id"):
-            found[store_id].append(pk)
+            if store_id:
+                found[store_id].append(pk)
         return found
     stores = dict(Store.objects.filter(region__in=found).values_list("pk", "region_id"))
     rows = Staff.objects.filter(region__in=found) | Staff.objects.filter(store__in=stores)
     for pk, region_id, store_id in rows.values_list("pk", "region_id", "store_id"):
-        for region in {region_id, stores.get(store_id)} & set(found):
-            found[region].append(pk)
+        for region, guides in found.items():
+            if region in (region_id, stores.get(store_id or 0)):
+                guides.append(pk)
     return found
 
 
@@ -283,7 +285,7 @@ def nested_segments(condition: Condition) -> dict[int, Condition | int]:
             raise NotFoundError(code="segment_missing", segments=sorted(missing))
         todo = set()
         for pk, segment in new.items():
-            if segment.kind == Segment.Kind.DYNAMIC:
+            if segment.kind == Segment.Kind.DYNAMIC and segment.condition:
                 found[pk] = segment.condition
                 todo |= set(references(segment.condition).get("segments", ()))
             else:

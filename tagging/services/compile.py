@@ -133,7 +133,7 @@ def as_bits(plan: Plan, build: Build) -> str:
     if plan.is_bits:
         return plan.bits
     query = (
-        f"SELECT m.position / {BITS} AS chunk, bit_or(set_bit({ZERO}, m.position %% {BITS}, 1)) AS bits"
+        f"SELECT m.position / {BITS} AS chunk, bit_or(set_bit({ZERO}, m.position %% {BITS}, 1)) AS bits"  # noqa: S608
         f" FROM ({members_query(plan, build)}) m GROUP BY 1"
     )
     build.converted.append(query)

@@ -56,10 +56,10 @@ def choices(source: str, text: str = "") -> list[tuple[Any, str]]:
     """What a person may choose from a source, by a part of its name."""
     text = text.strip()[:60]
     if source == "categories":
-        rows = Product.objects.exclude(category="").filter(category__icontains=text)
+        products = Product.objects.exclude(category="").filter(category__icontains=text)
         return [
             (c, c)
-            for c in rows.values_list("category", flat=True).distinct().order_by("category")[:MAX_CHOICES]
+            for c in products.values_list("category", flat=True).distinct().order_by("category")[:MAX_CHOICES]
         ]
     if source in FIXED:
         return [(n, str(label)) for n, label in FIXED[source]().items() if text.lower() in str(label).lower()]
