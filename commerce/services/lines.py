@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from contacts.services.staging import analyze
 from scrm import clock
 from tenants.models import Brand
 
@@ -62,7 +63,6 @@ RESULT = """
 
 def add_products(cursor: Any, brand: Brand) -> None:
     """Products that lines name and the catalogue does not know yet."""
-    cursor.execute("ANALYZE line_in")
     cursor.execute(PRODUCTS, {"brand": brand.pk, "before_all": BEFORE_ALL, "now": clock.now()})
 
 
@@ -73,6 +73,7 @@ def merge_lines(cursor: Any, brand: Brand, values: dict[str, Any]) -> int:
         return 0
     cursor.execute("DROP TABLE IF EXISTS pg_temp.line_now")
     cursor.execute(NOW, values)
+    analyze(cursor, "line_now")
     cursor.execute(WRITE, values)
     cursor.execute(
         "SELECT EXISTS (SELECT 1 FROM order_in s JOIN order_now g USING (n) WHERE NOT g.is_new)"

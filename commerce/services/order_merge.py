@@ -15,7 +15,7 @@ from commerce.services import lines, refund_merge, stats
 from commerce.services.sql import GUIDE_AT, PAID_STATES, is_sale, is_to_tell
 from contacts.models import EventType, Identity
 from contacts.services.outcomes import Counts
-from contacts.services.staging import drop, fill_corp, open_results
+from contacts.services.staging import SCOPE, analyze, drop, open_results, own_corpid
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -45,12 +45,13 @@ BAD = f"""
     INSERT INTO order_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """  # noqa: S608
 
-ROUNDS = f"""
+# the newest telling of each order is of round 0, the one before it of round -1 …
+ROUNDS = """
     UPDATE order_in s SET round = r.round
-      FROM (SELECT n, {MAX_ROUNDS} + 1 - row_number() OVER (PARTITION BY order_no
+      FROM (SELECT n, 1 - row_number() OVER (PARTITION BY order_no
                    ORDER BY coalesce(updated_at, 'infinity') DESC, n DESC) AS round FROM order_in) r
      WHERE r.n = s.n
-"""  # noqa: S608
+"""
 
 
 # ---- what a telling `g` makes of an order `o`
@@ -102,27 +103,21 @@ _GUIDE = GUIDE_AT.format(
 )
 _INPUT = _fold("d.staff_id", "coalesce(g.staff_store_id, d.store_id)")
 
-# new orders, and those that this telling may change
+# new orders, and those that this telling may change. Each step is materialized: under row-level security Postgres takes
+# an index only for a comparison with a plain column, `coalesce(…)` might leak
 NOW = f"""
     CREATE TEMP TABLE order_now ON COMMIT DROP AS
-    SELECT g.n, g.order_no, g.contact_id, g.buyer_kind, g.buyer_scope, g.buyer_value, g.placed_at,
-           CASE WHEN o.id IS NULL THEN coalesce(g.paid_at, g.paid_default) ELSE g.paid_at END AS paid_at,
-           g.paid_default, g.amount_fen, g.n_items, g.state, g.staff_id, g.store_id, g.channel, g.updated_at,
-           coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id, o.id IS NULL AS is_new,
-           coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
-      FROM (
-        SELECT s.n, s.order_no, coalesce(s.contact_id, i.contact_id) AS contact_id,
-               coalesce(s.buyer_kind, '') AS buyer_kind, coalesce(s.buyer_scope, '') AS buyer_scope,
-               coalesce(s.buyer_value, '') AS buyer_value, s.placed_at, s.paid_at,
-               CASE WHEN s.state IN {PAID_STATES} THEN coalesce(s.placed_at, s.updated_at, %(now)s) END AS paid_default,
+    WITH given AS MATERIALIZED (
+        SELECT s.n, s.order_no, s.contact_id AS given_contact_id, coalesce(s.buyer_kind, '') AS buyer_kind,
+               {SCOPE} AS buyer_scope, coalesce(s.buyer_value, '') AS buyer_value, s.placed_at, s.paid_at,
+               CASE WHEN s.state IN {PAID_STATES} THEN coalesce(s.placed_at, s.updated_at, %(now)s) END
+               AS paid_default,
                s.amount_fen, coalesce(s.n_items, l.n_items)::int AS n_items,
                coalesce(s.state, CASE WHEN s.paid_at IS NULL THEN {S.UNPAID.value} ELSE {S.PAID.value} END)::smallint
                AS state,
                t.id AS staff_id, t.store_id AS staff_store_id, w.id AS store_id,
                coalesce(left(s.channel, 30), '') AS channel, s.updated_at
           FROM order_in s
-          LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = s.buyer_kind
-           AND i.scope = coalesce(s.buyer_scope, '') AND i.value = s.buyer_value
           LEFT JOIN (SELECT DISTINCT ON (userid) userid, id, store_id FROM org_staff
                       WHERE brand_id = %(brand)s AND userid <> '' ORDER BY userid, id) t
             ON t.userid = lower(s.staff_userid)
@@ -132,7 +127,18 @@ NOW = f"""
                       ORDER BY word, rank, id) w ON w.word = s.store_code
           LEFT JOIN (SELECT order_n, sum(quantity) AS n_items FROM line_in GROUP BY order_n) l ON l.order_n = s.n
          WHERE s.round = %(round)s
-      ) g
+    ), g AS MATERIALIZED (
+        SELECT x.*, coalesce(x.given_contact_id, i.contact_id) AS contact_id
+          FROM given x
+          LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = x.buyer_kind
+           AND i.scope = x.buyer_scope AND i.value = x.buyer_value
+    )
+    SELECT g.n, g.order_no, g.contact_id, g.buyer_kind, g.buyer_scope, g.buyer_value, g.placed_at,
+           CASE WHEN o.id IS NULL THEN coalesce(g.paid_at, g.paid_default) ELSE g.paid_at END AS paid_at,
+           g.paid_default, g.amount_fen, g.n_items, g.state, g.staff_id, g.store_id, g.channel, g.updated_at,
+           coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id, o.id IS NULL AS is_new,
+           coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
+      FROM g
       LEFT JOIN commerce_order o
         ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = g.order_no
       LEFT JOIN LATERAL ({_GUIDE}) d ON true
@@ -238,17 +244,17 @@ def merge_orders(brand: Brand, *, source: str, told_by: str) -> Counts:
     }  # fmt: skip
     counts = Counts()
     with connection.cursor() as cursor:
+        values["corpid"] = own_corpid(cursor, brand)
         open_results(cursor, "order")
+        analyze(cursor, "order_in", "line_in")
         cursor.execute(BAD, values)
-        fill_corp(cursor, brand, "order_in")
-        cursor.execute(f"ALTER TABLE order_in ADD COLUMN round smallint DEFAULT {MAX_ROUNDS}")
         cursor.execute("SELECT EXISTS (SELECT 1 FROM order_in GROUP BY order_no HAVING count(*) > 1)")
         has_repeats = cursor.fetchone()[0]
         if has_repeats:
             cursor.execute(ROUNDS)
-        cursor.execute("ANALYZE order_in")
+            analyze(cursor, "order_in")
         lines.add_products(cursor, brand)
-        for turn in range(1 if has_repeats else MAX_ROUNDS, MAX_ROUNDS + 1):
+        for turn in range(1 - MAX_ROUNDS if has_repeats else 0, 1):
             counts += _merge_round(cursor, brand, values | {"round": turn})
     return counts
 
@@ -260,6 +266,7 @@ def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any]) -> Counts:
         return counts
     drop(cursor, "order_now", "order_changed")
     cursor.execute(NOW, values)
+    analyze(cursor, "order_now")
     cursor.execute(CHANGED)
     cursor.execute(INSERT, values)
     counts.n_new = cursor.rowcount
@@ -271,6 +278,7 @@ def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any]) -> Counts:
         cursor.execute(TELL_NEW, values)
     if n_all > counts.n_new:
         cursor.execute(UPDATE, values)
+        analyze(cursor, "order_changed")
         cursor.execute(TELL_CHANGED, values)
         cursor.execute(MOVE_EVENTS, values)
     cursor.execute(RESULT)

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from commerce.models import Product
 from commerce.services import staging
 from contacts.services.outcomes import Counts, Outcome
-from contacts.services.staging import drop, open_results
+from contacts.services.staging import analyze, drop, open_results
 from scrm import clock
 from tenants.models import Brand
 
@@ -99,11 +99,13 @@ def merge_products(brand: Brand) -> Counts:
     counts = Counts()
     with connection.cursor() as cursor:
         open_results(cursor, "product")
+        analyze(cursor, "product_in")
         cursor.execute(BAD, values)
         cursor.execute("SELECT count(*) FROM product_in")
         n_given = cursor.fetchone()[0]
         drop(cursor, "product_now")
         cursor.execute(NOW, values)
+        analyze(cursor, "product_now")
         cursor.execute(INSERT, values)
         counts.n_new = cursor.rowcount
         cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FROM product_now")

@@ -10,7 +10,7 @@ from commerce.services import stats
 from commerce.services.sql import is_sale
 from contacts.models import EventType
 from contacts.services.outcomes import Counts
-from contacts.services.staging import drop, open_results
+from contacts.services.staging import analyze, drop, open_results
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -134,11 +134,12 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
     with connection.cursor() as cursor:
         drop(cursor, "refund_now")
         open_results(cursor, "refund")
+        analyze(cursor, "refund_in")
         cursor.execute(BAD, values)
-        cursor.execute("ANALYZE refund_in")
         cursor.execute("SELECT count(*) FROM refund_in")
         n_given = cursor.fetchone()[0]
         cursor.execute(NOW, values)
+        analyze(cursor, "refund_now")
         cursor.execute(INSERT, values)
         counts.n_new = cursor.rowcount
         cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FROM refund_now")

@@ -58,10 +58,14 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
+# columns of the merge itself; a COPY therefore names its columns
+_OWN = {"order_in": {"round": "smallint DEFAULT 0"}}
+
+
 def open_tables(cursor: Any, *names: str) -> None:
     """Make some of the tables, empty, in the caller's transaction; safe to call again in the same one."""
     for name in names:
-        open_table(cursor, name, TABLES[name])
+        open_table(cursor, name, TABLES[name] | _OWN.get(name, {}))
 
 
 def tell(cursor: Any, name: str, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from contacts import hooks
 from contacts.identities import normal
 from contacts.models import BehaviourKind, EventType, Identity
 from contacts.services.outcomes import Counts, Outcome, Result
-from contacts.services.staging import fill, fill_corp, open_results, open_table
+from contacts.services.staging import SCOPE, analyze, fill, open_results, open_table, own_corpid
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -61,40 +61,42 @@ BAD = f"""
     INSERT INTO behaviour_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """  # noqa: S608
 # the keys are claimed in their order: two that tell the same wait for each other instead of deadlocking
-MERGE = """
-    WITH given AS MATERIALIZED (
-        SELECT DISTINCT ON (key) * FROM (
-            SELECT s.n, coalesce(s.source_key, md5(concat_ws('|', s.contact_id, s.buyer_kind, s.buyer_scope,
-                        s.buyer_value, s.kind, extract(epoch FROM s.at), s.sku, s.data))) AS key,
-                   coalesce(s.contact_id, i.contact_id) AS contact_id, s.buyer_kind, s.buyer_scope, s.buyer_value,
-                   k.type, coalesce(k.id, p.id) AS object_id, least(s.at, %(latest_event)s) AS at,
-                   CASE WHEN s.sku <> '' AND p.id IS NULL THEN jsonb_build_object('sku', s.sku) ELSE '{}' END
-                   || coalesce(s.data, '{}') AS data
-              FROM behaviour_in s
-              JOIN behaviour_kind k ON k.kind = s.kind
-              LEFT JOIN behaviour_product p ON p.sku = s.sku
-              LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = s.buyer_kind
-               AND i.scope = coalesce(s.buyer_scope, '') AND i.value = s.buyer_value
-        ) x ORDER BY key, n
+MERGE = f"""
+    WITH told AS MATERIALIZED (
+        SELECT s.n, s.contact_id AS given_contact_id, s.buyer_kind, {SCOPE} AS buyer_scope, s.buyer_value, k.type,
+               coalesce(k.id, p.id) AS object_id, least(s.at, %(latest_event)s) AS at,
+               coalesce(s.source_key, md5(concat_ws('|', s.contact_id, s.buyer_kind, {SCOPE}, s.buyer_value, s.kind,
+                        extract(epoch FROM s.at), s.sku, s.data))) AS key,
+               CASE WHEN s.sku <> '' AND p.id IS NULL THEN jsonb_build_object('sku', s.sku) ELSE '{{}}' END
+               || coalesce(s.data, '{{}}') AS data
+          FROM behaviour_in s
+          JOIN behaviour_kind k ON k.kind = s.kind
+          LEFT JOIN behaviour_product p ON p.sku = s.sku
+    ), given AS MATERIALIZED (
+        SELECT DISTINCT ON (t.key) t.*, coalesce(t.given_contact_id, i.contact_id) AS contact_id
+          FROM told t
+          LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = t.buyer_kind
+           AND i.scope = t.buyer_scope AND i.value = t.buyer_value
+         ORDER BY t.key, t.n
     ), fresh AS (
         INSERT INTO contacts_eventkey (brand_id, source, source_key)
         SELECT %(brand)s, %(key_source)s, key FROM given ORDER BY key
         ON CONFLICT DO NOTHING RETURNING source_key
     ), new AS (
         SELECT g.* FROM given g JOIN fresh f ON f.source_key = g.key
-    ), told AS (
+    ), written AS (
         INSERT INTO contacts_event (brand_id, at, contact_id, type, object_id, source, data)
         SELECT %(brand)s, at, contact_id, type, object_id, %(told_by)s, data FROM new WHERE contact_id IS NOT NULL
     ), waits AS (
         INSERT INTO contacts_waitingbehaviour (brand_id, kind, scope, value, type, at, object_id, source, data,
                created_at)
-        SELECT %(brand)s, buyer_kind, coalesce(buyer_scope, ''), buyer_value, type, at, object_id, %(told_by)s, data,
+        SELECT %(brand)s, buyer_kind, buyer_scope, buyer_value, type, at, object_id, %(told_by)s, data,
                %(now)s
           FROM new WHERE contact_id IS NULL
     )
     INSERT INTO behaviour_result
     SELECT n, NULL, true, CASE WHEN contact_id IS NULL THEN 'unknown_person' ELSE '' END FROM new
-"""
+"""  # noqa: S608
 ATTACH = """
     WITH gone AS (
         DELETE FROM contacts_waitingbehaviour w USING contacts_identity i
@@ -149,11 +151,12 @@ def merge_behaviour(brand: Brand, *, source: str, told_by: str) -> Counts:
         "key_source": f"b:{source}"[:20], "told_by": told_by,
     }  # fmt: skip
     with connection.cursor() as cursor:
+        values["corpid"] = own_corpid(cursor, brand)
         open_results(cursor, "behaviour")
+        analyze(cursor, "behaviour_in")
         _open_names(cursor)
         cursor.execute(BAD, values)
-        fill_corp(cursor, brand, "behaviour_in")
-        cursor.execute("ANALYZE behaviour_in")
+
         cursor.execute("SELECT count(*) FROM behaviour_in")
         n_given = cursor.fetchone()[0]
         cursor.execute(MERGE, values)
@@ -173,6 +176,7 @@ def _open_names(cursor: Any) -> None:
     cursor.execute("SELECT DISTINCT sku FROM behaviour_in WHERE sku <> ''")
     products = hooks.products_by_sku(row[0] for row in cursor.fetchall())
     fill(cursor, "behaviour_product", ("sku", "id"), [{"sku": k, "id": v} for k, v in products.items()])
+    analyze(cursor, "behaviour_kind", "behaviour_product")
 
 
 def attach(brand: Brand, contact_ids: Sequence[int]) -> int:

@@ -36,6 +36,12 @@ def _plain(value: Any) -> Any:
     return Json(value) if isinstance(value, dict) else value
 
 
+def analyze(cursor: Any, *names: str) -> None:
+    """Tell the planner how much is in the tables: it takes a temporary table for a small one, and loops. Autovacuum
+    does not see them."""
+    cursor.execute(f"ANALYZE {', '.join(names)}")
+
+
 def open_results(cursor: Any, kind: str) -> None:
     """Make `<kind>_bad(n, reason)` for rows that are refused and `<kind>_result(n, id, is_new, reason)` for those that
     are new or change something (`reason`: a remark, may be empty)."""
@@ -45,11 +51,13 @@ def open_results(cursor: Any, kind: str) -> None:
     )
 
 
-def fill_corp(cursor: Any, brand: Brand, name: str) -> None:
-    """An external_userid is valid in one corp: where the brand has only one, it need not be told (`buyer_scope`)."""
-    cursor.execute(
-        f"UPDATE {name} SET buyer_scope = c.corpid FROM (SELECT min(corpid) AS corpid FROM org_corp"  # noqa: S608
-        " WHERE brand_id = %s HAVING count(*) = 1) c"
-        " WHERE buyer_kind = 'external_userid' AND coalesce(buyer_scope, '') = ''",
-        [brand.pk],
-    )
+# the scope of an identity as it was told; an external_userid is valid in one corp, which need not be told where the
+# brand has only one (`corpid`: own_corpid)
+SCOPE = "coalesce(nullif(s.buyer_scope, ''), CASE WHEN s.buyer_kind = 'external_userid' THEN %(corpid)s ELSE '' END)"
+
+
+def own_corpid(cursor: Any, brand: Brand) -> str:
+    """The brand's corp, if it has exactly one; else empty."""
+    cursor.execute("SELECT min(corpid) FROM org_corp WHERE brand_id = %s HAVING count(*) = 1", [brand.pk])
+    row = cursor.fetchone()
+    return row[0] if row else ""
