@@ -45,6 +45,14 @@ def start(argv: list[str], *, log: Path | None, **options: Any) -> subprocess.Po
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
 
+def yield_to_others(pid: int, niceness: int) -> None:
+    """Let other processes have the processor first, also those of other sessions: Linux weighs sessions against
+    each other (autogroup), so the nice value of a process that leads its own says nothing by itself."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
+
+
 def signal_group(pid: int, number: int) -> None:
     """Signal everything in the group that the process leads (gunicorn's and Celery's children are in it).
 

@@ -37,11 +37,13 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop_soon)
 
-    def start(self, name: str, argv: list[str]) -> None:
+    def start(self, name: str, argv: list[str], niceness: int = 0) -> None:
         """Start a process that is to run until the end."""
         self._check_stop()
         log = self.logs / f"{name}.log"
         self.children[name] = processes.start(argv, log=log, env=self.env, cwd=ROOT)
+        if niceness:
+            processes.yield_to_others(self.children[name].pid, niceness)
         self.run.note_child(name, self.children[name].pid)
 
     def adopt(self, name: str, process: subprocess.Popen[bytes] | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from livecodes.services import greeting, upkeep, ways
+from livecodes.services import greeting, meeting, upkeep, ways
 from livecodes.services.warm import warm
 from scrm.celery import app
 from scrm.redis import redis_client
@@ -52,37 +52,22 @@ def _waiting_key(brand: Brand, code_id: int) -> str:
     return f"rotate:{brand.pk}:{code_id}"
 
 
-# no Celery expiry: a task that is dropped leaves no trace, and the ledger must say that it was too late
-@tenant_task
-def send_welcome(
-    brand: Brand, *, follow_id: int, code_id: int | None, welcome_code: str, happened_at: str
-) -> None:
-    """Send the welcome message of one arrival, at most once, within WeCom's 20 seconds."""
-    greeting.greet(
-        brand,
-        follow_id=follow_id,
-        code_id=code_id,
-        welcome_code=welcome_code,
-        happened_at=datetime.fromisoformat(happened_at),
-    )
-
-
 @tenant_task(autoretry_for=(WeComUnavailable,), retry_backoff=5, retry_backoff_max=3600, max_retries=8)
 def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
     """Learn the name of a new customer who cannot be welcomed, then put the remark that needs it."""
-    greeting.meet(brand, follow_id=follow_id, code_id=code_id)
+    meeting.meet(brand, follow_id=follow_id, code_id=code_id)
 
 
 @tenant_task
 def keep_profile(brand: Brand, *, follow_id: int, code_id: int | None, customer: dict[str, Any]) -> None:
     """Keep the profile that was read for a welcome: identities, remarks, tags; then the code's remark."""
-    greeting.keep(brand, follow_id=follow_id, code_id=code_id, customer=customer)
+    meeting.keep(brand, follow_id=follow_id, code_id=code_id, customer=customer)
 
 
 @tenant_task
 def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happened_at: str) -> None:
     """Write down that WeCom gave no welcome code, unless the other event of the same add brought one."""
-    greeting.note_unwelcomed(
+    meeting.note_unwelcomed(
         brand, follow_id=follow_id, code_id=code_id, happened_at=datetime.fromisoformat(happened_at)
     )
 

@@ -28,11 +28,9 @@ BEAT_SCHEDULE = {
 }
 
 TASK_ROUTES = {
-    # after the welcomes (0 is the highest): who has been handled hears something before the next one is handled
-    "wecom.tasks.handle_callback": {"queue": "fast", "priority": 3},
+    "wecom.tasks.handle_callback": {"queue": "fast"},
     "wecom.tasks.sweep_inbox": {"queue": "fast"},
     "wecom.tasks.deliver": {"queue": "default"},
-    "livecodes.tasks.send_welcome": {"queue": "fast"},
     "org.tasks.run_job": {"queue": "bulk"},
     "tagging.tasks.check_bits": {"queue": "bulk"},
     "commerce.tasks.attach_waiting": {"queue": "bulk"},

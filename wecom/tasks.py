@@ -20,7 +20,8 @@ SWEEP_SIZE = 500  # per brand and round
 @tenant_task
 def handle_callback(brand: Brand, *, event_id: int) -> None:
     """Handle one event of the inbox."""
-    inbox.process(brand, event_id)
+    about = handle_callback.request.delivery_info or {}
+    inbox.process(brand, event_id, orphaned=bool(about.get("redelivered")))
 
 
 @tenant_task

@@ -80,7 +80,7 @@ def record_follow(
     """
     told_at, at = at, believable(at)
     contact, is_new_contact = _contact_of(brand, corp, external_userid, at, name)
-    found = Follow.objects.filter(contact=contact, staff=staff).first()
+    found = None if is_new_contact else Follow.objects.filter(contact=contact, staff=staff).first()
     fact = {"state": state, "add_way": add_way, "channel_code_id": channel_code_id}
     kind = EventType.HALF_ADDED if pending else EventType.ADDED
     word = "half" if pending else "add"
@@ -118,8 +118,8 @@ def record_follow(
             result = FollowResult(found, contact, is_new_follow=not again, is_return=again)
         follow = found
 
-    recount(brand, [contact.pk], added_at=at)
-    contact.refresh_from_db()
+    figures = recount(brand, [contact.pk], added_at=at)
+    contact.n_follows, contact.lost_at, contact.added_at = figures[contact.pk]
     record_event(
         brand,
         contact_id=contact.pk,
@@ -293,7 +293,7 @@ _RECOUNT = """
         UPDATE contacts_contact t SET n_follows = c.n_follows, lost_at = c.lost_at, added_at = c.added_at
           FROM c WHERE t.brand_id = %s AND t.id = c.id
            AND (t.n_follows, t.lost_at, t.added_at) IS DISTINCT FROM (c.n_follows, c.lost_at, c.added_at)
-    )
+    ), stat AS (
     INSERT INTO contacts_contactstat AS s (brand_id, contact_id, position, gender, do_not_contact, n_follows,
                                            lost_at, added_at, spent_fen, n_orders)
     SELECT %s, c.id, c.position, c.gender, c.do_not_contact, c.n_follows, c.lost_at, c.added_at, 0, 0
@@ -302,12 +302,17 @@ _RECOUNT = """
        SET n_follows = excluded.n_follows, lost_at = excluded.lost_at, added_at = excluded.added_at
      WHERE (s.n_follows, s.lost_at, s.added_at)
            IS DISTINCT FROM (excluded.n_follows, excluded.lost_at, excluded.added_at)
+    )
+    SELECT id, n_follows, lost_at, added_at FROM c
 """
 
 
-def recount(brand: Brand, contact_ids: Iterable[int], added_at: datetime | None = None) -> None:
+def recount(
+    brand: Brand, contact_ids: Iterable[int], added_at: datetime | None = None
+) -> dict[int, tuple[int, datetime | None, datetime]]:
     """Make `n_follows` and `lost_at` of some contacts agree with their follows, and ContactStat with both, in
-    the caller's transaction; set-based. The bitmaps of flags, guides and codes follow before the commit.
+    the caller's transaction; set-based. The bitmaps of flags, guides and codes follow before the commit. Gives
+    contact id → (n_follows, lost_at, added_at).
 
     Args:
         added_at: moves `added_at` back to this moment where it is earlier.
@@ -315,4 +320,6 @@ def recount(brand: Brand, contact_ids: Iterable[int], added_at: datetime | None 
     ids, b = sorted(set(contact_ids)), brand.pk
     with connection.cursor() as cursor:
         cursor.execute(_RECOUNT, [ids, b, added_at, b, b, b])
+        figures = {row[0]: row[1:] for row in cursor.fetchall()}
     hooks.contacts_changed(brand, ids)
+    return figures

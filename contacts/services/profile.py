@@ -64,10 +64,10 @@ def keep(
         return None
     is_first = contact.profile_at is None
     _update(contact, profile)
-    relations, events = _relations(
+    relations, changed, events = _relations(
         corp, contact, customer["follow_user"], source, at or clock.now(), is_first
     )
-    Follow.objects.bulk_update([follow for follow, _ in relations], ["remark", "description"])
+    Follow.objects.bulk_update(changed, ["remark", "description"])
     record_events(brand, events)
     hooks.take_over_tags(brand, corp=corp, relations=relations)
     phones = {digits(mobile) for row in customer["follow_user"] for mobile in row.get("remark_mobiles") or []}
@@ -89,19 +89,23 @@ def _update(contact: Contact, profile: api.ExternalContact) -> None:
 
 def _relations(
     corp: Corp, contact: Contact, rows: Sequence[api.FollowUser], source: str, at: datetime, is_first: bool
-) -> tuple[list[tuple[Follow, list[str]]], list[EventRow]]:
-    """Our relations that WeCom speaks of, with its tag ids; remarks are set on them, events tell the
-    changes."""
+) -> tuple[list[tuple[Follow, list[str]]], list[Follow], list[EventRow]]:
+    """Our relations that WeCom speaks of, with its tag ids; those whose remark or description is another one now;
+    and the events that tell it."""
     live = Follow.objects.filter(contact=contact, corp=corp, ended_at=None).select_related("staff")
     ours = {follow.staff.userid: follow for follow in live}
     relations: list[tuple[Follow, list[str]]] = []
+    changed: list[Follow] = []
     events: list[EventRow] = []
     for row in rows:
         follow = ours.get(row.get("userid", "").lower())
         if follow is None:
             continue
-        before, follow.remark = follow.remark, (row.get("remark") or "").replace("\x00", "")[:100]
+        before, as_it_was = follow.remark, (follow.remark, follow.description)
+        follow.remark = (row.get("remark") or "").replace("\x00", "")[:100]
         follow.description = (row.get("description") or "").replace("\x00", "")[:200]
+        if (follow.remark, follow.description) != as_it_was:
+            changed.append(follow)
         if follow.remark != before and not is_first:
             event: EventRow = {
                 "contact_id": contact.pk,
@@ -113,7 +117,7 @@ def _relations(
             }
             events.append(event)
         relations.append((follow, [tag["tag_id"] for tag in row.get("tags") or [] if tag.get("tag_id")]))
-    return relations, events
+    return relations, changed, events
 
 
 def digits(text: Any) -> str:

@@ -19,12 +19,13 @@ from campaigns.services import enrolments
 from contacts.models import Contact, Follow
 from contacts.services.follow import FollowResult, end_follow, record_follow
 from livecodes.models import ChannelCode, CodeTag
-from livecodes.services.welcome import MAX_REMARK, needs_name, render, values_for
+from livecodes.services import greeting
+from livecodes.services.meeting import Arrival, order_remark
+from livecodes.services.welcome import needs_name
 from org.models import Corp, Scope, Staff
 from tagging.services.tags import add_tags
 from tenants.models import Brand
-from wecom.models import CallbackEvent, OutboundCall
-from wecom.services import outbound
+from wecom.models import CallbackEvent
 from wecom.services.notices import notify_staff
 from wecom.services.staff_sync import fetch_member
 
@@ -32,7 +33,7 @@ BY_TRANSFER = "DELETE_BY_TRANSFER"  # on-job hand-over: the customer has another
 
 
 def on_contact_added(brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent) -> None:
-    """add_external_contact: follow, tags, remark, SOP and notice in one transaction; greeting after commit.
+    """add_external_contact: follow, tags, remark, SOP and notice in one transaction; then the welcome.
 
     Args:
         payload: UserID, ExternalUserID and perhaps State, WelcomeCode.
@@ -56,16 +57,20 @@ def _arrive(
     brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent, *, pending: bool
 ) -> None:
     try:
-        _record_arrival(brand, corp, payload, event, pending=pending)
+        arrival = _record_arrival(brand, corp, payload, event, pending=pending)
     except Staff.DoesNotExist:
         fetch_member(brand, corp, payload["UserID"])
-        _record_arrival(brand, corp, payload, event, pending=pending)
+        arrival = _record_arrival(brand, corp, payload, event, pending=pending)
+    # here and not in a task of its own: the customer waits, and everything about them is at hand. The event is
+    # finished only afterwards, so a worker that dies meanwhile leaves it to another one; the claim absorbs repeats
+    if welcome_code := payload.get("WelcomeCode"):
+        greeting.greet(brand, arrival, welcome_code=welcome_code, happened_at=event.happened_at)
 
 
 @transaction.atomic
 def _record_arrival(
     brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent, *, pending: bool
-) -> None:
+) -> Arrival:
     staff = find_staff(corp, payload)
     state = payload.get("State") or ""
     code = _code_of(corp, state)
@@ -82,15 +87,20 @@ def _record_arrival(
     )
     # a code that was deleted meanwhile has brought this customer, but orders nothing any more
     orders = code if code and code.deleted_at is None else None
-    if (result.is_new_follow or result.is_return) and not pending:
+    is_new = result.is_new_follow or result.is_return
+    arrival = Arrival(result.follow, result.contact, staff, orders, is_first=is_new)
+    arrival.follow.corp = corp
+    if is_new and not pending:
         if orders:
             _carry_out(brand, corp, staff, orders, result, event.happened_at)
         _tell_guide(brand, staff, code, result)
-    _greet_later(brand, result, orders, payload.get("WelcomeCode") or "", event.happened_at, pending=pending)
+    if is_new and not payload.get("WelcomeCode"):
+        _meet_later(brand, arrival, event.happened_at, pending=pending)
     if orders and not result.is_late:
         from livecodes.tasks import rotate_later
 
         rotate_later(brand, orders.pk)
+    return arrival
 
 
 def find_staff(corp: Corp, payload: dict[str, Any]) -> Staff:
@@ -127,26 +137,6 @@ def _carry_out(
         order_remark(brand, corp=corp, staff=staff, follow=result.follow, contact=result.contact, code=code)
 
 
-def order_remark(
-    brand: Brand, *, corp: Corp, staff: Staff, follow: Follow, contact: Contact, code: ChannelCode
-) -> str:
-    """Queue the code's remark for WeCom, once for each arrival; gives it."""
-    store = staff.store.name if staff.store else ""
-    values = values_for(customer=contact.name, staff=staff, brand=brand, store=store, code=code.name)
-    remark = render(code.remark, values, max_chars=MAX_REMARK)
-    if not remark:
-        return ""
-    outbound.enqueue(
-        brand,
-        corp=corp,
-        kind=OutboundCall.Kind.REMARK,
-        key=f"arrival:{follow.pk}:{int(follow.added_at.timestamp())}",
-        subject=follow.external_userid,
-        payload={"userid": staff.userid, "external_userid": follow.external_userid, "remark": remark},
-    )
-    return remark
-
-
 def _tell_guide(brand: Brand, staff: Staff, code: ChannelCode | None, result: FollowResult) -> None:
     """One notice for each add."""
     title = _("A customer came back") if result.is_return else _("New customer")
@@ -163,24 +153,11 @@ def _tell_guide(brand: Brand, staff: Staff, code: ChannelCode | None, result: Fo
     )
 
 
-def _greet_later(
-    brand: Brand,
-    result: FollowResult,
-    code: ChannelCode | None,
-    welcome_code: str,
-    happened_at: datetime,
-    *,
-    pending: bool,
-) -> None:
-    """Start the greeting after commit. A repeated event starts it again: the claim absorbs that."""
-    from livecodes.tasks import UNWELCOMED_AFTER_S, meet, note_unwelcomed, send_welcome
+def _meet_later(brand: Brand, arrival: Arrival, happened_at: datetime, *, pending: bool) -> None:
+    """Nobody can be greeted by this event: learn the name, and see later whether another event brought a code."""
+    from livecodes.tasks import UNWELCOMED_AFTER_S, meet, note_unwelcomed
 
-    about = {"brand_id": brand.pk, "follow_id": result.follow.pk, "code_id": code.pk if code else None}
-    if welcome_code:
-        send_welcome.delay_on_commit(**about, welcome_code=welcome_code, happened_at=happened_at.isoformat())
-        return
-    if not (result.is_new_follow or result.is_return):
-        return
+    about = {"brand_id": brand.pk, **arrival.ids()}
     meet.delay_on_commit(**about)
     if not pending:
         # the half add of the same arrival may have brought the code, and may come after this event

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,12 +19,9 @@ from django.db import transaction
 
 from campaigns.models import Touch, TouchKey
 from campaigns.services import touches
-from contacts.models import Contact, Follow
-from contacts.services import profile
-from livecodes.models import ChannelCode
-from livecodes.services.arrival import order_remark
-from livecodes.services.welcome import candidates, choose, needs_name, render, values_for
-from org.models import Staff
+from contacts.models import Follow
+from livecodes.services.meeting import Arrival, load
+from livecodes.services.welcome import candidates, choose, render, values_for
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -45,67 +41,15 @@ TOO_OLD_S = 18.0  # later than this a call would hardly arrive in time
 PROFILE_S = 3.0
 PAUSE_S = 0.3
 MEET_AFTER_S = 5  # a profile that was not to be had in time is read again
-SAME_ARRIVAL = timedelta(minutes=2)  # half add and full add of one arrival
-RETURNING_AFTER = timedelta(minutes=1)  # known for longer than this before the add: an old customer
 LOST_AFTER, LOST_UNTIL = timedelta(seconds=40), timedelta(hours=1)
 _MEDIA_CODES = frozenset({40007, 40004, 40006, 40009, 40011, 40123, 45001, 44001})
 _SENT = 41051  # delivered already, or the conversation has begun
 
 
-@dataclass
-class Arrival:
-    """What a greeting needs to know.
-
-    Attributes:
-        code: None without one, or when it was deleted meanwhile.
-        claimed: the touch that the welcome code was claimed for, if it was.
-        name: of the customer, empty while it is not known; `gender` is WeCom's number.
-    """
-
-    follow: Follow
-    contact: Contact
-    staff: Staff
-    code: ChannelCode | None
-    claimed: Touch | None
-    name: str
-    gender: int
-
-    @property
-    def is_returning(self) -> bool:
-        return self.contact.added_at < self.follow.added_at - RETURNING_AFTER
-
-
-# what a greeting reads; the rest (secrets to be decrypted among it) costs time that the customer waits
-_NEEDED = (
-    "external_userid", "added_at", "ended_at", "is_pending", "remark",
-    "contact__name", "contact__gender", "contact__added_at",
-    "staff__name", "staff__userid", "staff__department_ids", "staff__store__name",
-    "corp__brand", "corp__corpid", "corp__secret", "corp__agent_id",
-)  # fmt: skip
-
-
-@transaction.atomic
-def _load(follow_id: int, code_id: int | None, welcome_code: str = "") -> Arrival | None:
-    """Everything about an arrival in one short transaction."""
-    follows = Follow.objects.select_related("contact", "staff__store", "corp").only(*_NEEDED)
-    follow = follows.filter(pk=follow_id).first()
-    if follow is None:
-        return None
-    code = None
-    if code_id:
-        codes = ChannelCode.objects.live().only("name", "remark")
-        code = codes.filter(pk=code_id).first()
-    claimed = _claim_of(welcome_code) if welcome_code else None
-    contact = follow.contact
-    return Arrival(follow, contact, follow.staff, code, claimed, contact.name, contact.gender)
-
-
 # ---- greeting
 
 
-def greet(
-    brand: Brand, *, follow_id: int, code_id: int | None, welcome_code: str, happened_at: datetime
-) -> None:
+def greet(brand: Brand, arrival: Arrival, *, welcome_code: str, happened_at: datetime) -> None:
     """Send the welcome of an arrival. Safe to repeat; calls WeCom, so outside a transaction.
 
     The profile is read first, for at most 3 s: without it the text goes without the name.
@@ -115,12 +59,10 @@ def greet(
     """
     from livecodes.tasks import keep_profile, meet
 
-    arrival = _load(follow_id, code_id, welcome_code)
-    if arrival is None:
-        return
-    claimed, about = arrival.claimed, {"brand_id": brand.pk, "follow_id": follow_id, "code_id": code_id}
+    claimed = None if arrival.is_first else _claim_of(welcome_code)
     if claimed is not None and claimed.state != Touch.State.PLANNED:
         return
+    about = {"brand_id": brand.pk, **arrival.ids()}
     age_s = (clock.now() - happened_at).total_seconds()
     end = time.monotonic() + LIFE_S - age_s
     if claimed is None and age_s > TOO_OLD_S:
@@ -132,7 +74,7 @@ def greet(
         return
     customer = _read_customer(arrival, min(PROFILE_S, end - time.monotonic() - 2))
     with transaction.atomic():
-        message = _compose(brand, arrival)
+        message = _compose(brand, arrival, customer)
         touch = claimed
         if message is not None and touch is None:
             touch = _claim(brand, arrival, welcome_code, happened_at)
@@ -147,82 +89,27 @@ def greet(
         keep_profile.delay(**about, customer=customer)
 
 
-def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
-    """Read the profile of somebody who is not greeted, and put the remark that waited for the name.
-
-    Raises:
-        WeComUnavailable: to be tried again.
-    """
-    arrival = _load(follow_id, code_id)
-    if arrival is None:
-        return
-    found = profile.fetch(
-        brand, corp=arrival.follow.corp, external_userid=arrival.follow.external_userid, source="callback"
-    )
-    _put_remark(brand, arrival, found)
-
-
-def keep(brand: Brand, *, follow_id: int, code_id: int | None, customer: Any) -> None:
-    """Keep the profile that was read for the welcome, and put the remark that waited for the name.
-
-    Args:
-        customer: answer of `externalcontact/get`.
-    """
-    arrival = _load(follow_id, code_id)
-    if arrival is None:
-        return
-    found = profile.keep(brand, corp=arrival.follow.corp, customer=customer, source="callback")
-    _put_remark(brand, arrival, found)
-
-
-def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happened_at: datetime) -> None:
-    """Write 'WeCom gave no welcome code' into the ledger, unless this arrival was greeted all the same."""
-    arrival = _load(follow_id, code_id)
-    if arrival is None:
-        return
-    with transaction.atomic():
-        around = Touch.objects.filter(
-            contact_id=arrival.contact.pk,
-            staff_id=arrival.staff.pk,
-            kind=Touch.Kind.WELCOME,
-            at__gte=happened_at - SAME_ARRIVAL,
-            at__lte=happened_at + SAME_ARRIVAL,
-        )
-        if not around.exists():
-            touches.record_no_welcome(
-                brand,
-                contact_id=arrival.contact.pk,
-                staff_id=arrival.staff.pk,
-                code_id=code_id,
-                key=f"{follow_id}:{int(happened_at.timestamp())}",
-                reason=Reason.NO_CODE,
-                at=happened_at,
-            )
-
-
 # ---- steps
 
 
 def _read_customer(arrival: Arrival, seconds: float) -> Customer | None:
-    """Who it is, within so many seconds, and the name and gender for the text; None when WeCom did not
-    say."""
+    """Who it is, within so many seconds; None when WeCom did not say."""
     if seconds <= 0.2:
         return None
     client = client_for(arrival.follow.corp, deadline_s=max(1.0, seconds))
     try:
-        customer = contacts.customer(client, arrival.follow.external_userid)
+        return contacts.customer(client, arrival.follow.external_userid)
     except WeComError as error:
         log.info("profile of follow %s not read in time: %r", arrival.follow.pk, error)
         return None
-    about = customer["external_contact"]
-    arrival.name = (about.get("name") or arrival.name).replace("\x00", "")
-    arrival.gender = about.get("gender") or arrival.gender
-    return customer
 
 
-def _compose(brand: Brand, arrival: Arrival) -> tuple[str, list[dict[str, Any]]] | None:
+def _compose(
+    brand: Brand, arrival: Arrival, customer: Customer | None
+) -> tuple[str, list[dict[str, Any]]] | None:
     """Text and stored attachments of the welcome for this arrival; None where none is meant for it."""
-    code = arrival.code
+    code, contact = arrival.code, arrival.contact
+    known: Any = customer["external_contact"] if customer else {}
     chosen = choose(
         candidates(brand, code_id=code.pk if code else None, staff=arrival.staff),
         code_id=code.pk if code else None,
@@ -230,12 +117,12 @@ def _compose(brand: Brand, arrival: Arrival) -> tuple[str, list[dict[str, Any]]]
         department_ids=arrival.staff.department_ids,
         local=clock.now().astimezone(ZoneInfo(brand.timezone)),
         is_returning=arrival.is_returning,
-        gender=arrival.gender,
+        gender=known.get("gender") or contact.gender,
     )
     if chosen is None:
         return None
     values = values_for(
-        customer=arrival.name,
+        customer=(known.get("name") or contact.name).replace("\x00", ""),
         staff=arrival.staff,
         brand=brand,
         store=arrival.staff.store.name if arrival.staff.store else "",
@@ -244,6 +131,7 @@ def _compose(brand: Brand, arrival: Arrival) -> tuple[str, list[dict[str, Any]]]
     return render(chosen.text, values), list(chosen.attachments)
 
 
+@transaction.atomic
 def _claim_of(welcome_code: str) -> Touch | None:
     """The touch that this welcome code was claimed for, if it was."""
     digest = hashlib.sha1(welcome_code.encode(), usedforsecurity=False).hexdigest()
@@ -345,23 +233,6 @@ def send(
         time.sleep(PAUSE_S)
 
 
-def _put_remark(brand: Brand, arrival: Arrival, contact: Contact | None) -> None:
-    """The remark that needed the name; and keep the one ordered at the arrival, which WeCom may not show
-    yet."""
-    code, contact = arrival.code, contact or arrival.contact
-    if code is None or not code.remark or arrival.follow.is_pending or arrival.follow.ended_at:
-        return
-    if needs_name(code.remark) and not contact.name:
-        return
-    with transaction.atomic():
-        follow = arrival.follow
-        remark = order_remark(
-            brand, corp=follow.corp, staff=arrival.staff, follow=follow, contact=contact, code=code
-        )
-        if remark != follow.remark:
-            Follow.objects.filter(pk=follow.pk).update(remark=remark)
-
-
 def _words(error: Exception) -> str:
     errcode = getattr(error, "errcode", None)
     return f"{error} ({errcode})" if errcode is not None else str(error)
@@ -401,10 +272,11 @@ def _settle(brand: Brand, touch: Touch) -> None:
     with transaction.atomic():
         follow = Follow.objects.filter(contact=touch.contact_id, staff=touch.staff_id).first()
         welcome_code = _code_in_inbox(touch)
-    if follow is None or not welcome_code:
+    arrival = load(follow.pk, touch.code_id) if follow and welcome_code else None
+    if arrival is None:
         touches.record_welcome_result(brand, touch=touch, reason=Reason.EXPIRED, error="no answer")
         return
-    greet(brand, follow_id=follow.pk, code_id=touch.code_id, welcome_code=welcome_code, happened_at=touch.at)
+    greet(brand, arrival, welcome_code=welcome_code, happened_at=touch.at)
 
 
 def _code_in_inbox(touch: Touch) -> str:

@@ -105,12 +105,16 @@ def _created(payload: Event) -> datetime:
         return clock.now()
 
 
-def process(brand: Brand, event_id: int) -> str | None:
+def process(brand: Brand, event_id: int, *, orphaned: bool = False) -> str | None:
     """Handle one event; gives its state afterwards, or None when somebody else has it or it is finished.
 
     Never raises for what a handler raises: that is written to the event, and decides when it is tried again.
+
+    Args:
+        orphaned: the process that had it was killed: its lease and its turn are taken over, because a customer
+            waits for a welcome 20 seconds and not until the lease is over.
     """
-    event = _claim(event_id)
+    event = _claim(event_id, orphaned=orphaned)
     if event is None:
         return None
     path = HANDLERS.get((event.event, event.change_type))
@@ -118,7 +122,14 @@ def process(brand: Brand, event_id: int) -> str | None:
         return _finish(event, State.NOTED)
     payload = parse_event(event.body)
     try:
-        with turn(brand, "inbox", _subject(event, payload), wait_s=TURN_WAIT_S, hold_s=LEASE.total_seconds()):
+        with turn(
+            brand,
+            "inbox",
+            _subject(event, payload),
+            wait_s=TURN_WAIT_S,
+            hold_s=LEASE.total_seconds(),
+            me=f"event {event.pk}",
+        ):
             _handle(brand, import_string(path), payload, event)
     except Busy:
         return _again(brand, event, BUSY_PAUSE_S, "", counted=False)
@@ -144,12 +155,11 @@ def _subject(event: CallbackEvent, payload: Event) -> str:
     return f"{event.corp_id}:{subject}"
 
 
-def _claim(event_id: int) -> CallbackEvent | None:
+def _claim(event_id: int, *, orphaned: bool = False) -> CallbackEvent | None:
     now = clock.now()
     with transaction.atomic():
-        free = CallbackEvent.objects.filter(
-            Q(state=State.NEW) | Q(state=State.RETRY, next_try_at__lte=now), pk=event_id
-        )
+        waits = Q(state=State.RETRY) if orphaned else Q(state=State.RETRY, next_try_at__lte=now)
+        free = CallbackEvent.objects.filter(Q(state=State.NEW) | waits, pk=event_id)
         if not free.update(state=State.RETRY, n_tries=F("n_tries") + 1, next_try_at=now + LEASE):
             return None
         return CallbackEvent.objects.select_related("corp").get(pk=event_id)

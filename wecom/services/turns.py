@@ -22,12 +22,15 @@ class Busy(Exception):
 
 
 @contextmanager
-def turn(brand: Brand, topic: str, subject: str, *, wait_s: float, hold_s: float) -> Iterator[None]:
+def turn(
+    brand: Brand, topic: str, subject: str, *, wait_s: float, hold_s: float, me: str = ""
+) -> Iterator[None]:
     """Hold the turn of `subject` (empty: nothing to hold).
 
     Args:
         topic: e.g. `inbox`; subjects of different topics do not wait for each other.
         hold_s: a killed process gives the turn back after this.
+        me: names the work; the same work, begun again after its process was killed, has the turn already.
 
     Raises:
         Busy: not free within `wait_s`.
@@ -35,9 +38,9 @@ def turn(brand: Brand, topic: str, subject: str, *, wait_s: float, hold_s: float
     if not subject:
         yield
         return
-    client, me = redis_client(), uuid4().hex
+    client, me = redis_client(), me or uuid4().hex
     key, end = f"turn:{brand.pk}:{topic}:{subject}", time.monotonic() + wait_s
-    while not client.set(key, me, nx=True, px=int(hold_s * 1000)):
+    while not client.set(key, me, nx=True, px=int(hold_s * 1000)) and client.get(key) != me.encode():
         if time.monotonic() >= end:
             raise Busy
         time.sleep(POLL_S)
