@@ -207,7 +207,7 @@ class Follow(TenantModel):
     changed_at = models.DateTimeField(
         default=clock.now
     )  # time of the newest fact applied: older events are ignored
-    synced_in = models.BigIntegerField(null=True)  # the sync (org.Job) that last saw it: the others are gone
+    missing_in = models.BigIntegerField(null=True)  # the sync (org.Job) whose lists have not shown it
 
     class Meta:
         constraints = [
@@ -229,6 +229,9 @@ class Follow(TenantModel):
             models.Index(fields=["brand", "-added_at"], name="follow_newest"),
             models.Index(
                 fields=["brand", "-ended_at"], name="follow_ended", condition=Q(ended_at__isnull=False)
+            ),
+            models.Index(
+                fields=["brand", "missing_in"], name="follow_missing", condition=Q(missing_in__isnull=False)
             ),
         ]
 

@@ -4,6 +4,7 @@ LIKE and trigrams are no index conditions under row-level security; equality of 
 holds the bigrams and single characters of each contact's name and remarks.
 """
 
+import io
 from collections.abc import Iterable
 
 from django.db import connection
@@ -14,6 +15,7 @@ from org.models import Corp
 from tenants.models import Brand
 
 MAX_TEXT = 40
+BACKSLASH = "\\"
 MAX_GRAMS = 8  # of a longer text the first ones find, the comparison does the rest
 
 
@@ -96,6 +98,34 @@ def refresh_grams(brand: Brand, contact_ids: Iterable[int]) -> None:
     present = set(ContactGram.objects.filter(contact__in=ids).values_list("contact_id", "gram"))
     _delete(brand, sorted(present - wanted))
     _insert(brand, sorted(wanted - present))
+
+
+def first_grams(brand: Brand, texts: Iterable[tuple[int, str]]) -> None:
+    """Search of contacts that this transaction has made: nobody else sees them, and nothing has to go. Faster than
+    `refresh_grams`.
+
+    Args:
+        texts: (contact id, a name or remark), in any number for each.
+    """
+    grams: dict[int, set[str]] = {}
+    for contact_id, text in texts:
+        if text:
+            grams.setdefault(contact_id, set()).update(grams_of(text))
+    lines = [
+        f"{contact_id}\t{gram.replace(BACKSLASH, BACKSLASH * 2)}\n"
+        for contact_id, own in grams.items()
+        for gram in own
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE first_gram (contact_id bigint, gram text) ON COMMIT DROP")
+        text = io.BytesIO("".join(lines).encode("utf-8", "replace"))
+        cursor.copy_expert("COPY first_gram FROM STDIN", text)  # type: ignore[attr-defined]
+        cursor.execute(
+            "INSERT INTO contacts_contactgram (brand_id, contact_id, gram)"
+            " SELECT %s, contact_id, gram FROM first_gram ON CONFLICT DO NOTHING",
+            [brand.pk],
+        )
+        cursor.execute("DROP TABLE first_gram")
 
 
 def _delete(brand: Brand, rows: list[tuple[int, str]]) -> None:

@@ -1,15 +1,19 @@
-"""The sync: departments, members, tags, contact ways and all relations read from WeCom, as a long job.
+"""The sync: departments, members, tags, contact ways and relations read from WeCom, as a long job.
 
 Each step reads a little, writes it and its own position in one transaction, so a killed sync goes on where it
-was, without gaps; what it reads twice changes nothing. Relations of guides that WeCom does not list any more
-end as `gone` in the last stage.
+was, without gaps; what it reads twice changes nothing.
 
-    some pages of 100 relations (sync_lanes) → sync_rows.merge → position saved → next step
+    full      everything. Relations by pages of 100 (sync_lanes → sync_merge), then the list of each guide beside
+              ours (sync_lists): who came meanwhile is read, who is missing ends as `gone` (sync_gone)
+    changes   only what may have changed while we heard nothing: members, tags, the lists, and the customers
+              whom a list shows and we do not have
+    guide     the relations of one guide
 
-Source: developer.work.weixin.qq.com/document/path/92994
+Source: developer.work.weixin.qq.com/document/path/92994, 92113
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -21,10 +25,11 @@ from django.utils.translation import gettext as _
 from contacts import hooks
 from contacts.models import Follow
 from contacts.services.sync_gone import end_missing
-from contacts.services.sync_lanes import MEMBER_CODES, fill_lanes, guides_of, read_lanes
-from contacts.services.sync_rows import merge
+from contacts.services.sync_lanes import MEMBER_CODES, Reader, fill_lanes, guides_of, settle
+from contacts.services.sync_lists import compare_lists
+from contacts.services.sync_merge import merge
 from contacts.services.sync_run import LABELS, Overtaken, Run
-from contacts.services.sync_types import Conflict, Merged, Row
+from contacts.services.sync_types import Conflict, Row
 from org import audit
 from org.access import Actor
 from org.models import Corp, Job, Staff
@@ -44,21 +49,24 @@ KIND = "wecom_sync"
 DEPARTMENTS, WAYS, UNSEEN = 20, 50, 50  # per step
 SAMPLE = 10  # guides asked for an estimate of the whole
 TRIES = 4
+MERGE = 24  # pages merged at once, if so many are there
+STEP_S = 10.0  # a step ends after this, so that others get their turn
+KINDS = ("full", "changes", "guide")
 
 
 def start_sync(brand: Brand, *, corp: Corp, by: Actor, kind: str = "full", staff: Staff | None = None) -> Job:
     """Start a sync in the caller's transaction; one that runs already is returned.
 
     Args:
-        kind: full, or guide: only the relations of `staff`.
+        kind: full, changes, or guide: only the relations of `staff`.
     """
-    if kind not in ("full", "guide") or (kind == "guide") != (staff is not None):
+    if kind not in KINDS or (kind == "guide") != (staff is not None):
         raise InvalidError(_("Choose what to sync"))
     if staff is not None and (staff.corp_id != corp.pk or not staff.userid):
         raise NotFoundError()
     with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
         title = _("Sync: %(name)s") % {"name": staff.name if staff else corp.name}
-        title += f" ({staff.userid})" if staff else ""
+        title += f" ({staff.userid})" if staff else _(" (changes)") if kind == "changes" else ""
     params = {"corp_id": corp.pk, "kind": kind, "staff_ids": [staff.pk] if staff else []}
     job = start_job(brand, kind=KIND, title=title, params=params, by=by)
     audit.record(by, "sync.start", corp, after={"kind": kind, "staff": staff.name if staff else ""})
@@ -71,7 +79,7 @@ def step(brand: Brand, job: Job) -> bool:
         corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
     if corp is None:
         raise NotFoundError(_("The corp was removed"))
-    first = "contacts" if job.params["kind"] == "guide" else "departments"
+    first = {"full": "departments", "changes": "departments", "guide": "contacts"}[job.params["kind"]]
     run = Run(brand, job, corp, client_for(corp), {"stage": first, **job.position})
     try:
         STAGES[run.at["stage"]](run)
@@ -124,7 +132,10 @@ def _members(run: Run) -> None:
 def _tags(run: Run) -> None:
     counts = hooks.sync_tags(run.brand, run.corp, run.client)
     with transaction.atomic():
-        run.next("ways", result=run.counted(tags=counts["tags"]))
+        if run.job.params["kind"] == "changes":
+            run.at["since"] = clock.now().isoformat()
+            return run.next("lists", result=run.counted(tags=counts["tags"]))
+        return run.next("ways", result=run.counted(tags=counts["tags"]))
 
 
 def _ways(run: Run) -> None:
@@ -142,30 +153,35 @@ def _ways(run: Run) -> None:
 
 
 def _contacts(run: Run) -> None:
-    """Some pages of the present guides, merged in one transaction with the position behind them."""
+    """Pages of the present guides for some seconds: read ahead by threads, merged with the position behind them."""
     at = run.at
     if "since" not in at:
         at["since"], total = clock.now().isoformat(), _estimate(run)
         with transaction.atomic():
             return run.save(stage=str(LABELS["contacts"]()), n_total=total)
-    staff_ids = fill_lanes(run)
-    if not at["lanes"]:
-        with transaction.atomic():
-            return run.next("gone")
-    rows, error = read_lanes(run, staff_ids)
-    if error is not None and not rows:
-        raise error
-    _merge(run, rows)
-    if error is not None:
-        raise error  # what the other lanes have read is kept
-    return None
+    until = time.monotonic() + STEP_S
+    with Reader(run.corp) as reader:
+        while lanes := fill_lanes(run):
+            reader.start(lanes)
+            pages = reader.take(MERGE)
+            rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
+            stops = [error for page in pages if (error := settle(run, page))]
+            _merge(run, list(rows.values()))
+            if stops:
+                raise stops[0]  # what the other lanes have read is kept
+            if not run.is_live or time.monotonic() > until:
+                return None
+    with transaction.atomic():
+        for name in ("lanes", "apart", "after", "size"):
+            at.pop(name, None)
+        return run.next("gone" if at.pop("only", None) is not None else "lists")
 
 
 def _merge(run: Run, rows: Sequence[Row]) -> None:
     for attempt in range(TRIES):
         try:
             with transaction.atomic():
-                return _write(run, rows)
+                return _write(run, rows, careful=attempt > 0)
         except (Conflict, DatabaseError) as error:
             # an arrival made the same customer, or both waited for each other
             if attempt == TRIES - 1 or not _may_repeat(error):
@@ -175,8 +191,8 @@ def _merge(run: Run, rows: Sequence[Row]) -> None:
     return None
 
 
-def _write(run: Run, rows: Sequence[Row]) -> None:
-    merged = merge(run.brand, run.corp, rows, job_id=run.job.pk) if rows else Merged()
+def _write(run: Run, rows: Sequence[Row], *, careful: bool) -> None:
+    merged = merge(run.brand, run.corp, rows, careful=careful)
     n_done = run.job.n_done + len(rows)
     run.save(
         n_done=n_done,
@@ -185,6 +201,7 @@ def _write(run: Run, rows: Sequence[Row]) -> None:
         stage=_progress(run, n_done),
         result=run.counted(**vars(merged), waited_s=round(run.waited_s, 3)),
     )
+    run.waited_s = 0.0
 
 
 def _may_repeat(error: Exception) -> bool:
@@ -226,5 +243,6 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "tags": _tags,
     "ways": _ways,
     "contacts": _contacts,
+    "lists": compare_lists,
     "gone": end_missing,
 }

@@ -1,17 +1,20 @@
-"""How a sync reads relations: several lists of guides at once, because WeCom gives each list page after page.
+"""How a sync reads relations: several lists of guides at once, ahead of what is being merged.
 
-A lane is {"staff": our ids of up to 100 guides, "cursor": WeCom's position in their list}. WeCom allows five
-calls of an API at a time; the client keeps to that, whoever else calls.
+WeCom gives each list page after page, and allows five calls of an API at a time; the client keeps to that, whoever
+else calls. A lane is {"staff": our ids of some guides, "cursor": WeCom's position in their list}. Lanes are read by
+threads that touch no database; the position of a lane moves on when its page has been merged.
 """
 
 import logging
 import os
-import time
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -28,8 +31,9 @@ from wecom.errors import WeComError, WeComRejected
 log = logging.getLogger(__name__)
 
 GUIDES, PAGE = 100, 100  # guides in a call, relations in a page: WeCom's limits
-LANES, PAGES = 4, 12  # lists at a time, pages in a step
-STEP_S = 10.0  # a step ends after this, so that its job is not taken for dead
+LANES = 5  # lists at a time
+PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
+AHEAD = 48  # pages that are read and not merged yet: what a sync keeps in memory
 # answers that concern one member, not the app: the others go on
 MEMBER_CODES = frozenset(
     {84061, 40003, 40031, 41054, 46004, 60011, 60021, 60111, 84074, 84083, 610004, 701008}
@@ -40,32 +44,34 @@ Lane = dict[str, Any]
 
 
 @dataclass
-class Reading:
-    """What a lane gave in one step."""
+class Page:
+    """One page of a lane, or what kept it from being read."""
 
-    rows: dict[tuple[int, str], Row] = field(default_factory=dict)
+    lane: Lane
+    rows: list[Row] = field(default_factory=list)
     cursor: str = ""
     unlicensed: set[int] = field(default_factory=set)
-    error: WeComError | None = None
+    error: Exception | None = None
     waited_s: float = 0.0
 
 
 def guides_of(run: Run) -> QuerySet[Staff]:
     """Whose relations this sync reads."""
-    if run.job.params["staff_ids"]:
-        return Staff.objects.filter(pk__in=run.job.params["staff_ids"])
+    only = run.job.params["staff_ids"] or run.at.get("only")
+    if only is not None and (only or "only" in run.at):
+        return Staff.objects.filter(pk__in=only)
     return Staff.objects.guides().filter(corp=run.corp)
 
 
 @transaction.atomic
-def fill_lanes(run: Run) -> dict[str, int]:
-    """Give free lanes the next guides, members set apart first; no lane is left when nobody is. Gives userid
-    → id."""
+def fill_lanes(run: Run) -> list[tuple[Lane, dict[str, int]]]:
+    """Give free lanes the next guides, members set apart first; no lane is left when nobody is. Gives all lanes with
+    userid → id of their guides."""
     at = run.at
     lanes: list[Lane] = at.setdefault("lanes", [])
     apart: list[list[int]] = at.setdefault("apart", [])
     if "size" not in at:
-        at["size"] = max(1, min(GUIDES, -(-guides_of(run).count() // LANES)))
+        at["size"] = max(1, min(GUIDES, -(-guides_of(run).count() // (LANES * PER_LANE))))
     while len(lanes) < LANES:
         if apart:
             staff = apart.pop(0)
@@ -77,96 +83,136 @@ def fill_lanes(run: Run) -> dict[str, int]:
             at["after"] = staff[-1]
         lanes.append({"staff": staff, "cursor": ""})
     wanted = [pk for lane in lanes for pk in lane["staff"]]
-    return dict(Staff.objects.filter(pk__in=wanted).values_list("userid", "pk"))
+    userids = dict(Staff.objects.filter(pk__in=wanted).values_list("pk", "userid"))
+    return [(lane, {userids[pk]: pk for pk in lane["staff"] if pk in userids}) for lane in lanes]
 
 
-def read_lanes(run: Run, staff_ids: dict[str, int]) -> tuple[list[Row], WeComError | None]:
-    """Some pages of each lane, all lanes at a time; moves the lanes on.
+class Reader:
+    """Reads lanes in threads: `start` each once, `take` what is there, leave the block to stop."""
 
-    Gives the rows and, where a lane met something that stops the whole sync for now or for good, the error:
-    the rows of the other lanes are good all the same.
-    """
-    at, lanes = run.at, run.at["lanes"]
-    pages = max(1, PAGES // len(lanes))
-    work = [
-        _pool(os.getpid()).submit(
-            copy_context().run, _read, run.corp, _part(lane, staff_ids), lane["cursor"], pages
-        )
-        for lane in lanes
-    ]
-    readings = [one.result() for one in work]
-    rows: dict[tuple[int, str], Row] = {}
-    left: list[Lane] = []
-    stop: WeComError | None = None
-    for lane, reading in zip(lanes, readings, strict=True):
-        rows |= reading.rows
-        lane["cursor"] = reading.cursor
-        at["skipped"] = sorted({*at.get("skipped", []), *reading.unlicensed})
-        if reading.error is None:
-            goes_on = bool(reading.cursor)
-            if not goes_on:
-                at["read"] = [*at.get("read", []), *lane["staff"]]
-        elif _is_about_members(lane, reading.error):
-            goes_on = _set_apart(run, lane, reading.error)
-        else:
-            goes_on, stop = True, reading.error
-        if goes_on:
-            left.append(lane)
-    at["lanes"] = left
-    run.waited_s = max(reading.waited_s for reading in readings)
-    return list(rows.values()), stop
+    def __init__(self, corp: Corp) -> None:
+        self.corp = corp
+        self._pages: queue.SimpleQueue[Page] = queue.SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)
+        self._stop = threading.Event()
+        self._started: list[tuple[Lane, Future]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_problem: Any) -> None:
+        self._stop.set()
+        for _ in range(LANES):
+            self._room.release()
+        for _lane, future in self._started:
+            future.result()
+
+    def start(self, lanes: Sequence[tuple[Lane, dict[str, int]]]) -> None:
+        """Begin with those that were not begun yet."""
+        self._started = [
+            one for one in self._started if not one[1].done() or any(one[0] is x for x, _ in lanes)
+        ]
+        for lane, staff_ids in lanes:
+            if not any(lane is other for other, _ in self._started):
+                future = pool().submit(copy_context().run, self._read, lane, staff_ids)
+                self._started.append((lane, future))
+
+    def take(self, most: int) -> list[Page]:
+        """At least one page; more, up to `most`, where they are there."""
+        pages = [self._pages.get()]
+        while len(pages) < most:
+            try:
+                pages.append(self._pages.get_nowait())
+            except queue.Empty:
+                break
+        for _ in pages:
+            self._room.release()
+        return pages
+
+    def _read(self, lane: Lane, staff_ids: dict[str, int]) -> None:
+        cursor, client = lane["cursor"], client_for(self.corp)
+        while True:
+            self._room.acquire()
+            if self._stop.is_set():
+                return None
+            seen_s, waited_s = clock.now().timestamp(), client.waited_s
+            page = Page(lane, cursor=cursor if staff_ids else "")
+            try:
+                if not staff_ids:  # nobody is left of them
+                    return self._pages.put(page)
+                answer = api.batch_customers(client, list(staff_ids), cursor, PAGE)
+                page.rows = rows_of(answer["external_contact_list"], staff_ids, seen_s)
+                page.unlicensed = {
+                    staff_ids[u.lower()] for u in answer["unlicensed"] if u.lower() in staff_ids
+                }
+                page.cursor = cursor = answer["next_cursor"]
+            except Exception as error:  # noqa: BLE001  # raised again by the sync, in its own thread
+                page.error = error
+            page.waited_s = client.waited_s - waited_s
+            self._pages.put(page)
+            if page.error is not None or not cursor:
+                return None
+
+
+def settle(run: Run, page: Page) -> Exception | None:
+    """Move the lane of a page on, whose rows are merged in the same transaction; gives what stops the whole sync."""
+    at, lane = run.at, page.lane
+    run.waited_s += page.waited_s / LANES
+    if page.unlicensed:
+        at["skipped"] = sorted({*at.get("skipped", []), *page.unlicensed})
+    lane["cursor"] = page.cursor
+    if page.error is None:
+        goes_on = bool(page.cursor)
+    elif _is_about_members(lane, page.error):
+        goes_on = _set_apart(run, lane, page.error)
+    else:
+        return page.error
+    if not goes_on:
+        at["lanes"] = [other for other in at["lanes"] if other is not lane]
+    return None
 
 
 @lru_cache(1)
 def _pool(pid: int) -> ThreadPoolExecutor:
-    """Threads of this process (a fork has none of its parent's); they keep their connections to WeCom
-    open."""
     return ThreadPoolExecutor(LANES, thread_name_prefix="sync")
 
 
-def _part(lane: Lane, staff_ids: dict[str, int]) -> dict[str, int]:
-    wanted = set(lane["staff"])
-    return {userid: pk for userid, pk in staff_ids.items() if pk in wanted}
+def pool() -> ThreadPoolExecutor:
+    """Threads of this process (a fork has none of its parent's); they keep their connections to WeCom open."""
+    return _pool(os.getpid())
 
 
-def _read(corp: Corp, staff_ids: dict[str, int], cursor: str, pages: int) -> Reading:
-    """Pages of one lane; runs in a thread and touches no database."""
-    reading, client, started = Reading(cursor=cursor), client_for(corp), time.monotonic()
-    for _page in range(pages):
-        seen_at = clock.now()
+def in_threads(act: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Do the same for each item, five at a time; an exception of WeCom's comes back in the place of its result."""
+
+    def one(item: Any) -> Any:
         try:
-            page = api.batch_customers(client, list(staff_ids), reading.cursor, PAGE)
+            return act(item)
         except WeComError as error:
-            reading.error = error
-            break
-        for row in rows_of(page["external_contact_list"], staff_ids, seen_at):
-            reading.rows[row.staff_id, row.external_userid] = row
-        reading.unlicensed |= {staff_ids[u.lower()] for u in page["unlicensed"] if u.lower() in staff_ids}
-        reading.cursor = page["next_cursor"]
-        if not reading.cursor or time.monotonic() - started > STEP_S:
-            break
-    reading.waited_s = client.waited_s
-    return reading
+            return error
+
+    work = [pool().submit(copy_context().run, one, item) for item in items]
+    return [future.result() for future in work]
 
 
-def _is_about_members(lane: Lane, error: WeComError) -> bool:
-    if error.errcode == BAD_CURSOR:
+def _is_about_members(lane: Lane, error: Exception) -> bool:
+    if isinstance(error, WeComError) and error.errcode == BAD_CURSOR:
         return bool(lane["cursor"])
     return isinstance(error, WeComRejected) and error.errcode in MEMBER_CODES
 
 
-def _set_apart(run: Run, lane: Lane, error: WeComError) -> bool:
+def _set_apart(run: Run, lane: Lane, error: Any) -> bool:
     """What WeCom refuses for one member must not stop the others: each is asked for apart. Whether the lane
     goes on."""
     at, staff = run.at, lane["staff"]
     if error.errcode == BAD_CURSOR:
-        lane["cursor"] = ""  # these guides from the beginning; what is there already changes nothing
-        return True
-    if len(staff) > 1:
+        at["apart"] = [
+            staff,
+            *at["apart"],
+        ]  # these guides from the beginning; what is there already changes nothing
+    elif len(staff) > 1:
         at["apart"] = [[pk] for pk in staff] + at["apart"]
-    elif error.errcode == NO_CUSTOMERS:
-        at["read"] = [*at.get("read", []), *staff]
-    else:
+    elif error.errcode != NO_CUSTOMERS:
         log.warning("sync %s: guide %s left out: %r", run.job.pk, staff[0], error)
-        at["skipped"] = sorted({*at["skipped"], *staff})
+        at["skipped"] = sorted({*at.get("skipped", []), *staff})
     return False

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from org.models import Corp, Job
@@ -25,15 +26,20 @@ class Run:
     corp: Corp
     client: WeComClient
     at: dict[str, Any]
-    waited_s: float = 0.0  # for WeCom's limits, in this step
+    waited_s: float = 0.0  # for WeCom's limits, since the position was saved
+    is_live: bool = True  # nobody has paused or cancelled the job since
 
     def save(self, **changes: Any) -> None:
         """Position and progress, in the caller's transaction; refuses when another process has moved the job
         on."""
-        stored = Job.objects.select_for_update().values_list("position", flat=True).get(pk=self.job.pk)
+        rows = Job.objects.select_for_update().values_list("position", "state")
+        stored, state = rows.get(pk=self.job.pk)
         if stored.get("n", 0) != self.at.get("n", 0):
             raise Overtaken
-        save_step(self.job, position={**self.at, "n": self.at.get("n", 0) + 1}, **changes)
+        after = {**self.at, "n": self.at.get("n", 0) + 1}
+        transaction.on_commit(lambda: self.at.update(n=after["n"]))
+        self.is_live = state == Job.State.RUNNING
+        save_step(self.job, position=after, **changes)
 
     def counted(self, **more: float) -> dict[str, Any]:
         """The job's result with some counts added."""
@@ -51,6 +57,7 @@ LABELS: dict[str, Callable[[], str]] = {
     "tags": lambda: _("Tags"),
     "ways": lambda: _("Channel codes"),
     "contacts": lambda: _("Customers"),
+    "lists": lambda: _("Comparison of the lists"),
     "gone": lambda: _("Customers who are gone"),
     "end": lambda: "",
 }

@@ -1,16 +1,22 @@
-"""What the sync works with: a relation in our words, what we have of it, what has to be done."""
+"""What the sync works with: a relation in our words, what we have of it, what a merge did."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 
 class Conflict(Exception):
-    """Another transaction has just made the same customer: roll back and merge again."""
+    """Another transaction has just made the same customer or relation: roll back and merge again."""
 
 
 class Row(NamedTuple):
-    """One relation (guide, customer) in our words; `seen_at`: when WeCom said so."""
+    """One relation (guide, customer) in our words, as it is copied into Postgres.
+
+    Attributes:
+        phones, tag_ids: sorted, with blanks between them.
+        added_s: when the customer was added, seconds since 1970.
+        seen_s: when WeCom said so.
+    """
 
     staff_id: int
     external_userid: str
@@ -20,14 +26,22 @@ class Row(NamedTuple):
     kind: int
     corp_name: str
     unionid: str
-    phones: tuple[str, ...]
+    phones: str
     remark: str
     description: str
-    added_at: datetime
+    added_s: int
     add_way: int
     state: str
-    tag_ids: tuple[str, ...]
-    seen_at: datetime
+    tag_ids: str
+    seen_s: float
+
+    @property
+    def added_at(self) -> datetime:
+        return datetime.fromtimestamp(self.added_s, UTC)
+
+    @property
+    def seen_at(self) -> datetime:
+        return datetime.fromtimestamp(self.seen_s, UTC)
 
     def profile(self) -> tuple:
         """What belongs to the person, not to the relation; True: it was read from WeCom."""
@@ -43,10 +57,6 @@ class Merged:
     new_relations: int = 0
     returned: int = 0
     changed: int = 0
-
-    def add(self, counts: dict[str, int]) -> dict[str, int]:
-        """Totals so far plus this merge."""
-        return {name: counts.get(name, 0) + value for name, value in vars(self).items()}
 
 
 @dataclass
@@ -65,19 +75,4 @@ class Known:
     ended_at: datetime | None
     end_kind: str
     profile: tuple  # as `Row.profile`
-
-
-@dataclass
-class Plan:
-    """Rows by what has to be done with them."""
-
-    known: list[tuple[Row, Known]] = field(default_factory=list)
-    met: list[tuple[Row, int]] = field(default_factory=list)  # contact known, relation new
-    strangers: list[Row] = field(default_factory=list)
-    profiles: dict[int, tuple] = field(default_factory=dict)  # contact id → what we have
-    unionids: dict[str, int] = field(default_factory=dict)  # unionid → contact id that has it
-
-
-def person_of(row: Row) -> str:
-    """What makes strangers of one batch one person; an external_userid never looks like a unionid."""
-    return row.unionid or row.external_userid
+    union_owner: int | None  # contact that has the row's unionid

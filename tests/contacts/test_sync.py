@@ -396,7 +396,7 @@ def test_what_is_on_its_way_to_wecom_is_not_undone(connected: SimpleNamespace) -
 def test_arrivals_during_the_sync(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same customers come by callback at the same time: nobody is doubled, nobody is missing."""
     monkeypatch.setattr(sync_lanes, "PAGE", 20)
-    monkeypatch.setattr(sync_lanes, "PAGES", 1)
+    monkeypatch.setattr(sync, "MERGE", 1)
     connected.sandbox.load(customers=customers(120))
     problems: list[Exception] = []
 
@@ -441,7 +441,7 @@ from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
 brand_id, job_id, later = map(int, sys.argv[1:])
-sync_lanes.PAGE, sync_lanes.PAGES, sync.DEPARTMENTS = 5, 1, 1
+sync_lanes.PAGE, sync.MERGE, sync.STEP_S, sync.DEPARTMENTS = 5, 1, 0, 1
 inner = sync.step
 
 def step(brand, job):
@@ -522,7 +522,8 @@ def test_overtaken_step_writes_nothing(connected: SimpleNamespace) -> None:
 
 def test_paused_and_resumed(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_lanes, "PAGE", 10)
-    monkeypatch.setattr(sync_lanes, "PAGES", 1)
+    monkeypatch.setattr(sync, "MERGE", 1)
+    monkeypatch.setattr(sync, "STEP_S", 0)
     connected.sandbox.load(customers=customers(60))
     with in_brand(connected.brand):
         job = sync.start_sync(connected.brand, corp=connected.corp, by=SYSTEM)
@@ -623,6 +624,7 @@ def test_members_without_customers(connected: SimpleNamespace, monkeypatch: pyte
 def test_one_member_whom_wecom_refuses(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are read; the relations of the refused one do not end."""
     monkeypatch.setattr(sync_lanes, "LANES", 1)
+    monkeypatch.setattr(sync_lanes, "PER_LANE", 1)
     connected.sandbox.load(customers=customers(9))
     full(connected.brand, connected.corp)
     connected.sandbox.post("faults", corpid=CORPID, api=BATCH, kind="errcode", errcode=60111, times=2)
@@ -661,4 +663,4 @@ def test_statements_per_batch_do_not_grow(connected: SimpleNamespace) -> None:
             with CaptureQueriesContext(connection) as queries:
                 sync.step(connected.brand, claimed)
         counts.append(len(queries))
-    assert counts[0] == counts[1] <= 40
+    assert counts[0] == counts[1] <= 64

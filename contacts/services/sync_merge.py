@@ -1,0 +1,94 @@
+"""Relations as WeCom lists them, merged into ours: some thirty statements for a thousand or three thousand of them.
+
+Only differences are written. What a guide or a code has changed here and WeCom may not show yet (the outbox) is left
+alone.
+"""
+
+from collections.abc import Sequence
+
+from django.db import connection
+
+from contacts.models import Follow
+from contacts.services import stats, sync_new, sync_stage
+from contacts.services import sync_writes as write
+from contacts.services.follow import SAME
+from contacts.services.search import refresh_grams
+from contacts.services.sync_types import Known, Merged, Row
+from org.models import Corp
+from tenants.models import Brand
+
+
+def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = False) -> Merged:
+    """Merge rows of one corp, each relation once, in the caller's transaction; safe to repeat.
+
+    Args:
+        careful: the try before this one was a Conflict.
+
+    Raises:
+        Conflict: roll back and try again.
+    """
+    done = Merged(relations=len(rows))
+    if not rows:
+        return done
+    found = sync_stage.compare(brand, corp, rows)
+    if not found.n_new and not found.changed:
+        return done
+    _lock(brand)
+    if found.n_strangers:
+        done.new_contacts = sync_new.make_contacts(brand)
+    sync_new.note_identities(brand, corp)
+    if found.n_new:
+        done.new_relations = sync_new.make_follows(brand, corp, found.n_new, careful=careful)
+    if found.changed:
+        done.changed, done.returned = _change(brand, corp, found.changed)
+    if found.n_new:
+        sync_new.finish(brand)
+    for contact_id, n in sync_new.to_join():
+        write.join(brand, contact_id, rows[n])
+    return done
+
+
+def _change(brand: Brand, corp: Corp, changed: Sequence[tuple[Row, Known]]) -> tuple[int, int]:
+    """Write what differs on relations that we have; gives how many changed and how many live again."""
+    returns = [(row, known) for row, known in changed if is_return(row, known)]
+    back = [(row, known) for row, known in changed if is_back(row, known)]
+    renamed = {known.contact_id: row for row, known in changed if known.profile != _profile(row, known)}
+    write.write_profiles(brand, renamed)
+    remarked = write.write_follows(brand, corp, changed)
+    write.bring_back(brand, corp, returns, back)
+    if renamed:
+        stats.refresh(brand, renamed)
+    if renamed or remarked:
+        refresh_grams(brand, set(renamed) | remarked)
+    return len(renamed) + len(remarked), len(returns) + len(back)
+
+
+def _profile(row: Row, known: Known) -> tuple:
+    """WeCom's profile; a name that it does not tell stays."""
+    return (row.name or known.profile[0], *row.profile()[1:])
+
+
+def is_return(row: Row, known: Known) -> bool:
+    """A newer adding than the one we know: confirmed by the guide, or added again without our hearing of
+    it."""
+    if known.ended_at:
+        return row.added_at > known.ended_at
+    return known.is_pending or row.added_at > known.added_at + SAME
+
+
+def is_back(row: Row, known: Known) -> bool:
+    """A relation that WeCom did not list for a while (e.g. outside the visible range), and lists again."""
+    return known.ended_at is not None and known.end_kind == Follow.End.GONE and row.added_at <= known.ended_at
+
+
+def _lock(brand: Brand) -> None:
+    """In one order everywhere: whoever changes relations of a contact holds its row (services/follow.py)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT array_agg(DISTINCT contact_id) FROM sync_found WHERE contact_id IS NOT NULL")
+        (ids,) = cursor.fetchone()
+        if ids:
+            cursor.execute(
+                "SELECT id FROM contacts_contact WHERE brand_id = %s AND id = ANY(%s) ORDER BY id"
+                " FOR NO KEY UPDATE",
+                [brand.pk, ids],
+            )

@@ -1,0 +1,107 @@
+"""A page of relations inside Postgres: copied into a temporary table and compared with ours, all of them at once.
+
+`sync_page` holds the rows as WeCom tells them, `sync_found` those that are not here as WeCom says. Both live as long
+as the transaction. Rows that agree cost two look-ups in indexes and are never seen by Python.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from contacts.models import Follow
+from contacts.services.follow import SAME
+from contacts.services.sync_rows import lines
+from contacts.services.sync_types import Known, Row
+from org.models import Corp
+from tenants.models import Brand
+
+_PAGE = """
+    CREATE TEMP TABLE sync_page (
+        n int, staff_id bigint, external_userid text, name text, avatar text, gender smallint, kind smallint,
+        corp_name text, unionid text, phones text, remark text, description text, added_s bigint, add_way smallint,
+        state text, tag_ids text, seen_s double precision) ON COMMIT DROP
+"""
+# Brand and corp stand in sub-selects, so that Postgres plans for any of them: of one that its statistics do not know yet
+# (a first import) it expects a single row, and would read all rows of the brand for each row of the page.
+# Who a stranger is: one person for a unionid, else for an external_userid; an external_userid never looks like a unionid.
+_FOUND = f"""
+    CREATE TEMP TABLE sync_found ON COMMIT DROP AS
+    SELECT p.n, f.id AS follow_id, coalesce(f.contact_id, i.contact_id, u.contact_id) AS contact_id,
+           u.contact_id AS union_owner, f.id IS NOT NULL OR i.contact_id IS NOT NULL AS has_external,
+           CASE WHEN f.id IS NULL AND i.contact_id IS NULL AND u.contact_id IS NULL
+                THEN coalesce(nullif(p.unionid, ''), p.external_userid) END AS person
+      FROM sync_page p
+      LEFT JOIN contacts_follow f ON f.brand_id = (SELECT %(b)s) AND f.staff_id = p.staff_id
+                                 AND f.external_userid = p.external_userid
+      LEFT JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = f.contact_id
+      LEFT JOIN contacts_identity u ON p.unionid <> '' AND u.brand_id = (SELECT %(b)s) AND u.kind = 'unionid'
+                                   AND u.scope = '' AND u.value = p.unionid
+      LEFT JOIN contacts_identity i ON f.id IS NULL AND i.brand_id = (SELECT %(b)s) AND i.kind = 'external_userid'
+                                   AND i.scope = (SELECT %(corpid)s) AND i.value = p.external_userid
+     WHERE f.id IS NULL
+        OR (c.name, c.avatar, c.gender, c.kind, c.corp_name)
+           IS DISTINCT FROM (coalesce(nullif(p.name, ''), c.name), p.avatar, p.gender, p.kind, p.corp_name)
+        OR c.profile_at IS NULL
+        OR p.unionid <> '' AND u.contact_id IS DISTINCT FROM f.contact_id
+        OR p.phones <> '' AND EXISTS (
+            SELECT FROM unnest(string_to_array(p.phones, ' ')) AS x(value) WHERE NOT EXISTS (
+                SELECT FROM contacts_identity h
+                 WHERE h.brand_id = (SELECT %(b)s) AND h.kind = 'phone' AND h.scope = '' AND h.value = x.value))
+        OR f.is_pending
+        OR f.add_way = 0 AND p.add_way <> 0 OR f.state = '' AND p.state <> ''
+        OR CASE WHEN f.ended_at IS NULL THEN
+               f.remark <> p.remark OR f.description <> p.description
+               OR f.wecom_tag_ids <> string_to_array(p.tag_ids, ' ')::varchar[]
+               OR p.added_s > extract(epoch FROM f.added_at) + {SAME.total_seconds():.0f}
+           ELSE p.added_s > extract(epoch FROM f.ended_at) OR f.end_kind = '{Follow.End.GONE.value}' END
+"""  # noqa: S608
+_CHANGED = """
+    SELECT s.n, f.id, f.contact_id, f.state, f.remark, f.description, f.wecom_tag_ids, f.add_way, f.is_pending,
+           f.added_at, f.ended_at, f.end_kind, c.name, c.avatar, c.gender, c.kind, c.corp_name,
+           c.profile_at IS NOT NULL, s.union_owner
+      FROM sync_found s
+      JOIN contacts_follow f ON f.brand_id = %(b)s AND f.id = s.follow_id
+      JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = f.contact_id
+     ORDER BY s.n
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a comparison found: how many relations are new, and those that we have and that differ."""
+
+    n_new: int
+    n_strangers: int  # of the new ones: of persons whom we do not know
+    changed: list[tuple[Row, Known]]
+
+
+def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
+    """Copy rows of one corp into Postgres and compare them with ours, in the caller's transaction."""
+    given = {"b": brand.pk, "corpid": corp.corpid}
+    with connection.cursor() as cursor:
+        # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
+        # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
+        cursor.execute("DISCARD PLANS")
+        cursor.execute(_PAGE)
+        cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))  # type: ignore[attr-defined]
+        # a page is looked up in indexes, however large Postgres believes it to be
+        cursor.execute("SET LOCAL enable_hashjoin = off")
+        cursor.execute("SET LOCAL enable_mergejoin = off")
+        cursor.execute("SET LOCAL enable_material = off")
+        cursor.execute(_FOUND, given)
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE follow_id IS NULL), count(person), count(*) FROM sync_found"
+        )
+        n_new, n_strangers, n_found = cursor.fetchone()
+        changed = []
+        if n_found > n_new:
+            cursor.execute(_CHANGED, given)
+            changed = [
+                (rows[found[0]], Known(*found[1:12], found[12:18], found[18])) for found in cursor.fetchall()
+            ]
+        cursor.execute("SET LOCAL enable_hashjoin = on")
+        cursor.execute("SET LOCAL enable_mergejoin = on")
+        cursor.execute("SET LOCAL enable_material = on")
+    return Found(n_new, n_strangers, changed)
