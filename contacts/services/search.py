@@ -118,8 +118,8 @@ def first_grams(brand: Brand, texts: Iterable[tuple[int, str]]) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE first_gram (contact_id bigint, gram text) ON COMMIT DROP")
-        text = io.BytesIO("".join(lines).encode("utf-8", "replace"))
-        cursor.copy_expert("COPY first_gram FROM STDIN", text)  # type: ignore[attr-defined]
+        whole = io.BytesIO("".join(lines).encode("utf-8", "replace"))
+        cursor.copy_expert("COPY first_gram FROM STDIN", whole)
         cursor.execute(
             "INSERT INTO contacts_contactgram (brand_id, contact_id, gram)"
             " SELECT %s, contact_id, gram FROM first_gram ON CONFLICT DO NOTHING",

@@ -85,7 +85,7 @@ def compare(brand: Brand, lists: dict[int, list[str]], before: datetime) -> List
     lines = [f"{staff_id}\t{escaped(one)}\n" for staff_id, own in lists.items() for one in set(own)]
     with connection.cursor() as cursor:
         cursor.execute(_LIST)
-        cursor.copy_expert("COPY sync_list FROM STDIN", io.BytesIO("".join(lines).encode()))  # type: ignore[attr-defined]
+        cursor.copy_expert("COPY sync_list FROM STDIN", io.BytesIO("".join(lines).encode()))
         cursor.execute(_DIFFER, {"b": brand.pk, "staff": list(lists), "before": before})
         rows = cursor.fetchall()
         cursor.execute("DROP TABLE sync_list")

@@ -7,6 +7,7 @@ as the transaction. Rows that agree cost two look-ups in indexes and are never s
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
@@ -79,13 +80,13 @@ class Found:
 
 def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
     """Copy rows of one corp into Postgres and compare them with ours, in the caller's transaction."""
-    given = {"b": brand.pk, "corpid": corp.corpid}
+    given: dict[str, Any] = {"b": brand.pk, "corpid": corp.corpid}
     with connection.cursor() as cursor:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute("DISCARD PLANS")
         cursor.execute(_PAGE)
-        cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))  # type: ignore[attr-defined]
+        cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
         # a page is looked up in indexes, however large Postgres believes it to be
         cursor.execute("SET LOCAL enable_hashjoin = off")
         cursor.execute("SET LOCAL enable_mergejoin = off")
@@ -98,10 +99,12 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
         changed = []
         if n_found > n_new:
             cursor.execute(_CHANGED, given)
-            changed = [
-                (rows[found[0]], Known(*found[1:12], found[12:18], found[18])) for found in cursor.fetchall()
-            ]
+            changed = [(rows[found[0]], _known(found)) for found in cursor.fetchall()]
         cursor.execute("SET LOCAL enable_hashjoin = on")
         cursor.execute("SET LOCAL enable_mergejoin = on")
         cursor.execute("SET LOCAL enable_material = on")
     return Found(n_new, n_strangers, changed)
+
+
+def _known(found: tuple) -> Known:
+    return Known(*found[1:12], found[12:18], found[18])  # type: ignore[call-arg]  # a row of _CHANGED
