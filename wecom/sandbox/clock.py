@@ -32,6 +32,11 @@ def at(moment: float) -> Iterator[None]:
         _pinned.reset(before)
 
 
+def for_machines(seconds: float) -> float:
+    """Sandbox seconds of a wait that WeCom grants to a program: it has its real time, however fast the clock runs."""
+    return seconds * max(1.0, _speed)
+
+
 def speed() -> float:
     """Sandbox seconds per real second; 0: the clock stands."""
     return _speed

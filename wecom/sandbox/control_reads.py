@@ -56,7 +56,9 @@ def calls(given: Given) -> list[Given]:
     rows = [
         row
         for row in list(dispatch.calls)
-        if given.get("corpid") in (None, row["corpid"]) and given.get("api") in (None, row["api"])
+        if given.get("corpid") in (None, row["corpid"])
+        and given.get("api") in (None, row["api"])
+        and row["id"] > int(given.get("after") or 0)
     ]
     return rows[-int(given.get("limit") or MOST_ROWS) :]
 
@@ -93,7 +95,7 @@ def state(given: Given) -> Given:
         "faults": faults.active(),
         "streams": arrivals.streams(),
         "seed": chance.seed(),
-        "next_at": life.next_at(),
+        "next_at": (life.peek() or [None])[0],
     }
 
 

@@ -22,6 +22,7 @@ APP_FIELDS = (
     "visible",
 )
 Given = dict[str, Any]
+FASTEST = 100_000
 
 
 def reset(given: Given) -> Given:
@@ -112,14 +113,18 @@ def kill_tokens(given: Given) -> Given:
 
 
 def set_clock(given: Given) -> Given:
-    """offset_s: seconds ahead of real time; advance_s: seconds ahead of what it shows; speed."""
-    shown = clock.now()
-    if "offset_s" in given:
+    """offset_s: seconds ahead of real time; at: a moment; advance_s: seconds ahead of what it shows; speed."""
+    shown = clock.running()
+    if given.get("offset_s") is not None:
         shown = time.time() + float(given["offset_s"])
+    elif given.get("at") is not None:
+        shown = float(given["at"])
     shown += float(given.get("advance_s") or 0)
-    speed = clock.anchor()["speed"] if given.get("speed") is None else float(given["speed"])
+    speed = clock.speed() if given.get("speed") is None else float(given["speed"])
+    if not 0 <= speed <= FASTEST:
+        raise Refused(f"speed is from 0 to {FASTEST}")
     store.set_clock(shown=shown, speed=speed)
-    return {"now": clock.now(), "speed": speed}
+    return {"now": clock.running(), "speed": speed}
 
 
 def set_seed(given: Given) -> Given:
@@ -140,8 +145,8 @@ def add_fault(given: Given) -> Given:
 
 
 def clear_faults(given: Given) -> Given:
-    """End them all."""
-    faults.clear()
+    """End them all, or one."""
+    faults.clear(pk=int(given["id"]) if given.get("id") is not None else None)
     return {}
 
 

@@ -5,6 +5,7 @@ handler's own parameters, visible range, business. Errors are HTTP 200, unknown 
 """
 
 import collections
+import itertools
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from .errors import WeComError, errmsg
 from .models import App, Corp, Fault
 
 CALLS_KEPT = 50_000
+numbers = itertools.count(1)
 calls: collections.deque[dict[str, Any]] = collections.deque(maxlen=CALLS_KEPT)  # newest last
 
 NOBODY = (App(corpid="", agentid=0), Corp(corpid=""))
@@ -57,7 +59,16 @@ def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
         errcode = "drop_after"
         faults.drop(request)
     ms = (time.perf_counter() - started) * 1000
-    calls.append({"corpid": corpid, "api": api, "errcode": errcode, "at": clock.now(), "ms": round(ms, 2)})
+    calls.append(
+        {
+            "id": next(numbers),
+            "corpid": corpid,
+            "api": api,
+            "errcode": errcode,
+            "at": clock.now(),
+            "ms": round(ms, 2),
+        }
+    )
     return response
 
 

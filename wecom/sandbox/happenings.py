@@ -17,7 +17,7 @@ from . import (
 from . import group_acts as groups
 from .errors import Refused
 from .habits import after_read
-from .models import Follow, GroupMember, JoinWay, MassTask, Message, MomentTask, Tag, Transfer
+from .models import Follow, GroupChat, GroupMember, JoinWay, MassTask, Message, MomentTask, Tag, Transfer
 
 Given = dict[str, Any]
 SAID = (
@@ -111,12 +111,21 @@ def _like(corpid: str, given: Given) -> None:
 
 
 def _join(corpid: str, given: Given) -> None:
-    """Through one of the corp's join ways, if there is one."""
+    """Through one of the corp's join ways; without any, a guide invites him into his group."""
+    dice = chance.draws("join", corpid, given["external_userid"], clock.now())
+    who = {"external_userid": given["external_userid"]}
     ways = list(JoinWay.objects.filter(corpid=corpid).order_by("id").values_list("config_id", flat=True))
-    if not ways:
+    if ways:
+        groups.join(corpid, who | {"config_id": dice.choice(ways)})
         return
-    config_id = chance.draws("join", corpid, given["external_userid"], clock.now()).choice(ways)
-    groups.join(corpid, {"config_id": config_id, "external_userid": given["external_userid"]})
+    chats = list(
+        GroupChat.objects.filter(corpid=corpid, dismissed_at=None)
+        .order_by("id")
+        .values_list("chat_id", "owner")
+    )
+    if chats:
+        chat_id, owner = dice.choice(chats)
+        groups.join(corpid, who | {"chat_id": chat_id, "invitor": owner})
 
 
 def _quit(corpid: str, given: Given) -> None:
@@ -146,11 +155,6 @@ life.ACTS.update(
 # ---- moments that stand in the tables they belong to
 
 
-def _first_confirm() -> tuple[float, int] | None:
-    rows = MassTask.objects.filter(status=0, confirm_at__isnull=False).order_by("confirm_at", "id")
-    return rows.values_list("confirm_at", "id").first()  # type: ignore[return-value]
-
-
 def _confirm(key: int) -> None:
     task = MassTask.objects.get(pk=key)
     if (
@@ -164,11 +168,6 @@ def _confirm(key: int) -> None:
         MassTask.objects.filter(pk=key).update(confirm_at=None)
 
 
-def _first_publish() -> tuple[float, int] | None:
-    rows = MomentTask.objects.filter(status=0, publish_at__isnull=False).order_by("publish_at", "id")
-    return rows.values_list("publish_at", "id").first()  # type: ignore[return-value]
-
-
 def _publish(key: int) -> None:
     task = MomentTask.objects.get(pk=key)
     if behaviour.guide(task.corpid, task.userid)["confirm_after_s"] is None:
@@ -177,17 +176,26 @@ def _publish(key: int) -> None:
     moment_acts.publish(task.corpid, task.moment_id, task.userid)
 
 
-def _first_transfer() -> tuple[float, int] | None:
-    rows = Transfer.objects.filter(status=2).order_by("takeover_time", "id")
-    return rows.values_list("takeover_time", "id").first()
-
-
 def _complete(key: int) -> None:
     transfer_acts.complete(Transfer.objects.get(pk=key))
 
 
 life.SOURCES[:] = [
-    (_first_confirm, _confirm, lambda key: MassTask.objects.filter(pk=key).update(confirm_at=None)),
-    (_first_publish, _publish, lambda key: MomentTask.objects.filter(pk=key).update(publish_at=None)),
-    (_first_transfer, _complete, lambda key: Transfer.objects.filter(pk=key).update(status=3)),
+    life.Source(
+        "SELECT confirm_at AS at, id FROM sandbox_masstask WHERE status = 0 AND confirm_at IS NOT NULL"
+        " ORDER BY confirm_at, id",
+        _confirm,
+        lambda key: MassTask.objects.filter(pk=key).update(confirm_at=None),
+    ),
+    life.Source(
+        "SELECT publish_at AS at, id FROM sandbox_momenttask WHERE status = 0 AND publish_at IS NOT NULL"
+        " ORDER BY publish_at, id",
+        _publish,
+        lambda key: MomentTask.objects.filter(pk=key).update(publish_at=None),
+    ),
+    life.Source(
+        "SELECT takeover_time AS at, id FROM sandbox_transfer WHERE status = 2 ORDER BY takeover_time, id",
+        _complete,
+        lambda key: Transfer.objects.filter(pk=key).update(status=3),
+    ),
 ]

@@ -7,21 +7,30 @@ place at its own moment (clock.at), once, in one transaction, in the order of mo
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from . import clock, store
 from .errors import Refused
 from .models import Due
 
 Act = Callable[[str, dict[str, Any]], Any]
-Source = tuple[Callable[[], tuple[float, int] | None], Callable[[int], Any], Callable[[int], Any]]
+Next = tuple[float, int, int]  # moment, which table (-1: Due), key
+
+
+@dataclass(frozen=True)
+class Source:
+    """Another table with moments. sql: its rows (at, id), the earliest first."""
+
+    sql: str
+    play: Callable[[int], Any]
+    drop: Callable[[int], Any]
+
 
 ACTS: dict[str, Act] = {}  # kind of a Due row → what is done; filled by happenings.py
-SOURCES: list[
-    Source
-] = []  # other tables with moments: (earliest (moment, key) or None, play one, drop one); ditto
+SOURCES: list[Source] = []  # ditto
 
 log = logging.getLogger(__name__)
 playing = threading.Lock()  # one thread at a time lets things happen
@@ -37,40 +46,35 @@ def plan_many(rows: list[Due]) -> None:
     Due.objects.bulk_create(rows, batch_size=2000)
 
 
-def _earliest() -> tuple[float, int, int] | None:
-    """(moment, which table, key) of what comes next; -1 is the table of Due rows."""
-    found: list[tuple[float, int, int]] = []
-    row = Due.objects.order_by("at", "id").values_list("at", "id").first()
-    if row is not None:
-        found.append((row[0], -1, row[1]))
-    for place, (earliest, _, _) in enumerate(SOURCES):
-        other = earliest()
-        if other is not None:
-            found.append((other[0], place, other[1]))
-    return min(found, default=None)
-
-
-def next_at() -> float | None:
-    """When something happens next."""
-    found = _earliest()
-    return found[0] if found else None
+def peek() -> Next | None:
+    """What happens next; it may be asked often, so it is one statement."""
+    parts = ["SELECT at, -1, id FROM (SELECT at, id FROM sandbox_due ORDER BY at, id LIMIT 1)"]
+    parts += [f"SELECT at, {place}, id FROM ({source.sql} LIMIT 1)" for place, source in enumerate(SOURCES)]  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts))
+        return min(cursor.fetchall(), default=None)
 
 
 def step(until: float) -> bool:
     """Play the next happening if it is due by then; whether there was one. Call it with `playing` held."""
-    found = _earliest()
+    found = peek()
     if found is None or found[0] > until:
         return False
+    play(found)
+    return True
+
+
+def play(found: Next) -> None:
+    """Let it happen, at its moment."""
     moment, place, key = found
-    play, drop = (_play, _drop) if place < 0 else SOURCES[place][1:]
+    act, drop = (_play, _drop) if place < 0 else (SOURCES[place].play, SOURCES[place].drop)
     try:
         with clock.at(moment):
-            play(key)
+            act(key)
     except Exception:  # what cannot happen must not stop everything after it
         log.exception("happening %s of %s", key, "the line" if place < 0 else f"table {place}")
         with store.writing():
             drop(key)
-    return True
 
 
 def _drop(key: int) -> None:

@@ -112,7 +112,7 @@ def enter(corpid: str, given: dict[str, Any]) -> dict[str, str]:
             userid=userid,
             external_userid=external_userid,
             scope=given.get("scope") or "snsapi_base",
-            expires_at=clock.now() + CODE_LIFE_S,
+            expires_at=clock.now() + clock.for_machines(CODE_LIFE_S),
         )
     return {"code": code, "url": with_query(redirect_uri, {"code": code, "state": given.get("state") or ""})}
 

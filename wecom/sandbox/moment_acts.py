@@ -1,8 +1,10 @@
 """What members and customers do with moments: publish, like, comment."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 
-from . import behaviour, clock, habits, ranges, store
+from . import behaviour, clock, habits, ids, ranges, store
 from .errors import Refused
 from .mass_acts import able_senders, patience
 from .models import Follow, FollowTag, Moment, MomentTask, Reaction
@@ -67,6 +69,28 @@ def publish(corpid: str, moment_id: str, userid: str | None = None) -> dict[str,
                     corpid, moment_id, one, list(seen_by.values_list("external_userid", flat=True))
                 )
         return {"published": n}
+
+
+def post_own(corpid: str, given: dict[str, Any]) -> dict[str, str]:
+    """A guide posts a moment of his own in the client (create_type 1). given: userid, text."""
+    with store.writing():
+        member = ranges.find(corpid, given["userid"])
+        if member is None:
+            raise Refused(f"no member {given['userid']!r}", status=404)
+        now = clock.now()
+        moment = Moment.objects.create(
+            moment_id=ids.moment_id(),
+            jobid=ids.code(),
+            corpid=corpid,
+            creator=member.userid,
+            create_type=1,
+            text=given["text"],
+            created_at=now,
+            ready_at=now,
+        )
+        MomentTask.objects.create(corpid=corpid, moment_id=moment.moment_id, userid=member.userid)
+        publish(corpid, moment.moment_id)
+        return {"moment_id": moment.moment_id}
 
 
 def react(corpid: str, moment_id: str, userid: str, by: str, kind: str, text: str = "") -> None:

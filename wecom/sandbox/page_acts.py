@@ -58,18 +58,18 @@ def _to(path: str, query: dict[str, str]) -> HttpResponse:
 
 def _do(request: HttpRequest, corpid: str, name: str) -> Any:
     if name == "settings":
-        return control.ACTS["settings"](_settings(request))
+        return control.done("settings", _settings(request))
     if name == "member_edits":
-        return control.ACTS["member_edits"]({"corpid": corpid, **_edits(request)})
+        return control.done("member_edits", {"corpid": corpid, **_edits(request)})
     if name not in FIELDS:
         raise Refused(f"no act {name!r}", status=404)
-    given: dict[str, Any] = {"corpid": corpid}
+    given: dict[str, Any] = {"corpid": corpid} if "corpid" in control.ACTS[name].takes else {}
     for field in FIELDS[name]:
         key, _, kind = field.partition(":")
         value = request.POST.get(key, "").strip()
         if value:
             given[key] = MAKE[kind](value)
-    return control.ACTS[name](given)
+    return control.done(name, given)
 
 
 def _edits(request: HttpRequest) -> dict[str, Any]:

@@ -233,7 +233,7 @@ def _welcome_codes(corpid: str, userid: str, person: Customer) -> dict[int, str]
             userid=userid,
             external_userid=person.external_userid,
             arrival=arrival,
-            expires_at=clock.now() + store.setting("welcome_life_s"),
+            expires_at=clock.now() + clock.for_machines(store.setting("welcome_life_s")),
         )
         for app in store.apps_of(corpid)
         if app.kind == "app" and app.callable and ranges.sees(app, userid)

@@ -320,4 +320,19 @@ _ROWS = (
         },
     ),
 )
+
+
+def listed() -> list[dict[str, object]]:
+    """The table for programs: name, page, title, choices; the first choice is the default."""
+    return [
+        {
+            "name": row.name,
+            "page": row.page,
+            "title": row.title[1],
+            "choices": {value: words[1] for value, words in row.choices.items()},
+        }
+        for row in _ROWS
+    ]
+
+
 QUIRKS: dict[str, Quirk] = {row.name: row for row in _ROWS}

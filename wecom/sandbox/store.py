@@ -18,33 +18,38 @@ from .errors import Refused
 from .models import App, Corp, Setting, Token
 from .quirks import QUIRKS
 
-DEFAULTS: dict[str, Any] = {
-    "limits": True,  # 45009 and 45033
-    "minute_limit": 10_000,  # calls of a corp to one API
-    "hour_limit": 150_000,
-    "limit_minute_s": 60,  # how long such a minute and hour are, and the blocks after them: shorter ones are
-    "limit_hour_s": 3600,  # for tests that shall not wait
-    "bad_secrets": 2000,  # wrong secrets per address and hour before it is banned
-    "in_flight": 5,  # calls of a corp to one API at the same time
-    "answer_ms": 0,  # how long every call takes at least
-    "confirm_after_s": [
-        20,
-        120,
-    ],  # how long a virtual member waits before confirming a mass send; null: never
-    "confirm_rate": 0.95,  # share of members who confirm at all
-    "dispatch_s": 2,  # how long a mass send answers 41063
-    "receive_cap": None,  # mass messages per customer and month; null: days of the month
-    "token_life_s": 7200,
-    "welcome_life_s": 20,
-    "moment_job_s": 2,  # how long a moment's job runs
-    "transfer_s": 86_400,  # how long an on-job or resigned transfer waits
-    "group_lag_s": 0,  # how long groupchat/get shows the state before an event
-    "group_full_at": 200,  # members at which a join way goes on to its next group
-    "callbacks": {"double": 0, "lose": 0, "delay_s": None, "reverse": False},
-    "quirks": {name: quirk.default for name, quirk in QUIRKS.items()},
-    "orders_url": "",  # where purchases are told (purchases.py)
-    "orders_headers": {},
+_SETTINGS: dict[str, tuple[Any, str]] = {  # name → (default, meaning)
+    "limits": (True, "whether 45009 and 45033 are given"),
+    "minute_limit": (10_000, "calls of a corp to one API in a minute"),
+    "hour_limit": (150_000, "… in an hour"),
+    "limit_minute_s": (60, "how long such a minute is, and the block after it: shorter ones are for tests"),
+    "limit_hour_s": (3600, "the same for the hour"),
+    "in_flight": (5, "calls of a corp to one API at the same time; 0: any number"),
+    "answer_ms": (0, "how long every call takes at least"),
+    "bad_secrets": (2000, "wrong secrets of an address in an hour before it is banned"),
+    "confirm_after_s": (
+        [20, 120],
+        "how long guides wait before they confirm a mass send; null: they never do",
+    ),
+    "confirm_rate": (0.95, "share of guides who confirm at all"),
+    "dispatch_s": (2, "how long a mass send answers 41063 after it was made"),
+    "receive_cap": (None, "mass messages per customer and period; null: what the quirk receive_rule says"),
+    "token_life_s": (7200, "life of an access token"),
+    "welcome_life_s": (20, "life of a welcome code (× the clock's speed: programs have real time)"),
+    "moment_job_s": (2, "how long the job of a moment runs"),
+    "transfer_s": (86_400, "how long a transfer of a customer waits"),
+    "group_lag_s": (0, "how long groupchat/get shows the state before an event"),
+    "group_full_at": (200, "members at which a join way goes on to its next group"),
+    "callbacks": (
+        {"double": 0, "lose": 0, "delay_s": None, "reverse": False},
+        "for all callbacks: shares doubled and lost, [from, to] seconds late, order reversed (faults do it by event)",
+    ),
+    "quirks": ({name: quirk.default for name, quirk in QUIRKS.items()}, "where WeCom's documents differ"),
+    "orders_url": ("", "where purchases are posted; '': nowhere"),
+    "orders_headers": ({}, "headers of that post, a key for example"),
 }
+DEFAULTS = {name: default for name, (default, _) in _SETTINGS.items()}
+MEANINGS = {name: meaning for name, (_, meaning) in _SETTINGS.items()}
 NESTED = ("callbacks", "quirks")  # settings of which a change may name only some keys
 
 _writers = threading.RLock()
@@ -64,16 +69,14 @@ def writing() -> Iterator[None]:
             yield
             if outermost and chance.unsaved():
                 count = chance.count()
-                Setting.objects.update_or_create(key="chance", defaults={"value": chance.state()})
+                _keep("chance", chance.state())
                 chance.saved(count)
 
 
 def load() -> None:
     """Read clock and settings from the database; called once at the start."""
     rows = {row.key: row.value for row in Setting.objects.all()}
-    anchor = rows.get("clock")
-    if anchor:
-        clock.set_anchor(**anchor)
+    clock.set_anchor(**rows.get("clock", {"real": 0.0, "shown": 0.0, "speed": 1.0}))
     chance.set_state(**rows.get("chance", {"seed": None}))
     _settings.clear()
     _settings.update(_merged(copy.deepcopy(DEFAULTS), rows.get("settings", {})))
@@ -83,21 +86,38 @@ def load() -> None:
 def reset() -> None:
     """Wipe everything: tables, media, clock, settings."""
     with writing():
-        with connection.cursor() as cursor:
-            for model in django_apps.get_app_config("sandbox").get_models():
-                cursor.execute(f'DELETE FROM "{model._meta.db_table}"')  # noqa: S608
-            cursor.execute("DELETE FROM sqlite_sequence")  # the same acts give the same numbers again
-        chance.set_state(None)
-        clock.set_anchor(real=0.0, shown=0.0, speed=1.0)
+        wipe()
+    wipe_media()
+    load()
+
+
+def wipe() -> None:
+    """Empty all tables, inside a transaction; load() comes after it."""
+    with connection.cursor() as cursor:
+        for model in django_apps.get_app_config("sandbox").get_models():
+            cursor.execute(f'DELETE FROM "{model._meta.db_table}"')  # noqa: S608
+        # the same acts give the same numbers again
+        cursor.execute("DELETE FROM sqlite_sequence WHERE name LIKE 'sandbox_%%'")
+    chance.set_state(None)
+    clock.set_anchor(real=0.0, shown=0.0, speed=1.0)
+
+
+def wipe_media() -> None:
+    """Remove the uploaded files."""
     media = django_settings.DATA / "media"
     if media.exists():
         shutil.rmtree(media, ignore_errors=True)
-    load()
 
 
 def setting(key: str) -> Any:
     """One of DEFAULTS, as it is set now."""
     return _settings[key]
+
+
+def forget(key: str) -> None:
+    """Drop a document kept by remember()."""
+    with writing():
+        Setting.objects.filter(key=key).delete()
 
 
 def quirk(name: str) -> str:
@@ -133,7 +153,16 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def remember(key: str, value: Any) -> None:
     """Keep a small document over a restart."""
     with writing():
-        Setting.objects.update_or_create(key=key, defaults={"value": value})
+        _keep(key, value)
+
+
+def _keep(key: str, value: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO sandbox_setting (key, value) VALUES (%s, %s)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [key, as_json(value)],
+        )
 
 
 def recall(key: str) -> Any:
@@ -145,7 +174,7 @@ def set_seed(seed: str | int | None) -> None:
     """From now on all chance comes from this seed; None: from the machine. Ids given out before never come again."""
     with writing():
         chance.set_state(seed, chance.count())
-        Setting.objects.update_or_create(key="chance", defaults={"value": chance.state()})
+        _keep("chance", chance.state())
 
 
 def set_clock(*, shown: float, speed: float) -> None:

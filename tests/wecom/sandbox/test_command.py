@@ -1,11 +1,16 @@
-"""Starting it: through manage.py, on a taken port, twice on the same data."""
+"""Starting it: through manage.py, alone in another project, on a taken port; what it tells about itself."""
 
+import ast
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.wecom.sandbox_client import ROOT, Sandbox
+import requests
+
+from tests.wecom.sandbox_client import ROOT, Sandbox, free_port
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -27,3 +32,86 @@ def test_a_taken_port_is_one_line(sandbox_server: Sandbox, tmp_path: Path) -> No
     assert ended.stderr.strip().splitlines() == [
         f"sandbox: port {sandbox_server.port} cannot be used: Address already in use"
     ]
+
+
+def test_help_explains_itself_without_any_setting() -> None:
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "wecom_sandbox", "--help"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    for word in ("usage: manage.py wecom_sandbox", "--scenario", "--data", "/control/corps", "examples:"):
+        assert word in ended.stdout
+
+
+def test_it_lists_its_scenarios_and_describes_its_calls() -> None:
+    assert "staff-leaving" in run("-m", "wecom.sandbox", "--scenarios").stdout
+    page = run("-m", "wecom.sandbox", "--describe").stdout
+    assert page == (ROOT / "docs" / "sandbox-control.md").read_text("utf-8"), (
+        "python -m wecom.sandbox --describe > docs/sandbox-control.md"
+    )
+
+
+def test_its_folder_alone_starts(tmp_path: Path) -> None:
+    """Another project copies wecom/sandbox and needs nothing else of this one."""
+    shutil.copytree(
+        ROOT / "wecom" / "sandbox",
+        tmp_path / "wecom" / "sandbox",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    port = free_port()
+    argv = [
+        sys.executable,
+        "-m",
+        "wecom.sandbox",
+        "--port",
+        str(port),
+        "--scenario",
+        "calm-day",
+        "--speed",
+        "0",
+    ]
+    process = subprocess.Popen(argv, cwd=tmp_path, env=env)
+    try:
+        one = Sandbox(data=tmp_path, port=port)
+        one.wait_for(lambda: answers(one), 20)
+        assert one.get("scenario")["name"] == "calm-day"
+        token = one.token("ww5a4db0c0ffee0001", "sandbox-secret-of-the-tea-shop")
+        followers = one.api("externalcontact/get_follow_user_list", access_token=token)["follow_user"]
+        assert followers == ["zhangsan", "lisi", "wangwu", "zhaoliu"]
+        assert not list(tmp_path.glob("**/scrm"))
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(one: Sandbox) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        return one.http.get(f"{one.url}/healthz", timeout=1).ok
+    return False
+
+
+def test_a_scenario_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    ended = run("-m", "wecom.sandbox", "--data", str(tmp_path), "--scenario", "nothing.yaml")
+    assert (ended.returncode, ended.stderr) == (1, "sandbox: no file nothing.yaml\n")
+
+
+def test_what_it_imports_is_what_it_says() -> None:
+    """wecom/sandbox/requirements.txt names every foreign package, and no other."""
+    found = set()
+    for path in (ROOT / "wecom" / "sandbox").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                found.add(node.module.split(".")[0])
+    foreign = found - set(sys.stdlib_module_names) - {"wecom"}
+    lines = (ROOT / "wecom" / "sandbox" / "requirements.txt").read_text("utf-8").splitlines()
+    named = {line.split(">")[0].strip() for line in lines if line and not line.startswith("#")}
+    names = {"yaml": "pyyaml"}
+    assert {names.get(one, one) for one in foreign} == named
