@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from contacts.models import Follow
-from contacts.services import behaviour, profile
+from contacts.services import behaviour, profile, reminders
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
@@ -30,3 +30,16 @@ def purge_all_waiting() -> None:
 def purge_waiting_behaviour(brand: Brand) -> None:
     """Behaviour whose person has not appeared for half a year."""
     behaviour.purge_waiting(brand)
+
+
+@app.task(name="contacts.tasks.tick")
+def tick() -> None:
+    """Each minute: one task for each brand."""
+    list(each_brand(tell_due_reminders))
+
+
+@tenant_task(expires=55)
+def tell_due_reminders(brand: Brand) -> None:
+    """Reminders whose moment has come go to their colleagues."""
+    while reminders.tell_due(brand) == reminders.BATCH:
+        pass

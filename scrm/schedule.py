@@ -19,6 +19,7 @@ BEAT_SCHEDULE = {
         "task": "commerce.tasks.attach_all_waiting",
         "schedule": crontab(hour="18", minute="55"),
     },
+    "reminders": {"task": "contacts.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "behaviour-purge": {
         "task": "contacts.tasks.purge_all_waiting",
         "schedule": crontab(hour="19", minute="5"),
