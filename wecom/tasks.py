@@ -27,8 +27,7 @@ def handle_callback(brand: Brand, *, event_id: int) -> None:
 @tenant_task
 def deliver(brand: Brand, *, call_ids: list[int]) -> None:
     """Make some calls of the outbox, one after the other."""
-    for call_id in call_ids:
-        outbound.deliver_one(brand, call_id)
+    outbound.deliver_many(brand, call_ids)
 
 
 @app.task(name="wecom.tasks.flush_calls")

@@ -235,7 +235,8 @@ def test_call_of_a_killed_worker_comes_back(customer: SimpleNamespace, by_hand: 
 
 
 def test_one_customer_one_call_at_a_time(customer: SimpleNamespace, by_hand: None) -> None:
-    first, second = remark(customer, "1"), remark(customer, "2")
+    """Also of two kinds, which have no order among themselves."""
+    first, second = remark(customer, "1"), mark(customer, "2", add=(first_tag(customer),))
     with tenant_scope(customer.brand), turn(customer.brand, "outbound", EXTERNAL, wait_s=0, hold_s=9):
         assert outbound.deliver_one(customer.brand, first) == "waiting"
     assert row(customer, first).n_tries == 0
@@ -254,7 +255,7 @@ def test_one_customer_one_call_at_a_time(customer: SimpleNamespace, by_hand: Non
     for thread in threads:
         thread.join()
     assert sorted(results, key=str) == [None, None, "done", "done"]
-    assert made(customer, "externalcontact/remark") == 2
+    assert made(customer, "externalcontact/remark") == made(customer, "externalcontact/mark_tag") == 1
 
 
 def test_notice_reaches_the_member(connected: SimpleNamespace, settings: Any) -> None:
@@ -293,3 +294,93 @@ def test_a_commit_that_fails_sends_nothing(customer: SimpleNamespace) -> None:
         transaction.set_rollback(True)
     assert remark_id
     assert made(customer, "externalcontact/remark") == 0
+
+
+# ---- order
+
+
+def mark(connected: SimpleNamespace, key: str, *, add: tuple = (), remove: tuple = ()) -> int:
+    with in_brand(connected.brand):
+        call = outbound.enqueue(
+            connected.brand,
+            corp=connected.corp,
+            kind="mark_tag",
+            key=key,
+            subject=EXTERNAL,
+            payload={"userid": "guidea", "external_userid": EXTERNAL, "add": [*add], "remove": [*remove]},
+        )
+    assert call
+    return call.pk
+
+
+def first_tag(connected: SimpleNamespace) -> str:
+    library = connected.sandbox.api(
+        "externalcontact/get_corp_tag_list", {}, access_token=connected.sandbox.token()
+    )
+    return library["tag_group"][0]["tag"][0]["id"]
+
+
+def fail(connected: SimpleNamespace, **over: Any) -> None:
+    """The next remark fails, with all its repeats."""
+    connected.sandbox.post("faults", corpid=CORPID, api="externalcontact/remark", **{"times": 3, **over})
+
+
+def test_a_later_remark_waits_for_the_one_before_it(customer: SimpleNamespace, by_hand: None) -> None:
+    """The first fails and is tried again in half a minute; the second must not be overwritten by it then."""
+    fail(customer, kind="http500")
+    first, second, now = remark(customer, "1", text="先"), remark(customer, "2", text="后"), clock.now()
+    assert deliver(customer, first) == "waiting"
+    with tenant_scope(customer.brand), clock.at(now + timedelta(seconds=1)):
+        assert outbound.deliver_one(customer.brand, second) is None and outbound.due(10) == []
+    app.conf.task_always_eager = True
+    with tenant_scope(customer.brand), clock.at(now + timedelta(seconds=60)):
+        assert outbound.due(10) == [first]
+        tasks.sweep_outbound.delay()
+    assert (row(customer, first).state, row(customer, second).state) == ("done", "done")
+    assert follow_in_wecom(customer)["remark"] == "后"
+    assert made(customer, "externalcontact/remark") == 3 + 2
+
+
+def test_another_kind_and_another_customer_do_not_wait(customer: SimpleNamespace, by_hand: None) -> None:
+    fail(customer, kind="http500")
+    assert deliver(customer, remark(customer, "1")) == "waiting"
+    assert deliver(customer, mark(customer, "t", add=(first_tag(customer),))) == "done"
+    assert deliver(customer, remark(customer, "2", external="wm" + "2" * 30)) in ("done", "failed")
+
+
+def test_a_call_given_up_lets_the_next_one_go(customer: SimpleNamespace, by_hand: None) -> None:
+    fail(customer, kind="errcode", errcode=40003, times=1)
+    first, second = remark(customer, "1", text="先"), remark(customer, "2", text="后")
+    app.conf.task_always_eager = True
+    with tenant_scope(customer.brand):
+        outbound.deliver_many(customer.brand, [second, first])
+    assert (row(customer, first).state, row(customer, second).state) == ("failed", "done")
+    assert follow_in_wecom(customer)["remark"] == "后"
+
+
+def test_what_failed_does_not_undo_what_came_later(customer: SimpleNamespace, by_hand: None) -> None:
+    """Pressed 'again' days later: an old remark and tags that have changed since are left out."""
+    library = customer.sandbox.api(
+        "externalcontact/get_corp_tag_list", {}, access_token=customer.sandbox.token()
+    )
+    one, two = [tag["id"] for tag in library["tag_group"][0]["tag"]][:2]
+    old = [
+        remark(customer, "1", text="先"),
+        mark(customer, "t1", add=(one, two)),
+        mark(customer, "t2", add=(one,)),
+    ]
+    with in_brand(customer.brand):
+        OutboundCall.objects.filter(pk__in=old).update(state="failed", done_at=clock.now())
+    for pk in (remark(customer, "2", text="后"), mark(customer, "t3", remove=(one,))):
+        assert deliver(customer, pk) == "done"
+    app.conf.task_always_eager = True
+    with in_brand(customer.brand):
+        assert outbound.try_again(customer.brand, by=SYSTEM) == 3
+    assert [row(customer, pk).state for pk in old] == ["done"] * 3
+    assert row(customer, old[1]).payload["add"] == [two]
+    now = follow_in_wecom(customer)
+    assert now["remark"] == "后"
+    profile = customer.sandbox.api(
+        "externalcontact/get", access_token=customer.sandbox.token(), external_userid=EXTERNAL
+    )
+    assert [tag["tag_id"] for tag in profile["follow_user"][0]["tags"]] == [two]

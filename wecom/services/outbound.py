@@ -32,6 +32,7 @@ from wecom.client import WeComClient, client_for
 from wecom.errcodes import Kind, advice
 from wecom.errors import WeComRateLimited, WeComRejected
 from wecom.models import OutboundCall
+from wecom.services.outbound_order import OPEN, behind, drop_overtaken, first_in_line
 from wecom.services.turns import Busy, turn
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def enqueue(
     Args:
         key: what makes the call one, ≤ 120 characters; a repeat of the same act must give the same.
         subject: external_userid; calls for one customer are made one at a time (WeCom answers 45035
-            otherwise).
+            otherwise), those of one kind in the order of their writing.
     """
     calls = enqueue_many(
         brand, corp=corp, kind=kind, calls=[{"key": key, "subject": subject, "payload": payload}]
@@ -124,11 +125,26 @@ def start(brand: Brand, call_ids: list[int]) -> None:
         deliver.apply_async_on_commit(kwargs=kwargs, queue=queue)
 
 
+def deliver_many(brand: Brand, call_ids: Iterable[int]) -> None:
+    """Make some calls, one after the other; then start those that stood behind them."""
+    over: set[str] = set()
+    for call_id in call_ids:
+        call = _claim(call_id)
+        if call is not None and _deliver(brand, call) in (State.DONE, State.FAILED):
+            over.add(call.subject)
+    if over := over - {""}:
+        with transaction.atomic():
+            start(brand, behind(over))
+
+
 def deliver_one(brand: Brand, call_id: int) -> str | None:
-    """Make one call; gives its state afterwards, or None when somebody else has it or it is finished."""
+    """Make one call; gives its state afterwards, or None when somebody else has it, it is finished, or an older one
+    of its kind and customer comes first."""
     call = _claim(call_id)
-    if call is None:
-        return None
+    return None if call is None else _deliver(brand, call)
+
+
+def _deliver(brand: Brand, call: OutboundCall) -> str | None:
     try:
         with turn(brand, "outbound", call.subject, wait_s=TURN_WAIT_S, hold_s=LEASE.total_seconds()):
             KINDS[call.kind](client_for(call.corp), call.payload)
@@ -154,9 +170,7 @@ def deliver_one(brand: Brand, call_id: int) -> str | None:
 def _claim(call_id: int) -> OutboundCall | None:
     now = clock.now()
     with transaction.atomic():
-        free = OutboundCall.objects.filter(
-            pk=call_id, state__in=[State.WAITING, State.CALLING], next_try_at__lte=now
-        )
+        free = OutboundCall.objects.filter(first_in_line(), pk=call_id, state__in=OPEN, next_try_at__lte=now)
         if not free.update(state=State.CALLING, n_tries=F("n_tries") + 1, next_try_at=now + LEASE):
             return None
         return OutboundCall.objects.select_related("corp").get(pk=call_id)
@@ -198,17 +212,18 @@ def due(limit: int) -> list[int]:
     """Ids of calls whose task got lost, whose pause is over, or whose worker has died."""
     now = clock.now()
     with transaction.atomic():
-        open_ = OutboundCall.objects.filter(state__in=[State.WAITING, State.CALLING], next_try_at__lte=now)
+        open_ = OutboundCall.objects.filter(first_in_line(), state__in=OPEN, next_try_at__lte=now)
         return list(open_.order_by("next_try_at").values_list("pk", flat=True)[:limit])
 
 
 @transaction.atomic
 def try_again(brand: Brand, *, by: Actor, call_ids: Sequence[int] = ()) -> int:
-    """Make failed calls again: some by id, or all. Gives how many."""
+    """Make failed calls again: some by id, or all; without what later calls have changed since. Gives how many."""
     failed = OutboundCall.objects.filter(state=State.FAILED)
     if call_ids:
         failed = failed.filter(pk__in=list(call_ids))
     ids = list(failed.order_by("pk").values_list("pk", flat=True)[:10_000])
+    drop_overtaken(brand, ids)
     OutboundCall.objects.filter(pk__in=ids, state=State.FAILED).update(
         state=State.WAITING, n_tries=0, next_try_at=clock.now(), done_at=None, error=""
     )
