@@ -145,6 +145,16 @@ def test_edits_in_the_client(customer: Any) -> None:
         assert tag_names() == {"普通"}
 
 
+def test_a_guides_personal_tags_stay_theirs(customer: Any) -> None:
+    """Type 2, without an id: they belong to the guide's own client and are no tags of the brand."""
+    fetch(customer)
+    with in_brand(customer.brand):
+        n_tags, before = Tag.objects.count(), tag_names()
+    edit(customer, userid="GuideA", personal_tags=["爱砍价"])
+    with in_brand(customer.brand):
+        assert (Tag.objects.count(), tag_names()) == (n_tags, before)
+
+
 def test_what_we_put_on_reaches_wecom_and_is_not_undone_by_an_edit(customer: Any) -> None:
     fetch(customer)
     with in_brand(customer.brand):
