@@ -24,7 +24,7 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.HALF_ADDED: ("user-plus", "info", _("Asked to add %(staff)s, who has not confirmed yet")),
     T.LOST_BY_CUSTOMER: ("user-minus", "bad", _("Deleted %(staff)s")),
     T.LOST_BY_STAFF: ("user-x", "bad", _("Was deleted by %(staff)s")),
-    T.TRANSFERRED: ("arrow-right-left", "muted", _("Was handed over by %(staff)s to another guide")),
+    T.TRANSFERRED: ("arrow-right-left", "muted", _("Was handed over by %(staff)s to %(to)s")),
     T.GONE: ("user-x", "warn", _("Was not found among the customers of %(staff)s any more")),
     T.HANDOVER_ASKED: ("arrow-right-left", "info", _("Is being handed over by %(staff)s to %(to)s")),
     T.HANDOVER_FAILED: ("arrow-right-left", "warn", _("Was not handed over by %(staff)s to %(to)s")),
@@ -100,6 +100,12 @@ REASONS: dict[str, Any] = {
     "expired": _("WeCom's 20 seconds were over"),
     "no_code": _("WeCom gave no welcome code"),
     "already_welcomed": _("Another welcome was already delivered"),
+    "too_often": _("Handed over twice in 90 days already"),
+    "pending": _("Is being handed over already"),
+    "receiver_full": _("The receiver has as many customers as WeCom allows"),
+    "not_theirs": _("Is not a customer of this member any more"),
+    "no_record": _("WeCom has no record of this hand-over"),
+    "refused_by_customer": _("The customer refused"),
 }
 
 ENDS: dict[str, Any] = {
@@ -127,6 +133,7 @@ SOURCES: dict[str, Any] = {
     "merge": _("by a merge of tags"),
     "undo": _("an act was taken back"),
     "welcome": "",
+    "handover": "",
 }
 
 
@@ -199,6 +206,8 @@ def _line(event: Event, names: Names) -> Line:
     values = dict.fromkeys(keys, "—")
     values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
     values["staff"] = names.staff.get(event.staff_id or 0) or str(_("a guide"))
+    if kind in (T.TRANSFERRED, T.HANDOVER_FAILED) and not event.data.get("to"):
+        values["to"] = str(_("another guide"))
     if kind == T.DO_NOT_CONTACT and not event.data.get("value"):
         icon, tone, words = "bell", "ok", _("Was taken off do-not-contact by %(by)s")
     values["money"] = yuan(event.data.get("amount_fen"))

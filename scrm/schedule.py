@@ -11,6 +11,8 @@ BEAT_SCHEDULE = {
     "calls-purge": {"task": "wecom.tasks.purge_all_calls", "schedule": crontab(hour="18", minute="35")},
     "edge-purge": {"task": "wecom.tasks.purge_all_edges", "schedule": crontab(hour="18", minute="45")},
     "codes-tick": {"task": "livecodes.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "handover-tick": {"task": "handover.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "leavers": {"task": "handover.tasks.nightly", "schedule": crontab(hour="19", minute="20")},
     "groups-link": {"task": "groups.tasks.tick", "schedule": 30.0, "options": {"expires": 29}},
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
     "rollups": {"task": "insights.tasks.tick", "schedule": 15.0, "options": {"expires": 14}},

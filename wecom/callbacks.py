@@ -24,6 +24,7 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_CONTACT, "edit_external_contact"): "contacts.services.edits.on_contact_edited",
     (_CONTACT, "del_external_contact"): "livecodes.services.arrival.on_deleted_by_staff",
     (_CONTACT, "del_follow_user"): "livecodes.services.arrival.on_deleted_by_customer",
+    (_CONTACT, "transfer_fail"): "handover.services.results.on_transfer_fail",
     (_CHAT, "create"): "groups.services.events.on_chat_created",
     (_CHAT, "update"): "groups.services.events.on_chat_changed",
     (_CHAT, "dismiss"): "groups.services.events.on_chat_dismissed",
@@ -33,13 +34,13 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_TAG, "shuffle"): "tagging.services.tags.on_tag_changed",
     (_MEMBERS, "create_user"): "wecom.services.staff_sync.on_member_changed",
     (_MEMBERS, "update_user"): "wecom.services.staff_sync.on_member_changed",
-    (_MEMBERS, "delete_user"): "wecom.services.staff_sync.on_member_deleted",
+    (_MEMBERS, "delete_user"): "handover.services.leavers.on_member_deleted",
     (_MEMBERS, "create_party"): "wecom.services.staff_sync.on_department_changed",
     (_MEMBERS, "update_party"): "wecom.services.staff_sync.on_department_changed",
     (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_changed",
 }
 
-# Known, and nothing to do yet: hand-over and acquisition links have no part in the product so far;
+# Known, and nothing to do yet: acquisition links have no part in the product so far;
 # the rest is for the app's own menu. They are stored all the same and can be replayed once a handler is
 # there.
 _ACQUISITION = """
@@ -55,7 +56,6 @@ VERIFY = ("verify_url", "")  # our own word for WeCom's check of the callback ad
 NOTED: frozenset[tuple[str, str]] = frozenset(
     {
         VERIFY,
-        (_CONTACT, "transfer_fail"),
         (_CONTACT, "msg_audit_approved"),
         (_MEMBERS, "update_tag"),
         *(("customer_acquisition", change) for change in _ACQUISITION.split()),

@@ -8,6 +8,7 @@ never undoes a newer one.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
@@ -67,6 +68,7 @@ def record_follow(
     source: str,
     name: str = "",
     channel_code_id: int | None = None,
+    inherited: bool = False,
 ) -> FollowResult:
     """A customer has added a guide, or (`pending`) has asked to and waits for the guide.
 
@@ -77,6 +79,7 @@ def record_follow(
         at: the fact's own time; later than five minutes from now becomes now.
         state: WeCom's word for our channel string; kept on a repeat that does not know it.
         source: callback, sync, import …
+        inherited: handed over by a colleague: no adding of the customer's own, so no event of one.
     """
     told_at, at = at, believable(at)
     contact, is_new_contact = _contact_of(brand, corp, external_userid, at, name)
@@ -120,6 +123,8 @@ def record_follow(
 
     figures = recount(brand, [contact.pk], added_at=at)
     contact.n_follows, contact.lost_at, contact.added_at = figures[contact.pk]
+    if inherited:
+        return result
     record_event(
         brand,
         contact_id=contact.pk,
@@ -233,7 +238,15 @@ def _fill_gaps(follow: Follow, fact: dict) -> list[str]:
 
 @transaction.atomic
 def end_follow(
-    brand: Brand, *, corp: Corp, staff: Staff, external_userid: str, at: datetime, kind: str, source: str
+    brand: Brand,
+    *,
+    corp: Corp,
+    staff: Staff,
+    external_userid: str,
+    at: datetime,
+    kind: str,
+    source: str,
+    data: dict[str, Any] | None = None,
 ) -> Follow | None:
     """A guide has lost a customer; either side, a hand-over, or not found any more (`Follow.End`).
 
@@ -273,6 +286,7 @@ def end_follow(
         source=source,
         key_source="follow",
         source_key=f"end:{kind}:{staff.pk}:{external_userid}:{int(told_at.timestamp())}",
+        data=data,
     )
     return follow
 

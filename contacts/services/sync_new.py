@@ -81,6 +81,7 @@ _MAKE_FOLLOWS = """
      WHERE s.follow_id IS NULL ORDER BY s.contact_id, p.staff_id
     ON CONFLICT DO NOTHING
 """
+ASSIGNED = 202  # WeCom's add_way of a customer whom a colleague has handed over: they did not come by themselves
 # the key is that of services/follow.py, so the callback's event does not double it
 _ADDED = f"""
     SELECT s.contact_id, {EventType.ADDED} AS type, to_timestamp(p.added_s) AS at, p.staff_id, c.id AS object_id,
@@ -90,7 +91,7 @@ _ADDED = f"""
            'follow' AS key_source, 'add:' || p.staff_id || ':' || p.external_userid || ':' || p.added_s AS source_key
       FROM sync_found s JOIN sync_page p ON p.n = s.n
       LEFT JOIN unnest(%(states)s::text[], %(codes)s::bigint[]) AS c(state, id) ON c.state = p.state
-     WHERE s.follow_id IS NULL
+     WHERE s.follow_id IS NULL AND NOT (p.add_way = {ASSIGNED} AND s.person IS NULL)
 """  # noqa: S608
 # a relation that is older than what we knew of its contact makes the contact older
 _MOVE_BACK = """

@@ -11,6 +11,7 @@ from contacts.services import stats
 from contacts.services.follow import record_follow, recount
 from contacts.services.identity import resolve
 from contacts.services.search import refresh_grams
+from contacts.services.sync_new import ASSIGNED
 from contacts.services.sync_types import Known, Row
 from contacts.services.timeline import EventRow, record_events
 from org.models import Corp, Staff
@@ -130,6 +131,7 @@ def bring_back(
             state=row.state,
             add_way=row.add_way,
             channel_code_id=codes.get(row.state),
+            inherited=row.add_way == ASSIGNED,
             source="sync",
         )
     if not back:

@@ -117,7 +117,7 @@ def _list(run: _Run) -> None:
     states = {
         str(row["chat_id"]): row.get("status", 0) for row in page["group_chat_list"] if row.get("chat_id")
     }
-    readings = _read(run.corp, states)
+    readings = read_groups(run.corp, states)
     at["cursor"] = page["next_cursor"]
     if not at["cursor"]:
         _next_owners(run, owners)
@@ -174,7 +174,7 @@ def _missing(run: _Run) -> None:
         rows = list(unseen.values_list("pk", "chat_id")[:MISSING])
     if not rows:
         return _finish(run)
-    readings = _read(run.corp, {chat_id: None for _pk, chat_id in rows})
+    readings = read_groups(run.corp, {chat_id: None for _pk, chat_id in rows})
     run.at["after"] = rows[-1][0]
     return _write(run, readings)
 
@@ -201,7 +201,7 @@ def _write(run: _Run, readings: Sequence[Reading], **changes: Any) -> None:
     return None
 
 
-def _read(corp: Corp, states: Mapping[str, int | None]) -> list[Reading]:
+def read_groups(corp: Corp, states: Mapping[str, int | None]) -> list[Reading]:
     """Details of some groups, several at a time.
 
     Raises:

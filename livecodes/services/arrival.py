@@ -18,6 +18,7 @@ from campaigns.models import Sop
 from campaigns.services import enrolments
 from contacts.models import Contact, Follow
 from contacts.services.follow import FollowResult, end_follow, record_follow
+from handover.services import takeover
 from livecodes.models import ChannelCode, CodeTag
 from livecodes.services import greeting
 from livecodes.services.meeting import Arrival, order_remark
@@ -73,6 +74,8 @@ def _record_arrival(
 ) -> Arrival:
     staff = find_staff(corp, payload)
     state = payload.get("State") or ""
+    if not pending and not payload.get("WelcomeCode") and _is_taken_over(brand, corp, staff, payload, event):
+        return
     code = _code_of(corp, state)
     result = record_follow(
         brand,
@@ -101,6 +104,20 @@ def _record_arrival(
 
         rotate_later(brand, orders.pk)
     return arrival
+
+
+def _is_taken_over(
+    brand: Brand, corp: Corp, staff: Staff, payload: dict[str, Any], event: CallbackEvent
+) -> bool:
+    """The customer did not come by themselves: a colleague has handed them over."""
+    return takeover.on_added(
+        brand,
+        corp=corp,
+        receiver=staff,
+        external_userid=payload["ExternalUserID"],
+        at=event.happened_at,
+        source="callback",
+    )
 
 
 def find_staff(corp: Corp, payload: dict[str, Any]) -> Staff:
@@ -191,6 +208,15 @@ def _leave(brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEve
 @transaction.atomic
 def _record_leave(brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent, kind: str) -> None:
     staff = find_staff(corp, payload)
+    if kind == Follow.End.TRANSFERRED and takeover.on_removed(
+        brand,
+        corp=corp,
+        giver=staff,
+        external_userid=payload["ExternalUserID"],
+        at=event.happened_at,
+        source="callback",
+    ):
+        return
     follow = end_follow(
         brand,
         corp=corp,

@@ -30,6 +30,8 @@ KINDS: dict[str, str] = {
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
     "group_sync": "groups.services.sync.step",
+    "handover": "handover.services.handing.step",
+    "leavers": "handover.services.leavers.step",
     "contact_bulk": "contacts.services.bulk.step",
 }
 

@@ -24,6 +24,8 @@ RIGHTS_OF_KIND = {
     "file_undo": ("imports.run", "imports.run"),
     "file_export": ("exports.run", "exports.run"),
     "group_sync": ("sync.view", "sync.run"),
+    "handover": ("handover.view", "handover.run"),
+    "leavers": ("handover.view", "handover.run"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
 }
 

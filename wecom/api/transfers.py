@@ -92,6 +92,22 @@ def unassigned(client: WeComClient) -> Iterator[Unassigned]:
         body["cursor"] = cursor
 
 
+class UnassignedPage(TypedDict):
+    info: list[Unassigned]
+    next_cursor: str  # "" at the end
+
+
+def unassigned_page(client: WeComClient, cursor: str = "") -> UnassignedPage:
+    """One page, at most 1000, of the same list; keep `next_cursor` to go on from here."""
+    body = {"page_size": 1000, "cursor": cursor}
+    answer = client.call("POST", "externalcontact/get_unassigned_list", body=body, repeatable=True)
+    after = str(answer.get("next_cursor") or "")
+    return {
+        "info": cast(list[Unassigned], answer.get("info") or []),
+        "next_cursor": "" if answer.get("is_last") or after == cursor else after,
+    }
+
+
 def transfer_resigned_customers(
     client: WeComClient, *, handover_userid: str, takeover_userid: str, external_userids: Sequence[str]
 ) -> list[Started]:
