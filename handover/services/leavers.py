@@ -142,7 +142,7 @@ def leavers(staff_ids: Any = None) -> list[Leaver]:
     if staff_ids is not None:
         people = people.filter(pk__in=staff_ids)
     waiting: dict[int, dict[str, Any]] = {
-        row["staff"]: row
+        row["staff"]: dict(row)
         for row in Unassigned.objects.order_by().values("staff").annotate(n=Count("pk"), left=Min("left_at"))
     }
     live = HandoverItem.objects.filter(kind=HandoverItem.Kind.CUSTOMER, state__in=HandoverItem.LIVE)
