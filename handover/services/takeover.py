@@ -15,8 +15,7 @@ from handover.models import HandoverItem, HandoverRun, Unassigned
 from handover.services.runs import close_if_over
 from org.models import Corp, Staff
 from scrm import clock
-from tagging.models import ContactTag
-from tagging.services.marks import Mark, queue_marks
+from tagging.services import marks
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
@@ -24,6 +23,7 @@ from wecom.services import outbound
 ASSIGNED = 202  # WeCom's add_way of an inherited customer
 NEAR = timedelta(days=1)  # the events of one hand-over lie no further apart
 State = HandoverItem.State
+_CARRIED = "SELECT tag_id, contact_id FROM tagging_contacttag WHERE brand_id = %(brand)s AND contact_id = %(contact)s"
 
 
 @transaction.atomic
@@ -118,11 +118,7 @@ def _take_along(brand: Brand, corp: Corp, receiver: Staff, new: Follow, old: Fol
                 "description": old.description,
             },
         )
-    carried = ContactTag.objects.filter(contact=new.contact_id, tag__group__corp=corp, tag__deleted_at=None)
-    wecom_ids = sorted(carried.exclude(tag__wecom_id="").values_list("tag__wecom_id", flat=True))
-    if wecom_ids:
-        new.staff, new.corp = receiver, corp
-        queue_marks(brand, [Mark(new, wecom_ids, [])])
+    marks.queue(brand, _CARRIED, {"contact": new.contact_id}, add=True)
 
 
 @transaction.atomic

@@ -58,6 +58,9 @@ def _arrive(
     brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent, *, pending: bool
 ) -> None:
     try:
+        # whoever was handed over comes without a welcome code
+        if not pending and not payload.get("WelcomeCode") and _is_taken_over(brand, corp, payload, event):
+            return
         arrival = _record_arrival(brand, corp, payload, event, pending=pending)
     except Staff.DoesNotExist:
         fetch_member(brand, corp, payload["UserID"])
@@ -74,8 +77,6 @@ def _record_arrival(
 ) -> Arrival:
     staff = find_staff(corp, payload)
     state = payload.get("State") or ""
-    if not pending and not payload.get("WelcomeCode") and _is_taken_over(brand, corp, staff, payload, event):
-        return
     code = _code_of(corp, state)
     result = record_follow(
         brand,
@@ -106,14 +107,13 @@ def _record_arrival(
     return arrival
 
 
-def _is_taken_over(
-    brand: Brand, corp: Corp, staff: Staff, payload: dict[str, Any], event: CallbackEvent
-) -> bool:
+@transaction.atomic
+def _is_taken_over(brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent) -> bool:
     """The customer did not come by themselves: a colleague has handed them over."""
     return takeover.on_added(
         brand,
         corp=corp,
-        receiver=staff,
+        receiver=find_staff(corp, payload),
         external_userid=payload["ExternalUserID"],
         at=event.happened_at,
         source="callback",
