@@ -81,7 +81,7 @@ _MAKE_FOLLOWS = """
      WHERE s.follow_id IS NULL ORDER BY s.contact_id, p.staff_id
     ON CONFLICT DO NOTHING
 """
-ASSIGNED = 202  # WeCom's add_way of a customer whom a colleague has handed over: they did not come by themselves
+ASSIGNED = 202  # WeCom's add_way of whom a colleague has handed over: they did not come by themselves
 # the key is that of services/follow.py, so the callback's event does not double it
 _ADDED = f"""
     SELECT s.contact_id, {EventType.ADDED} AS type, to_timestamp(p.added_s) AS at, p.staff_id, c.id AS object_id,
