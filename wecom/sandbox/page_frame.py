@@ -54,6 +54,7 @@ def frame(request: HttpRequest, corp: Corp, tab: str) -> dict[str, Any]:
         "q": request.GET.get("q", "").strip(),
         "here": request.path,
         "now": clock.now(),
+        "speed": clock.speed(),
         **language(request),
     }
 

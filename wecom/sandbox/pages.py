@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from . import arrivals, clock, delivery, dispatch, faults, store
+from . import behaviour, delivery, dispatch
 from .errors import Refused
 from .models import (
     App,
@@ -30,10 +30,12 @@ from .models import (
     Message,
     Moment,
     MomentTask,
+    Purchase,
     Reaction,
     Tag,
 )
 from .page_frame import frame, names_of, page
+from .pages_stage import GUIDES, rows_of
 from .people import customer_of
 
 PAGE = 24
@@ -95,6 +97,9 @@ def customer(request: HttpRequest, corp: Corp, external_userid: str) -> HttpResp
         "messages": _chat(corp.corpid, opened, external_userid),
         "media": _files(corp.corpid),
         "side": "customer",
+        "orders": Purchase.objects.filter(corpid=corp.corpid, external_userid=external_userid).order_by(
+            "-id"
+        )[:5],
         "opened": bool(request.GET.get("with")),
     }
     template = "sandbox/_chat.html" if request.GET.get("part") else "sandbox/customer.html"
@@ -157,6 +162,7 @@ def member(request: HttpRequest, corp: Corp, userid: str) -> HttpResponse:
         template = "sandbox/_chat.html" if request.GET.get("part") else "sandbox/member_chat.html"
         return render(request, template, context)
     context |= _duties(corp.corpid, row)
+    context["habits"] = rows_of(GUIDES, behaviour.guide(corp.corpid, row.userid))
     follows = Follow.objects.filter(corpid=corp.corpid, userid=row.userid).order_by("-id")
     if context["q"]:
         named = Customer.objects.filter(corpid=corp.corpid, name__contains=context["q"])
@@ -249,30 +255,26 @@ def _moments_seen(corpid: str, follows: list[Follow]) -> list[dict[str, Any]]:
 
 
 @page
-def trouble(request: HttpRequest, corp: Corp) -> HttpResponse:
-    """Faults, disturbed callbacks, limits, the clock, the stream of arrivals."""
-    context = frame(request, corp, "trouble")
-    context |= {
-        "settings": store.settings(),
-        "faults": faults.active(),
-        "kinds": faults.KINDS,
-        "apis": sorted(dispatch.TABLE),
-        "stream": arrivals.streams().get(corp.corpid),
-        "speed": clock.anchor()["speed"],
-        "steps": ((60, "1 分钟", "1 min"), (3600, "1 小时", "1 h"), (86_400, "1 天", "1 day")),
-        "apps": App.objects.filter(corpid=corp.corpid).order_by("id"),
-    }
-    return render(request, "sandbox/trouble.html", context)
-
-
-@page
 def traffic(request: HttpRequest, corp: Corp) -> HttpResponse:
     """Callbacks that were sent and API calls that came, newest first."""
     context = frame(request, corp, "traffic")
-    own = [row for row in list(dispatch.calls)[-5000:] if row["corpid"] == corp.corpid]
+    wanted, bad = context["q"], bool(request.GET.get("bad"))
+    own = [
+        row
+        for row in list(dispatch.calls)[-5000:]
+        if row["corpid"] == corp.corpid and wanted in row["api"] and not (bad and row["errcode"] == 0)
+    ]
+    told = Delivery.objects.filter(corpid=corp.corpid).order_by("-id")
+    if wanted:
+        told = told.filter(
+            Q(event__contains=wanted) | Q(change_type__contains=wanted) | Q(xml__contains=wanted)
+        )
+    if bad:
+        told = told.exclude(state="done")
     context |= {
-        "deliveries": Delivery.objects.filter(corpid=corp.corpid).order_by("-id")[:ROWS],
+        "deliveries": told[:ROWS],
         "calls": own[: -2 * ROWS - 1 : -1],
+        "bad": bad,
         "idle": delivery.is_idle(corp.corpid),
     }
     template = "sandbox/_traffic.html" if request.GET.get("part") else "sandbox/traffic.html"

@@ -122,14 +122,13 @@ def _length(given: Given) -> float:
 
 
 def ready() -> list[Given]:
-    """The scenarios of the package: name, title, about, hours, speed."""
-    found = []
-    for path in sorted(FOLDER.glob("*.yaml")):
-        one = yaml.safe_load(path.read_text("utf-8"))
-        found.append(
-            {"name": path.stem, **{key: one.get(key) for key in ("title", "about", "hours", "speed", "seed")}}
-        )
-    return found
+    """The scenarios of the package, the calm one first: name, title, about, hours, speed, seed."""
+    told = [(path.stem, yaml.safe_load(path.read_text("utf-8"))) for path in FOLDER.glob("*.yaml")]
+    keys = ("title", "about", "hours", "speed", "seed")
+    return [
+        {"name": name, **{key: one.get(key) for key in keys}}
+        for name, one in sorted(told, key=lambda pair: pair[1]["seed"])
+    ]
 
 
 def _wanted(given: Given) -> tuple[str, Given]:

@@ -13,6 +13,8 @@ from . import (
     pages,
     pages_codes,
     pages_groups,
+    pages_stage,
+    pages_trouble,
     pictures,
 )
 
@@ -59,8 +61,10 @@ urlpatterns = [
     path("c/<str:corpid>/group/<str:chat_id>", pages_groups.group, name="group"),
     path("c/<str:corpid>/members", pages.members, name="members"),
     path("c/<str:corpid>/member/<str:userid>", pages.member, name="member"),
-    path("c/<str:corpid>/trouble", pages.trouble, name="trouble"),
+    path("c/<str:corpid>/trouble", pages_trouble.trouble, name="trouble"),
+    path("c/<str:corpid>/stage", pages_stage.stage, name="stage"),
     path("c/<str:corpid>/traffic", pages.traffic, name="traffic"),
     path("c/<str:corpid>/do/<path:name>", page_acts.act, name="act"),
+    path("begin", page_acts.begin, name="begin"),
     path("", pages_codes.home, name="home"),
 ]

@@ -26,6 +26,30 @@ def moment(seconds: float | None) -> str:
 
 
 @register.filter
+def minutes(seconds: int) -> str:
+    """+2 min, −10 min."""
+    return f"{'+' if seconds > 0 else '−'}{abs(seconds) // 60} min"
+
+
+@register.filter
+def yuan(fen: int) -> str:
+    """Fen as yuan."""
+    return f"{fen / 100:,.2f}"
+
+
+@register.filter
+def hundred(share: float) -> str:
+    """A share in per cent, without the sign."""
+    return f"{share * 100:g}"
+
+
+@register.filter
+def percent(share: float) -> str:
+    """A share in per cent."""
+    return f"{share * 100:g}%"
+
+
+@register.filter
 def hue(key: str) -> int:
     """A colour (degrees) that stays the same for the same person."""
     return hashlib.blake2b(str(key).encode(), digest_size=2).digest()[0] * 360 // 256

@@ -2,6 +2,7 @@
 
 import html
 import re
+import time
 
 import pytest
 import requests
@@ -67,6 +68,7 @@ def test_every_page_in_both_languages(corp: Sandbox, browser: Browser, met: str)
         f"{HOME}/member/lisi?with={met}": ("黄金", "Save (makes a callback)"),
         f"{HOME}/traffic": ("add_external_contact", "API calls"),
         f"{HOME}/trouble": ("弄坏它", "Break it"),
+        f"{HOME}/stage": ("选一个剧本", "Choose a scenario"),
     }
     for path, (chinese, _) in pages.items():
         assert chinese in browser.see(path), path
@@ -109,24 +111,136 @@ def test_scanning_by_hand(corp: Sandbox, browser: Browser, met: str) -> None:
 
 def test_trouble_by_hand(corp: Sandbox, browser: Browser, api: Api) -> None:
     here = f"{HOME}/trouble"
-    assert "errcode" in browser.do(
-        "faults", api="user/get", kind="errcode", errcode="-1", times="1", next=here
-    )
+    shown = browser.do("faults", api="user/get", kind="errcode", errcode="-1", times="1", rate="1", next=here)
+    assert "正在生效" in shown and "返回错误码" in shown
+    assert corp.get("faults")[0]["corpid"] == CORPID
     assert api.get("user/get", userid="lisi")["errcode"] == -1
+    assert "正在生效" not in browser.see(here)
     browser.do(
-        "settings", guides="1", confirm_min="1", confirm_max="2", confirm_rate="1", double="0.5", next=here
+        "faults",
+        api="change_external_chat",
+        kind="cb_lose",
+        rate="0.5",
+        for_s="60",
+        everywhere="1",
+        next=here,
     )
+    [fault] = corp.get("faults")
+    assert (fault["rate"], fault["corpid"]) == (0.5, "")
+    browser.do("faults/clear", id=str(fault["id"]), next=here)
+    assert corp.get("faults") == []
+    browser.do("callbacks", double="50", lose="10", delay="2", next=here)
+    browser.do("settings", minute_limit="7", limit_minute_s="2", answer_ms="0", next=here)
     settings = corp.get("settings")
-    assert settings["confirm_after_s"] == [1, 2] and settings["callbacks"]["double"] == 0.5
+    assert settings["callbacks"] == {"double": 0.5, "lose": 0.1, "delay_s": [0, 2], "reverse": False}
+    assert (settings["minute_limit"], settings["limit_minute_s"]) == (7, 2)
     assert settings["limits"] is False  # not ticked
     browser.do("kill_tokens", next=here)
     assert api.get("user/get", userid="lisi")["errcode"] == 40014
+
+
+def test_contradictions_by_hand(corp: Sandbox, browser: Browser) -> None:
+    here = f"{HOME}/trouble"
+    shown = browser.see(here)
+    assert all(f'name="{name}"' in shown for name in corp.get("settings")["quirks"])
+    assert "1 处已改" in browser.do("quirks", envelope="json", next=here)
+    assert corp.get("settings")["quirks"]["envelope"] == "json"
+    assert "处已改" not in browser.do("quirks", default="1", envelope="json", next=here)
+    assert corp.get("settings")["quirks"]["envelope"] == "xml"
+
+
+def test_the_stage_by_hand(corp: Sandbox, browser: Browser) -> None:
+    """A scenario begins, is stopped, stepped, ended; the clock; habits; a file out and in."""
+    here = f"{HOME}/stage"
+    assert "平静的一天" in browser.see(here) and "没有剧本在演" in browser.see(here)
+    shown = browser.do("scenario/start", name="calm-day", speed="60", next=here)
+    assert "正在上演" in shown and "接下来" in shown
+    assert "暂停" in browser.do("clock", speed="0", next=here)
+    before = corp.get("scenario")
+    browser.do("scenario/step", events="1", next=here)
+    assert corp.get("scenario")["now"] == before["next_at"]
+    browser.do("scenario/step", seconds="3600", next=here)
+    assert corp.get("scenario")["now"] == before["next_at"] + 3600
+    browser.do("scenario/stop", next=here)
+    assert corp.get("scenario") == {}
+    assert "no span" in browser.do(
+        "scenario/start", scenario="arrivals: [{per_hour: 1, from: soon}]", next=here
+    )
+    browser.do("scenario/start", scenario="hours: 1", seed="5", speed="0", next=here)
+    assert corp.get("state")["seed"] == "5"
+    browser.do("behaviour", who="customers", read_rate="40", read_from="1", read_to="2", next=here)
+    browser.do("behaviour", who="*", reply_rate="80", next=here)
+    browser.do("behaviour", who="lisi", never="1", next=f"{HOME}/member/lisi")
+    set_now = corp.get("behaviour", corpid=CORPID)
+    assert set_now["customers"] == {"read_rate": 0.4, "read_after_s": [1, 2]}
+    assert set_now["guides"] == {"*": {"reply_rate": 0.8}, "lisi": {"confirm_rate": 0}}
+    now = corp.get("state")["now"]
     browser.do("clock", advance_s="3600", next=here)
-    assert corp.get("state")["now"] - corp.get("state")["clock"]["real"] > 3500
+    assert corp.get("state")["now"] == now + 3600
+    browser.do("clock", offset_s="-120", speed="1", next=here)
+    state = corp.get("state")
+    assert -130 < state["now"] - time.time() < -110
     browser.do("stream", per_minute="60", minutes="1", next=here)
     assert corp.get("stream")
     browser.do("stream", per_minute="0", next=here)
     assert not corp.get("stream")
+    kept = browser.http.get(f"{browser.url}/control/export").content
+    answer = browser.http.post(f"{browser.url}{HOME}/do/reset", data={"next": here})
+    assert answer.url == f"{browser.url}/" and "还没有企业" in answer.text
+    browser.http.post(
+        f"{browser.url}{HOME}/do/import", files={"file": ("s.jsonl", kept)}, data={"next": here}
+    )
+    assert corp.get("behaviour", corpid=CORPID) == set_now
+
+
+def test_an_empty_sandbox_offers_a_shop(sandbox: Sandbox, browser: Browser) -> None:
+    sandbox.reset()
+    assert "演这个" in browser.see("/")
+    answer = browser.http.post(f"{browser.url}/begin", data={"name": "calm-day"})
+    assert answer.status_code == 200 and answer.url.endswith("/c/ww5a4db0c0ffee0001/stage")
+    assert sandbox.get("scenario")["runs_at"] == 60
+    assert browser.http.post(f"{browser.url}/begin", data={"name": "none"}).status_code == 404
+
+
+def test_customers_read_buy_and_take_another_name(corp: Sandbox, browser: Browser, met: str) -> None:
+    here, pair = f"{HOME}/customer/{met}?with=lisi", {"userid": "lisi", "external_userid": met}
+    browser.do("read", **pair, next=here)
+    assert corp.sent("welcome")[0]["read_at"]
+    assert "客户已读" in browser.see(f"{HOME}/member/lisi?with={met}")
+    assert "¥12.34" in browser.do("buy", **pair, amount_fen="1234", next=here)
+    assert "沈大满" in browser.do("customer_renames", external_userid=met, name="沈大满", next=here)
+
+
+def test_guides_send_post_and_press_cards(corp: Sandbox, browser: Browser, api: Api, met: str) -> None:
+    here = f"{HOME}/member/lisi"
+    assert "各位早" in browser.do("mass_send", userid="lisi", text="各位早", next=here)
+    assert [row["text"] for row in corp.sent("mass")] == ["各位早"]
+    assert "新茶" in browser.do("moment_post", userid="lisi", text="新茶", next=here)
+    assert "新茶" in browser.see(f"{HOME}/customer/{met}")
+    assert "李小四" in browser.do("member_changes", userid="lisi", name="李小四", next=here)
+    card = {
+        "card_type": "vote_interaction",
+        "task_id": "t1",
+        "main_title": {"title": "哪天来"},
+        "checkbox": {"question_key": "day", "option_list": [{"id": "fri", "text": "周五"}]},
+        "submit_button": {"text": "提交", "key": "done"},
+    }
+    body = {"touser": "lisi", "msgtype": "template_card", "agentid": 1000002, "template_card": card}
+    msgid = api.post("message/send", **body)["msgid"]
+    assert "周五" in browser.see(here) and "提交" in browser.see(here)
+    browser.do("card_click", userid="lisi", msgid=msgid, key="done", **{"q:day": "fri"}, next=here)
+    corp.wait_idle()
+    xml = corp.deliveries(event="template_card_event")[0]["xml"]
+    assert "<![CDATA[fri]]>" in xml and "<EventKey><![CDATA[done]]>" in xml
+
+
+def test_traffic_is_filtered(corp: Sandbox, browser: Browser, api: Api, met: str) -> None:
+    api.get("user/get", userid="nobody")
+    api.get("department/list")
+    shown = browser.see(f"{HOME}/traffic?bad=1")
+    assert "60111" in shown and "department/list" not in shown
+    assert "add_external_contact" in browser.see(f"{HOME}/traffic?q={met}")
+    assert "add_external_contact" not in browser.see(f"{HOME}/traffic?q=nothing")
 
 
 def test_groups_moments_and_links_by_hand(corp: Sandbox, browser: Browser, api: Api, met: str) -> None:

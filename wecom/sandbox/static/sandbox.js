@@ -33,6 +33,29 @@ for (const box of document.querySelectorAll("[data-live]")) {
   }, EVERY_MS);
 }
 
+// what arrived has been read once its chat is open
+for (const box of document.querySelectorAll("[data-read]")) {
+  const form = new FormData();
+  form.set("userid", box.dataset.userid);
+  form.set("external_userid", box.dataset.external);
+  form.set("next", "/healthz");
+  fetch(box.dataset.read, { method: "POST", body: form }).catch(() => null);
+}
+
+// clocks go on by themselves, at their speed
+const ZONE = { timeZone: "Asia/Shanghai", hour12: false, month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const FORMAT = new Intl.DateTimeFormat("en-GB", ZONE);
+const started = performance.now();
+const clocks = [...document.querySelectorAll("[data-clock]")].filter((one) => Number(one.dataset.speed) > 0);
+function tick() {
+  for (const box of clocks) {
+    const now = Number(box.dataset.clock) + ((performance.now() - started) / 1000) * Number(box.dataset.speed);
+    const part = Object.fromEntries(FORMAT.formatToParts(new Date(now * 1000)).map((one) => [one.type, one.value]));
+    box.firstElementChild.textContent = `${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second}`;
+  }
+}
+if (clocks.length) setInterval(tick, 250);
+
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.sure;
   if (question && !window.confirm(question)) event.preventDefault();
