@@ -69,7 +69,7 @@ class Order(TenantModel):
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["brand", "source", "order_no"], name="order_once")]
+        constraints = [models.UniqueConstraint(fields=["brand", "order_no", "source"], name="order_once")]
         indexes = [
             models.Index(
                 fields=["brand", "paid_at"],

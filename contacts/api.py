@@ -10,9 +10,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serial
 from rest_framework import serializers, viewsets
 
 from contacts import hooks
+from contacts.api_profile import ProfileIn, change_profile
 from contacts.filters import Filters
-from contacts.models import Contact, Follow, Identity
+from contacts.models import Contact, Follow, Identity, Stage
 from contacts.services import listing
+from contacts.services.fields import live_fields
+from contacts.services.values import values_of
 from org.models import Corp
 from scrm.errors import InvalidError, NotFoundError
 
@@ -67,6 +70,8 @@ class ContactOut(serializers.Serializer):
     identities = IdentityOut(many=True)
     follows = FollowOut(many=True)
     tags = TagOut(many=True)
+    stage = serializers.CharField(allow_null=True, help_text="of following up")
+    fields = serializers.DictField(help_text="the brand's own fields: key → value, those that have one")  # type: ignore[assignment]
 
 
 PAGE_OUT = inline_serializer(
@@ -85,7 +90,7 @@ PARAMETERS = [
 
 
 class ContactViewSet(viewsets.ViewSet):
-    capabilities = {"list": "contacts.view", "retrieve": "contacts.view"}
+    capabilities = {"list": "contacts.view", "retrieve": "contacts.view", "partial_update": "contacts.edit"}
 
     @extend_schema(operation_id="contacts_list", responses=PAGE_OUT, parameters=PARAMETERS)
     def list(self, request: Any) -> JsonResponse:
@@ -118,6 +123,16 @@ class ContactViewSet(viewsets.ViewSet):
             raise NotFoundError()
         return JsonResponse(contacts_out([contact])[0])
 
+    @extend_schema(operation_id="contacts_change", request=ProfileIn, responses=ContactOut)
+    def partial_update(self, request: Any, pk: int) -> JsonResponse:
+        """PATCH /api/v1/contacts/<id>/: values of custom fields and the stage."""
+        contact = Contact.objects.filter(pk=pk).first()
+        if contact is None:
+            raise NotFoundError()
+        change_profile(request, contact)
+        contact.refresh_from_db()
+        return JsonResponse(contacts_out([contact])[0])
+
 
 def contacts_out(contacts: Sequence[Contact]) -> Sequence[dict[str, Any]]:
     """Contacts as the API shows them: a constant number of queries."""
@@ -131,6 +146,10 @@ def contacts_out(contacts: Sequence[Contact]) -> Sequence[dict[str, Any]]:
     for identity in Identity.objects.filter(contact__in=ids).order_by("kind", "pk"):
         identities.setdefault(identity.contact_id, []).append(identity)
     tags = hooks.tags_of(ids)
+    own = live_fields()
+    keys = {field.pk: field.key for field in own}
+    values = values_of(ids, own)
+    stages = dict(Stage.objects.values_list("pk", "name"))
     rows = [
         {
             "id": contact.pk,
@@ -146,6 +165,8 @@ def contacts_out(contacts: Sequence[Contact]) -> Sequence[dict[str, Any]]:
             "identities": identities.get(contact.pk, []),
             "follows": follows.get(contact.pk, []),
             "tags": tags.get(contact.pk, []),
+            "stage": stages.get(contact.stage_id or 0),
+            "fields": {keys[pk]: value for pk, value in values.get(contact.pk, {}).items()},
         }
         for contact in contacts
     ]

@@ -5,7 +5,9 @@ from typing import Any
 from django.urls import path
 
 from campaigns.api import SopViewSet, TouchViewSet
+from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
+from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
 from groups.api import GroupViewSet
 from scrm import api_docs
 
@@ -13,7 +15,20 @@ urlpatterns: list[Any] = [
     path("schema/", api_docs.schema, name="api_schema"),
     path("docs/", api_docs.page, name="api_docs"),
     path("contacts/", ContactViewSet.as_view({"get": "list"}), name="api_contacts"),
-    path("contacts/<int:pk>/", ContactViewSet.as_view({"get": "retrieve"}), name="api_contact"),
+    path(
+        "contacts/<int:pk>/",
+        ContactViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_contact",
+    ),
+    path("fields/", FieldViewSet.as_view({"get": "list"}), name="api_fields"),
+    path("stages/", StageViewSet.as_view({"get": "list"}), name="api_stages"),
+    path("contact-values/", ValueViewSet.as_view({"post": "create"}), name="api_contact_values"),
+    path("behaviour/", BehaviourViewSet.as_view({"get": "list", "post": "create"}), name="api_behaviour"),
+    path("products/", ProductViewSet.as_view({"get": "list", "post": "create"}), name="api_products"),
+    path("products/<int:pk>/", ProductViewSet.as_view({"get": "retrieve"}), name="api_product"),
+    path("orders/", OrderViewSet.as_view({"get": "list", "post": "create"}), name="api_orders"),
+    path("orders/<int:pk>/", OrderViewSet.as_view({"get": "retrieve"}), name="api_order"),
+    path("refunds/", RefundViewSet.as_view({"get": "list", "post": "create"}), name="api_refunds"),
     path("groups/", GroupViewSet.as_view({"get": "list"}), name="api_groups"),
     path("groups/<int:pk>/", GroupViewSet.as_view({"get": "retrieve"}), name="api_group"),
     path("groups/<int:pk>/members/", GroupViewSet.as_view({"get": "members"}), name="api_group_members"),

@@ -1,11 +1,13 @@
 """订单: orders and refunds as they are told, by whoever tells them, as often as they are told."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
-from commerce.models import OrderLine
+from commerce.models import Order, OrderLine
 from commerce.services import staging
 from commerce.services.order_merge import merge_orders
 from commerce.services.refund_merge import merge_refunds
@@ -75,3 +77,39 @@ def words_of(order_ids: Sequence[int]) -> dict[int, str]:
         order_id: "、".join(words[:MAX_WORDS]) + ("…" if len(words) > MAX_WORDS else "")
         for order_id, words in found.items()
     }
+
+
+def filtered(
+    *,
+    contact_id: int | None = None,
+    staff_id: int | None = None,
+    store_id: int | None = None,
+    state: int | None = None,
+    source: str = "",
+    order_no: str = "",
+    is_waiting: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> "QuerySet[Order]":
+    """Orders of whom all filters given hold, to be paged by ("-placed_at", "-pk").
+
+    Args:
+        order_no: exactly this number, of any source.
+        is_waiting: only those whose buyer is not known.
+        since, until: ordered after and before these moments.
+    """
+    rows = Order.objects.all()
+    for name, value in (("contact", contact_id), ("staff", staff_id), ("store", store_id), ("state", state)):
+        if value is not None:
+            rows = rows.filter(**{name: value})
+    if source:
+        rows = rows.filter(source=source.replace("\x00", ""))
+    if order_no:
+        rows = rows.filter(order_no=order_no.replace("\x00", ""))
+    if is_waiting:
+        rows = rows.filter(contact=None)
+    if since:
+        rows = rows.filter(placed_at__gt=since)
+    if until:
+        rows = rows.filter(placed_at__lt=until)
+    return rows

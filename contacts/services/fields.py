@@ -1,16 +1,14 @@
 """自定义字段: a brand's own fields of customers, and their values."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from contacts.models import Contact, CustomField, CustomValue, EventType
-from contacts.services.timeline import EventRow, record_events
+from contacts.models import CustomField, CustomValue
 from org import audit
 from org.access import Actor
 from scrm import clock
@@ -156,163 +154,3 @@ def _options(type: str, options: Iterable[str]) -> list[str]:
         text = _("At most %(n)s options") % {"n": MAX_OPTIONS}
         raise InvalidError(text, fields={"options": text})
     return found
-
-
-# ---- values
-
-
-def parse(field: CustomField, raw: Any) -> Value:
-    """A value as somebody wrote it (text of a form or file, JSON of the API); empty is None.
-
-    Raises:
-        InvalidError: it cannot be one of this field; `fields` names the key.
-    """
-    text = raw.replace("\x00", "").strip() if isinstance(raw, str) else raw
-    if text is None or text == "":
-        return None
-    try:
-        return _PARSERS[T(field.type)](field, text)
-    except (ValueError, TypeError, OverflowError) as error:
-        words = str(error.args[0]) if isinstance(error, _Wrong) else str(_WORDS[T(field.type)]())
-        raise InvalidError(f"{field.label}: {words}", fields={field.key: words}) from error
-
-
-class _Wrong(ValueError):
-    """With words of its own."""
-
-
-def _text(field: CustomField, raw: Any) -> str:
-    if not isinstance(raw, (str, int, float)) or isinstance(raw, bool):
-        raise ValueError
-    if len(str(raw)) > MAX_TEXT:
-        raise _Wrong(_("At most %(n)s characters") % {"n": MAX_TEXT})
-    return str(raw)
-
-
-def _number(field: CustomField, raw: Any) -> float:
-    if isinstance(raw, bool):
-        raise ValueError
-    value = float(raw.replace(",", "").replace("，", "")) if isinstance(raw, str) else float(raw)
-    if not math.isfinite(value):
-        raise ValueError
-    return value
-
-
-def _date(field: CustomField, raw: Any) -> date:
-    if isinstance(raw, date):
-        return raw
-    parts = re.fullmatch(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?", raw)
-    if parts is None:
-        raise ValueError
-    year, month, day = (int(part) for part in parts.groups())
-    return date(year, month, day)
-
-
-def _choice(field: CustomField, raw: Any) -> str:
-    if raw not in field.options:
-        raise ValueError
-    return raw
-
-
-def _bool(field: CustomField, raw: Any) -> bool:
-    word = str(raw).lower()
-    if word not in YES | NO:
-        raise ValueError
-    return word in YES
-
-
-_PARSERS: dict[T, Any] = {
-    T.TEXT: _text, T.NUMBER: _number, T.DATE: _date, T.CHOICE: _choice, T.BOOL: _bool,
-}  # fmt: skip
-_WORDS: dict[T, Any] = {
-    T.TEXT: lambda: _("This is not a text"),
-    T.NUMBER: lambda: _("This is not a number"),
-    T.DATE: lambda: _("A date such as 2026-03-01 is needed"),
-    T.CHOICE: lambda: _("This is not one of the options"),
-    T.BOOL: lambda: _("Yes or no is needed"),
-}
-
-
-def show(field: CustomField, value: Value) -> str:
-    """A value for people; empty for none."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    return f"{value:,.10g}" if isinstance(value, float) else str(value)
-
-
-def values_of(contact_ids: Iterable[int], fields: Sequence[CustomField]) -> dict[int, dict[int, Value]]:
-    """Contact id → field id → value, for a page of contacts: one query."""
-    columns = {field.pk: field.column for field in fields}
-    found: dict[int, dict[int, Value]] = {}
-    rows = CustomValue.objects.filter(contact__in=list(contact_ids), field__in=list(columns))
-    for row in rows:
-        found.setdefault(row.contact_id, {})[row.field_id] = getattr(row, columns[row.field_id])
-    return found
-
-
-@transaction.atomic
-def set_values(
-    brand: Brand, *, contact: Contact, values: Mapping[CustomField, Any], by: Actor, source: str = "page"
-) -> int:
-    """Set some fields of one contact as written (`parse`), each change on the timeline; gives how many changed.
-
-    Raises:
-        InvalidError: a value cannot be read; then nothing is changed.
-    """
-    wanted = {field: parse(field, raw) for field, raw in values.items()}
-    Contact.objects.select_for_update(no_key=True).filter(pk=contact.pk).first()  # one change after the other
-    present = values_of([contact.pk], list(wanted)).get(contact.pk, {})
-    changed = {field: value for field, value in wanted.items() if present.get(field.pk) != value}
-    now, events = clock.now(), []
-    for field, value in changed.items():
-        write_values(brand, field, {contact.pk: value})
-        event: EventRow = {
-            "contact_id": contact.pk,
-            "type": EventType.FIELD_CHANGED,
-            "at": now,
-            "staff_id": by.staff.pk if by.staff else None,
-            "object_id": field.pk,
-            "source": source,
-            "data": {
-                "field": field.label, "by": by.name,
-                "before": show(field, present.get(field.pk)), "after": show(field, value),
-            },
-        }  # fmt: skip
-        events.append(event)
-    record_events(brand, events)
-    return len(changed)
-
-
-_SQL_TYPES = {
-    "value_text": "text", "value_number": "float8", "value_date": "date", "value_bool": "boolean",
-}  # fmt: skip
-
-
-def write_values(brand: Brand, field: CustomField, values: Mapping[int, Value]) -> int:
-    """Values of one field for many contacts (contact id → value of its type, None takes it away), in the caller's
-    transaction; set-based, unchanged rows are not touched, nothing on the timeline. Gives how many changed."""
-    column = connection.ops.quote_name(field.column)
-    kind = _SQL_TYPES[field.column]
-    given = sorted((pk, value) for pk, value in values.items() if value is not None)
-    gone = sorted(pk for pk, value in values.items() if value is None)
-    n = 0
-    with connection.cursor() as cursor:
-        if gone:
-            cursor.execute(
-                "DELETE FROM contacts_customvalue WHERE brand_id = %s AND field_id = %s AND contact_id = ANY(%s)",
-                [brand.pk, field.pk, gone],
-            )
-            n += cursor.rowcount
-        if given:
-            cursor.execute(
-                f"INSERT INTO contacts_customvalue AS v (brand_id, field_id, contact_id, {column})"  # noqa: S608
-                f" SELECT %s, %s, x.id, x.value FROM unnest(%s::bigint[], %s::{kind}[]) x(id, value)"
-                "   LEFT JOIN contacts_customvalue o ON o.brand_id = %s AND o.field_id = %s AND o.contact_id = x.id"
-                f" WHERE o.{column} IS DISTINCT FROM x.value ORDER BY x.id"
-                f" ON CONFLICT (brand_id, field_id, contact_id) DO UPDATE SET {column} = excluded.{column}",
-                [brand.pk, field.pk, [pk for pk, _v in given], [v for _pk, v in given], brand.pk, field.pk],
-            )
-            n += cursor.rowcount
-    return n

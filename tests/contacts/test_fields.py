@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, connections
 
 from contacts.models import Contact, CustomField, CustomValue, Event, EventType, Reminder
-from contacts.services import fields, reminders, stages
+from contacts.services import fields, reminders, stages, values
 from contacts.services.identity import merge
 from org.access import Actor
 from org.models import AuditEntry
@@ -53,20 +53,20 @@ def test_values_of_each_type(brand: Any, made: Any) -> None:
         contact = make_contact(brand)
         for kind, cases in GOOD.items():
             for raw, value, shown in cases:
-                fields.set_values(brand, contact=contact, values={made[kind]: raw}, by=ME)
-                assert fields.values_of([contact.pk], [made[kind]])[contact.pk] == {made[kind].pk: value}
+                values.set_values(brand, contact=contact, values={made[kind]: raw}, by=ME)
+                assert values.values_of([contact.pk], [made[kind]])[contact.pk] == {made[kind].pk: value}
                 from django.utils.translation import override
 
                 with override("zh-hans"):
-                    assert fields.show(made[kind], value) == shown
+                    assert values.show(made[kind], value) == shown
         for kind, raws in BAD.items():
             for raw in raws:
                 with pytest.raises(InvalidError) as caught:
-                    fields.set_values(brand, contact=contact, values={made[kind]: raw}, by=ME)
+                    values.set_values(brand, contact=contact, values={made[kind]: raw}, by=ME)
                 assert made[kind].key in caught.value.details["fields"]
         n = CustomValue.objects.count()
         assert n == len(T.values)
-        fields.set_values(brand, contact=contact, values={made["text"]: "  "}, by=ME)
+        values.set_values(brand, contact=contact, values={made["text"]: "  "}, by=ME)
         assert CustomValue.objects.count() == n - 1
 
 
@@ -74,9 +74,9 @@ def test_changes_are_on_the_timeline_once(brand: Any, made: Any) -> None:
     with in_brand(brand):
         contact = make_contact(brand)
         both = {made["text"]: "a", made["number"]: "1"}
-        assert fields.set_values(brand, contact=contact, values=both, by=ME) == 2
-        assert fields.set_values(brand, contact=contact, values=both, by=ME) == 0
-        assert fields.set_values(brand, contact=contact, values={made["text"]: "b"}, by=ME) == 1
+        assert values.set_values(brand, contact=contact, values=both, by=ME) == 2
+        assert values.set_values(brand, contact=contact, values=both, by=ME) == 0
+        assert values.set_values(brand, contact=contact, values={made["text"]: "b"}, by=ME) == 1
         told = Event.objects.filter(type=EventType.FIELD_CHANGED).order_by("pk").last()
         assert told and told.data == {"field": "字段 text", "by": "我", "before": "a", "after": "b"}
         assert Event.objects.filter(type=EventType.FIELD_CHANGED).count() == 3
@@ -86,13 +86,13 @@ def test_many_at_once(brand: Any, made: Any) -> None:
     with in_brand(brand):
         people = [make_contact(brand) for _ in range(3)]
         ids = [c.pk for c in people]
-        for kind, values in (("number", [1.0, 2.0, 3.0]), ("date", [date(2026, 1, n) for n in (1, 2, 3)])):
-            given = dict(zip(ids, values, strict=True))
-            assert fields.write_values(brand, made[kind], given) == 3
-            assert fields.write_values(brand, made[kind], given) == 0
-            assert fields.write_values(brand, made[kind], given | {ids[0]: None}) == 1
-            assert fields.write_values(brand, made[kind], given | {ids[1]: values[0]}) == 2
-        assert fields.write_values(brand, made["bool"], dict.fromkeys(ids, False)) == 3
+        for kind, numbers in (("number", [1.0, 2.0, 3.0]), ("date", [date(2026, 1, n) for n in (1, 2, 3)])):
+            given = dict(zip(ids, numbers, strict=True))
+            assert values.write_values(brand, made[kind], given) == 3
+            assert values.write_values(brand, made[kind], given) == 0
+            assert values.write_values(brand, made[kind], given | {ids[0]: None}) == 1
+            assert values.write_values(brand, made[kind], given | {ids[1]: numbers[0]}) == 2
+        assert values.write_values(brand, made["bool"], dict.fromkeys(ids, False)) == 3
 
 
 def test_fields_themselves(brand: Any, other_brand: Any, made: Any) -> None:
@@ -105,7 +105,7 @@ def test_fields_themselves(brand: Any, other_brand: Any, made: Any) -> None:
                 fields.create_field(brand, by=ME, **({"label": "x", "type": "text"} | over))
         contact = make_contact(brand)
         choice = made["choice"]
-        fields.set_values(brand, contact=contact, values={choice: "甲"}, by=ME)
+        values.set_values(brand, contact=contact, values={choice: "甲"}, by=ME)
         fields.edit_field(brand, choice.pk, by=ME, label="等级", options=["丙", "乙"], renamed={"甲": "丙"})
         assert CustomValue.objects.get().value_text == "丙"
         fields.move_field(brand, choice.pk, down=False)
@@ -127,8 +127,8 @@ def test_values_are_found_by_index_under_row_level_security(brand: Any, made: An
             CustomField(key=f"k{n}", label="x", type="bool") for n in range(40)
         )
         for field in more:
-            fields.write_values(brand, field, dict.fromkeys(people, False))
-        fields.write_values(brand, made["bool"], {pk: pk == people[0] for pk in people})
+            values.write_values(brand, field, dict.fromkeys(people, False))
+        values.write_values(brand, made["bool"], {pk: pk == people[0] for pk in people})
     with connections["owner"].cursor() as cursor:
         cursor.execute("ANALYZE contacts_customvalue")
     with in_brand(brand), connection.cursor() as cursor:
@@ -175,8 +175,8 @@ def test_what_is_noted_survives_a_merge(brand: Any, made: Any, staff: Any) -> No
     with in_brand(brand):
         stage = stages.create_stage(brand, by=ME, name="意向")
         keep, lose = make_contact(brand), make_contact(brand)
-        fields.set_values(brand, contact=keep, values={made["text"]: "mine"}, by=ME)
-        fields.set_values(brand, contact=lose, values={made["text"]: "theirs", made["number"]: 1}, by=ME)
+        values.set_values(brand, contact=keep, values={made["text"]: "mine"}, by=ME)
+        values.set_values(brand, contact=lose, values={made["text"]: "theirs", made["number"]: 1}, by=ME)
         stages.set_stage(brand, contacts=[lose], stage=stage, by=ME)
         reminders.add_reminder(
             brand, contact=lose, staff=staff, text="回访", due_at=clock.now() + timedelta(days=1), by=ME
@@ -184,7 +184,7 @@ def test_what_is_noted_survives_a_merge(brand: Any, made: Any, staff: Any) -> No
         lose.refresh_from_db()
         kept = merge(brand, keep=keep, lose=lose, why={})
         assert kept.stage == stage and Reminder.objects.get().contact == kept
-        found = fields.values_of([kept.pk], fields.live_fields())[kept.pk]
+        found = values.values_of([kept.pk], fields.live_fields())[kept.pk]
         assert found == {made["text"].pk: "mine", made["number"].pk: 1.0}
 
 

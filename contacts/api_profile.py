@@ -1,0 +1,210 @@
+"""REST API of what a brand itself notes of customers: its own fields, stages, values; and behaviour."""
+
+from typing import Any
+
+from django.http import JsonResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers, viewsets
+
+from contacts.models import BehaviourKind, Contact, Event, EventType
+from contacts.services import behaviour, fields, stages, values
+from scrm.api_batch import (
+    BatchOut,
+    BuyerIn,
+    answer,
+    batch_in,
+    number,
+    page_out,
+    rows_of,
+    source_of,
+    with_buyer,
+)
+from scrm.errors import InvalidError, NotFoundError
+from scrm.keyset import keyset_page
+
+SIZE, MAX_SIZE = 50, 200
+
+
+class FieldOut(serializers.Serializer):
+    key = serializers.CharField(help_text="its name in `fields` of a contact; never changes")  # type: ignore[assignment]
+    label = serializers.CharField()  # type: ignore[assignment]
+    type = serializers.ChoiceField(choices=["text", "number", "date", "choice", "bool"])
+    options = serializers.ListField(child=serializers.CharField(), help_text="of a choice")
+
+
+class StageOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+
+
+class FieldViewSet(viewsets.ViewSet):
+    capabilities = {"list": "contacts.view"}
+
+    @extend_schema(
+        operation_id="fields_list",
+        responses=inline_serializer("FieldList", {"results": FieldOut(many=True)}),
+    )
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/fields/: the brand's own fields, in their order."""
+        return JsonResponse({"results": FieldOut(fields.live_fields(), many=True).data})
+
+
+class StageViewSet(viewsets.ViewSet):
+    capabilities = {"list": "contacts.view"}
+
+    @extend_schema(
+        operation_id="stages_list",
+        responses=inline_serializer("StageList", {"results": StageOut(many=True)}),
+    )
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/stages/: stages of following up, in their order."""
+        return JsonResponse({"results": StageOut(stages.live_stages(), many=True).data})
+
+
+class ValuesIn(serializers.Serializer):
+    """`fields`: key → value; null takes a value away. What is not named stays."""
+
+    buyer = BuyerIn(required=False, help_text="or contact_id")
+    contact_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    fields = serializers.DictField()  # type: ignore[assignment]
+
+
+class ValueViewSet(viewsets.ViewSet):
+    capabilities = {"create": "contacts.edit"}
+
+    @extend_schema(
+        operation_id="contact_values_record",
+        request=batch_in("ValueBatch", ValuesIn, with_source=False),
+        responses=BatchOut,
+    )
+    def create(self, request: Any) -> JsonResponse:
+        """POST /api/v1/contact-values/: values of custom fields of many contacts. A row of somebody unknown is refused."""
+        return answer(
+            rows_of(request),
+            ValuesIn,
+            with_buyer,
+            lambda rows: values.record_values(request.brand, rows, by=request.actor),
+        )
+
+
+class ProfileIn(serializers.Serializer):
+    """What is not given stays as it is."""
+
+    fields = serializers.DictField(required=False, help_text="key → value; null takes a value away")  # type: ignore[assignment]
+    stage_id = serializers.IntegerField(required=False, allow_null=True, help_text="null: at no stage")
+
+
+def change_profile(request: Any, contact: Contact) -> None:
+    """PATCH of a contact: values of custom fields and the stage, all or nothing."""
+    given = ProfileIn(data=request.data)
+    given.is_valid(raise_exception=True)
+    if unknown := set(request.data) - set(given.fields):
+        text = _("Only fields and stage_id can be changed")
+        raise InvalidError(text, fields=dict.fromkeys(sorted(unknown), "?"))
+    if wanted := given.validated_data.get("fields"):
+        by_key = {field.key: field for field in fields.live_fields()}
+        if unknown := set(wanted) - set(by_key):
+            raise InvalidError(_("Unknown field"), fields=dict.fromkeys(sorted(unknown), _("Unknown field")))
+        new = {by_key[key]: value for key, value in wanted.items()}
+        values.set_values(request.brand, contact=contact, values=new, by=request.actor, source="api")
+    if "stage_id" in given.validated_data:
+        stage_id = given.validated_data["stage_id"]
+        stage = stages.get_stage(stage_id) if stage_id is not None else None
+        stages.set_stage(request.brand, contacts=[contact], stage=stage, by=request.actor, source="api")
+
+
+# ---- behaviour
+
+
+class BehaviourIn(serializers.Serializer):
+    """One thing that somebody did."""
+
+    kind = serializers.CharField(
+        max_length=40, help_text="view, favourite, cart, checkout, search, or a kind of the brand's own"
+    )
+    at = serializers.DateTimeField()
+    buyer = BuyerIn(required=False, help_text="or contact_id")
+    contact_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    source_key = serializers.CharField(
+        max_length=120,
+        required=False,
+        help_text="what makes it one; else person, kind, moment and product do",
+    )
+    sku = serializers.CharField(max_length=64, required=False, allow_blank=True)
+    product = serializers.CharField(max_length=200, required=False, help_text="name, where there is no sku")
+    query = serializers.CharField(max_length=200, required=False, help_text="what was searched for")
+    page = serializers.CharField(max_length=200, required=False)
+    quantity = serializers.IntegerField(required=False, min_value=0, max_value=1_000_000)
+    amount_fen = serializers.IntegerField(required=False, min_value=0, max_value=10**11)
+
+
+class BehaviourOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    kind = serializers.CharField()
+    product_id = serializers.IntegerField(allow_null=True)
+    data = serializers.DictField()  # type: ignore[assignment]
+
+
+_DATA = ("product", "query", "page", "quantity", "amount_fen")
+_WORDS = {kind: word for word, kind in behaviour.KINDS.items()}
+
+
+def _given(row: dict[str, Any]) -> dict[str, Any]:
+    row = with_buyer(row)
+    row["data"] = {name: row.pop(name) for name in _DATA if name in row} or None
+    return row
+
+
+class BehaviourViewSet(viewsets.ViewSet):
+    capabilities = {"list": "contacts.view", "create": "behaviour.edit"}
+
+    @extend_schema(
+        operation_id="behaviour_list",
+        responses=page_out("BehaviourPage", BehaviourOut),
+        parameters=[
+            OpenApiParameter("contact", int, required=True),
+            OpenApiParameter("after", str, description="`next` of the page before"),
+            OpenApiParameter(
+                "limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given"
+            ),
+        ],
+    )
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/behaviour/?contact=: what one contact did, newest first."""
+        contact_id = number(request, "contact")
+        if contact_id is None:
+            raise InvalidError(_("Say which contact"), fields={"contact": "number"})
+        if not Contact.objects.filter(pk=contact_id).exists():
+            raise NotFoundError()
+        types = [*_WORDS, EventType.CUSTOM]
+        rows = Event.objects.filter(contact_id=contact_id, type__in=types)
+        size = number(request, "limit", MAX_SIZE) or SIZE
+        page = keyset_page(rows, order=("-at", "-pk"), after=request.query_params.get("after"), size=size)
+        own = dict(BehaviourKind.objects.values_list("pk", "key"))
+        found = [
+            {
+                "id": event.pk,
+                "at": event.at,
+                "kind": _WORDS.get(EventType(event.type)) or own.get(event.object_id or 0, ""),
+                "product_id": event.object_id if event.type != EventType.CUSTOM else None,
+                "data": event.data,
+            }
+            for event in page
+        ]
+        return JsonResponse({"results": BehaviourOut(found, many=True).data, "next": page.next})
+
+    @extend_schema(
+        operation_id="behaviour_record", request=batch_in("BehaviourBatch", BehaviourIn), responses=BatchOut
+    )
+    def create(self, request: Any) -> JsonResponse:
+        """POST /api/v1/behaviour/: what people did, in any order, however late; safe to repeat. What an unknown person
+        did is accepted (`unknown_person`) and waits half a year for the identity."""
+        source = source_of(request)
+        return answer(
+            rows_of(request),
+            BehaviourIn,
+            _given,
+            lambda rows: behaviour.record_behaviour(request.brand, rows, source=source, told_by="api"),
+        )
