@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,6 @@ from datafiles.layout import SPACES, Layout
 BLOCK = 4 * 1024 * 1024
 MAX_LINE = 1024 * 1024  # a longer one is no row of values
 MAX_SPAN = 200  # lines of one record; a quote that is open for longer was a slip
-EVERY = 10_000  # records between two entries of the index
 BROKEN = "�"  # stands for bytes that are no character of the encoding
 
 
@@ -32,14 +31,14 @@ class Prepared:
 
     Attributes:
         path: the file itself when it was regular already.
-        index: (records before, byte) pairs, every EVERY records.
+        skip: bytes in front (BOM).
         n_records: with titles and headings.
         n_bad: what was taken out; its lines are in `bad_file` as JSON: number of the record from 1, reason, text.
     """
 
     path: Path
     separator: str = ","
-    index: list[tuple[int, int]] = field(default_factory=list)
+    skip: int = 0
     n_records: int = 0
     n_bad: int = 0
 
@@ -58,10 +57,10 @@ def prepare(
         target: where the regular copy goes, if one is needed.
         moved: told the number of bytes read, after every block.
     """
-    separator = "," if layout.separator == SPACES else layout.separator
+    bad_file(target).unlink(missing_ok=True)
     with source.open("rb") as file:
         file.seek(layout.skip)
-        writer = _Writer(source, target, layout, separator)
+        writer = _Writer(source, target, layout)
         try:
             for block in _blocks(file, layout.encoding):
                 writer.take(block)
@@ -78,11 +77,11 @@ def _blocks(file: IO[bytes], encoding: str) -> Iterator[bytes]:
         rest = b""
         while data := file.read(BLOCK):
             data = rest + data
-            cut = _cut(data)
+            cut = data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, len(data) - 1) + 1
             rest, data = data[cut:], data[:cut]
             if data:
                 yield data
-            if len(rest) > 16 * MAX_LINE:  # no line at all: cut it, it is refused by its length
+            if len(rest) > 4 * BLOCK:  # no line at all: cut, and refused by its length
                 yield rest + b"\n"
                 rest = b""
         if rest:
@@ -90,39 +89,29 @@ def _blocks(file: IO[bytes], encoding: str) -> Iterator[bytes]:
         return
     text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
     try:
-        rest_text = ""
+        left = ""
         while piece := text.read(BLOCK // 2):
-            piece = rest_text + piece
-            cut = max(piece.rfind("\n"), _lone_cr(piece)) + 1
-            rest_text, piece = piece[cut:], piece[:cut]
+            piece = left + piece
+            cut = piece.rfind("\n") + 1 or piece.rfind("\r", 0, len(piece) - 1) + 1
+            left, piece = piece[cut:], piece[:cut]
             if piece:
                 yield piece.encode()
-            if len(rest_text) > 16 * MAX_LINE:
-                yield (rest_text + "\n").encode()
-                rest_text = ""
-        if rest_text:
-            yield rest_text.encode()
+            if len(left) > 4 * BLOCK:
+                yield (left + "\n").encode()
+                left = ""
+        if left:
+            yield left.encode()
     finally:
         text.detach()
-
-
-def _cut(data: bytes) -> int:
-    """Behind the last line end; a carriage return at the very end may be half of one."""
-    cut = data.rfind(b"\n") + 1
-    return cut or data.rfind(b"\r", 0, len(data) - 1) + 1
-
-
-def _lone_cr(text: str) -> int:
-    return -1 if "\n" in text else text.rfind("\r", 0, len(text) - 1)
 
 
 class _Writer:
     """Takes blocks, checks them, copies from the first irregular one on."""
 
-    def __init__(self, source: Path, target: Path, layout: Layout, separator: str) -> None:
+    def __init__(self, source: Path, target: Path, layout: Layout) -> None:
         self.source, self.target, self.layout = source, target, layout
-        self.done = Prepared(source, separator)
-        self.byte = layout.skip
+        self.done = Prepared(source, "," if layout.separator == SPACES else layout.separator, layout.skip)
+        self.n_bytes = 0  # that were regular so far
         self.out: IO[bytes] | None = None
         self.bad: IO[str] | None = None
         self.eol: bytes | None = None
@@ -130,30 +119,29 @@ class _Writer:
         if layout.encoding != "utf-8" or layout.separator == SPACES:
             self._copy()
 
-    def _copy(self) -> None:
+    def _copy(self) -> IO[bytes]:
         """From here on a copy is written; what was read so far was regular and is copied as it is."""
         if self.out is not None:
-            return
+            return self.out
         self.target.parent.mkdir(parents=True, exist_ok=True)
         self.out = self.target.open("wb")
-        if self.done.n_records:
-            with self.source.open("rb") as file:
-                file.seek(self.layout.skip)
-                left = self.byte - self.layout.skip
-                while left and (data := file.read(min(left, BLOCK))):
-                    self.out.write(data)
-                    left -= len(data)
-        self.byte -= self.layout.skip
-        self.done.index = [(n, at - self.layout.skip) for n, at in self.done.index]
-        self.done.path = self.target
+        with self.source.open("rb") as file:
+            file.seek(self.layout.skip)
+            left = self.n_bytes
+            while left and (data := file.read(min(left, BLOCK))):
+                self.out.write(data)
+                left -= len(data)
+        self.done.path, self.done.skip = self.target, 0
+        return self.out
 
     def take(self, block: bytes) -> None:
-        block = self.pending + block
-        self.pending = b""
-        if self.layout.separator != SPACES and (lines := self._regular(block)) is not None:
-            self._add(block, lines)
+        block, self.pending = self.pending + block, b""
+        if self.layout.separator != SPACES and (n := self._regular(block)):
+            self.done.n_records += n
+            self.n_bytes += len(block)
+            if self.out is not None:
+                self.out.write(block)
         else:
-            self._copy()
             self._slow(block, is_last=False)
 
     def end(self) -> None:
@@ -175,41 +163,29 @@ class _Writer:
 
     # ---- the quick way
 
-    def _regular(self, block: bytes) -> np.ndarray | None:
-        """Ends of the lines, if each line is a record with the right number of cells; otherwise None."""
-        if b'"' in block or b"\x00" in block or b"\\." in block:
-            return None
+    def _regular(self, block: bytes) -> int:
+        """Number of lines, if each is a record with the right number of cells; otherwise 0."""
+        if b'"' in block or b"\x00" in block or b"\\." in block or self.layout.n_columns == 1:
+            return 0
         eol = b"\r\n" if b"\r" in block else b"\n"
         if self.eol not in (None, eol):
-            return None
+            return 0
         data = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(data == 10)
         if not len(ends) or ends[-1] != len(block) - 1:
-            return None
-        n_cr = block.count(b"\r") if eol == b"\r\n" else 0
-        if n_cr and (n_cr != len(ends) or block.count(b"\r\n") != n_cr):
-            return None
+            return 0
+        if eol == b"\r\n" and not block.count(b"\r") == block.count(eol) == len(ends):
+            return 0
         marks = np.flatnonzero(data == ord(self.done.separator))
         cells = np.diff(np.searchsorted(marks, ends), prepend=0) + 1
         if (cells != self.layout.n_columns).any() or np.diff(ends, prepend=-1).max() > MAX_LINE:
-            return None
+            return 0
         try:
             block.decode()
         except UnicodeDecodeError:
-            return None
+            return 0
         self.eol = eol
-        return ends
-
-    def _add(self, data: bytes, ends: np.ndarray) -> None:
-        """Note records (their ends within `data`) and write them, if a copy is written."""
-        n, before = len(ends), self.done.n_records
-        for record in range(-(-before // EVERY) * EVERY, before + n, EVERY):
-            at = record - before
-            self.done.index.append((record, self.byte + (int(ends[at - 1]) + 1 if at else 0)))
-        self.done.n_records += n
-        self.byte += len(data)
-        if self.out is not None:
-            self.out.write(data)
+        return len(ends)
 
     # ---- the slow way
 
@@ -218,26 +194,16 @@ class _Writer:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         if lines[-1] == "":
             lines.pop()
-        out, chunks, size, n = io.StringIO(), [], 0, 0
-        # a single cell may be empty, and COPY takes a line of \\. for its end: then everything is quoted
+        out, n = io.StringIO(), 0
+        # a single cell may be empty, and COPY takes a line of \. for its end: then everything is quoted
         quoting = csv.QUOTE_ALL if self.layout.n_columns == 1 or "\\." in text else csv.QUOTE_MINIMAL
         eol = (self.eol or b"\n").decode()
         writer = csv.writer(out, delimiter=self.done.separator, lineterminator=eol, quoting=quoting)
         for cells in self._records(lines, is_last):
-            if (self.done.n_records + n) % EVERY == 0:
-                chunks.append(out.getvalue().encode())
-                size += len(chunks[-1])
-                out.seek(0)
-                out.truncate()
-                self.done.index.append((self.done.n_records + n, self.byte + size))
             writer.writerow(cells)
             n += 1
-        chunks.append(out.getvalue().encode())
+        self._copy().write(out.getvalue().encode())
         self.done.n_records += n
-        for data in chunks:
-            self.byte += len(data)
-            assert self.out is not None
-            self.out.write(data)
 
     def _records(self, lines: list[str], is_last: bool) -> Iterator[list[str]]:
         """Records of these lines with the right number of cells; what is cut off at the end waits."""
@@ -270,8 +236,8 @@ class _Writer:
         return rows if right else None
 
     def _record(self, lines: list[str], at: int, is_last: bool) -> tuple[list[str], int, str]:
-        """The record that begins at a line: its cells, how many lines it has (0: not all of it is here yet), and
-        why it cannot be right."""
+        """The record that begins at a line: its cells, how many lines it has (0: not all of it is here yet),
+        and why it cannot be right."""
         line, size = lines[at], self.layout.n_columns
         if len(line) > MAX_LINE:
             return [], 1, "long"
@@ -287,7 +253,8 @@ class _Writer:
             cells = next(reader)
         except csv.Error:
             # either a slip in this line, or a quote that closes in the next block
-            if not is_last and len(given) < MAX_SPAN and _is_open(line) and not self._any_whole(given[1:]):
+            is_cut = not is_last and len(given) < MAX_SPAN and line.count('"') % 2 == 1
+            if is_cut and not self._any_whole(given[1:]):
                 return [], 0, ""
             return [], 1, "quotes"
         used = reader.line_num
@@ -304,7 +271,3 @@ class _Writer:
         if len(cells) > size and not any(cell.strip() for cell in cells[size:]):
             cells = cells[:size]
         return cells, used, "" if len(cells) == size else "cells"
-
-
-def _is_open(line: str) -> bool:
-    return line.count('"') % 2 == 1

@@ -149,3 +149,40 @@ def _insert(brand: Brand, rows: list[tuple[int, str]]) -> None:
                 " ON CONFLICT DO NOTHING",
                 [brand.pk, [r[0] for r in rows], [r[1] for r in rows]],
             )
+
+
+_GRAMS = """
+    SELECT DISTINCT x.id, g.gram FROM unnest(%(ids)s::bigint[]) AS x(id)
+      CROSS JOIN LATERAL (
+        SELECT c.name AS text FROM contacts_contact c WHERE c.brand_id = %(brand)s AND c.id = x.id
+        UNION ALL
+        SELECT f.remark FROM contacts_follow f WHERE f.brand_id = %(brand)s AND f.contact_id = x.id
+      ) t
+      CROSS JOIN LATERAL (SELECT btrim(regexp_replace(lower(t.text), '\\s+', ' ', 'g')) AS plain) p
+      CROSS JOIN LATERAL generate_series(1, length(p.plain)) AS k
+      CROSS JOIN LATERAL (VALUES (substr(p.plain, k, 1)), (substr(p.plain, k, 2))) AS g(gram)
+     WHERE p.plain <> '' AND g.gram <> ' '
+"""
+_DROP_GRAMS = f"""
+    DELETE FROM contacts_contactgram g USING (
+        SELECT contact_id, gram FROM contacts_contactgram WHERE brand_id = %(brand)s AND contact_id = ANY(%(ids)s)
+        EXCEPT SELECT id, gram FROM ({_GRAMS}) w) gone
+     WHERE g.brand_id = %(brand)s AND g.contact_id = gone.contact_id AND g.gram = gone.gram
+"""  # noqa: S608
+_ADD_GRAMS = f"""
+    INSERT INTO contacts_contactgram (brand_id, contact_id, gram)
+    SELECT %(brand)s, id, gram FROM ({_GRAMS}) w ORDER BY gram, id ON CONFLICT DO NOTHING
+"""  # noqa: S608
+
+
+def fill_grams(brand: Brand, contact_ids: list[int], *, new: bool = False) -> None:
+    """As `refresh_grams`, for a hundred thousand contacts: nothing of them goes through Python.
+
+    Args:
+        new: they have no grams yet.
+    """
+    params = {"brand": brand.pk, "ids": contact_ids}
+    with connection.cursor() as cursor:
+        if not new:
+            cursor.execute(_DROP_GRAMS, params)
+        cursor.execute(_ADD_GRAMS, params)

@@ -33,6 +33,8 @@ KINDS: dict[str, str] = {
     "handover": "handover.services.handing.step",
     "leavers": "handover.services.leavers.step",
     "contact_bulk": "contacts.services.bulk.step",
+    "file_check": "datafiles.services.imports.check_step",
+    "file_import": "datafiles.services.imports.run_step",
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process

@@ -1,0 +1,133 @@
+"""What every kind of import tells the machinery beside it (datafiles/services/judge.py, runs.py)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from datafiles.models import ImportFile
+from datafiles.targets import Column, Target
+from datafiles.values import sql_type
+from tenants.models import Brand
+
+
+class Code(IntEnum):
+    """What a row of a file would do. Numbers stand in plan files."""
+
+    SAME = 0
+    NEW = 1
+    CHANGED = 2
+    JOIN = 3  # two records of one person become one
+    EMPTY = 7
+    REPEATED = 8  # a later row is about the same and counts
+    REFUSED = 9
+
+
+PLANNED = (Code.NEW, Code.CHANGED, Code.JOIN)
+
+
+@dataclass
+class Task:
+    """One file as it is to be imported."""
+
+    brand: Brand
+    file: ImportFile
+    kind: "Kind"
+    columns: dict[str, Column]  # by key of the target
+    options: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)  # of SQL
+
+    def has(self, *keys: str) -> bool:
+        return any(key in self.columns for key in keys)
+
+    def of_type(self, *types: str) -> list[Column]:
+        return [column for column in self.columns.values() if column.target.type in types]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How rows are compared with what is there, as parts of one statement over `t`, the typed rows of the file (`n`,
+    the targets' values, and for each its text as `v_<key>`).
+
+    Attributes:
+        joins: SQL after `FROM … t`.
+        extra: further columns of the plan: name → (type, expression).
+        code: expression of Code.
+        reasons: (condition, key of reasons.py) further to those of the types.
+        who: expression of what makes two rows one, text; NULL for rows that are never one.
+        counts: name → condition on the judged rows, counted for people.
+        order: of the plan; rows of one `group` stay in one slice.
+        group: expression.
+    """
+
+    joins: str
+    code: str
+    extra: dict[str, tuple[str, str]] = field(default_factory=dict)
+    reasons: Sequence[tuple[str, str]] = ()
+    who: str = "NULL"
+    counts: dict[str, str] = field(default_factory=dict)
+    order: str = ""
+    group: str = ""
+
+
+@dataclass
+class Done:
+    """What a slice has done."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    waiting: int = 0
+    late: int = 0  # overtaken by somebody else: judged again in the next round
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def as_counts(self) -> dict[str, int]:
+        plain = {
+            "new": self.new,
+            "changed": self.changed,
+            "waiting": self.waiting,
+            "late": self.late,
+            **self.notes,
+        }
+        return {name: n for name, n in plain.items() if n}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    Attributes:
+        targets: what columns can become, for this brand.
+        needs: groups of targets of which each file must have at least one.
+        judge: how rows are compared.
+        quick: SQL that gives the rows (`n`) that may not be as they are in the file already, or "" when there is none;
+            an optimisation: those that it leaves out must be unchanged.
+        kin: SQL of rows (`n`) that may be about the same as those in the temporary table `odd`.
+        apply: writes the rows of the temporary table `rows` (the plan's columns), in the caller's transaction.
+        prepare: before the first slice, outside of transactions (tags that have to be made …).
+        finish: after the last slice, outside of transactions.
+        undo: takes back a part; gives how many rows, how many were left and why. See services/undo.py.
+        options: keys that a person may set: name → default.
+    """
+
+    key: str
+    label: Any
+    icon: str
+    hint: Any
+    targets: Callable[[Brand], list[Target]]
+    needs: Sequence[tuple[str, ...]]
+    judge: Callable[[Task], Judgement]
+    apply: Callable[[Task, Any], Done]
+    quick: Callable[[Task], str] = lambda task: ""
+    kin: Callable[[Task], str] = lambda task: ""
+    prepare: Callable[[Task], None] = lambda task: None
+    finish: Callable[[Task], None] = lambda task: None
+    options: dict[str, Any] = field(default_factory=dict)
+    params: Callable[[Task], dict[str, Any]] = lambda task: {}
+
+
+def plan_columns(task: Task, judgement: Judgement) -> dict[str, str]:
+    """Columns of the plan with their types, in order."""
+    found = {"n": "integer", "code": "smallint"}
+    found |= {name: kind for name, (kind, _) in judgement.extra.items()}
+    found |= {key: sql_type(column) for key, column in task.columns.items()}
+    return found

@@ -1,0 +1,284 @@
+# ruff: noqa: S608  names of tables and of our own targets; values are parameters
+"""会员: people by phone, member number, unionid or external_userid, with name, fields and tags.
+
+Who is not there yet becomes a contact without a guide (state `member`): it can be counted, tagged and chosen, orders
+find it by its identities, and when the person adds a guide the two become one (contacts/services/identity.py).
+
+Strong ids (external_userid, unionid, member number) say who somebody is. A phone number finds somebody where no strong
+id does; where it is another person's, it stays there.
+"""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from contacts.models import CustomField, Identity
+from datafiles.kinds.base import Code, Judgement, Kind, Task
+from datafiles.kinds.members_apply import apply
+from datafiles.targets import GENDERS, Target
+from org.models import Corp
+from scrm import clock
+from scrm.errors import InvalidError
+from tenants.models import Brand
+
+STRONG = ("external_userid", "unionid", "member_no")
+IDS = (*STRONG, "phone")
+WHO, WHAT, OWN = gettext_lazy("Who it is"), gettext_lazy("What is known"), gettext_lazy("Custom fields")
+
+_FIXED = [
+    Target(
+        "member_no", gettext_lazy("Member number"), "id",
+        ("会员号", "会员编号", "会员卡号", "会员id", "卡号", "memberno", "memberid", "membernumber", "customerid", "用户id",
+         "客户编号", "客户id"),
+        WHO, 64,
+    ),
+    Target(
+        "phone", gettext_lazy("Phone"), "phone",
+        ("手机号", "手机", "手机号码", "电话", "联系电话", "移动电话", "电话号码", "phone", "mobile", "tel", "phonenumber",
+         "mobilephone"),
+        WHO, 40,
+    ),
+    Target("unionid", "unionid", "id", ("unionid", "微信unionid", "开放平台id"), WHO, 64),
+    Target(
+        "external_userid", "external_userid", "id",
+        ("externaluserid", "外部联系人id", "外部联系人userid", "企微客户id"), WHO, 64,
+    ),
+    Target(
+        "name", gettext_lazy("Name"), "text",
+        ("姓名", "客户姓名", "会员姓名", "名字", "客户名称", "昵称", "称呼", "name", "fullname", "customername", "nickname"),
+        WHAT, 100,
+    ),
+    Target("gender", gettext_lazy("Gender"), "gender", ("性别", "gender", "sex"), WHAT, choices=GENDERS),
+    Target(
+        "member_at", gettext_lazy("Member since"), "moment",
+        ("入会时间", "入会日期", "注册时间", "注册日期", "开卡时间", "开卡日期", "成为会员时间", "创建时间", "joinedat", "joined",
+         "membersince", "registeredat", "createdat"),
+        WHAT,
+    ),
+    Target(
+        "dnc", gettext_lazy("Do not contact"), "bool",
+        ("不主动触达", "免打扰", "勿扰", "donotcontact", "dnc", "optout"), WHAT,
+    ),
+    Target(
+        "tags", gettext_lazy("Tags"), "words", ("标签", "客户标签", "会员标签", "tags", "tag", "labels"), WHAT, 1000,
+        hint=gettext_lazy("Several ones separated by commas; group/tag where a name exists twice"),
+    ),
+]  # fmt: skip
+
+
+def targets(brand: Brand) -> list[Target]:
+    """The fixed ones and the brand's own fields."""
+    found = list(_FIXED)
+    for field in CustomField.objects.filter(archived_at=None).order_by("position", "pk"):
+        kind = {"text": "text", "number": "number", "date": "day", "choice": "choice", "bool": "bool"}[
+            field.type
+        ]
+        choices = {option.lower(): option for option in field.options} if kind == "choice" else {}
+        words = (field.label.lower().replace(" ", ""), field.key.lower().replace("_", ""))
+        found.append(Target(f"f{field.pk}", field.label, kind, words, OWN, 200, choices))
+    return found
+
+
+def field_ids(task: Task) -> dict[str, int]:
+    """Key of the target → custom field."""
+    return {key: int(key[1:]) for key in task.columns if key[0] == "f" and key[1:].isdigit()}
+
+
+def params(task: Task) -> dict[str, Any]:
+    """Raises InvalidError when an external_userid comes and nobody knows of which corp."""
+    found: dict[str, Any] = {"now": clock.now(), "corpid": ""}
+    if task.has("external_userid"):
+        corps = list(Corp.objects.order_by("pk").values_list("corpid", flat=True))
+        corpid = task.options.get("corpid") or (corps[0] if len(corps) == 1 else "")
+        if corpid not in corps:
+            text = _("Choose the WeCom corp of the external_userids")
+            raise InvalidError(text, fields={"corpid": text})
+        found["corpid"] = corpid
+    for key, pk in field_ids(task).items():
+        found[f"id_{key}"] = pk
+    return found
+
+
+def scope(kind: str) -> str:
+    return "%(corpid)s" if kind == "external_userid" else "''"
+
+
+def _identity(kind: str) -> str:
+    return (
+        f"LEFT JOIN contacts_identity i_{kind} ON i_{kind}.brand_id = %(brand)s AND i_{kind}.kind = '{kind}'"
+        f" AND i_{kind}.scope = {scope(kind)} AND i_{kind}.value = "
+    )
+
+
+def _field(task: Task, key: str) -> tuple[str, str]:
+    """(join, column) of the present value of a custom field; `picked` names the contact."""
+    column = {"number": "value_number", "day": "value_date", "bool": "value_bool"}.get(
+        task.columns[key].target.type, "value_text"
+    )
+    join = (
+        f"LEFT JOIN contacts_customvalue w_{key} ON w_{key}.brand_id = %(brand)s AND w_{key}.field_id = %(id_{key})s"
+        f" AND w_{key}.contact_id = "
+    )
+    return join, f"w_{key}.{column}"
+
+
+def quick(task: Task) -> str:
+    """Rows whose texts are not, character for character, what the brand has. One strong id is enough to compare by, and
+    further ids must be the same contact's."""
+    ids = [kind for kind in IDS if kind in task.columns]
+    first = ids[0]
+    if task.has("tags"):
+        return ""
+    same = [f"i_{kind}.contact_id = i_{first}.contact_id" for kind in ids[1:]]
+    joins = [_identity(kind) + f"s.{task.columns[kind].raw}" for kind in ids]
+    joins.append(f"LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = i_{first}.contact_id")
+    same.append("c.member_at IS NOT NULL")
+    for key, column in task.columns.items():
+        x = f"s.{column.raw}"
+        if key == "name":
+            same.append(
+                f"({x} = c.name OR {x} IS NULL OR (c.profile_at IS NOT NULL AND c.name <> '' AND length({x}) <= 100))"
+            )
+        elif key == "gender":
+            same.append(f"c.gender = CASE {x} WHEN '男' THEN 1 WHEN '女' THEN 2 END")
+        elif key == "dnc":
+            same.append(f"c.do_not_contact = CASE {x} WHEN '是' THEN true WHEN '否' THEN false END")
+        elif key == "member_at":
+            same.append(
+                f"c.member_at = CASE WHEN {x} >= '1900-' AND {x} < '2200' AND pg_input_is_valid({x}, 'timestamptz')"
+                f" THEN {x}::timestamptz END"
+            )
+        elif key not in IDS:
+            join, value = _field(task, key)
+            joins.append(join + f"i_{first}.contact_id")
+            kind = {"number": "float8", "day": "date"}.get(column.target.type)
+            if column.target.type == "bool":
+                same.append(f"{value} = CASE {x} WHEN '是' THEN true WHEN '否' THEN false END")
+            elif kind:
+                valid = f"CASE WHEN pg_input_is_valid({x}, '{kind}') THEN {x}::{kind} END"
+                same.append(f"({valid} = {value} OR ({x} IS NULL AND {value} IS NULL))")
+            else:
+                same.append(f"({x} = {value} OR {x} IS NULL)")
+    return f"SELECT s.n FROM stage s {' '.join(joins)} WHERE ({' AND '.join(same)}) IS NOT TRUE"
+
+
+def kin(task: Task) -> str:
+    """Rows of `stage` about people of whom `odd` has rows as well."""
+    parts = []
+    for kind in (kind for kind in IDS if kind in task.columns):
+        raw = task.columns[kind].raw
+        parts.append(
+            f"SELECT s.n FROM stage s JOIN contacts_identity k ON k.brand_id = %(brand)s AND k.kind = '{kind}'"
+            f" AND k.scope = {scope(kind)} AND k.value = s.{raw} WHERE k.contact_id IN (SELECT contact_id FROM people)"
+        )
+    people = " UNION ".join(
+        f"SELECT i_{kind}.contact_id FROM odd o JOIN stage s ON s.n = o.n {_identity(kind)}s.{task.columns[kind].raw}"
+        for kind in IDS
+        if kind in task.columns
+    )
+    return f"WITH people AS MATERIALIZED ({people}) {' UNION '.join(parts)}"
+
+
+def judge(task: Task) -> Judgement:
+    ids = [kind for kind in IDS if kind in task.columns]
+    strong = [kind for kind in ids if kind != "phone"]
+    joins = [_identity(kind) + f"t.{kind}" for kind in ids]
+    # the person of a phone number is somebody else if they have another id of a kind that the row names
+    other_ids = " OR ".join(f"(m.kind = '{kind}' AND t.{kind} IS NOT NULL)" for kind in strong)
+    by_phone = "i_phone.contact_id"
+    if strong and task.has("phone"):
+        by_phone = (
+            "CASE WHEN i_phone.contact_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity m"
+            " WHERE m.brand_id = %(brand)s AND m.contact_id = i_phone.contact_id"
+            f" AND ({other_ids})) THEN i_phone.contact_id END"
+        )
+    found = [f"i_{kind}.contact_id" for kind in strong] + ([by_phone] if task.has("phone") else [])
+    joins.append(f"LEFT JOIN LATERAL (SELECT coalesce({', '.join(found)}) AS id OFFSET 0) p ON true")
+    joins.append("LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.id")
+    other = ["NULL::bigint"]
+    if len(ids) > 1:
+        other = [f"CASE WHEN i_{kind}.contact_id <> p.id THEN i_{kind}.contact_id END" for kind in strong[1:]]
+        if strong and task.has("phone"):
+            other.append(
+                "CASE WHEN i_phone.contact_id <> p.id AND EXISTS (SELECT 1 FROM contacts_contact b WHERE b.brand_id ="
+                " %(brand)s AND b.id = i_phone.contact_id AND b.n_follows = 0 AND b.lost_at IS NULL AND b.member_at IS"
+                " NOT NULL) AND NOT "
+                + _conflict("p.id", "i_phone.contact_id")
+                + " THEN i_phone.contact_id END"
+            )
+    joins.append(f"LEFT JOIN LATERAL (SELECT coalesce({', '.join(other)}) AS id OFFSET 0) o ON true")
+
+    changes = ["c.member_at IS NULL"]
+    for kind in ids:
+        changes.append(f"(t.{kind} IS NOT NULL AND i_{kind}.contact_id IS NULL)")
+    for key in task.columns:
+        if key in ("name", "gender"):
+            empty = "c.name = ''" if key == "name" else "c.gender = 0"
+            changes.append(f"(t.{key} <> c.{key} AND (c.profile_at IS NULL OR {empty}))")
+        elif key == "dnc":
+            changes.append("t.dnc <> c.do_not_contact")
+        elif key == "member_at":
+            changes.append("t.member_at <> c.member_at")
+        elif key == "tags":
+            changes.append(_MISSING_TAGS)
+        elif key not in IDS:
+            join, value = _field(task, key)
+            joins.append(join + "p.id")
+            changes.append(f"(t.{key} IS NOT NULL AND {value} IS DISTINCT FROM t.{key})")
+    no_id = " AND ".join(f"t.{kind} IS NULL" for kind in ids)
+    reasons = [(no_id, "no_id")]
+    if len(strong) > 1:
+        reasons.append((f"o.id IS NOT NULL AND {_conflict('p.id', 'o.id')}", "other_person"))
+    if not task.options.get("make_new", True):
+        reasons.append(("p.id IS NULL", "unknown_person"))
+    code = (
+        f"CASE WHEN p.id IS NULL THEN {Code.NEW} WHEN o.id IS NOT NULL THEN {Code.JOIN}"
+        f" WHEN {' OR '.join(f'coalesce({c}, false)' for c in changes)} THEN {Code.CHANGED} ELSE {Code.SAME} END"
+    )
+    first = ", ".join(f"'{kind}:' || t.{kind}" for kind in ids)
+    return Judgement(
+        joins=" ".join(joins),
+        code=code,
+        extra={
+            "contact_id": ("bigint", "p.id"),
+            "other_id": ("bigint", "o.id"),
+            "is_friend": ("boolean", "c.n_follows > 0"),
+        },
+        reasons=reasons,
+        who=f"coalesce(p.id::text, {first})",
+        counts={"reachable": "is_friend AND code <> 9"},
+    )
+
+
+def _conflict(one: str, two: str) -> str:
+    """Two contacts with different ids of a kind of which a person has one."""
+    return (
+        "EXISTS (SELECT 1 FROM contacts_identity a JOIN contacts_identity b ON b.brand_id = %(brand)s AND b.kind = a.kind"
+        f" AND b.scope = a.scope WHERE a.brand_id = %(brand)s AND a.contact_id = {one} AND b.contact_id = {two}"
+        f" AND a.kind IN ({', '.join(repr(kind) for kind in STRONG)}))"
+    )
+
+
+_MISSING_TAGS = (
+    "(t.tags IS NOT NULL AND EXISTS (SELECT 1 FROM regexp_split_to_table(t.tags, '[,，;；、|]+') w(word)"
+    " WHERE btrim(word) <> '' AND NOT EXISTS (SELECT 1 FROM tag_word m JOIN tagging_contacttag x ON x.brand_id ="
+    " %(brand)s AND x.tag_id = m.tag_id AND x.contact_id = p.id WHERE m.word = lower(btrim(w.word)))))"
+)
+
+assert set(IDS) < set(Identity.Kind.values)
+
+KIND = Kind(
+    key="members",
+    label=gettext_lazy("Members"),
+    icon="users",
+    hint=gettext_lazy("People by phone or member number, with name, tags and your own fields"),
+    targets=targets,
+    needs=[IDS],
+    judge=judge,
+    quick=quick,
+    kin=kin,
+    apply=apply,
+    options={"make_new": True, "make_tags": True},
+    params=params,
+)

@@ -1,0 +1,292 @@
+# ruff: noqa: S608  names of tables and of our own targets; values are parameters
+"""Members of a plan written in sets: new contacts with their identities, what has changed on others, joined ones."""
+
+from typing import Any
+
+from contacts import hooks
+from contacts.models import Contact, CustomField, EventType
+from contacts.services import positions, stats
+from contacts.services.identity import merge
+from contacts.services.search import fill_grams
+from datafiles.kinds.base import Code, Done, Task
+from datafiles.services.tracks import note_ranges
+from tagging.services import changes as tag_changes
+
+IDS = ("external_userid", "unionid", "member_no", "phone")
+STRONG = IDS[:3]
+_COLUMNS = {"name": "c.name", "gender": "c.gender", "dnc": "c.do_not_contact", "member_at": "c.member_at"}
+
+
+def apply(task: Task, cursor: Any) -> Done:
+    """Write the rows of the temporary table `rows`, in the caller's transaction.
+
+    Afterwards `touched(id, is_new)` holds the contacts that were made or changed.
+    """
+    done = Done()
+    cursor.execute("CREATE TEMP TABLE touched (n integer, id bigint, is_new boolean) ON COMMIT DROP")
+    cursor.execute(f"SELECT count(*) FILTER (WHERE code = {Code.NEW}), count(*) FROM rows")
+    n_new, n_all = cursor.fetchone()
+    if n_new:
+        _make(task, cursor, n_new, done)
+    if n_all > n_new:
+        _join(task, cursor, done)
+        _change(task, cursor, done)
+    _fields(task, cursor)
+    cursor.execute("SELECT coalesce(array_agg(id), '{}') FROM touched")
+    ids = cursor.fetchone()[0]
+    if task.has("name"):
+        fill_grams(task.brand, ids, new=n_all == n_new)
+    stats.refresh(task.brand, ids)
+    _tags(task, cursor, done)
+    hooks.identities_noted(task.brand, ids)
+    return done
+
+
+# ---- new ones
+
+
+def _make(task: Task, cursor: Any, n_new: int, done: Done) -> None:
+    first = positions.take(
+        task.brand, max(n_new, 2)
+    )  # a whole block: one number alone would come from a spare
+    name, gender, dnc, member_at = (
+        f"f.{key}" if task.has(key) else "NULL" for key in ("name", "gender", "dnc", "member_at")
+    )
+    cursor.execute(
+        f"CREATE TEMP TABLE fresh ON COMMIT DROP AS SELECT r.*, %s + row_number() OVER (ORDER BY n) - 1 AS position"
+        f" FROM rows r WHERE code = {Code.NEW}",
+        [first],
+    )
+    cursor.execute("CREATE TEMP TABLE made (id bigint, position bigint) ON COMMIT DROP")
+    cursor.execute(
+        f"""
+        WITH made_now AS (
+            INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,
+                                          n_follows, added_at, member_at)
+            SELECT %(brand)s, f.position, coalesce({name}, ''), '', coalesce({gender}::smallint, 0), {Contact.Kind.WECHAT},
+                   '', coalesce({dnc}::boolean, false), 0, least({member_at}::timestamptz, %(now)s),
+                   coalesce({member_at}::timestamptz, %(now)s)
+              FROM fresh f ORDER BY f.position RETURNING id, position)
+        INSERT INTO made SELECT id, position FROM made_now
+        """,
+        task.params,
+    )
+    cursor.execute("ANALYZE made")
+    cursor.execute("ANALYZE fresh")
+    given = [kind for kind in IDS if task.has(kind)]
+    rows = ", ".join(f"('{kind}', {_scope(kind)}, f.{kind})" for kind in given)
+    cursor.execute(
+        f"""
+        INSERT INTO contacts_identity (brand_id, contact_id, kind, scope, value, added_at)
+        SELECT %(brand)s, m.id, v.kind, v.scope, v.value, %(now)s
+          FROM fresh f JOIN made m USING (position), LATERAL (VALUES {rows}) v(kind, scope, value)
+         WHERE v.value IS NOT NULL ORDER BY v.kind, v.scope, v.value
+        ON CONFLICT DO NOTHING
+        """,
+        task.params,
+    )
+    n_noted = cursor.rowcount
+    cursor.execute(f"SELECT {' + '.join(f'count({kind})' for kind in given)} FROM fresh")
+    if n_noted < cursor.fetchone()[0]:
+        _give_up_overtaken(task, cursor, given, done)
+    cursor.execute("INSERT INTO touched SELECT f.n, m.id, true FROM fresh f JOIN made m USING (position)")
+    done.new = cursor.rowcount
+    note_ranges(cursor, task.file, "contact", "SELECT id FROM made")
+
+
+def _give_up_overtaken(task: Task, cursor: Any, given: list[str], done: Done) -> None:
+    """Somebody has just told the same person, or another row of this file has: those are judged again."""
+    strong = [kind for kind in given if kind != "phone"]
+    missing = " OR ".join(
+        f"(f.{kind} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s"
+        f" AND i.kind = '{kind}' AND i.scope = {_scope(kind)} AND i.value = f.{kind} AND i.contact_id = m.id))"
+        for kind in strong
+    )
+    nothing = (
+        "NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.contact_id = m.id)"
+    )
+    cursor.execute(
+        f"CREATE TEMP TABLE overtaken ON COMMIT DROP AS SELECT m.id FROM fresh f JOIN made m USING (position)"
+        f" WHERE {missing or 'false'} OR {nothing}",
+        task.params,
+    )
+    done.late += cursor.rowcount
+    for statement in (
+        "DELETE FROM contacts_identity i USING overtaken o WHERE i.brand_id = %(brand)s AND i.contact_id = o.id",
+        "DELETE FROM contacts_contact c USING overtaken o WHERE c.brand_id = %(brand)s AND c.id = o.id",
+        "DELETE FROM made m USING overtaken o WHERE m.id = o.id",
+    ):
+        cursor.execute(statement, task.params)
+    if "phone" in given:
+        cursor.execute(
+            "SELECT count(*) FROM fresh f JOIN made m USING (position) WHERE f.phone IS NOT NULL AND NOT EXISTS (SELECT 1"
+            " FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.contact_id = m.id AND i.kind = 'phone')",
+            task.params,
+        )
+        done.notes["phones_of_others"] = cursor.fetchone()[0]
+
+
+def _scope(kind: str) -> str:
+    return "%(corpid)s" if kind == "external_userid" else "''"
+
+
+# ---- those who are there
+
+
+def _join(task: Task, cursor: Any, done: Done) -> None:
+    """Two records of one person, as this file says. Few, one by one, through the one place that merges."""
+    cursor.execute(f"SELECT n, contact_id, other_id FROM rows WHERE code = {Code.JOIN} ORDER BY n")
+    for n, *pair in cursor.fetchall():
+        found = list(Contact.objects.select_for_update().filter(pk__in=pair).order_by("pk"))
+        if len(found) == 2:
+            merge(task.brand, keep=found[0], lose=found[1], why={"import": task.file.pk}, source="import")
+            done.notes["joined"] = done.notes.get("joined", 0) + 1
+        if found:
+            cursor.execute("UPDATE rows SET contact_id = %s WHERE n = %s", [found[0].pk, n])
+
+
+def _change(task: Task, cursor: Any, done: Done) -> None:
+    cursor.execute(
+        f"CREATE TEMP TABLE known ON COMMIT DROP AS SELECT r.* FROM rows r JOIN contacts_contact c"
+        f" ON c.brand_id = %(brand)s AND c.id = r.contact_id WHERE r.code IN ({Code.CHANGED}, {Code.JOIN})"
+        " ORDER BY c.id FOR NO KEY UPDATE OF c",
+        task.params,
+    )
+    cursor.execute("ANALYZE known")
+    cursor.execute(
+        f"SELECT (SELECT count(*) FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})) - (SELECT count(*) FROM known)"
+    )
+    done.late += cursor.fetchone()[0]
+    new = {key: _after(task, key) for key in _COLUMNS}
+    sides = ", ".join(f"{_COLUMNS[key]} AS old_{key}, {value} AS {key}" for key, value in new.items())
+    cursor.execute(
+        f"CREATE TEMP TABLE change ON COMMIT DROP AS SELECT k.n, c.id, {sides}"
+        " FROM known k JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = k.contact_id",
+        task.params,
+    )
+    differs = " OR ".join(f"x.{key} IS DISTINCT FROM x.old_{key}" for key in new)
+    cursor.execute(
+        "UPDATE contacts_contact c SET name = x.name, gender = x.gender, do_not_contact = x.dnc, member_at = x.member_at"
+        f" FROM change x WHERE c.brand_id = %(brand)s AND c.id = x.id AND ({differs})",
+        task.params,
+    )
+    cursor.execute(
+        "CREATE TEMP TABLE noted (contact_id bigint, kind text, scope text, value text) ON COMMIT DROP"
+    )
+    given = [kind for kind in IDS if task.has(kind)]
+    rows = ", ".join(f"('{kind}', {_scope(kind)}, k.{kind})" for kind in given)
+    cursor.execute(
+        f"""
+        WITH now AS (
+            INSERT INTO contacts_identity (brand_id, contact_id, kind, scope, value, added_at)
+            SELECT %(brand)s, k.contact_id, v.kind, v.scope, v.value, %(now)s
+              FROM known k, LATERAL (VALUES {rows}) v(kind, scope, value)
+             WHERE v.value IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s
+                   AND i.kind = v.kind AND i.scope = v.scope AND i.value = v.value)
+             ORDER BY v.kind, v.scope, v.value ON CONFLICT DO NOTHING RETURNING contact_id, kind, scope, value)
+        INSERT INTO noted SELECT * FROM now
+        """,
+        task.params,
+    )
+    _keep_before(task, cursor, list(new))
+    cursor.execute("INSERT INTO touched SELECT n, contact_id, false FROM known")
+    done.changed = cursor.rowcount
+    if task.has("dnc"):
+        _tell_do_not_contact(task, cursor)
+
+
+def _after(task: Task, key: str) -> str:
+    """The value of a column of the contact after the row; WeCom's own name and gender stand."""
+    if key == "member_at":
+        given = "k.member_at" if task.has(key) else "NULL"
+        return f"coalesce({given}, c.member_at, %(now)s)"
+    if not task.has(key):
+        return _COLUMNS[key]
+    if key == "dnc":
+        return "coalesce(k.dnc, c.do_not_contact)"
+    empty = "c.name = ''" if key == "name" else "c.gender = 0"
+    return f"CASE WHEN c.profile_at IS NULL OR {empty} THEN coalesce(k.{key}, c.{key}) ELSE c.{key} END"
+
+
+def _keep_before(task: Task, cursor: Any, keys: list[str]) -> None:
+    """Values before and after, by which the import can be undone; the first change of a contact by this file stands."""
+    pairs = {
+        side: " || ".join(
+            f"CASE WHEN x.{key} IS DISTINCT FROM x.old_{key} THEN jsonb_build_object('{key}', x.{prefix}{key}) ELSE '{{}}' END"
+            for key in keys
+        )
+        for side, prefix in (("before", "old_"), ("after", ""))
+    }
+    cursor.execute(
+        f"""
+        INSERT INTO datafiles_importchange AS w (brand_id, file_id, "table", object_id, before, after)
+        SELECT * FROM (
+            SELECT %(brand)s, %(file)s, 'contact', x.id, {pairs["before"]} AS before,
+                   {pairs["after"]} || coalesce((SELECT jsonb_build_object('identities', jsonb_agg(jsonb_build_array(
+                        i.kind, i.scope, i.value))) FROM noted i WHERE i.contact_id = x.id), '{{}}') AS after
+              FROM change x) y WHERE y.after <> '{{}}'
+        ON CONFLICT (brand_id, file_id, "table", object_id) DO UPDATE
+           SET before = excluded.before || w.before, after = w.after || excluded.after
+        """,
+        {**task.params, "file": task.file.pk},
+    )
+
+
+def _tell_do_not_contact(task: Task, cursor: Any) -> None:
+    cursor.execute(
+        "INSERT INTO contacts_event (brand_id, at, contact_id, type, source, data)"
+        f" SELECT %(brand)s, %(now)s, x.id, {EventType.DO_NOT_CONTACT}, 'import',"
+        " jsonb_build_object('value', x.dnc, 'by', %(by)s::text) FROM change x WHERE x.dnc <> x.old_dnc",
+        {**task.params, "by": task.file.created_by},
+    )
+
+
+# ---- fields and tags, of all
+
+
+def _fields(task: Task, cursor: Any) -> None:
+    keys = [key for key in task.columns if key[0] == "f" and key[1:].isdigit()]
+    if not keys:
+        return
+    cursor.execute(
+        "CREATE TEMP TABLE people ON COMMIT DROP AS SELECT t.id AS person_id, t.is_new, r.* FROM touched t JOIN rows r USING (n)"
+    )
+    for key in keys:
+        column = CustomField(type=_FIELD_TYPES[task.columns[key].target.type]).column
+        cursor.execute(
+            f"""
+            WITH told AS (
+                SELECT p.person_id, p.is_new, p.{key} AS value, w.{column} AS old FROM people p
+                  LEFT JOIN contacts_customvalue w ON w.brand_id = %(brand)s AND w.field_id = %(field)s
+                        AND w.contact_id = p.person_id
+                 WHERE p.{key} IS NOT NULL AND w.{column} IS DISTINCT FROM p.{key}
+            ), done AS (
+                INSERT INTO contacts_customvalue (brand_id, field_id, contact_id, {column})
+                SELECT %(brand)s, %(field)s, person_id, value FROM told ORDER BY person_id
+                ON CONFLICT (brand_id, field_id, contact_id) DO UPDATE SET {column} = excluded.{column}
+            )
+            INSERT INTO datafiles_importchange AS w (brand_id, file_id, "table", object_id, before, after)
+            SELECT %(brand)s, %(file)s, 'contact', person_id, jsonb_build_object('{key}', old),
+                   jsonb_build_object('{key}', value)
+              FROM told WHERE NOT is_new
+            ON CONFLICT (brand_id, file_id, "table", object_id) DO UPDATE
+               SET before = excluded.before || w.before, after = w.after || excluded.after
+            """,
+            {**task.params, "file": task.file.pk, "field": int(key[1:])},
+        )
+
+
+_FIELD_TYPES = {"text": "text", "number": "number", "day": "date", "choice": "choice", "bool": "bool"}
+
+
+def _tags(task: Task, cursor: Any, done: Done) -> None:
+    if not task.has("tags"):
+        return
+    pairs = tag_changes.Pairs(
+        "SELECT m.tag_id, t.id AS contact_id FROM touched t JOIN rows r USING (n),"
+        " LATERAL regexp_split_to_table(r.tags, '[,，;；、|]+') w(word) JOIN tag_word m ON m.word = lower(btrim(w.word))"
+    )
+    put = tag_changes.put_on(
+        task.brand, pairs, source=f"import:{task.file.pk}", act_id=task.options.get("act_id"), timeline=True
+    )
+    done.notes["tagged"] = put.n

@@ -1,0 +1,75 @@
+"""The plan of an import, as judge.py wrote it: one line for each row that would change something; cut into slices, and
+written slice by slice."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from datafiles.kinds.base import Done, Task, plan_columns
+
+SLICE = 100_000
+READ = 1 << 18
+
+
+def cut(path: Path) -> list[tuple[int, int]]:
+    """Where the slices begin and the last one ends: (byte, rows before). Lines of one group stay together."""
+    if not path.stat().st_size:
+        return [(0, 0)]
+    data = np.memmap(path, np.uint8, "r")
+    ends = np.concatenate(
+        [
+            np.flatnonzero(data[start : start + READ * 64] == 10) + start
+            for start in range(0, len(data), READ * 64)
+        ]
+    )
+    found, n = [(0, 0)], 0
+    while n + SLICE < len(ends):
+        n += SLICE
+        while n < len(ends) and (group := _group(data, ends, n)) and group == _group(data, ends, n - 1):
+            n += 1
+        if n < len(ends):
+            found.append((int(ends[n - 1]) + 1, n))
+    found.append((int(ends[-1]) + 1, len(ends)))
+    return found
+
+
+def _group(data: np.ndarray, ends: np.ndarray, n: int) -> bytes:
+    """The first cell of a line."""
+    start = int(ends[n - 1]) + 1 if n else 0
+    return bytes(data[start : min(start + 200, int(ends[n]))]).split(b"\t", 1)[0]
+
+
+class _Part:
+    """A part of a file, as COPY reads it."""
+
+    def __init__(self, path: Path, start: int, stop: int) -> None:
+        self.file, self.left = path.open("rb"), stop - start
+        self.file.seek(start)
+
+    def read(self, size: int = READ) -> bytes:
+        data = self.file.read(min(size, self.left))
+        self.left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def apply(task: Task, path: Path, start: int, stop: int) -> Done:
+    """Write the rows of a part of the plan, in the caller's transaction."""
+    task.params = {"brand": task.brand.pk, "file": task.file.pk, **task.kind.params(task)}
+    columns: dict[str, Any] = {"plan_group": "text", **plan_columns(task, task.kind.judge(task))}
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+        cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
+        names = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        cursor.execute(f"CREATE TEMP TABLE rows ({names}) ON COMMIT DROP")
+        part = _Part(path, start, stop)
+        try:
+            cursor.copy_expert("COPY rows FROM STDIN", part, size=READ)
+        finally:
+            part.close()
+        cursor.execute("ANALYZE rows")
+        return task.kind.apply(task, cursor)
