@@ -26,12 +26,18 @@ SYNC_GROUPS = "groups.services.sync.start_sync"
 IDENTITIES_NOTED = ["commerce.services.waiting.attach", "contacts.services.behaviour.attach"]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
+CONTACTS_MADE = "tagging.services.bits_made.contacts_made"
 CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
 
 
 def contacts_changed(brand: Any, contact_ids: Sequence[int]) -> None:
     """Flags, guides or codes of contacts have changed: the bitmaps follow before the commit."""
     import_string(CONTACTS_CHANGED)(brand, contact_ids)
+
+
+def contacts_made(brand: Any, first: int, n: int) -> None:
+    """Many contacts are new, at `n` positions from `first` on: their flags are written."""
+    import_string(CONTACTS_MADE)(brand, first, n)
 
 
 def contacts_joined(brand: Any, *, keep_id: int, lose_id: int) -> None:

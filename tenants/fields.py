@@ -9,12 +9,17 @@ from tenants.scoping import current_brand_id
 
 
 class BrandField(models.ForeignKey):
-    """The brand of a row: not editable, filled from the scope, without an index of its own (every key begins with it)."""
+    """The brand of a row: not editable, filled from the scope, without an index of its own (every key begins with it).
+
+    No foreign key in the database: the policy lets only the brand in scope be written, brands are never deleted, and a
+    check of each row (with a lock on the brand's one row, by everybody) cost bulk writes more than the rows themselves.
+    """
 
     def __init__(self, to: Any = "tenants.Brand", on_delete: Any = models.PROTECT, **kwargs: Any) -> None:
         kwargs.setdefault("default", current_brand_id)
         kwargs.setdefault("editable", False)
         kwargs.setdefault("db_index", False)
+        kwargs.setdefault("db_constraint", False)
         kwargs.setdefault("related_name", "+")
         super().__init__(to, on_delete, **kwargs)
 

@@ -34,6 +34,19 @@ def refresh(brand: Brand, contact_ids: Iterable[int]) -> None:
     hooks.contacts_changed(brand, ids)
 
 
+def make(brand: Brand, first: int, n: int) -> None:
+    """The rows of contacts that this transaction has just made at `n` positions from `first` on (some may be empty), with
+    their bits: for a hundred thousand at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO contacts_contactstat (brand_id, contact_id, {_COLUMNS}, spent_fen, n_orders)"  # noqa: S608
+            f" SELECT c.brand_id, c.id, {', '.join(f'c.{name}' for name in _COPIED)}, 0, 0 FROM contacts_contact c"
+            " WHERE c.brand_id = %s AND c.position >= %s AND c.position < %s ORDER BY c.id ON CONFLICT DO NOTHING",
+            [brand.pk, first, first + n],
+        )
+    hooks.contacts_made(brand, first, n)
+
+
 def join(brand: Brand, *, keep_id: int, lose_id: int) -> None:
     """Two contacts become one: orders are added up, the row of the one that ends is deleted with its bits."""
     hooks.contacts_joined(brand, keep_id=keep_id, lose_id=lose_id)

@@ -185,14 +185,14 @@ def judge(task: Task) -> Judgement:
     strong = [kind for kind in ids if kind != "phone"]
     joins = [_identity(kind) + f"t.{kind}" for kind in ids]
     # the person of a phone number is somebody else if they have another id of a kind that the row names
-    other_ids = " OR ".join(f"(m.kind = '{kind}' AND t.{kind} IS NOT NULL)" for kind in strong)
     by_phone = "i_phone.contact_id"
     if strong and task.has("phone"):
-        by_phone = (
-            "CASE WHEN i_phone.contact_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity m"
-            " WHERE m.brand_id = %(brand)s AND m.contact_id = i_phone.contact_id"
-            f" AND ({other_ids})) THEN i_phone.contact_id END"
+        named = " OR ".join(
+            f"(t.{kind} IS NOT NULL AND i_phone.contact_id IN (SELECT m.contact_id FROM contacts_identity m"
+            f" WHERE m.brand_id = %(brand)s AND m.kind = '{kind}' AND m.scope = {scope(kind)}))"
+            for kind in strong
         )
+        by_phone = f"CASE WHEN i_phone.contact_id IS NOT NULL AND NOT ({named}) THEN i_phone.contact_id END"
     found = [f"i_{kind}.contact_id" for kind in strong] + ([by_phone] if task.has("phone") else [])
     joins.append(f"LEFT JOIN LATERAL (SELECT coalesce({', '.join(found)}) AS id OFFSET 0) p ON true")
     joins.append("LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.id")
@@ -244,6 +244,7 @@ def judge(task: Task) -> Judgement:
             "contact_id": ("bigint", "p.id"),
             "other_id": ("bigint", "o.id"),
             "is_friend": ("boolean", "c.n_follows > 0"),
+            **{f"has_{kind}": ("boolean", f"i_{kind}.contact_id IS NOT NULL") for kind in ids},
         },
         reasons=reasons,
         who=f"coalesce(p.id::text, {first})",

@@ -3,11 +3,10 @@
 
 from typing import Any
 
-from contacts import hooks
 from contacts.models import Contact, CustomField, EventType
 from contacts.services import positions, stats
 from contacts.services.identity import merge
-from contacts.services.search import fill_grams
+from contacts.services.search_sets import add_grams, refill_grams
 from datafiles.kinds.base import Code, Done, Task
 from datafiles.services.tracks import note_ranges
 from tagging.services import changes as tag_changes
@@ -20,32 +19,28 @@ _COLUMNS = {"name": "c.name", "gender": "c.gender", "dnc": "c.do_not_contact", "
 def apply(task: Task, cursor: Any) -> Done:
     """Write the rows of the temporary table `rows`, in the caller's transaction.
 
-    Afterwards `touched(id, is_new)` holds the contacts that were made or changed.
+    Afterwards `touched(n, id, is_new)` holds the contacts that were made or changed.
     """
     done = Done()
     cursor.execute("CREATE TEMP TABLE touched (n integer, id bigint, is_new boolean) ON COMMIT DROP")
     cursor.execute(f"SELECT count(*) FILTER (WHERE code = {Code.NEW}), count(*) FROM rows")
     n_new, n_all = cursor.fetchone()
-    if n_new:
-        _make(task, cursor, n_new, done)
+    first = _make(task, cursor, n_new, done) if n_new else 0
     if n_all > n_new:
         _join(task, cursor, done)
         _change(task, cursor, done)
     _fields(task, cursor)
-    cursor.execute("SELECT coalesce(array_agg(id), '{}') FROM touched")
-    ids = cursor.fetchone()[0]
-    if task.has("name"):
-        fill_grams(task.brand, ids, new=n_all == n_new)
-    stats.refresh(task.brand, ids)
     _tags(task, cursor, done)
-    hooks.identities_noted(task.brand, ids)
+    if n_new:
+        stats.make(task.brand, first, n_new)  # last: its bits come behind those of the tags
     return done
 
 
 # ---- new ones
 
 
-def _make(task: Task, cursor: Any, n_new: int, done: Done) -> None:
+def _make(task: Task, cursor: Any, n_new: int, done: Done) -> int:
+    """Gives the first of their positions."""
     first = positions.take(
         task.brand, max(n_new, 2)
     )  # a whole block: one number alone would come from a spare
@@ -92,6 +87,12 @@ def _make(task: Task, cursor: Any, n_new: int, done: Done) -> None:
     cursor.execute("INSERT INTO touched SELECT f.n, m.id, true FROM fresh f JOIN made m USING (position)")
     done.new = cursor.rowcount
     note_ranges(cursor, task.file, "contact", "SELECT id FROM made")
+    if task.has("name"):
+        texts = (
+            "SELECT m.id, f.name AS text FROM fresh f JOIN made m USING (position) WHERE f.name IS NOT NULL"
+        )
+        add_grams(task.brand, texts, {})
+    return first
 
 
 def _give_up_overtaken(task: Task, cursor: Any, given: list[str], done: Done) -> None:
@@ -147,50 +148,75 @@ def _join(task: Task, cursor: Any, done: Done) -> None:
 
 def _change(task: Task, cursor: Any, done: Done) -> None:
     cursor.execute(
-        f"CREATE TEMP TABLE known ON COMMIT DROP AS SELECT r.* FROM rows r JOIN contacts_contact c"
-        f" ON c.brand_id = %(brand)s AND c.id = r.contact_id WHERE r.code IN ({Code.CHANGED}, {Code.JOIN})"
-        " ORDER BY c.id FOR NO KEY UPDATE OF c",
-        task.params,
+        f"SELECT coalesce(array_agg(DISTINCT contact_id), '{{}}') FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})"
     )
-    cursor.execute("ANALYZE known")
+    params = {**task.params, "ids": cursor.fetchone()[0]}
+    # in one order everywhere: two bulk acts on the same people wait for each other instead of deadlocking
     cursor.execute(
-        f"SELECT (SELECT count(*) FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})) - (SELECT count(*) FROM known)"
+        "CREATE TEMP TABLE locked ON COMMIT DROP AS SELECT id, name, gender, do_not_contact, member_at, profile_at"
+        " FROM contacts_contact WHERE brand_id = %(brand)s AND id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
+        params,
     )
-    done.late += cursor.fetchone()[0]
+    cursor.execute("ANALYZE locked")
     new = {key: _after(task, key) for key in _COLUMNS}
     sides = ", ".join(f"{_COLUMNS[key]} AS old_{key}, {value} AS {key}" for key, value in new.items())
     cursor.execute(
-        f"CREATE TEMP TABLE change ON COMMIT DROP AS SELECT k.n, c.id, {sides}"
-        " FROM known k JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = k.contact_id",
-        task.params,
+        f"CREATE TEMP TABLE change ON COMMIT DROP AS SELECT k.n, c.id, {sides} FROM rows k"
+        f" JOIN locked c ON c.id = k.contact_id WHERE k.code IN ({Code.CHANGED}, {Code.JOIN})",
+        params,
     )
+    n_there = cursor.rowcount
+    cursor.execute(f"SELECT count(*) FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})")
+    done.late += cursor.fetchone()[0] - n_there
     differs = " OR ".join(f"x.{key} IS DISTINCT FROM x.old_{key}" for key in new)
-    cursor.execute(
-        "UPDATE contacts_contact c SET name = x.name, gender = x.gender, do_not_contact = x.dnc, member_at = x.member_at"
-        f" FROM change x WHERE c.brand_id = %(brand)s AND c.id = x.id AND ({differs})",
-        task.params,
-    )
+    cursor.execute(f"SELECT coalesce(array_agg(id), '{{}}') FROM change x WHERE {differs}")
+    params["ids"] = changed = cursor.fetchone()[0]
+    if changed:
+        cursor.execute("CREATE INDEX ON change (id)")
+        cursor.execute(
+            "UPDATE contacts_contact c SET (name, gender, do_not_contact, member_at) = (SELECT x.name, x.gender, x.dnc,"
+            " x.member_at FROM change x WHERE x.id = c.id) WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s)",
+            params,
+        )
+    _note_identities(task, cursor)
+    _keep_before(task, cursor, list(new))
+    cursor.execute("INSERT INTO touched SELECT n, id, false FROM change")
+    done.changed = cursor.rowcount
+    _follow_up(task, cursor)
+
+
+def _note_identities(task: Task, cursor: Any) -> None:
+    """Further ids of people who are there; `noted` holds them."""
     cursor.execute(
         "CREATE TEMP TABLE noted (contact_id bigint, kind text, scope text, value text) ON COMMIT DROP"
     )
     given = [kind for kind in IDS if task.has(kind)]
-    rows = ", ".join(f"('{kind}', {_scope(kind)}, k.{kind})" for kind in given)
+    rows = ", ".join(f"('{kind}', {_scope(kind)}, k.{kind}, k.has_{kind})" for kind in given)
     cursor.execute(
         f"""
         WITH now AS (
             INSERT INTO contacts_identity (brand_id, contact_id, kind, scope, value, added_at)
-            SELECT %(brand)s, k.contact_id, v.kind, v.scope, v.value, %(now)s
-              FROM known k, LATERAL (VALUES {rows}) v(kind, scope, value)
-             WHERE v.value IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s
-                   AND i.kind = v.kind AND i.scope = v.scope AND i.value = v.value)
+            SELECT %(brand)s, x.id, v.kind, v.scope, v.value, %(now)s
+              FROM change x JOIN rows k USING (n), LATERAL (VALUES {rows}) v(kind, scope, value, is_there)
+             WHERE v.value IS NOT NULL AND NOT v.is_there
              ORDER BY v.kind, v.scope, v.value ON CONFLICT DO NOTHING RETURNING contact_id, kind, scope, value)
         INSERT INTO noted SELECT * FROM now
         """,
         task.params,
     )
-    _keep_before(task, cursor, list(new))
-    cursor.execute("INSERT INTO touched SELECT n, contact_id, false FROM known")
-    done.changed = cursor.rowcount
+
+
+def _follow_up(task: Task, cursor: Any) -> None:
+    """What depends on the columns of a contact: words of the search, the narrow row, bits, the timeline."""
+    cursor.execute(
+        "SELECT coalesce(array_agg(id) FILTER (WHERE name <> old_name), '{}'),"
+        " coalesce(array_agg(id) FILTER (WHERE gender <> old_gender OR dnc <> old_dnc OR (name <> old_name AND '' IN"
+        " (name, old_name)) OR old_member_at IS NULL), '{}') FROM change"
+    )
+    renamed, flagged = cursor.fetchone()
+    if renamed:
+        refill_grams(task.brand, renamed)
+    stats.refresh(task.brand, flagged)
     if task.has("dnc"):
         _tell_do_not_contact(task, cursor)
 

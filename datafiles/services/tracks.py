@@ -1,3 +1,4 @@
+# ruff: noqa: S608  queries of our own
 """What an import leaves behind so that it can be undone: ranges of ids that it has made."""
 
 from typing import Any

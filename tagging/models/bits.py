@@ -39,6 +39,7 @@ class Flag(models.IntegerChoices):
     FEMALE = 5
     WECOM = 6  # of another company's WeCom, not WeChat
     NAMED = 7
+    MEMBER = 8  # of the brand's own list of members
 
 
 class DimBits(KeyedTenantModel):

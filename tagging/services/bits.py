@@ -67,10 +67,18 @@ def flush() -> None:
 
 
 # Flags of a contact row `c`
-FLAGS = f"""(VALUES
-    ({Flag.EVERYBODY}, true), ({Flag.DO_NOT_CONTACT}, c.do_not_contact), ({Flag.REACHABLE}, c.n_follows > 0),
-    ({Flag.LOST}, c.lost_at IS NOT NULL), ({Flag.MALE}, c.gender = 1), ({Flag.FEMALE}, c.gender = 2),
-    ({Flag.WECOM}, c.kind = 2), ({Flag.NAMED}, c.name <> ''))"""
+FLAG_SQL = {
+    Flag.EVERYBODY: "c.id IS NOT NULL",
+    Flag.DO_NOT_CONTACT: "c.do_not_contact",
+    Flag.REACHABLE: "c.n_follows > 0",
+    Flag.LOST: "c.lost_at IS NOT NULL",
+    Flag.MALE: "c.gender = 1",
+    Flag.FEMALE: "c.gender = 2",
+    Flag.WECOM: "c.kind = 2",
+    Flag.NAMED: "c.name <> ''",
+    Flag.MEMBER: "c.member_at IS NOT NULL",
+}
+FLAGS = f"(VALUES {', '.join(f'({int(flag)}, {sql})' for flag, sql in FLAG_SQL.items())})"
 
 _MASKS = f"""
     WITH ids AS (SELECT unnest(%(ids)s::bigint[]) AS id), x AS (

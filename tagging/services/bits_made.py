@@ -1,0 +1,54 @@
+"""Bits of a hundred thousand new contacts: one number per contact is read, the rows of the bitmaps are folded here."""
+
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from tagging.models import BITS, Dim
+from tagging.services.bits import FLAG_SQL
+from tenants.models import Brand
+
+# every position of the range as one byte, in order; bit k is flag k, an empty position is 0
+_BYTES = f"""
+    SELECT string_agg(lpad(to_hex(coalesce({" + ".join(f"(({sql})::int << {flag})" for flag, sql in FLAG_SQL.items())}, 0)),
+                      4, '0'), '' ORDER BY g.position)
+      FROM generate_series(%s::bigint, %s::bigint) AS g(position)
+      LEFT JOIN (SELECT * FROM contacts_contact WHERE brand_id = %s AND position >= %s AND position <= %s) c
+             ON c.position = g.position
+"""  # noqa: S608  # expressions of our own table
+_WRITE = f"""
+    INSERT INTO tagging_dimbits AS d (brand_id, dim, val, chunk, bits)
+    SELECT %s, {int(Dim.FLAG)}, m.val, m.chunk, m.bits::bit({BITS})
+      FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS m(val, chunk, bits) ORDER BY m.val, m.chunk
+    ON CONFLICT (brand_id, dim, val, chunk) DO UPDATE SET bits = d.bits | excluded.bits
+"""  # noqa: S608
+
+
+def contacts_made(brand: Brand, first: int, n: int) -> None:
+    """Note that contacts are new at `n` positions from `first` on; their flags are written before the commit."""
+    if n > 0:
+        connection.before_commit(_write, (first, n))  # type: ignore[attr-defined]
+
+
+def _write(brand_id: int, items: list[Any]) -> None:
+    for first, n in items:
+        last = first + n - 1
+        with connection.cursor() as cursor:
+            cursor.execute(_BYTES, [first, last, brand_id, first, last])
+            numbers = np.frombuffer(bytes.fromhex(cursor.fetchone()[0]), ">u2")
+            rows = list(_rows(first, numbers))
+            if rows:
+                cursor.execute(_WRITE, [brand_id, *map(list, zip(*rows, strict=True))])
+
+
+def _rows(first: int, numbers: np.ndarray) -> Any:
+    """(flag, chunk, bits as text) of all chunks that have a bit."""
+    start = first // BITS * BITS
+    size = -(-(first + len(numbers) - start) // BITS) * BITS
+    for flag in FLAG_SQL:
+        bits = np.zeros(size, np.uint8)
+        bits[first - start : first - start + len(numbers)] = (numbers >> int(flag)) & 1
+        for chunk, part in enumerate(bits.reshape(-1, BITS), start // BITS):
+            if part.any():
+                yield int(flag), chunk, (part + ord("0")).tobytes().decode()
