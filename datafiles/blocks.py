@@ -33,6 +33,7 @@ class Prepared:
         path: the file itself when it was regular already.
         skip: bytes in front (BOM).
         n_records: with titles and headings.
+        is_tidy: no cell has blanks around its text, or an apostrophe in front: nothing has to be cleaned.
         n_bad: what was taken out; its lines are in `bad_file` as JSON: number of the record from 1, reason, text.
     """
 
@@ -41,6 +42,7 @@ class Prepared:
     skip: int = 0
     n_records: int = 0
     n_bad: int = 0
+    is_tidy: bool = True
 
 
 def bad_file(target: Path) -> Path:
@@ -105,6 +107,24 @@ def _blocks(file: IO[bytes], encoding: str) -> Iterator[bytes]:
         text.detach()
 
 
+def _is_tidy(block: bytes, separator: str) -> bool:
+    """No blank beside the edge of a cell; apostrophes, tabs, full-width, non-breaking and zero-width blanks nowhere."""
+    if any(mark in block for mark in _UNTIDY if mark != separator.encode()):
+        return False
+    data = np.frombuffer(block, np.uint8)
+    at = np.flatnonzero(data == 32)
+    edges = np.zeros(256, bool)
+    edges[[10, 13, ord(separator)]] = True
+    before = edges[data[at - 1]] if len(at) else edges[:0]
+    return not (before.any() or edges[data[np.minimum(at + 1, len(data) - 1)]].any())
+
+
+_UNTIDY = (
+    b'"', b"'", b"\t", "\u3000".encode(), "\u00a0".encode(), "\u200b".encode(), "\u200c".encode(), "\u200d".encode(),
+    "\u2060".encode(), "\ufeff".encode(),
+)  # fmt: skip
+
+
 class _Writer:
     """Takes blocks, checks them, copies from the first irregular one on."""
 
@@ -136,6 +156,7 @@ class _Writer:
 
     def take(self, block: bytes) -> None:
         block, self.pending = self.pending + block, b""
+        self.done.is_tidy = self.done.is_tidy and _is_tidy(block, self.done.separator)
         if self.layout.separator != SPACES and (n := self._regular(block)):
             self.done.n_records += n
             self.n_bytes += len(block)

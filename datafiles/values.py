@@ -21,8 +21,14 @@ def quote(text: str) -> str:
     return "E'" + text.replace("\\", "\\\\").replace("'", "''").replace("%", "%%") + "'"
 
 
-def cleaned(column: Column) -> str:
-    """The text of a cell without blanks; an apostrophe that keeps a formula from running is no part of it."""
+def cleaned(column: Column, *, is_tidy: bool = False) -> str:
+    """The text of a cell without blanks; an apostrophe that keeps a formula from running is no part of it.
+
+    Args:
+        is_tidy: neither is anywhere in the file.
+    """
+    if is_tidy:
+        return f"s.{column.raw}"
     text = f"btrim(s.{column.raw}, {quote(BLANKS)})"
     if column.target.type in ("text", "id", "words"):
         text = f"CASE WHEN s.{column.raw} LIKE '''%%' THEN substr({text}, 2) ELSE {text} END"

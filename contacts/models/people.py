@@ -175,7 +175,8 @@ class ContactGram(KeyedTenantModel):
 
     pk = models.CompositePrimaryKey("brand", "gram", "contact")
     gram = models.CharField(max_length=2)
-    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    # derived, and five of a name: whoever ends a contact deletes them; a check of each by the database costs as much
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+", db_constraint=False)
 
     class Meta:
         indexes = [models.Index(fields=["brand", "contact"], name="gram_contact")]

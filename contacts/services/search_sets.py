@@ -19,7 +19,7 @@ _GRAMS = """
 """
 _ADD_GRAMS = """
     INSERT INTO contacts_contactgram (brand_id, contact_id, gram)
-    SELECT %(brand)s, id, gram FROM ({grams}) w ORDER BY gram, id ON CONFLICT DO NOTHING
+    SELECT %(brand)s, id, gram FROM ({grams}) w ORDER BY gram, id
 """
 _TEXTS = """
     SELECT i.id, t.text FROM unnest(%(ids)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
@@ -42,7 +42,7 @@ _DELETE = """
 
 
 def add_grams(brand: Brand, texts: str, params: dict[str, Any]) -> None:
-    """Grams of contacts that have none yet, set-based.
+    """Grams of contacts that this transaction has made, set-based.
 
     Args:
         texts: a query of `id`, `text`, with its parameters.
@@ -59,4 +59,6 @@ def refill_grams(brand: Brand, contact_ids: Sequence[int]) -> None:
         ids, grams = cursor.fetchone()
         if ids:
             cursor.execute(_DELETE, [ids, grams, brand.pk])
-    add_grams(brand, _TEXTS, params)
+        cursor.execute(
+            _ADD_GRAMS.format(grams=_GRAMS.format(texts=_TEXTS)) + " ON CONFLICT DO NOTHING", params
+        )

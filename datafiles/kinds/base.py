@@ -36,6 +36,7 @@ class Task:
     columns: dict[str, Column]  # by key of the target
     options: dict[str, Any] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)  # of SQL
+    is_tidy: bool = False  # no cell has to be cleaned
 
     def has(self, *keys: str) -> bool:
         return any(key in self.columns for key in keys)

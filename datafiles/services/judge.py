@@ -42,6 +42,7 @@ def judge(
         cursor.execute("SET LOCAL enable_mergejoin = off")
         cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
         n_rows = load(cursor, task, prepared)
+        task.is_tidy = prepared.is_tidy
         source = _changed_only(cursor, task, judgement, n_rows)
         _judge(cursor, task, judgement, source)
         counts = _counts(cursor, judgement)
@@ -76,7 +77,9 @@ def load(cursor: Any, task: Task, prepared: Prepared) -> int:
 
 def typed(task: Task, source: str) -> str:
     """A subquery of the rows of `source` with their values. OFFSET 0 keeps each text from being read twice."""
-    texts = ", ".join(f"{values.cleaned(c)} AS v_{key}" for key, c in task.columns.items())
+    texts = ", ".join(
+        f"{values.cleaned(c, is_tidy=task.is_tidy)} AS v_{key}" for key, c in task.columns.items()
+    )
     read = ", ".join(f"{values.value(f'v.v_{key}', c)} AS {key}" for key, c in task.columns.items())
     return f"(SELECT v.*, {read} FROM (SELECT s.n, {texts} FROM {source} OFFSET 0) v OFFSET 0)"
 

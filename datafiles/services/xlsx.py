@@ -58,7 +58,7 @@ def prepare(
             writer.writerow((row + [""] * size)[:size])
             if n % 5_000 == 0:
                 moved(n)
-    return Prepared(target, ",", 0, n, 0)
+    return Prepared(target, ",", 0, n, 0, is_tidy=False)
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
