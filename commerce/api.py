@@ -89,7 +89,7 @@ class OrderIn(serializers.Serializer):
     updated_at = serializers.DateTimeField(
         required=False, help_text="the source's time of this state: an older one does not overwrite a newer"
     )
-    lines = LineIn(many=True, required=False, allow_empty=True, max_length=200)
+    lines = serializers.ListField(child=LineIn(), required=False, max_length=200)
 
 
 class LineOut(serializers.Serializer):
@@ -103,7 +103,7 @@ class LineOut(serializers.Serializer):
 
 class RefundOut(serializers.Serializer):
     id = serializers.IntegerField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     refund_no = serializers.CharField()
     order_no = serializers.CharField()
     order_id = serializers.IntegerField(allow_null=True, help_text="empty: it waits for its order")
@@ -115,7 +115,7 @@ class RefundOut(serializers.Serializer):
 
 class OrderOut(serializers.Serializer):
     id = serializers.IntegerField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     order_no = serializers.CharField()
     contact_id = serializers.IntegerField(allow_null=True, help_text="empty: it waits for its buyer")
     buyer_kind = serializers.CharField()

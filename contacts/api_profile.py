@@ -27,7 +27,7 @@ SIZE, MAX_SIZE = 50, 200
 
 
 class FieldOut(serializers.Serializer):
-    key = serializers.CharField(help_text="its name in `fields` of a contact; never changes")  # type: ignore[assignment]
+    key = serializers.CharField(help_text="its name in `fields` of a contact; never changes")
     label = serializers.CharField()  # type: ignore[assignment]
     type = serializers.ChoiceField(choices=["text", "number", "date", "choice", "bool"])
     options = serializers.ListField(child=serializers.CharField(), help_text="of a choice")
@@ -99,7 +99,7 @@ def change_profile(request: Any, contact: Contact) -> None:
     """PATCH of a contact: values of custom fields and the stage, all or nothing."""
     given = ProfileIn(data=request.data)
     given.is_valid(raise_exception=True)
-    if unknown := set(request.data) - set(given.fields):
+    if unknown := set(request.data) - {"fields", "stage_id"}:
         text = _("Only fields and stage_id can be changed")
         raise InvalidError(text, fields=dict.fromkeys(sorted(unknown), "?"))
     if wanted := given.validated_data.get("fields"):

@@ -44,10 +44,8 @@ def test_orders_in_and_out(brand: Any, client: Client) -> None:
         Identity.objects.create(contact=buyer, kind="phone", value="13800138000")
     strange = {**ROW, "order_no": "A2", "buyer": {"kind": "member_no", "value": "M9"}}
     answer = post(client, "orders", source="shop", rows=[ROW, strange, ROW])
-    assert (
-        words(answer) == [("accepted", ""), ("accepted", "unknown_person"), ("repeated", "")]
-        or words(post(client, "orders", source="shop", rows=[ROW, strange])) == [("repeated", "")] * 2
-    )
+    assert words(answer) == [("accepted", ""), ("accepted", "unknown_person"), ("repeated", "")]
+    assert words(post(client, "orders", source="shop", rows=[ROW, strange])) == [("repeated", "")] * 2
     assert answer.json()["accepted"] == 2 and answer.json()["refused"] == 0
     refunds = [{"refund_no": "R1", "order_no": "A1", "amount_fen": 900, "reason": "破损"}]
     assert words(post(client, "refunds", source="shop", rows=refunds)) == [("accepted", "")]
