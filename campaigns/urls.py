@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from campaigns.views import people, sops, touches
+from campaigns.views import people, policy, sops, touches
 
 urlpatterns = [
     path("sops/", sops.sop_list, name="sops"),
@@ -22,5 +22,8 @@ urlpatterns = [
     re_path(
         r"^touches/tasks/(?P<task_id>\d+)/(?P<act>remind|cancel)/$", touches.task_act, name="send_task_act"
     ),
-    path("settings/touch/", touches.touch_policy, name="touch_policy"),
+    path("settings/touch/", policy.touch_policy, name="touch_policy"),
+    path("settings/touch/rules/", policy.rule_add, name="no_contact_add"),
+    path("settings/touch/rules/<int:rule_id>/delete/", policy.rule_delete, name="no_contact_delete"),
+    path("contacts/<int:contact_id>/refusal/", policy.refusal, name="contact_refusal"),
 ]

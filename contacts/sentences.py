@@ -67,6 +67,14 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.CUSTOM: ("sparkles", "muted", "%(kind)s"),
 }
 
+# the same of a broadcast
+BROADCASTS: dict[EventType, Any] = {
+    T.TOUCH_SENT: _("Received broadcast %(broadcast)s from %(staff)s"),
+    T.TOUCH_FAILED: _("Broadcast %(broadcast)s was not delivered"),
+    T.TOUCH_BLOCKED: _("Broadcast %(broadcast)s was held back"),
+    T.TOUCH_HANDED: _("Broadcast %(broadcast)s waits for %(staff)s to send it"),
+}
+
 # groups of the filter above the timeline: key → (label, types)
 GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "follow": (_("Guides"), [t for t in T if t <= T.HANDOVER_FAILED]),
@@ -106,6 +114,13 @@ REASONS: dict[str, Any] = {
     "not_theirs": _("Is not a customer of this member any more"),
     "no_record": _("WeCom has no record of this hand-over"),
     "refused_by_customer": _("The customer refused"),
+    "refused_kind": _("The customer does not want messages of this kind"),
+    "no_contact_rule": _("A do-not-contact rule holds for this customer"),
+    "too_soon": _("Too soon after another touch"),
+    "allowance": _("WeCom's allowance for this customer is used up"),
+    "outranked": _("A campaign of higher priority needed the place"),
+    "hold_out": _("Hold-out group: gets nothing, to measure the effect"),
+    "wave_condition": _("The condition of the wave does not hold"),
 }
 
 ENDS: dict[str, Any] = {
@@ -201,7 +216,7 @@ def _line(event: Event, names: Names) -> Line:
     keys = (
         "tag", "before", "after", "name", "by", "sop", "to", "group", "field", "query", "product", "kind",
         "word",
-        "page", "seconds", "title",
+        "page", "seconds", "title", "broadcast",
     )  # fmt: skip
     values = dict.fromkeys(keys, "—")
     values |= {key: str(value) or "—" for key, value in event.data.items() if isinstance(value, (str, int))}
@@ -210,6 +225,8 @@ def _line(event: Event, names: Names) -> Line:
         values["to"] = str(_("another guide"))
     if kind == T.DO_NOT_CONTACT and not event.data.get("value"):
         icon, tone, words = "bell", "ok", _("Was taken off do-not-contact by %(by)s")
+    if event.data.get("broadcast") and kind in BROADCASTS:
+        words = BROADCASTS[kind]
     values["money"] = yuan(event.data.get("amount_fen"))
     values["product"] = names.products.get(event.object_id or 0) or values["product"]
     values["kind"] = names.kinds.get(event.object_id or 0) or str(kind.label)
@@ -248,7 +265,7 @@ def _source(event: Event, names: Names) -> str:
         return " · ".join(
             part for part in (who, source_words(event.data.get("why") or event.source, names.codes)) if part
         )
-    if event.type in BY_HAND or event.source in ("sop", "welcome"):
+    if event.type in BY_HAND or event.source in ("sop", "broadcast", "welcome"):
         return ""
     return str(SOURCES.get(event.source, event.source))
 

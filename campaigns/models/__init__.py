@@ -1,12 +1,17 @@
 """触达: one module for each topic; import the models from here."""
 
+from campaigns.models.broadcasts import Broadcast, Variant, Wave, WaveSet
 from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey
-from campaigns.models.policy import TouchPolicy
+from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
 from campaigns.models.sops import Enrolment, Sop, SopStep
 from campaigns.models.tasks import StaffTask
 
 __all__ = [
+    "Broadcast",
+    "Cap",
     "Enrolment",
+    "NoContactRule",
+    "Refusal",
     "SendTask",
     "Sop",
     "SopStep",
@@ -15,4 +20,7 @@ __all__ = [
     "Touch",
     "TouchKey",
     "TouchPolicy",
+    "Variant",
+    "Wave",
+    "WaveSet",
 ]

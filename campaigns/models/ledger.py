@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models.broadcasts import Broadcast
 from campaigns.models.sops import Sop, SopStep
 from org.models import Corp, Staff
 from scrm import clock
@@ -26,8 +27,16 @@ class SendTask(TenantModel):
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
 
+    kind = models.SmallIntegerField(default=2)  # Touch.Kind
+    priority = models.SmallIntegerField(
+        default=5
+    )  # 1 … 9; while it is planned, a higher one may take a person
     corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+")
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
+    broadcast = BrandForeignKey(Broadcast, on_delete=models.CASCADE, null=True, related_name="+")
+    wave_id = models.BigIntegerField(null=True)  # campaigns.Wave
+    variant_id = models.BigIntegerField(null=True)  # campaigns.Variant
+    content_id = models.BigIntegerField(null=True)  # version of the library
     sop = BrandForeignKey(Sop, on_delete=models.CASCADE, null=True, related_name="+")
     step = BrandForeignKey(SopStep, on_delete=models.PROTECT, null=True, related_name="+")
     at = models.DateTimeField()  # planned for; the `at` of its touches
@@ -70,6 +79,11 @@ class SendTask(TenantModel):
             ),
             models.Index(fields=["brand", "sop", "-id"], name="send_task_sop"),
             models.Index(fields=["brand", "staff", "-id"], name="send_task_staff"),
+            models.Index(
+                fields=["brand", "broadcast", "-id"],
+                name="send_task_broadcast",
+                condition=models.Q(broadcast__isnull=False),
+            ),
         ]
 
 
@@ -83,6 +97,8 @@ class Touch(TenantModel):
     class Kind(models.IntegerChoices):
         WELCOME = 1, _("Welcome message")
         SOP = 2, _("SOP message")
+        BROADCAST = 3, _("Broadcast")
+        DIRECT = 4, _("Message in the chat")  # sent by a guide from the sidebar, not a mass message
 
     class State(models.IntegerChoices):
         PLANNED = 1, _("Planned")
@@ -104,6 +120,13 @@ class Touch(TenantModel):
         EXPIRED = 8, _("WeCom's 20 seconds were over")
         NO_CODE = 9, _("WeCom gave no welcome code")
         ALREADY_WELCOMED = 10, _("Another welcome was already delivered")
+        REFUSED_KIND = 11, _("The customer does not want messages of this kind")
+        NO_CONTACT_RULE = 12, _("A do-not-contact rule holds for this customer")
+        TOO_SOON = 13, _("Too soon after another touch")
+        ALLOWANCE = 14, _("WeCom's allowance for this customer is used up")
+        OUTRANKED = 15, _("A campaign of higher priority needed the place")
+        HOLD_OUT = 16, _("Hold-out group: gets nothing, to measure the effect")
+        WAVE_CONDITION = 17, _("The condition of the wave does not hold")
 
     at = PartitionKey()
     kind = models.SmallIntegerField(choices=Kind)
@@ -111,18 +134,37 @@ class Touch(TenantModel):
     staff_id = models.BigIntegerField(null=True)
     sop_id = models.BigIntegerField(null=True)
     step_id = models.BigIntegerField(null=True)
+    broadcast_id = models.BigIntegerField(null=True)
+    wave_id = models.BigIntegerField(null=True)
+    variant_id = models.BigIntegerField(null=True)
+    content_id = models.BigIntegerField(null=True)
     code_id = models.BigIntegerField(null=True)  # channel code of a welcome
     send_task_id = models.BigIntegerField(null=True)
     state = models.SmallIntegerField(choices=State, default=State.PLANNED)
     reason = models.SmallIntegerField(choices=Reason, default=Reason.NONE)
     done_at = models.DateTimeField(null=True)  # delivered, failed or blocked at
+    opened_at = models.DateTimeField(null=True)  # first opening of its link
+    replied_at = models.DateTimeField(null=True)
+    converted_at = models.DateTimeField(null=True)
     error = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        # none on what changes later; each row stands in as few as its kind needs
         indexes = [
             models.Index(fields=["brand", "contact_id", "-at"], name="touch_contact"),
-            models.Index(fields=["brand", "send_task_id"], name="touch_send_task"),
-            models.Index(fields=["brand", "sop_id", "-at"], name="touch_sop"),
+            models.Index(
+                fields=["brand", "send_task_id"],
+                name="touch_send_task",
+                condition=models.Q(send_task_id__isnull=False),
+            ),
+            models.Index(
+                fields=["brand", "sop_id", "-at"], name="touch_sop", condition=models.Q(sop_id__isnull=False)
+            ),
+            models.Index(
+                fields=["brand", "broadcast_id", "reason", "-at"],
+                name="touch_broadcast_held",
+                condition=models.Q(broadcast_id__isnull=False, send_task_id__isnull=True),
+            ),
         ]
 
 
@@ -138,7 +180,7 @@ class TouchKey(KeyedTenantModel):
 
 class StepBlocked(KeyedTenantModel):
     """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of
-    SOPs need not count it. Written under the gate (services/policy.py) only, one writer at a time."""
+    SOPs need not count it. Written under the gate (services/gate.py) only, one writer at a time."""
 
     pk = models.CompositePrimaryKey("brand", "step_id", "on", "reason")
     step_id = models.BigIntegerField()

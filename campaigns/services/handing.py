@@ -16,8 +16,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from campaigns.models import SendTask, Sop, Touch
-from campaigns.services import planning, policy, senders, touches
+from campaigns import governance
+from campaigns.models import Broadcast, SendTask, Sop, Touch
+from campaigns.services import gate, planning, rules, senders, touches
 from contacts.models import Contact, EventType
 from scrm import clock
 from scrm.errors import InvalidError
@@ -142,7 +143,7 @@ def recover(brand: Brand, task_id: int) -> None:
 
 def _look(task_id: int) -> SendTask | None:
     with transaction.atomic():
-        return SendTask.objects.select_related("corp", "staff", "sop").filter(pk=task_id).first()
+        return SendTask.objects.select_related("corp", "staff", "sop", "broadcast").filter(pk=task_id).first()
 
 
 # ---- claim
@@ -165,21 +166,25 @@ def _claim(brand: Brand, task_id: int) -> Claim | None:
 
 def _claim_row(brand: Brand, task_id: int) -> Claim | None:
     now = clock.now()
-    policy.enter_gate(brand)  # counts of what was held back have one writer
+    gate.enter_gate(brand)  # counts of what was held back have one writer
     row = SendTask.objects.select_for_update(skip_locked=True, of=("self",)).select_related(
-        "corp", "staff", "sop"
+        "corp", "staff", "sop", "broadcast"
     )
     task = row.filter(pk=task_id, state=State.PLANNED, next_try_at__lte=now).first()
     if task is None:
         return None
-    if task.sop and task.sop.state == Sop.State.PAUSED:
+    if _is_paused(task):
         SendTask.objects.filter(pk=task.pk).update(next_try_at=now + WAIT_WHILE_PAUSED)
         return None
-    if task.sop and task.sop.state == Sop.State.ENDED:
+    if _is_ended(task):
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
         SendTask.objects.filter(pk=task.pk).update(state=State.CANCELLED)
         return None
-    if task.at < now - timedelta(days=task.sop.late_days if task.sop else LATE_DAYS, hours=1):
+    allowed = rules.rules_of(brand)
+    if (release := governance.release_at(now, allowed.quiet, allowed.zone)) > now:
+        SendTask.objects.filter(pk=task.pk).update(next_try_at=release)
+        return None
+    if task.at < now - _late_after(task):
         _hold_back(brand, task, task.contact_ids, Touch.Reason.TOO_LATE, now)
         SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
         return None
@@ -196,6 +201,24 @@ def _claim_row(brand: Brand, task_id: int) -> Claim | None:
     )
     task.save(update_fields=["contact_ids", "n", "state", "called_at", "next_try_at", "n_tries"])
     return Claim(task, task.staff.userid, receivers, time.monotonic())
+
+
+def _is_paused(task: SendTask) -> bool:
+    return (task.sop is not None and task.sop.state == Sop.State.PAUSED) or (
+        task.broadcast is not None and task.broadcast.state == Broadcast.State.PAUSED
+    )
+
+
+def _is_ended(task: SendTask) -> bool:
+    return (task.sop is not None and task.sop.state == Sop.State.ENDED) or (
+        task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
+    )
+
+
+def _late_after(task: SendTask) -> timedelta:
+    if task.broadcast:
+        return timedelta(hours=task.broadcast.late_hours)
+    return timedelta(days=task.sop.late_days if task.sop else LATE_DAYS, hours=1)
 
 
 def _receivers(brand: Brand, task: SendTask, now: datetime) -> dict[str, int]:
@@ -226,7 +249,14 @@ def _hold_back(
         contact_ids=ids,
     )
     touches.tell(
-        brand, EventType.TOUCH_BLOCKED, done, at=now, staff_id=task.staff_id, data=about(task), reason=reason
+        brand,
+        EventType.TOUCH_BLOCKED,
+        done,
+        at=now,
+        staff_id=task.staff_id,
+        data=about(task),
+        reason=reason,
+        source=source_of(task),
     )
     if task.sop_id and task.step_id:
         planning.count_blocked(brand, now, {(task.sop_id, task.step_id, int(reason)): len(done)})
@@ -263,13 +293,25 @@ def record_handed(brand: Brand, task: SendTask, *, msgid: str, refused: Iterable
             done_at=now,
             was=[Touch.State.PLANNED],
         )
-        touches.tell(brand, EventType.TOUCH_HANDED, rest, at=now, staff_id=task.staff_id, data=about(task))
+        # a broadcast's thousand at once would only fill the timelines: the ledger has it
+        if not task.broadcast_id:
+            touches.tell(
+                brand, EventType.TOUCH_HANDED, rest, at=now, staff_id=task.staff_id, data=about(task)
+            )
     return True
 
 
 def about(task: SendTask) -> dict[str, Any]:
     """What a timeline entry says of the message."""
-    return {"sop": task.sop.name if task.sop else "", "text": task.text[: touches.EXCERPT]}
+    campaign = (
+        {"broadcast": task.broadcast.name} if task.broadcast else {"sop": task.sop.name if task.sop else ""}
+    )
+    return {**campaign, "text": task.text[: touches.EXCERPT]}
+
+
+def source_of(task: SendTask) -> str:
+    """Where its timeline entries come from."""
+    return "broadcast" if task.broadcast_id else "sop"
 
 
 def _mine(task: SendTask) -> "QuerySet[SendTask]":
@@ -331,7 +373,14 @@ def _fail(
         contact_ids=contact_ids,
     )
     touches.tell(
-        brand, EventType.TOUCH_FAILED, done, at=now, staff_id=task.staff_id, data=about(task), reason=reason
+        brand,
+        EventType.TOUCH_FAILED,
+        done,
+        at=now,
+        staff_id=task.staff_id,
+        data=about(task),
+        reason=reason,
+        source=source_of(task),
     )
 
 

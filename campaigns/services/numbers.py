@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Sum
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, StepBlocked, Touch
-from campaigns.services import policy, schedule, sops
+from campaigns.services import gate, schedule, sops
 from scrm import clock
 from tenants.models import Brand
 
@@ -145,7 +145,7 @@ def unconfirmed(*, sop_id: int | None = None, limit: int = 50) -> list[SendTask]
 @transaction.atomic
 def rebuild(brand: Brand) -> None:
     """Count StepBlocked anew from the ledger; holds the gate meanwhile."""
-    policy.enter_gate(brand)
+    gate.enter_gate(brand)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM campaigns_stepblocked WHERE brand_id = %s", [brand.pk])
         cursor.execute(

@@ -70,6 +70,7 @@ def write_plan(brand: Brand, at: datetime, wanted: Sequence[Wanted]) -> None:
                 contact_ids=[one.contact_id for one in chunk],
                 n=len(chunk),
                 next_try_at=at,
+                kind=int(Touch.Kind.SOP),
             )
             new.append((task, chunk))
     _fill_up(brand, filled)

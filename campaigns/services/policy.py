@@ -1,105 +1,193 @@
-"""The gate: every touch but the welcome passes here before it is planned.
+"""Settings of how often and when customers may hear from the brand; the gate (gate.py) keeps them."""
 
-One question for a set of people, one answer with a reason for each refusal. Whoever asks holds the brand's
-gate until the end of the transaction, in which the touches are written: two planners at once would both
-find room under the cap.
-"""
+from collections.abc import Sequence
+from datetime import date, time
+from typing import Any
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
-
-from django.db import connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from campaigns.models import Touch, TouchPolicy
-from campaigns.services.touches import array
+from campaigns.governance import MAX_DAYS, CapRule
+from campaigns.models import Cap, NoContactRule, Refusal, Touch, TouchPolicy
+from campaigns.services.gate import enter_gate
+from campaigns.services.rules import caps_of, policy_of
+from contacts.models import Contact
 from org import audit
 from org.access import Actor
-from scrm.errors import InvalidError
+from scrm import clock
+from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand
 
-_GATE = 0x70_0C  # first key of the advisory lock; the second is the brand
-MAX_CAP_N, MAX_CAP_DAYS = 100, 90
-_COUNTED = [Touch.State.PLANNED, Touch.State.HANDED, Touch.State.DELIVERED]
-
-# ::bigint[] matters: a bigint is not hashed against integers, and 5,000 × 5,000 comparisons would follow
-_ASK = """
-    SELECT c.id, c.n_follows = 0 FROM contacts_contact c
-     WHERE c.brand_id = %s AND c.id = ANY(%s::bigint[]) AND (c.n_follows = 0 OR c.do_not_contact)
-"""
-_CAPPED = """
-    SELECT t.contact_id FROM campaigns_touch t
-     WHERE t.brand_id = %s AND t.contact_id = ANY(%s::bigint[]) AND t.at > %s AND t.at <= %s
-       AND t.kind <> %s AND t.state = ANY(%s::smallint[])
-     GROUP BY t.contact_id HAVING count(*) >= %s
-"""
-
-
-def enter_gate(brand: Brand) -> None:
-    """Wait for the brand's gate and hold it until the transaction ends; entering twice is harmless."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_GATE, brand.pk])
-
-
-def try_gate(brand: Brand) -> bool:
-    """Take the gate if it is free."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_GATE, brand.pk])
-        return bool(cursor.fetchone()[0])
-
-
-def ask(brand: Brand, contact_ids: Collection[int], at: datetime) -> dict[int, Touch.Reason]:
-    """Who of these people may not get a touch at `at`, and why; whoever is not in the answer may get one.
-
-    Takes the brand's gate: write the touches in the same transaction, at most one for each person and
-    question.
-
-    Reasons, the first that holds: NOT_FOLLOWED (no guide has them now),
-    DO_NOT_CONTACT, CAPPED (planned, handed and delivered touches in the cap's days, welcomes not counted).
-    """
-    enter_gate(brand)
-    ids = sorted(set(contact_ids))
-    if not ids:
-        return {}
-    policy = policy_of(brand)
-    refused: dict[int, Touch.Reason] = {}
-    window = [at - timedelta(days=policy.cap_days), at]
-    kind, counted = int(Touch.Kind.WELCOME), array(map(int, _COUNTED))
-    with connection.cursor() as cursor:
-        cursor.execute(_CAPPED, [brand.pk, array(ids), *window, kind, counted, policy.cap_n])
-        refused |= {contact_id: Touch.Reason.CAPPED for (contact_id,) in cursor}
-        cursor.execute(_ASK, [brand.pk, array(ids)])
-        for contact_id, alone in cursor:
-            refused[contact_id] = Touch.Reason.NOT_FOLLOWED if alone else Touch.Reason.DO_NOT_CONTACT
-    return refused
-
-
-def policy_of(brand: Brand) -> TouchPolicy:
-    """The brand's cap; the default (not saved) where nobody has set one."""
-    return TouchPolicy.objects.first() or TouchPolicy()
+MAX_CAPS, MAX_N, MAX_GAP_HOURS = 10, 100, 24 * 30
+CAPPED_KINDS = (0, int(Touch.Kind.SOP), int(Touch.Kind.BROADCAST))
+REFUSABLE = (Touch.Kind.SOP, Touch.Kind.BROADCAST)
 
 
 @transaction.atomic
-def change_policy(brand: Brand, *, cap_n: int, cap_days: int, by: Actor) -> TouchPolicy:
-    """Set the cap; it holds from the next step on.
+def change_policy(
+    brand: Brand, *, by: Actor, caps: Sequence[CapRule] | None = None, **values: Any
+) -> TouchPolicy:
+    """Set some of the policy; it holds from the next question on.
+
+    Args:
+        caps: all caps of the brand from now on; None leaves them.
+        values: columns of TouchPolicy.
 
     Raises:
-        InvalidError: out of range.
+        InvalidError: out of range; its `fields` name the columns (`caps` for a cap).
     """
-    if not 1 <= cap_n <= MAX_CAP_N:
-        raise InvalidError(
-            _("Between 1 and %(n)s touches") % {"n": MAX_CAP_N}, fields={"cap_n": str(MAX_CAP_N)}
-        )
-    if not 1 <= cap_days <= MAX_CAP_DAYS:
-        raise InvalidError(
-            _("Between 1 and %(n)s days") % {"n": MAX_CAP_DAYS}, fields={"cap_days": str(MAX_CAP_DAYS)}
-        )
     enter_gate(brand)
     policy = policy_of(brand)
-    before = audit.snapshot(policy, ["cap_n", "cap_days"])
-    policy.cap_n, policy.cap_days = cap_n, cap_days
+    before = _snapshot(brand, policy)
+    for name, value in values.items():
+        TouchPolicy._meta.get_field(name)  # raises where there is none
+        setattr(policy, name, value)
+    _check(policy)
+    # a brand that has a policy has its caps as rows: the default is written down
+    rows = list(caps) if caps is not None else caps_of(brand)
+    _check_caps(rows)
     policy.save()
-    audit.record(
-        by, "touch_policy.edit", policy, before=before, after=audit.snapshot(policy, ["cap_n", "cap_days"])
-    )
+    Cap.objects.all().delete()
+    Cap.objects.bulk_create([Cap(days=cap.days, n=cap.n, kind=cap.kind) for cap in rows])
+    audit.record(by, "touch_policy.edit", policy, before=before, after=_snapshot(brand, policy))
     return policy
+
+
+def _snapshot(brand: Brand, policy: TouchPolicy) -> dict[str, Any]:
+    columns = [f.name for f in TouchPolicy._meta.local_fields if f.name not in ("id", "brand")]
+    caps = [
+        f"{cap.n}/{cap.days}" + (f" ({Touch.Kind(cap.kind).label})" if cap.kind else "")
+        for cap in caps_of(brand)
+    ]
+    return {**audit.snapshot(policy, columns), "caps": caps}
+
+
+def _check(policy: TouchPolicy) -> None:
+    wrong: dict[str, str] = {}
+    if not 0 <= policy.min_gap_hours <= MAX_GAP_HOURS:
+        wrong["min_gap_hours"] = _("Between 0 and %(n)s hours") % {"n": MAX_GAP_HOURS}
+    if bool(policy.quiet_start) != bool(policy.quiet_end):
+        wrong["quiet_end"] = _("Give both times or none")
+    elif policy.quiet_start is not None and policy.quiet_start == policy.quiet_end:
+        wrong["quiet_end"] = _("The times are the same")
+    if policy.allowance not in TouchPolicy.Allowance.values:
+        wrong["allowance"] = _("Unknown allowance")
+    if policy.sender not in TouchPolicy.Sender.values:
+        wrong["sender"] = _("Unknown rule")
+    if policy.guide_tasks_a_day is not None and not 1 <= policy.guide_tasks_a_day <= MAX_N:
+        wrong["guide_tasks_a_day"] = _("Between 1 and %(n)s") % {"n": MAX_N}
+    if wrong:
+        raise InvalidError(next(iter(wrong.values())), fields=wrong)
+
+
+def _check_caps(caps: Sequence[CapRule]) -> None:
+    seen = {(cap.days, cap.kind) for cap in caps}
+    text = ""
+    if len(caps) > MAX_CAPS:
+        text = _("At most %(n)s caps") % {"n": MAX_CAPS}
+    elif len(seen) < len(caps):
+        text = _("Two caps for the same days and kind")
+    elif any(not 1 <= cap.days <= MAX_DAYS for cap in caps):
+        text = _("Between 1 and %(n)s days") % {"n": MAX_DAYS}
+    elif any(not 1 <= cap.n <= MAX_N for cap in caps):
+        text = _("Between 1 and %(n)s touches") % {"n": MAX_N}
+    elif any(cap.kind not in CAPPED_KINDS for cap in caps):
+        text = _("Unknown kind of touch")
+    if text:
+        raise InvalidError(text, fields={"caps": text})
+
+
+# ---- do-not-contact rules and wishes
+
+
+@transaction.atomic
+def add_no_contact_rule(
+    brand: Brand,
+    *,
+    by: Actor,
+    name: str,
+    tag_id: int | None = None,
+    channel_code_id: int | None = None,
+    starts_on: date | None = None,
+    ends_on: date | None = None,
+    kinds: Sequence[int] = (),
+) -> NoContactRule:
+    """People with a tag, or of a channel code, or (for given days only) everybody, are left alone.
+
+    Raises:
+        InvalidError: both a tag and a code, days in the wrong order, everybody for ever, a name that is taken.
+    """
+    wrong: dict[str, str] = {}
+    if not name.strip() or len(name) > 40:
+        wrong["name"] = _("1 to 40 characters")
+    if tag_id and channel_code_id:
+        wrong["channel_code_id"] = _("A tag or a channel code, not both")
+    if starts_on and ends_on and ends_on < starts_on:
+        wrong["ends_on"] = _("Before its beginning")
+    if not tag_id and not channel_code_id and not (starts_on and ends_on):
+        wrong["ends_on"] = _("A rule for everybody needs its first and last day")
+    if any(kind not in CAPPED_KINDS[1:] for kind in kinds):
+        wrong["kinds"] = _("Unknown kind of touch")
+    if wrong:
+        raise InvalidError(next(iter(wrong.values())), fields=wrong)
+    enter_gate(brand)
+    try:
+        with transaction.atomic():
+            rule = NoContactRule.objects.create(
+                name=name.strip(),
+                tag_id=tag_id,
+                channel_code_id=channel_code_id,
+                starts_on=starts_on,
+                ends_on=ends_on,
+                kinds=sorted(set(kinds)),
+                created_by=by.name,
+            )
+    except IntegrityError as error:
+        raise InvalidError(_("Taken"), fields={"name": _("Taken")}) from error
+    audit.record(by, "no_contact.create", rule, after=_rule(rule))
+    return rule
+
+
+@transaction.atomic
+def delete_no_contact_rule(brand: Brand, *, rule_id: int, by: Actor) -> None:
+    enter_gate(brand)
+    rule = NoContactRule.objects.filter(pk=rule_id).first()
+    if rule is None:
+        raise NotFoundError()
+    audit.record(by, "no_contact.delete", rule, before=_rule(rule))
+    rule.delete()
+
+
+def _rule(rule: NoContactRule) -> dict[str, Any]:
+    return audit.snapshot(rule, ["name", "tag_id", "channel_code_id", "starts_on", "ends_on", "kinds"])
+
+
+@transaction.atomic
+def set_refusal(
+    brand: Brand, *, contact_id: int, kind: Touch.Kind | int, refused: bool, by: Actor, source: str = "page"
+) -> bool:
+    """Note a customer's wish to get (or not to get) touches of a kind; False when it was so already.
+
+    Raises:
+        InvalidError: a kind that cannot be refused.
+        NotFoundError: no such contact.
+    """
+    if kind not in REFUSABLE:
+        raise InvalidError(_("Unknown kind of touch"))
+    contact = Contact.objects.filter(pk=contact_id).first()
+    if contact is None:
+        raise NotFoundError()
+    if refused:
+        rows = [Refusal(kind=int(kind), contact=contact, source=source, by=by.name, at=clock.now())]
+        known = Refusal.objects.filter(kind=int(kind), contact=contact).exists()
+        Refusal.objects.bulk_create(rows, ignore_conflicts=True)
+        changed = not known
+    else:
+        changed = bool(Refusal.objects.filter(kind=int(kind), contact=contact).delete()[0])
+    if changed:
+        label = str(Touch.Kind(kind).label)
+        audit.record(by, "contact.refusal", contact, before={label: not refused}, after={label: refused})
+    return changed
+
+
+QUIET_SUGGESTED = (time(22), time(8))

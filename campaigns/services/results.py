@@ -73,7 +73,7 @@ def poll(brand: Brand, task_id: int) -> None:
 
 
 def _load(task_id: int) -> SendTask:
-    task = SendTask.objects.select_related("corp", "staff", "sop").filter(pk=task_id).first()
+    task = SendTask.objects.select_related("corp", "staff", "sop", "broadcast").filter(pk=task_id).first()
     if task is None:
         raise NotFoundError()
     return task
@@ -142,6 +142,7 @@ def record_results(
                 at=confirmed_at,
                 staff_id=task.staff_id,
                 data=handing.about(task),
+                source=handing.source_of(task),
                 reason=reason,
             )
         waiting = any(status not in _OUTCOMES for status in by_status)
@@ -186,6 +187,7 @@ def _finish(
         at=at,
         staff_id=task.staff_id,
         data=handing.about(task),
+        source=handing.source_of(task),
         reason=Touch.Reason.REFUSED,
     )
 

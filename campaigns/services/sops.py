@@ -1,6 +1,6 @@
 """SOPs: write one, switch it on, change it while people are in it, pause, end, copy.
 
-What changes plans holds the brand's gate (policy.py), so it never meets a tick in the middle of a batch.
+What changes plans holds the brand's gate (gate.py), so it never meets a tick in the middle of a batch.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from django.db.models import F, ProtectedError
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
-from campaigns.services import policy, replanning, touches, variables
+from campaigns.services import gate, replanning, touches, variables
 from campaigns.services.replanning import EditEffect
 from campaigns.services.schedule import MAX_DAY, StepTime
 from contacts.models import EventType
@@ -95,7 +95,7 @@ def edit_sop(
     Raises:
         ConflictError: the SOP has ended.
     """
-    policy.enter_gate(brand)
+    gate.enter_gate(brand)
     sop = get_sop(sop_id, lock=True)
     if sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
@@ -219,14 +219,14 @@ def switch_on(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
 def pause(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """Nothing more is planned or handed to WeCom; people can still be put in. What guides have already, they
     may send."""
-    policy.enter_gate(brand)
+    gate.enter_gate(brand)
     return _switch(get_sop(sop_id, lock=True), {Sop.State.ON}, Sop.State.PAUSED, by, "sop.pause")
 
 
 @transaction.atomic
 def resume(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """Go on; steps that came due meanwhile are caught up or recorded as too late, as after any stop."""
-    policy.enter_gate(brand)
+    gate.enter_gate(brand)
     sop = _switch(get_sop(sop_id, lock=True), {Sop.State.PAUSED}, Sop.State.ON, by, "sop.resume")
     Enrolment.objects.filter(sop=sop, ended_at=None, is_parked=True).update(is_parked=False)
     SendTask.objects.filter(sop=sop, state=SendTask.State.PLANNED).update(next_try_at=clock.now())
@@ -241,7 +241,7 @@ def end(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """
     from campaigns.tasks import close_sop
 
-    policy.enter_gate(brand)
+    gate.enter_gate(brand)
     sop = get_sop(sop_id, lock=True)
     _switch(sop, {Sop.State.ON, Sop.State.PAUSED}, Sop.State.ENDED, by, "sop.end")
     close_sop.delay_on_commit(brand_id=brand.pk, sop_id=sop.pk)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from django.db import connection, transaction
 
+from campaigns import governance
 from campaigns.models import Enrolment, Sop, SopStep, Touch
-from campaigns.services import enrolments, planning, policy, schedule, senders, sops, touches
+from campaigns.services import enrolments, gate, planning, rules, schedule, senders, sops, touches
 from campaigns.services.schedule import Due, StepTime
 from campaigns.services.senders import Sender
 from contacts.models import Contact, EventType
@@ -102,7 +103,7 @@ def run_batch(brand: Brand, at: datetime, limit: int) -> Outcome:
         people = _claim(brand, at, 1)  # one index probe: a minute with nothing due ends here
         if not people:
             return Outcome()
-        if not policy.try_gate(brand):
+        if not gate.try_gate(brand):
             return Outcome(is_busy=True)
         return _Batch(brand, at).work(_claim(brand, at, limit))
 
@@ -117,6 +118,7 @@ def _claim(brand: Brand, at: datetime, limit: int) -> list[Person]:
 class _Batch:
     brand: Brand
     at: datetime
+    send_at: datetime = field(init=False)
     sops: dict[int, Sop] = field(default_factory=dict)
     steps: dict[int, list[SopStep]] = field(default_factory=dict)
     found: dict[tuple[int, date, datetime, int], Due] = field(default_factory=dict)
@@ -125,6 +127,10 @@ class _Batch:
         # one step for a person and batch: the gate has to see the first touch before it is asked about the
         # second
         people = list({p.contact_id: p for p in reversed(claimed)}.values())
+        allowed = rules.rules_of(self.brand)
+        self.send_at = governance.release_at(
+            self.at, allowed.quiet, allowed.zone
+        )  # quiet hours hold, and release
         self._load({p.sop_id for p in people})
         by_state: dict[str, list[Person]] = defaultdict(list)
         for person in people:
@@ -164,7 +170,7 @@ class _Batch:
 
     def _move(self, people: Sequence[Person]) -> Outcome:
         wanted = [p.contact_id for p in people if self._due(p).send]
-        refused = policy.ask(self.brand, wanted, self.at)
+        refused = gate.ask(self.brand, wanted, self.send_at)
         chosen = senders.choose(self.brand, [i for i in wanted if i not in refused])
         lost = self._lost([i for i, reason in refused.items() if reason == Touch.Reason.NOT_FOLLOWED])
 
@@ -214,7 +220,7 @@ class _Batch:
                 wanted.append(planning.Wanted(p.contact_id, steps[step.step_id], sender, touch_id))
             else:
                 held.append((touch_id, p.contact_id, None, p.sop_id, step.step_id, None, int(reason)))
-        planning.write_plan(self.brand, self.at, wanted)
+        planning.write_plan(self.brand, self.send_at, wanted)
         touches.write(self.brand, self.at, Touch.Kind.SOP, held)
         planning.count_blocked(self.brand, self.at, Counter((row[3], row[4], row[6]) for row in held))
         self._tell_held(held)

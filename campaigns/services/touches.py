@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from campaigns.models import Touch, TouchKey
+from campaigns.services import planes
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_event, record_events
 from scrm import clock
@@ -117,7 +118,7 @@ def take_keys(brand: Brand, keys: Sequence[str], at: datetime) -> dict[str, int]
 
 
 def write(brand: Brand, at: datetime, kind: Touch.Kind, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert touches in one statement.
+    """Insert touches in one statement, under the gate; those that count for caps are counted.
 
     Args:
         rows: (id, contact_id, staff_id, sop_id, step_id, send_task_id, reason); a reason other than 0 makes
@@ -146,6 +147,7 @@ def write(brand: Brand, at: datetime, kind: Touch.Kind, rows: Sequence[Sequence[
                 *map(array, columns),
             ],
         )
+    planes.count(brand, at, kind, [row[1] for row in rows if not row[6]])
 
 
 def settle(
@@ -187,7 +189,10 @@ def settle(
         given.append(array(contact_ids))
     with connection.cursor() as cursor:
         cursor.execute(sql + " RETURNING id, contact_id", given)
-        return cursor.fetchall()
+        done_rows = cursor.fetchall()
+    if state not in planes.COUNTED:
+        planes.mark_dirty(brand, at, [contact_id for _touch_id, contact_id in done_rows])
+    return done_rows
 
 
 def tell(
@@ -199,6 +204,7 @@ def tell(
     staff_id: int | None,
     data: dict[str, Any],
     reason: Touch.Reason = Touch.Reason.NONE,
+    source: str = "sop",
 ) -> None:
     """One timeline entry for each (touch id, contact id); set-based."""
     full = {**data, "reason": reason.name.lower()} if reason else data
@@ -209,7 +215,7 @@ def tell(
             "at": at,
             "staff_id": staff_id,
             "object_id": touch_id,
-            "source": "sop",
+            "source": source,
             "data": full,
         }
         for touch_id, contact_id in touches

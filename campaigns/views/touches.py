@@ -1,24 +1,21 @@
-"""The ledger, the send tasks behind it, and the cap."""
+"""The ledger and the send tasks behind it."""
 
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import SendTask, Sop, SopStep, Touch
-from campaigns.services import policy, results, scope
+from campaigns.services import results, scope
 from contacts.models import Contact
 from org.access import brand_transaction, staff_can, staff_can_outside
-from org.forms import add_errors
 from org.models import Staff
-from org.views.settings import tabs as settings_tabs
 from scrm import clock
-from scrm.errors import InvalidError, NotFoundError
+from scrm.errors import NotFoundError
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tenants.scoping import tenant_scope
@@ -63,6 +60,19 @@ HELP = {
         "WeCom gives no right to greet when its console has a welcome of its own or the chat has begun."
     ),
     R.ALREADY_WELCOMED: gettext_lazy("Another app, or WeCom's console, greeted first."),
+    R.REFUSED_KIND: gettext_lazy(
+        "The customer asked not to get messages of this kind; see the contact's page."
+    ),
+    R.NO_CONTACT_RULE: gettext_lazy(
+        "A tag, a channel code or a period of a do-not-contact rule; see the settings."
+    ),
+    R.TOO_SOON: gettext_lazy("The least time between two touches is in the settings."),
+    R.ALLOWANCE: gettext_lazy("WeCom would not deliver it: mass messages of all guides to a customer count."),
+    R.OUTRANKED: gettext_lazy(
+        "It was planned and not handed to WeCom yet when a campaign of higher priority came."
+    ),
+    R.HOLD_OUT: gettext_lazy("A share of the audience gets nothing, so that the effect can be measured."),
+    R.WAVE_CONDITION: gettext_lazy("For example: the customer had opened the wave before."),
 }
 
 
@@ -164,29 +174,3 @@ def task_act(request: Any, task_id: str, act: str) -> HttpResponse:
             return go(request, back, _("WeCom has reminded the guide"))
         results.cancel(request.brand, task_id=task.pk, by=request.actor)
     return go(request, back, _("Stopped. What was sent already stays."))
-
-
-class PolicyForm(forms.Form):
-    cap_n = forms.IntegerField(
-        label=gettext_lazy("At most so many touches"), min_value=1, max_value=policy.MAX_CAP_N
-    )
-    cap_days = forms.IntegerField(
-        label=gettext_lazy("in so many days"), min_value=1, max_value=policy.MAX_CAP_DAYS
-    )
-
-
-@require_http_methods(["GET", "POST"])
-@staff_can("brand.edit")
-def touch_policy(request: Any) -> HttpResponse:
-    """The brand's cap."""
-    present = policy.policy_of(request.brand)
-    form = PolicyForm(request.POST or None, initial={"cap_n": present.cap_n, "cap_days": present.cap_days})
-    if request.method == "POST" and form.is_valid():
-        try:
-            policy.change_policy(request.brand, by=request.actor, **form.cleaned_data)
-        except InvalidError as error:
-            add_errors(form, error)
-        else:
-            return go(request, "/settings/touch/", _("Saved. It holds from the next step on."))
-    context = {"form": form, "tabs": settings_tabs(request, "touch")}
-    return render(request, "campaigns/touches/policy.html", context, status=422 if form.errors else 200)

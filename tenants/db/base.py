@@ -23,6 +23,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._last: list[tuple[frozenset[str], Callable[[int, list], None], int, Any]] = []
+        self._written: list[tuple[frozenset[str], list]] = []  # what was written inside savepoints
 
     def is_usable(self) -> bool:
         """Whether Postgres is still there. A live server says nothing unasked: only when something lies in the
@@ -57,6 +58,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def write_last(self) -> None:
         """Write what is noted now: before the commit, or because this transaction wants to read it."""
         todo, self._last = self._last, []
+        if self.savepoint_ids:
+            self._written.append((frozenset(self.savepoint_ids), todo))
         together: dict[tuple[Any, int], list] = {}
         for _sids, write, brand_id, item in todo:
             together.setdefault((write, brand_id), []).append(item)
@@ -74,16 +77,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except BaseException:
             self.rollback()
             raise
+        self._written = []
         super().commit()
 
     def rollback(self) -> None:
-        self._last = []
+        self._last, self._written = [], []
         super().rollback()
 
     def savepoint_rollback(self, sid: str) -> None:
         super().savepoint_rollback(sid)
-        self._last = [noted for noted in self._last if sid not in noted[0]]
+        # what was written since the savepoint is gone with it: what had been noted before it has to be written again
+        lost = [noted for sids, todo in self._written if sid in sids for noted in todo]
+        self._written = [(sids, todo) for sids, todo in self._written if sid not in sids]
+        self._last = [noted for noted in (*lost, *self._last) if sid not in noted[0]]
 
     def close(self) -> None:
-        self._last = []
+        self._last, self._written = [], []
         super().close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.governance import CapRule
 from campaigns.models import Enrolment, SendTask, StepBlocked, Touch
 from campaigns.services import enrolments, sops
 from contacts.models import Event, EventType
@@ -75,13 +76,15 @@ def test_who_does_not_get_it_and_why(live: Live) -> None:
     with in_brand(live.brand):
         from campaigns.services import policy
         from contacts.models import Contact, Follow
+        from contacts.services import stats
 
-        policy.change_policy(live.brand, cap_n=1, cap_days=7, by=SYSTEM)
+        policy.change_policy(live.brand, caps=[CapRule(7, 1)], by=SYSTEM)
         Contact.objects.filter(pk=dnc.pk).update(do_not_contact=True)
         Follow.objects.filter(contact=gone).update(ended_at=at("2026-03-01 18:00"))
         Contact.objects.filter(pk=gone.pk).update(n_follows=0, lost_at=at("2026-03-01 18:00"))
         Follow.objects.filter(contact=half).update(is_pending=True)
         Contact.objects.filter(pk=half.pk).update(n_follows=0)
+        stats.refresh(live.brand, [dnc.pk, gone.pk, half.pk])
     live.sandbox.post(
         "customer_deletes",
         corpid=live.corp.corpid,
@@ -124,7 +127,7 @@ def test_cap_counts_touches_of_the_window_and_no_welcome(live: Live) -> None:
     sop = live.make_sop(*[(n, 10) for n in range(1, 13)])
     enrol_all(live, sop, at("2026-03-01 15:00"), [contact])
     with in_brand(live.brand):
-        policy.change_policy(live.brand, cap_n=2, cap_days=4, by=SYSTEM)
+        policy.change_policy(live.brand, caps=[CapRule(4, 2)], by=SYSTEM)
         for n in range(9):
             welcome = touches.claim_welcome(
                 live.brand,
@@ -146,7 +149,7 @@ def test_two_steps_of_two_sops_in_one_minute_respect_the_cap(live: Live) -> None
     from campaigns.services import policy
 
     with in_brand(live.brand):
-        policy.change_policy(live.brand, cap_n=1, cap_days=1, by=SYSTEM)
+        policy.change_policy(live.brand, caps=[CapRule(1, 1)], by=SYSTEM)
     for name in ("甲", "乙", "丙"):
         enrol_all(live, live.make_sop((1, 10), name=name), at("2026-03-01 15:00"))
     live.tick(at("2026-03-02 10:00"))
@@ -280,7 +283,7 @@ def test_wecoms_own_cap_comes_back_as_a_reason(live: Live) -> None:
     with in_brand(live.brand):
         from campaigns.services import policy
 
-        policy.change_policy(live.brand, cap_n=50, cap_days=7, by=SYSTEM)
+        policy.change_policy(live.brand, caps=[CapRule(7, 50)], by=SYSTEM)
     enrol_all(live, live.make_sop((1, 10), (2, 10)), at("2026-03-01 15:00"))
     for day in (2, 3):
         live.tick(at(f"2026-03-0{day} 10:00"))

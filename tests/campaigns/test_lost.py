@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 from django.db import close_old_connections, connection, connections, transaction
 
+from campaigns.governance import CapRule
 from campaigns.models import Enrolment, SendTask, Touch, TouchKey
 from campaigns.services import enrolments, handing, planning, policy, sops, stepping
 from org.access import SYSTEM
@@ -38,7 +39,7 @@ def enrol_all(live: Live, *steps: tuple[int, int], **over: Any) -> Any:
     with in_brand(live.brand):
         ids = [c.pk for c in live.contacts]
         enrolments.enrol_many(live.brand, sop=sop, contact_ids=ids, source="page", at=at("2026-03-01 15:00"))
-        policy.change_policy(live.brand, cap_n=100, cap_days=7, by=SYSTEM)
+        policy.change_policy(live.brand, caps=[CapRule(7, 100)], by=SYSTEM)
     return sop
 
 

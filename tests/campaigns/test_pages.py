@@ -8,7 +8,17 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch, TouchPolicy
+from campaigns.models import (
+    Cap,
+    Enrolment,
+    NoContactRule,
+    Refusal,
+    SendTask,
+    Sop,
+    SopStep,
+    Touch,
+    TouchPolicy,
+)
 from campaigns.services import enrolments, sops, stepping
 from campaigns.services.sops import StepInput
 from contacts.models import Identity
@@ -16,7 +26,7 @@ from org.access import SYSTEM
 from org.models import AuditEntry, Job
 from scrm import clock
 from tests.campaigns.conftest import at
-from tests.factories import in_brand, make_contact, make_staff
+from tests.factories import in_brand, make_contact, make_staff, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -333,14 +343,58 @@ def test_remove(world: dict, sign_in: Any) -> None:
         assert Enrolment.objects.get(pk=row.pk).end_kind == "removed"
 
 
-def test_cap_page(brand: Any, sign_in: Any) -> None:
+POLICY = {"min_gap_hours": "0", "allowance": "month", "sender": "latest"}
+
+
+def test_policy_page(brand: Any, sign_in: Any) -> None:
     client = sign_in(brand)
-    assert client.post("/settings/touch/", {"cap_n": 2, "cap_days": 30}).status_code == 302
-    for bad in ({"cap_n": 0, "cap_days": 7}, {"cap_n": 2, "cap_days": 365}, {"cap_n": "x", "cap_days": 1}):
-        assert client.post("/settings/touch/", bad).status_code == 422
+    given = {**POLICY, "cap_0_30": "2", "cap_3_1": "1", "quiet_start": "22:00", "quiet_end": "08:00"}
+    assert client.post("/settings/touch/", given).status_code == 302
+    for bad in (
+        {"cap_0_7": "0"}, {"cap_0_7": "101"}, {"cap_0_7": "x"}, {"min_gap_hours": "-1"}, {"quiet_start": "22:00"},
+        {"quiet_start": "08:00", "quiet_end": "08:00"}, {"allowance": "year"}, {"sender": "me"}, {"min_gap_hours": ""},
+    ):  # fmt: skip
+        assert client.post("/settings/touch/", {**POLICY, **bad}).status_code == 422, bad
     with in_brand(brand):
-        assert (TouchPolicy.objects.get().cap_n, TouchPolicy.objects.get().cap_days) == (2, 30)
-        assert AuditEntry.objects.get().before == {"cap_n": 4, "cap_days": 7}
+        caps = set(Cap.objects.values_list("days", "n", "kind"))
+        assert caps == {(30, 2, 0), (1, 1, 3)}
+        assert TouchPolicy.objects.get().quiet_end.hour == 8
+        assert AuditEntry.objects.get().before["caps"] == ["4/7"]
+    assert 'value="2"' in client.get("/settings/touch/").content.decode()
+
+
+def test_no_contact_rules(brand: Any, other_brand: Any, sign_in: Any) -> None:
+    client = sign_in(brand)
+    with in_brand(brand):
+        tag = make_tag(brand)
+    add = "/settings/touch/rules/"
+    assert client.post(add, {"name": "投诉客户", "tag": tag.pk}).status_code == 302
+    assert (
+        client.post(add, {"name": "默哀日", "starts_on": "2026-12-13", "ends_on": "2026-12-13"}).status_code
+        == 302
+    )
+    for bad in ({"name": "全部"}, {"name": ""}, {"name": "投诉客户", "tag": tag.pk}, {"name": "x", "tag": "999999"},
+                {"name": "y", "starts_on": "2026-12-13", "ends_on": "2026-12-12"}):  # fmt: skip
+        assert client.post(add, bad).status_code == 422, bad
+    with in_brand(brand):
+        rule = NoContactRule.objects.get(tag=tag)
+        assert NoContactRule.objects.count() == 2
+    assert sign_in(other_brand).post(f"{add}{rule.pk}/delete/").status_code == 404
+    assert client.post(f"{add}{rule.pk}/delete/").status_code == 302
+    assert client.post(f"{add}{rule.pk}/delete/").status_code == 404
+
+
+def test_a_customers_wish(brand: Any, corp: Any, staff: Any, other_brand: Any, sign_in: Any) -> None:
+    with in_brand(brand):
+        contact = make_contact(brand, staff)
+    client, url = sign_in(brand), f"/contacts/{contact.pk}/refusal/"
+    for refused, n in (("1", 1), ("1", 1), ("0", 0)):
+        assert client.post(url, {"kind": "3", "refused": refused}).status_code == 302
+        with in_brand(brand):
+            assert Refusal.objects.count() == n
+    assert client.post(url, {"kind": "1", "refused": "1"}).status_code == 422  # a welcome cannot be refused
+    assert client.post(url, {"kind": "x"}).status_code == 404
+    assert sign_in(other_brand).post(url, {"kind": "3", "refused": "1"}).status_code == 404
 
 
 RIGHTS = [

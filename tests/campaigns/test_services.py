@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.models import Enrolment, SendTask, Sop, StepBlocked, Touch, TouchKey
-from campaigns.services import enrolments, numbers, policy, results, sops, stepping, touches, variables
+from campaigns.services import enrolments, gate, numbers, results, sops, stepping, touches, variables
 from campaigns.services.sops import StepInput
 from contacts.models import Contact, Event, EventType
 from org.access import SYSTEM
@@ -484,7 +484,8 @@ def test_plans_as_the_applications_role(many: Any) -> None:
         assert "enrolment_due" in due and "next_run_at <=" in due.split("Index Cond")[1].split("\n")[0]
 
         ids = touches.array(Contact.objects.order_by("pk").values_list("pk", flat=True)[:50])
-        capped = plan_of(policy._CAPPED, [many.pk, ids, now - timedelta(days=7), now, 1, "{1,3,4}", 4])
+        counts = [many.pk, ids, now - timedelta(days=7), now, [2, 3], [1, 3, 4]]
+        capped = plan_of(gate._COUNTS, counts)
         assert "contact_id = ANY" in capped and "Seq Scan on campaigns_touch_2" not in capped
 
         contact = Contact.objects.first()

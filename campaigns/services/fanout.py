@@ -1,0 +1,271 @@
+"""From an audience to send tasks and the ledger: one wave of a broadcast, in one transaction, by sets.
+
+Either the whole plan of a wave is there or nothing of it: a process that is killed leaves no half of it, and a second
+one finds the wave planned. A million people take seconds; meanwhile other planners wait at the gate.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from campaigns import chance, governance
+from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
+from campaigns.services import bitmaps, gate, planes, planning, rules, variables
+from campaigns.services.bitmaps import Bits, Frame
+from org.models import Staff
+from scrm import clock
+from tenants.models import Brand
+
+CHUNK = 1_000  # contacts of one send task
+HOLD_OUT_SEED = 1 << 40  # of the brand's global hold-out; broadcasts have seeds of their own
+WANTED = 0  # WaveSet.what
+
+_BITS = "CREATE TEMPORARY TABLE {name} (chunk int PRIMARY KEY, bits bit(8192) NOT NULL) ON COMMIT DROP"
+_FILL = "INSERT INTO {name} SELECT c, b::bit(8192) FROM unnest(%s::int[], %s::text[]) AS r(c, b)"
+
+_TASKS = """
+    WITH guide AS MATERIALIZED (
+        SELECT id FROM org_staff WHERE brand_id = %(b)s AND state = 'active' AND is_guide
+    ), person AS (
+        SELECT s.contact_id, s.n_follows
+          FROM contacts_contactstat s JOIN plan_allowed q ON q.chunk = s.position / 8192
+         WHERE s.brand_id = %(b)s AND get_bit(q.bits, s.position %% 8192) = 1
+    ), chosen AS (
+        SELECT p.contact_id, f.staff_id, f.corp_id
+          FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
+         WHERE p.n_follows = 1 AND f.ended_at IS NULL AND NOT f.is_pending
+           AND f.staff_id IN (SELECT id FROM guide)
+        UNION ALL
+        SELECT * FROM (
+            SELECT DISTINCT ON (p.contact_id) p.contact_id, f.staff_id, f.corp_id
+              FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
+             WHERE p.n_follows > 1 AND f.ended_at IS NULL AND NOT f.is_pending
+               AND f.staff_id IN (SELECT id FROM guide)
+             ORDER BY p.contact_id, {order}) several
+    ), whole AS (
+        SELECT staff_id, corp_id, {variant} AS variant, array_agg(contact_id ORDER BY contact_id) AS ids
+          FROM chosen GROUP BY 1, 2, 3
+    )
+    INSERT INTO plan_task (staff_id, corp_id, variant, contact_ids)
+    SELECT w.staff_id, w.corp_id, w.variant, w.ids[n * {chunk} + 1 : (n + 1) * {chunk}]
+      FROM whole w, LATERAL generate_series(0, (cardinality(w.ids) - 1) / {chunk}) AS n
+"""
+_LEDGER = """
+    INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
+                                 send_task_id, state, reason, error)
+    SELECT %(b)s, t.at, t.kind, c.id, t.staff_id, t.broadcast_id, t.wave_id, t.variant_id, t.content_id,
+           t.id, %(planned)s, 0, ''
+      FROM campaigns_sendtask t, LATERAL unnest(t.contact_ids) AS c(id)
+     WHERE t.brand_id = %(b)s AND t.broadcast_id = %(broadcast)s AND t.wave_id = %(wave)s
+"""
+_HELD = """
+    INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, broadcast_id, wave_id, state, reason, done_at, error)
+    SELECT %(b)s, %(at)s, %(kind)s, s.contact_id, %(broadcast)s, %(wave)s, %(blocked)s, w.what, %(at)s, ''
+      FROM campaigns_waveset w
+      JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.position / 8192 = w.chunk
+     WHERE w.brand_id = %(b)s AND w.wave_id = %(wave)s AND w.what <> 0 AND get_bit(w.bits, s.position %% 8192) = 1
+"""
+_ORDERS = {
+    TouchPolicy.Sender.LATEST: "f.added_at DESC, f.id DESC",
+    TouchPolicy.Sender.FIRST: "f.added_at, f.id",
+}
+
+
+@transaction.atomic
+def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[str, int] | None:
+    """Plan one wave: ask the gate, write send tasks, one row of the ledger for each person wanted, and what counts.
+
+    Args:
+        wanted: the audience for whom the wave's condition holds.
+
+    Returns:
+        Numbers: wanted, planned, tasks and the names of reasons; None when the wave is planned already.
+    """
+    gate.enter_gate(brand)
+    wave = Wave.objects.select_for_update(of=("self",)).select_related("broadcast").get(pk=wave_id)
+    if wave.state != Wave.State.WAITING:
+        return None
+    now, allowed = clock.now(), rules.rules_of(brand)
+    at = governance.release_at(max(now, wave.at), allowed.quiet, allowed.zone)
+    verdict = decide(frame, wanted, wave.broadcast, at, allowed)
+    _keep_sets(wave, frame, wanted, verdict.refused)
+    tasks = _write_tasks(brand, wave, frame, verdict.allowed, at)
+    reached = _ledger(brand, wave, at)
+    n_allowed = bitmaps.count(verdict.allowed)
+    if reached != n_allowed:  # nobody among the active guides has them
+        alone = verdict.allowed & ~_planned_bits(brand, wave, frame)
+        verdict.refused[Touch.Reason.NOT_FOLLOWED] = (
+            verdict.refused.get(Touch.Reason.NOT_FOLLOWED, frame.empty()) | alone
+        )
+        _keep_sets(wave, frame, wanted, verdict.refused)
+        verdict = verdict._replace(allowed=verdict.allowed & ~alone)
+    _held(brand, wave, at)
+    planes.add(frame, governance.day_of(at, allowed.zone), int(Touch.Kind.BROADCAST), verdict.allowed)
+    numbers = {"wanted": bitmaps.count(wanted), "planned": reached, "tasks": tasks}
+    numbers |= {reason.name.lower(): bitmaps.count(found) for reason, found in verdict.refused.items()}
+    wave.state, wave.planned_at, wave.numbers = Wave.State.PLANNED, now, numbers
+    wave.save(update_fields=["state", "planned_at", "numbers"])
+    return numbers
+
+
+def decide(
+    frame: Frame, wanted: Bits, broadcast: Broadcast, at: datetime, allowed: governance.Rules
+) -> gate.Verdict:
+    """Who of the wanted gets it and who does not and why: hold-out first, then the gate. Also the dry run."""
+    held = hold_out(frame, wanted, broadcast)
+    verdict = gate.judge(frame, wanted & ~held, at=at, kind=Touch.Kind.BROADCAST, rules=allowed)
+    if held.any():
+        verdict.refused[Touch.Reason.HOLD_OUT] = held
+    return verdict
+
+
+def hold_out(frame: Frame, wanted: Bits, broadcast: Broadcast) -> Bits:
+    """Those of the wanted who get nothing, to measure the effect: always the same for one broadcast."""
+    found = frame.empty()
+    for percent, seed in ((broadcast.hold_out_percent, broadcast.pk or 0),):
+        if percent:
+            found = found | _share(frame, seed, percent * chance.BUCKETS // 100)
+    return found & wanted
+
+
+def _share(frame: Frame, seed: int, below: int) -> Bits:
+    return frame.select(
+        f"SELECT position FROM contacts_contactstat WHERE brand_id = %s AND {chance.bucket_sql('contact_id', seed)} < %s",  # noqa: S608
+        [frame.brand.pk, below],
+    )
+
+
+def _keep_sets(wave: Wave, frame: Frame, wanted: Bits, refused: dict[Touch.Reason, Bits]) -> None:
+    sets: list[tuple[int, Bits]] = [
+        (WANTED, wanted),
+        *((int(reason), found) for reason, found in refused.items()),
+    ]
+    rows = [(what, chunk, text) for what, found in sets for chunk, text in frame.rows(found)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO campaigns_waveset (brand_id, wave_id, what, chunk, bits)"
+            " SELECT %s, %s, r.what, r.chunk, r.bits::bit(8192)"
+            " FROM unnest(%s::smallint[], %s::int[], %s::text[]) AS r(what, chunk, bits)"
+            " ON CONFLICT (brand_id, wave_id, what, chunk) DO UPDATE SET bits = excluded.bits",
+            [wave.brand_id, wave.pk, *([row[n] for row in rows] for n in range(3))],
+        )
+
+
+def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: datetime) -> int:
+    """Chunks of at most 1,000 contacts for each guide and variant; gives how many."""
+    variants = list(Variant.objects.filter(broadcast=wave.broadcast).order_by("letter"))
+    order = _ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
+    rows = list(frame.rows(allowed))
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS plan_allowed, plan_task")  # of an earlier wave in this transaction
+        cursor.execute(_BITS.format(name="plan_allowed"))
+        cursor.execute(
+            _FILL.format(name="plan_allowed"), [[row[0] for row in rows], [row[1] for row in rows]]
+        )
+        cursor.execute("ANALYZE plan_allowed")
+        cursor.execute(
+            "CREATE TEMPORARY TABLE plan_task (id serial, staff_id bigint, corp_id bigint, variant int,"
+            " contact_ids bigint[], text text, digest text) ON COMMIT DROP"
+        )
+        sql = _TASKS.format(order=order, variant=_variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
+        cursor.execute(sql, {"b": brand.pk})
+        _fill_contents(cursor, brand, variants)
+        cursor.execute(
+            "INSERT INTO campaigns_sendtask (brand_id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id,"
+            " content_id, at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed, state, msgid, next_try_at,"
+            " n_tries, reminded_at, error)"
+            " SELECT %(b)s, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id, %(at)s,"
+            " t.text, v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 'planned', '', %(at)s, 0,"
+            " '{}', ''"
+            " FROM plan_task t JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id",
+            {
+                "b": brand.pk,
+                "kind": int(Touch.Kind.BROADCAST),
+                "priority": wave.broadcast.priority,
+                "broadcast": wave.broadcast_id,
+                "wave": wave.pk,
+                "at": at,
+            },
+        )
+        return cursor.rowcount
+
+
+def _variant_sql(seed: int, variants: Sequence[Variant]) -> str:
+    """Id of a contact's variant as an SQL expression: shares of the buckets by weight."""
+    total, upto, cases = sum(v.weight for v in variants), 0, ""
+    for variant in variants[:-1]:
+        upto += variant.weight
+        cases += f" WHEN x.bucket < {upto * chance.BUCKETS // total} THEN {variant.pk}"
+    if not cases:
+        return f"{variants[-1].pk}"
+    # another seed than the hold-out's, or the variants would be cut from what is left of it
+    share = chance.bucket_sql("contact_id", seed + HOLD_OUT_SEED)
+    return f"(SELECT CASE{cases} ELSE {variants[-1].pk} END FROM (SELECT {share} AS bucket) x)"  # noqa: S608
+
+
+def _fill_contents(cursor: Any, brand: Brand, variants: Sequence[Variant]) -> None:
+    """The text of each guide's tasks, with the guide's name filled in, and its digest."""
+    cursor.execute("SELECT DISTINCT staff_id FROM plan_task")
+    staff = Staff.objects.select_related("store").in_bulk([row[0] for row in cursor.fetchall()])
+    rows = []
+    for variant in variants:
+        same = not list(variables.names_in(variant.text))
+        for person in [None] if same else staff.values():
+            text = (
+                variant.text if person is None else variables.fill_in(variant.text, brand=brand, staff=person)
+            )
+            digest = planning.digest_of(text, variant.attachments)
+            rows.append((variant.pk, person.pk if person else None, text, digest))
+    cursor.execute(
+        "UPDATE plan_task t SET text = r.text, digest = r.digest"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS r(variant, staff_id, text, digest)"
+        " WHERE t.variant = r.variant AND (r.staff_id IS NULL OR r.staff_id = t.staff_id)",
+        [[row[n] for row in rows] for n in range(4)],
+    )
+
+
+def _ledger(brand: Brand, wave: Wave, at: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LEDGER,
+            {
+                "b": brand.pk,
+                "broadcast": wave.broadcast_id,
+                "wave": wave.pk,
+                "planned": int(Touch.State.PLANNED),
+            },
+        )
+        return cursor.rowcount
+
+
+def _held(brand: Brand, wave: Wave, at: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HELD,
+            {
+                "b": brand.pk,
+                "at": at,
+                "kind": int(Touch.Kind.BROADCAST),
+                "broadcast": wave.broadcast_id,
+                "wave": wave.pk,
+                "blocked": int(Touch.State.BLOCKED),
+            },
+        )
+
+
+def _planned_bits(brand: Brand, wave: Wave, frame: Frame) -> Bits:
+    return frame.select(
+        "SELECT s.position FROM campaigns_sendtask t, LATERAL unnest(t.contact_ids) AS c(id)"
+        " JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = c.id"
+        " WHERE t.brand_id = %s AND t.broadcast_id = %s AND t.wave_id = %s",
+        [brand.pk, brand.pk, wave.broadcast_id, wave.pk],
+    )
+
+
+def planned_tasks(wave: Wave) -> int:
+    """Send tasks of a wave that are not with WeCom yet."""
+    return SendTask.objects.filter(
+        broadcast=wave.broadcast_id, wave_id=wave.pk, state=SendTask.State.PLANNED
+    ).count()

@@ -1,0 +1,252 @@
+"""The gate: every touch but the welcome passes here before it is planned.
+
+One question for a set of people, one answer with a reason for each refusal. Whoever asks holds the brand's gate until
+the end of the transaction, in which the touches are written: two planners at once would both find room under the cap.
+A handful of people is looked up in the ledger, a large set in bitmaps; both give the same answers.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from datetime import date, datetime
+from typing import NamedTuple
+
+import numpy as np
+from django.db import connection
+
+from campaigns import governance
+from campaigns.governance import Rules
+from campaigns.models import NoContactRule, Touch
+from campaigns.services import bitmaps, planes
+from campaigns.services.bitmaps import Bits, Frame
+from campaigns.services.rules import rules_of
+from campaigns.services.touches import array
+from tagging.models import Dim, Flag
+from tagging.services import bits as stored
+from tenants.models import Brand
+
+_GATE = 0x70_0C  # first key of the advisory lock; the second is the brand
+FEW = 2_000  # people who are looked up one by one
+Reason = Touch.Reason
+# in the order in which a reason wins
+BY_WISH = (Reason.NOT_FOLLOWED, Reason.DO_NOT_CONTACT, Reason.REFUSED_KIND, Reason.NO_CONTACT_RULE)
+BY_NUMBER = (Reason.CAPPED, Reason.TOO_SOON, Reason.ALLOWANCE)
+
+
+class Verdict(NamedTuple):
+    """Who may get a touch and who not; the sets do not overlap and make up the audience."""
+
+    allowed: Bits
+    refused: dict[Touch.Reason, Bits]
+
+
+def enter_gate(brand: Brand) -> None:
+    """Wait for the brand's gate and hold it until the transaction ends; entering twice is harmless."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_GATE, brand.pk])
+
+
+def try_gate(brand: Brand) -> bool:
+    """Take the gate if it is free."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_GATE, brand.pk])
+        return bool(cursor.fetchone()[0])
+
+
+def ask(
+    brand: Brand, contact_ids: Collection[int], at: datetime, *, kind: Touch.Kind = Touch.Kind.SOP
+) -> dict[int, Touch.Reason]:
+    """Who of these people may not get a touch at `at`, and why; whoever is not in the answer may get one.
+
+    Takes the brand's gate: write the touches in the same transaction, at most one for each person and question.
+    """
+    enter_gate(brand)
+    ids = sorted(set(contact_ids))
+    if not ids:
+        return {}
+    stored.flush()
+    frame, places = bitmaps.frame_of(brand, ids)
+    everybody = frame.of_positions(places)
+    rules = rules_of(brand)
+    if len(ids) > FEW:
+        verdict = judge(frame, everybody, at=at, kind=kind, rules=rules)
+    else:
+        left, refused = _by_wish(frame, everybody, at, kind)
+        asked = {places[position] for position in frame.positions(left)}
+        verdict = Verdict(left, refused | _by_ledger(frame, places, asked, at, kind, rules))
+    answer = {
+        places[position]: reason
+        for reason, bits in verdict.refused.items()
+        for position in frame.positions(bits)
+    }
+    # somebody without a row beside the contact is nobody's customer
+    return dict.fromkeys(set(ids) - set(places.values()), Reason.NOT_FOLLOWED) | answer
+
+
+def judge(frame: Frame, audience: Bits, *, at: datetime, kind: Touch.Kind, rules: Rules) -> Verdict:
+    """The same for a set of any size, from bitmaps; the caller holds the gate where it is going to write."""
+    left, refused = _by_wish(frame, audience, at, kind)
+    in_the_way = _by_planes(frame, left, at, kind, rules)
+    for reason in BY_NUMBER:
+        found = in_the_way[reason] & left
+        if found.any():
+            refused[reason] = found
+            left = left & ~found
+    return Verdict(left, refused)
+
+
+# ---- what people and the brand wish
+
+
+def _by_wish(frame: Frame, audience: Bits, at: datetime, kind: int) -> tuple[Bits, dict[Touch.Reason, Bits]]:
+    brand, left, refused = frame.brand, audience, {}
+    sets = (
+        ~frame.one(Dim.FLAG, Flag.REACHABLE),
+        frame.one(Dim.FLAG, Flag.DO_NOT_CONTACT),
+        frame.select(
+            "SELECT s.position FROM campaigns_refusal r JOIN contacts_contactstat s ON s.brand_id = %s"
+            " AND s.contact_id = r.contact_id WHERE r.brand_id = %s AND r.kind = %s",
+            [brand.pk, brand.pk, int(kind)],
+        ),
+        _under_rules(frame, at, kind),
+    )
+    for reason, found in zip(BY_WISH, sets, strict=True):
+        found = found & left
+        if found.any():
+            refused[reason] = found
+            left = left & ~found
+    return left, refused
+
+
+def _under_rules(frame: Frame, at: datetime, kind: int) -> Bits:
+    """Everybody for whom a do-not-contact rule of the brand holds on the day of `at`."""
+    found, on = frame.empty(), date.fromordinal(governance.day_of(at, frame.brand.timezone))
+    for rule in NoContactRule.objects.order_by("pk"):
+        if (rule.kinds and kind not in rule.kinds) or (rule.starts_on and on < rule.starts_on):
+            continue
+        if rule.ends_on and on > rule.ends_on:
+            continue
+        if rule.tag_id:
+            found = found | frame.one(Dim.TAG, rule.tag_id)
+        elif rule.channel_code_id:
+            found = found | frame.one(Dim.CODE, rule.channel_code_id)
+        else:
+            found = ~frame.empty()
+    return found
+
+
+# ---- numbers
+
+
+def _by_planes(frame: Frame, left: Bits, at: datetime, kind: int, rules: Rules) -> dict[Touch.Reason, Bits]:
+    day = governance.day_of(at, rules.zone)
+    first, last, allowed = governance.allowance_period(date.fromordinal(day), rules.allowance)
+    reach = rules.reach_days
+    span = min(day - reach, first), max(day + reach, last)
+    shape = (len(frame.chunks), bitmaps.BITS)
+    counts, dirty = planes.counts_by_day(frame, *span, planes.ALL)
+    own = planes.counts_by_day(frame, *span, kind)[0] if any(cap.kind == kind for cap in rules.caps) else {}
+    capped = frame.empty()
+    for cap in rules.caps:
+        if cap.kind in (0, kind):
+            most = planes.most_in_window(own if cap.kind else counts, day, cap.days, shape)
+            capped = capped | np.packbits(most >= cap.n, axis=1)
+    used_up = np.packbits(planes.total(counts, first, last, shape) >= allowed, axis=1)
+    found = {
+        Reason.CAPPED: capped,
+        Reason.TOO_SOON: _too_soon(frame, at, rules) if counts else frame.empty(),
+        Reason.ALLOWANCE: used_up,
+    }
+    doubtful = left & dirty & (capped | used_up)
+    if doubtful.any():
+        asked = bitmaps.contacts_at(frame.brand, frame, doubtful)
+        exact = {reason: frame.empty() for reason in BY_NUMBER}
+        for start in range(0, len(asked), FEW):
+            few, places = bitmaps.frame_of(frame.brand, asked[start : start + FEW])
+            for reason, bits in _by_ledger(few, places, set(places.values()), at, kind, rules).items():
+                exact[reason] |= frame.of_positions(few.positions(bits))
+        found = {reason: (bits & ~doubtful) | exact[reason] for reason, bits in found.items()}
+    return found
+
+
+def _too_soon(frame: Frame, at: datetime, rules: Rules) -> Bits:
+    if not rules.gap:
+        return frame.empty()
+    return frame.select(
+        "SELECT s.position FROM campaigns_touch t JOIN contacts_contactstat s ON s.brand_id = %s"
+        " AND s.contact_id = t.contact_id"
+        " WHERE t.brand_id = %s AND t.at > %s AND t.at < %s AND t.kind = ANY(%s) AND t.state = ANY(%s)",
+        [frame.brand.pk, frame.brand.pk, at - rules.gap, at + rules.gap, *_counted()],
+    )
+
+
+def _counted() -> tuple[list[int], list[int]]:
+    return [int(kind) for kind in planes.KINDS], [int(state) for state in planes.COUNTED]
+
+
+def _by_ledger(
+    frame: Frame, places: dict[int, int], asked: set[int], at: datetime, kind: int, rules: Rules
+) -> dict[Touch.Reason, Bits]:
+    """Refusals by number of some people, from the rows of the ledger."""
+    reasons = reasons_by_number(frame.brand, asked, at, kind, rules)
+    position_of = {contact_id: position for position, contact_id in places.items()}
+    sets: dict[Touch.Reason, list[int]] = defaultdict(list)
+    for contact_id, reason in reasons.items():
+        sets[reason].append(position_of[contact_id])
+    return {reason: frame.of_positions(positions) for reason, positions in sets.items()}
+
+
+_COUNTS = """
+    SELECT t.contact_id, t.kind, t.at FROM campaigns_touch t
+     WHERE t.brand_id = %s AND t.contact_id = ANY(%s::bigint[]) AND t.at >= %s AND t.at < %s
+       AND t.kind = ANY(%s::smallint[]) AND t.state = ANY(%s::smallint[])
+"""
+
+
+def counted_touches(
+    brand: Brand, contact_ids: Collection[int], at: datetime, rules: Rules
+) -> Iterator[tuple[int, int, datetime]]:
+    """(contact, kind, at) of touches that matter for one at `at`."""
+    day = governance.day_of(at, rules.zone)
+    first, last, _n = governance.allowance_period(date.fromordinal(day), rules.allowance)
+    reach = rules.reach_days
+    span = min(day - reach, first), max(day + reach, last) + 1
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COUNTS,
+            [brand.pk, array(contact_ids), *(governance.midnight(d, rules.zone) for d in span), *_counted()],
+        )
+        yield from cursor.fetchall()
+
+
+def reasons_by_number(
+    brand: Brand, contact_ids: Collection[int], at: datetime, kind: int, rules: Rules
+) -> dict[int, Touch.Reason]:
+    """{contact: reason} of those for whom a cap, the gap or the allowance is in the way."""
+    if not contact_ids:
+        return {}
+    touches: dict[int, list[tuple[int, datetime]]] = defaultdict(list)
+    for contact_id, of_kind, moment in counted_touches(brand, contact_ids, at, rules):
+        touches[contact_id].append((of_kind, moment))
+    found: dict[int, Touch.Reason] = {}
+    for contact_id, rows in touches.items():
+        if reason := reason_of(rules, rows, at, kind):
+            found[contact_id] = reason
+    return found
+
+
+def reason_of(
+    rules: Rules, rows: Collection[tuple[int, datetime]], at: datetime, kind: int
+) -> Touch.Reason | None:
+    """Why somebody with these touches (kind, moment) may not get one more; None: they may."""
+    day = governance.day_of(at, rules.zone)
+    first, last, allowed = governance.allowance_period(date.fromordinal(day), rules.allowance)
+    counts: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for of_kind, moment in rows:
+        counts[of_kind][governance.day_of(moment, rules.zone)] += 1
+    if governance.is_capped(rules, counts, day, kind):
+        return Reason.CAPPED
+    if rules.gap and any(abs(moment - at) < rules.gap for _kind, moment in rows):
+        return Reason.TOO_SOON
+    if sum(n for of_kind in counts.values() for d, n in of_kind.items() if first <= d <= last) >= allowed:
+        return Reason.ALLOWANCE
+    return None

@@ -1,0 +1,215 @@
+"""Settings of how often and when customers hear from the brand, do-not-contact rules, and customers' wishes."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST
+
+from campaigns.governance import MAX_DAYS, CapRule
+from campaigns.models import NoContactRule, Touch, TouchPolicy
+from campaigns.services import policy, rules
+from contacts import hooks
+from contacts.models import Contact
+from org.access import staff_can
+from org.forms import add_errors
+from org.views.settings import tabs as settings_tabs
+from scrm.errors import InvalidError, NotFoundError
+from scrm.responses import go
+from tagging.models import Tag
+
+WINDOWS = (1, 7, 30)  # days, always offered; others that a brand has (through the API) stand beside them
+KINDS = [
+    (0, gettext_lazy("All together")),
+    (int(Touch.Kind.SOP), Touch.Kind.SOP.label),
+    (int(Touch.Kind.BROADCAST), Touch.Kind.BROADCAST.label),
+]
+_COLUMNS = (
+    "min_gap_hours",
+    "quiet_start",
+    "quiet_end",
+    "allowance",
+    "sender",
+    "guide_tasks_a_day",
+    "needs_approval",
+)
+
+
+class PolicyForm(forms.Form):
+    """The columns of TouchPolicy; the caps are fields `cap_<kind>_<days>`, an empty one is no cap."""
+
+    min_gap_hours = forms.IntegerField(
+        label=gettext_lazy("Hours between two touches at least"), min_value=0, max_value=policy.MAX_GAP_HOURS
+    )
+    quiet_start = forms.TimeField(
+        label=gettext_lazy("Quiet hours from"),
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+        help_text=gettext_lazy(
+            "What falls into them waits until they are over; nothing is lost. Empty: none."
+        ),
+    )
+    quiet_end = forms.TimeField(
+        label=gettext_lazy("until"),
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+    )
+    allowance = forms.ChoiceField(
+        label=gettext_lazy("WeCom's allowance per customer"),
+        choices=TouchPolicy.Allowance.choices,
+        help_text=gettext_lazy("As it is set in WeCom's console (群发助手); messages of all guides count."),
+    )
+    sender = forms.ChoiceField(
+        label=gettext_lazy("Who writes to a customer with several guides"), choices=TouchPolicy.Sender.choices
+    )
+    guide_tasks_a_day = forms.IntegerField(
+        label=gettext_lazy("Send tasks of one guide a day at most"),
+        required=False,
+        min_value=1,
+        max_value=policy.MAX_N,
+        help_text=gettext_lazy("Each has to be confirmed by hand. Empty: no limit."),
+    )
+    needs_approval = forms.BooleanField(
+        label=gettext_lazy("Broadcasts need a second person's approval"), required=False
+    )
+
+    def __init__(self, *args: Any, caps: list[CapRule], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.windows = sorted({*WINDOWS, *(cap.days for cap in caps)})
+        present = {(cap.kind, cap.days): cap.n for cap in caps}
+        for kind, _label in KINDS:
+            for days in self.windows:
+                self.fields[f"cap_{kind}_{days}"] = forms.IntegerField(
+                    required=False, min_value=1, max_value=policy.MAX_N, initial=present.get((kind, days))
+                )
+
+    def plain_fields(self) -> list[Any]:
+        return [self[name] for name in _COLUMNS]
+
+    def cap_rows(self) -> list[tuple[Any, list[Any]]]:
+        """(kind in words, its fields by window)."""
+        return [(label, [self[f"cap_{kind}_{days}"] for days in self.windows]) for kind, label in KINDS]
+
+    def caps(self) -> list[CapRule]:
+        given = [
+            (kind, days, self.cleaned_data.get(f"cap_{kind}_{days}"))
+            for kind, _label in KINDS
+            for days in self.windows
+        ]
+        return [CapRule(days, n, kind) for kind, days, n in given if n]
+
+
+class RuleForm(forms.Form):
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=40)
+    tag = forms.ChoiceField(label=gettext_lazy("People with the tag"), required=False)
+    code = forms.ChoiceField(label=gettext_lazy("or of the channel code"), required=False)
+    starts_on = forms.DateField(
+        label=gettext_lazy("From"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+    ends_on = forms.DateField(
+        label=gettext_lazy("Until"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text=gettext_lazy("Without a tag and a code the rule is for everybody, and needs both days."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        tags = (
+            Tag.objects.filter(deleted_at=None)
+            .select_related("group")
+            .order_by("group__order", "order", "pk")
+        )
+        names = [(str(tag.pk), f"{tag.group.name} · {tag.name}") for tag in tags[:2000]]
+        codes = [(str(pk), name) for pk, name in hooks.code_choices()]
+        self.fields["tag"].choices = [("", "—"), *names]  # type: ignore[attr-defined]
+        self.fields["code"].choices = [("", "—"), *codes]  # type: ignore[attr-defined]
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("brand.edit")
+def touch_policy(request: Any) -> HttpResponse:
+    """Caps, gap, quiet hours, allowance; below them the do-not-contact rules."""
+    present = rules.policy_of(request.brand)
+    initial = {name: getattr(present, name) for name in _COLUMNS}
+    form = PolicyForm(request.POST or None, initial=initial, caps=rules.caps_of(request.brand))
+    if request.method == "POST" and form.is_valid():
+        values = {name: form.cleaned_data[name] for name in _COLUMNS}
+        try:
+            policy.change_policy(request.brand, by=request.actor, caps=form.caps(), **values)
+        except InvalidError as error:
+            add_errors(form, error)
+        else:
+            return go(request, "/settings/touch/", _("Saved. It holds from the next step on."))
+    return _page(request, form, RuleForm())
+
+
+def _page(request: Any, form: PolicyForm, rule_form: RuleForm) -> HttpResponse:
+    found = list(NoContactRule.objects.select_related("tag").order_by("name"))
+    codes = hooks.code_names({rule.channel_code_id for rule in found if rule.channel_code_id})
+    context = {
+        "form": form,
+        "rule_form": rule_form,
+        "rules": [(rule, codes.get(rule.channel_code_id or 0, "")) for rule in found],
+        "max_days": MAX_DAYS,
+        "tabs": settings_tabs(request, "touch"),
+    }
+    bad = bool(form.errors or rule_form.errors)
+    return render(request, "campaigns/touches/policy.html", context, status=422 if bad else 200)
+
+
+@require_POST
+@staff_can("brand.edit")
+def rule_add(request: Any) -> HttpResponse:
+    form = RuleForm(request.POST)
+    if form.is_valid():
+        given = form.cleaned_data
+        try:
+            policy.add_no_contact_rule(
+                request.brand,
+                by=request.actor,
+                name=given["name"],
+                tag_id=int(given["tag"]) if given["tag"] else None,
+                channel_code_id=int(given["code"]) if given["code"] else None,
+                starts_on=given["starts_on"],
+                ends_on=given["ends_on"],
+            )
+        except InvalidError as error:
+            fields = {"tag_id": "tag", "channel_code_id": "code"}
+            add_errors(
+                form,
+                InvalidError(
+                    error.message, fields={fields.get(k, k): v for k, v in error.details["fields"].items()}
+                ),
+            )
+        else:
+            return go(request, "/settings/touch/", _("The rule holds from now on"))
+    present = rules.policy_of(request.brand)
+    initial = {name: getattr(present, name) for name in _COLUMNS}
+    return _page(request, PolicyForm(initial=initial, caps=rules.caps_of(request.brand)), form)
+
+
+@require_POST
+@staff_can("brand.edit")
+def rule_delete(request: Any, rule_id: int) -> HttpResponse:
+    policy.delete_no_contact_rule(request.brand, rule_id=rule_id, by=request.actor)
+    return go(request, "/settings/touch/", _("The rule is gone"))
+
+
+@require_POST
+@staff_can("contacts.edit")
+def refusal(request: Any, contact_id: int) -> HttpResponse:
+    """A customer's wish about one kind of message, from the contact's page."""
+    contact = Contact.objects.visible_to(request.staff).filter(pk=contact_id).first()
+    kind = request.POST.get("kind", "")
+    if contact is None or not kind.isdigit():
+        raise NotFoundError()
+    refused = request.POST.get("refused") == "1"
+    policy.set_refusal(
+        request.brand, contact_id=contact.pk, kind=int(kind), refused=refused, by=request.actor
+    )
+    text = _("Noted: no messages of this kind") if refused else _("Noted: messages of this kind are welcome")
+    return go(request, f"/contacts/{contact.pk}/", text)

@@ -1,0 +1,171 @@
+"""The gate: the ledger, asked for a few, and the bitmaps, asked for many, give the same answers."""
+
+import itertools
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from campaigns import governance
+from campaigns.governance import CapRule
+from campaigns.models import Touch
+from campaigns.services import bitmaps, gate, planes, policy, rules, touches
+from contacts.models import Contact
+from contacts.services import stats
+from org.access import SYSTEM
+from scrm.errors import InvalidError
+from tagging.services.tags import add_tags
+from tests.campaigns.conftest import at
+from tests.factories import in_brand, make_contact, make_tag
+
+NOW = at("2026-03-10 10:00")
+K, R, S = Touch.Kind, Touch.Reason, Touch.State
+
+
+@pytest.fixture
+def people(brand: Any, corp: Any, staff: Any) -> list[Any]:
+    with in_brand(brand):
+        return [make_contact(brand, staff) for _ in range(8)]
+
+
+def touch(
+    brand: Any, contact: Any, moment: datetime, kind: Touch.Kind = K.SOP, state: int = S.PLANNED
+) -> None:
+    [touch_id] = touches._new_ids(1)
+    touches.write(brand, moment, kind, [(touch_id, contact.pk, None, None, None, None, 0)])
+    if state != S.PLANNED:
+        Touch.objects.filter(pk=touch_id).update(state=state)
+        if state not in planes.COUNTED:
+            planes.mark_dirty(brand, moment, [contact.pk])
+
+
+def judged(brand: Any, moment: datetime, kind: Touch.Kind = K.BROADCAST) -> dict[int, Touch.Reason]:
+    """Everybody asked through the bitmaps."""
+    frame = bitmaps.Frame.whole(brand)
+    everybody = frame.of_positions(Contact.objects.values_list("position", flat=True))
+    verdict = gate.judge(frame, everybody, at=moment, kind=kind, rules=rules.rules_of(brand))
+    return {
+        contact_id: reason
+        for reason, bits in verdict.refused.items()
+        for contact_id in bitmaps.contacts_at(brand, frame, bits)
+    }
+
+
+def asked(brand: Any, moment: datetime, kind: Touch.Kind = K.BROADCAST) -> dict[int, Touch.Reason]:
+    return gate.ask(brand, list(Contact.objects.values_list("pk", flat=True)), moment, kind=kind)
+
+
+def both(brand: Any, moment: datetime, kind: Touch.Kind = K.BROADCAST) -> dict[int, Touch.Reason]:
+    found = asked(brand, moment, kind)
+    assert judged(brand, moment, kind) == found
+    return found
+
+
+def test_each_reason(brand: Any, people: list[Any]) -> None:
+    gone, quiet, refuses, tagged, capped, soon, used_up, _fine = people
+    with in_brand(brand):
+        policy.change_policy(brand, caps=[CapRule(3, 2)], min_gap_hours=20, allowance="week", by=SYSTEM)
+        Contact.objects.filter(pk=gone.pk).update(n_follows=0)
+        Contact.objects.filter(pk=quiet.pk).update(do_not_contact=True)
+        stats.refresh(brand, [gone.pk, quiet.pk])
+        policy.set_refusal(brand, contact_id=refuses.pk, kind=K.BROADCAST, refused=True, by=SYSTEM)
+        tag = make_tag(brand, "投诉")
+        add_tags(brand, contacts=[tagged], tags=[tag.pk], source="page")
+        policy.add_no_contact_rule(brand, name="投诉", tag_id=tag.pk, by=SYSTEM)
+        for n in (1, 2):
+            touch(brand, capped, NOW - timedelta(days=n, hours=2))
+        touch(brand, soon, NOW - timedelta(hours=19))
+        for n in range(7):  # the week of 2026-03-09: all on Sunday, outside of the cap's days
+            touch(brand, used_up, at("2026-03-15 10:00") + timedelta(minutes=n))
+        expected = {
+            gone.pk: R.NOT_FOLLOWED, quiet.pk: R.DO_NOT_CONTACT, refuses.pk: R.REFUSED_KIND, tagged.pk: R.NO_CONTACT_RULE,
+            capped.pk: R.CAPPED, soon.pk: R.TOO_SOON, used_up.pk: R.ALLOWANCE,
+        }  # fmt: skip
+        assert both(brand, NOW) == expected
+        assert refuses.pk not in both(brand, NOW, K.SOP)
+        policy.delete_no_contact_rule(brand, rule_id=_only_rule(), by=SYSTEM)
+        assert both(brand, NOW) == {k: v for k, v in expected.items() if k != tagged.pk}
+
+
+def _only_rule() -> int:
+    from campaigns.models import NoContactRule
+
+    return NoContactRule.objects.get().pk
+
+
+def test_a_rule_for_everybody_holds_on_its_days(brand: Any, people: list[Any]) -> None:
+    with in_brand(brand):
+        day = NOW.date()
+        policy.add_no_contact_rule(brand, name="默哀日", starts_on=day, ends_on=day, by=SYSTEM)
+        assert set(both(brand, NOW).values()) == {R.NO_CONTACT_RULE} and len(both(brand, NOW)) == 8
+        assert both(brand, NOW + timedelta(days=1)) == both(brand, NOW - timedelta(days=1)) == {}
+        with pytest.raises(InvalidError):
+            policy.add_no_contact_rule(brand, name="for ever", by=SYSTEM)
+
+
+def test_what_was_not_sent_gives_its_place_back(brand: Any, people: list[Any]) -> None:
+    with in_brand(brand):
+        policy.change_policy(brand, caps=[CapRule(7, 1)], by=SYSTEM)
+        for person, state in zip(
+            people, (S.PLANNED, S.HANDED, S.DELIVERED, S.FAILED, S.CANCELLED, S.BLOCKED), strict=False
+        ):
+            touch(brand, person, NOW - timedelta(days=1), state=state)
+        assert both(brand, NOW) == {person.pk: R.CAPPED for person in people[:3]}
+        first = governance.midnight(governance.day_of(NOW, brand.timezone) - 3, brand.timezone)
+        planes.rebuild(brand, first, first + timedelta(days=10))
+        assert both(brand, NOW) == {person.pk: R.CAPPED for person in people[:3]}
+
+
+def test_touches_planned_ahead_count(brand: Any, people: list[Any]) -> None:
+    with in_brand(brand):
+        policy.change_policy(brand, caps=[CapRule(7, 2)], by=SYSTEM)
+        touch(brand, people[0], NOW + timedelta(days=3))
+        touch(brand, people[0], NOW - timedelta(days=3))
+        touch(brand, people[1], NOW + timedelta(days=4))
+        touch(brand, people[1], NOW - timedelta(days=4))
+        assert both(brand, NOW) == {people[0].pk: R.CAPPED}
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_ledger_and_bitmaps_agree(brand: Any, people: list[Any], data: st.DataObject) -> None:
+    """Five campaigns of two kinds compete for eight people under random caps; whatever is let through breaks none."""
+    caps = data.draw(
+        st.lists(st.builds(CapRule, st.sampled_from([1, 3, 7, 30]), st.integers(1, 4), st.sampled_from([0, 2, 3])),
+                 unique_by=lambda cap: (cap.days, cap.kind), max_size=3)
+    )  # fmt: skip
+    allowance = data.draw(st.sampled_from(["day", "week", "month"]))
+    gap = data.draw(st.sampled_from([0, 1, 30]))
+    with in_brand(brand):
+        Touch.objects.all().delete()
+        first = governance.midnight(governance.day_of(NOW, brand.timezone) - 60, brand.timezone)
+        planes.rebuild(brand, first, first + timedelta(days=120))
+        policy.change_policy(brand, caps=caps, min_gap_hours=gap, allowance=allowance, by=SYSTEM)
+        for _campaign in range(5):
+            kind = data.draw(st.sampled_from([K.SOP, K.BROADCAST]))
+            moment = NOW + timedelta(hours=data.draw(st.integers(-24 * 20, 24 * 20)))
+            refused = both(brand, moment, kind)
+            for person in people:
+                if person.pk not in refused:
+                    state = data.draw(st.sampled_from([S.PLANNED, S.DELIVERED, S.DELIVERED, S.FAILED]))
+                    touch(brand, person, moment, kind, state)
+        _nothing_broken(brand, caps, allowance, gap)
+
+
+def _nothing_broken(brand: Any, caps: list[CapRule], allowance: str, gap: int) -> None:
+    rows: dict[int, list[tuple[int, datetime]]] = {}
+    for row in Touch.objects.filter(state__in=planes.COUNTED):
+        rows.setdefault(row.contact_id, []).append((row.kind, row.at))
+    for touches_of in rows.values():
+        day_kinds = [(governance.day_of(moment, brand.timezone), kind) for kind, moment in touches_of]
+        for cap in caps:
+            for start, _kind in day_kinds:
+                n = sum(start <= d < start + cap.days and cap.kind in (0, kind) for d, kind in day_kinds)
+                assert n <= cap.n, (cap, day_kinds)
+        for day, _kind in day_kinds:
+            period = governance.allowance_period(datetime.fromordinal(day).date(), allowance)
+            assert sum(period[0] <= d <= period[1] for d, _ in day_kinds) <= period[2]
+        moments = sorted(moment for _kind, moment in touches_of)
+        assert all(b - a >= timedelta(hours=gap) for a, b in itertools.pairwise(moments))
