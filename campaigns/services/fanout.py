@@ -159,7 +159,8 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
     order = _ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
     rows = list(frame.rows(allowed))
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS plan_allowed, plan_task")  # of an earlier wave in this transaction
+        # of an earlier wave in this transaction
+        cursor.execute("DROP TABLE IF EXISTS plan_allowed, plan_task")
         cursor.execute(_BITS.format(name="plan_allowed"))
         cursor.execute(
             _FILL.format(name="plan_allowed"), [[row[0] for row in rows], [row[1] for row in rows]]

@@ -68,8 +68,8 @@ def _write(frame: Frame, planes: Iterable[tuple[int, Bits, Bits]]) -> None:
 
 
 def _changed(frame: Frame, plane: Bits, new: Bits) -> Iterable[tuple[int, str]]:
-    keep = np.where(new.any(axis=1)[:, None], plane, 0).astype(np.uint8)
-    return frame.rows(keep)
+    is_new = np.asarray(new.any(axis=1), dtype=np.uint8)
+    return frame.rows(plane * is_new[:, None])
 
 
 def mark_dirty(brand: Brand, at: datetime, contact_ids: Collection[int]) -> None:
