@@ -16,6 +16,10 @@ CODE_CHOICES = "livecodes.services.states.choices"
 TAGS_OF = "tagging.services.tags.tags_of"
 TAG_CHOICES = "tagging.services.tags.choices"
 PUT_ON = "tagging.services.tags.put_on"
+TAG_SELECTED = "tagging.services.mass.at_once"
+START_TAGGING = "tagging.services.mass.start_for"
+TAG_DAYS = "tagging.services.mass.days_of"
+TAG_WHYS = "tagging.services.tags.source_names"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
 PRODUCT_NAMES = "commerce.services.products.names_of"
@@ -23,7 +27,11 @@ PRODUCTS_BY_SKU = "commerce.services.products.by_sku"
 ORDER_WORDS = "commerce.services.orders.words_of"
 SYNC_GROUPS = "groups.services.sync.start_sync"
 # what waits for an identity: `attach(brand, contact_ids)` each
-IDENTITIES_NOTED = ["commerce.services.waiting.attach", "contacts.services.behaviour.attach"]
+IDENTITIES_NOTED = [
+    "commerce.services.waiting.attach",
+    "contacts.services.behaviour.attach",
+    "tagging.services.waiting.attach",
+]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
 CONTACTS_MADE = "tagging.services.bits_made.contacts_made"
@@ -60,6 +68,27 @@ def take_over_tags(brand: Any, **kwargs: Any) -> Any:
 def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Any, Any]]:
     """Contacts who carry tags: pairs of a test of one contact and a query of ids."""
     return import_string(TAG_SETS)(tag_ids, all_tags=all_tags) if tag_ids else []
+
+
+def tag_selected(brand: Any, **kwargs: Any) -> Any:
+    """Tags for some people at once, as an act that can be taken back."""
+    return import_string(TAG_SELECTED)(brand, **kwargs)
+
+
+def start_tagging(brand: Any, **kwargs: Any) -> Any:
+    """Tags for everybody of a query, as a job."""
+    return import_string(START_TAGGING)(brand, **kwargs)
+
+
+def tag_days(value: Any) -> int | None:
+    """For how many days a tag stays, as somebody types it."""
+    return import_string(TAG_DAYS)(value)
+
+
+def tag_whys(sources: Iterable[str]) -> dict[str, str]:
+    """Sources of tags that name something of the tag part (`rule:3`) → words."""
+    wanted = sorted({s for s in sources if ":" in s and not s.startswith("channel_code:")})
+    return import_string(TAG_WHYS)(wanted) if wanted else {}
 
 
 def first_tags(brand: Any, **kwargs: Any) -> Any:

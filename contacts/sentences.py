@@ -143,6 +143,8 @@ SOURCES: dict[str, Any] = {
     "expiry": _("its time was over"),
     "rule": _("by an automatic rule"),
     "computed": _("computed"),
+    "selection": _("in the dashboard"),
+    "filter": _("for a filter"),
     "segment": _("for a segment"),
     "file": _("by a file"),
     "merge": _("by a merge of tags"),
@@ -178,6 +180,7 @@ class Names:
     products: Mapping[int, str]
     orders: Mapping[int, str]  # what was bought
     kinds: Mapping[int, str]  # of behaviour, the brand's own
+    whys: Mapping[str, str]  # why tags came or went
 
 
 def names_of(events: Iterable[Event]) -> Names:
@@ -195,6 +198,7 @@ def names_of(events: Iterable[Event]) -> Names:
         hooks.product_names(_objects(events, [T.VIEWED, T.FAVOURITED, T.CARTED, T.CHECKED_OUT])),
         hooks.order_words(_objects(events, [T.ORDER_PAID, T.ORDER_REFUNDED])),
         dict(kinds),
+        hooks.tag_whys(str(e.data.get("why") or "") for e in events if e.type in (T.TAGGED, T.UNTAGGED)),
     )
 
 
@@ -263,7 +267,9 @@ def _source(event: Event, names: Names) -> str:
     if event.type in (T.TAGGED, T.UNTAGGED):
         who = names.staff.get(event.staff_id or 0, "")
         return " · ".join(
-            part for part in (who, source_words(event.data.get("why") or event.source, names.codes)) if part
+            part
+            for part in (who, source_words(event.data.get("why") or event.source, names.codes, names.whys))
+            if part
         )
     if event.type in BY_HAND or event.source in ("sop", "broadcast", "welcome"):
         return ""
@@ -276,9 +282,13 @@ def code_of(source: str) -> int | None:
     return int(number) if kind == "channel_code" and number.isdigit() else None
 
 
-def source_words(source: str, codes: Mapping[int, str]) -> str:
-    """Why a tag is there, in words: `channel_code:7`, `page`, `wecom` …; codes: names by id."""
+def source_words(source: str, codes: Mapping[int, str], whys: Mapping[str, str] | None = None) -> str:
+    """Why a tag is there, in words: `channel_code:7`, `rule:3`, `page`, `wecom` …; codes: names by id; whys: words of
+    what tags know themselves (hooks.tag_whys)."""
     if code_id := code_of(source):
         name = codes.get(code_id)
         return str(_("by channel code %(name)s") % {"name": name}) if name else str(_("by a channel code"))
-    return str(SOURCES.get(source, source))
+    if whys and source in whys:
+        return whys[source]
+    kind = source.partition(":")[0]
+    return str(SOURCES.get(kind, source))

@@ -40,31 +40,37 @@ def api_error(exception: Exception, context: dict) -> Any:
     return response
 
 
-def toast(response: HttpResponse, text: Any, kind: str = "success", **events: Any) -> HttpResponse:
+def toast(
+    response: HttpResponse, text: Any, kind: str = "success", *, undo: str = "", **events: Any
+) -> HttpResponse:
     """Adds a notice that the page shows for some seconds (frontend/static/scrm.js).
 
     Args:
+        undo: an address; the notice gets a button that posts to it, and stays a little longer.
         events: further events for the page, e.g. `closeModal=True`.
     """
     # closeModal comes last: it removes the form from the page, and what is told to it afterwards reaches nobody
     ordered = dict(sorted(events.items(), key=lambda event: event[0] == "closeModal"))
-    response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "kind": kind}, **ordered})
+    notice = {"text": str(text), "kind": kind, **({"undo": undo} if undo else {})}
+    response["HX-Trigger"] = json.dumps({"toast": notice, **ordered})
     return response
 
 
-def flash(request: Any, text: Any, kind: str = "success") -> None:
-    """Keeps a notice for the next full page, e.g. before a redirect; kind as for `toast`."""
-    request.session["flashes"] = [*request.session.get("flashes", []), {"text": str(text), "kind": kind}][-5:]
+def flash(request: Any, text: Any, kind: str = "success", *, undo: str = "") -> None:
+    """Keeps a notice for the next full page, e.g. before a redirect; kind and undo as for `toast`."""
+    notice = {"text": str(text), "kind": kind, "undo": undo}
+    request.session["flashes"] = [*request.session.get("flashes", []), notice][-5:]
 
 
-def go(request: Any, to: str, text: Any = "", kind: str = "success") -> HttpResponse:
+def go(request: Any, to: str, text: Any = "", kind: str = "success", *, undo: str = "") -> HttpResponse:
     """Go to another page, with a notice there; htmx loads the whole page.
 
     Args:
         to: an address, or the name of one.
+        undo: as for `toast`.
     """
     if text:
-        flash(request, text, kind)
+        flash(request, text, kind, undo=undo)
     response: HttpResponse = redirect(to)
     if request.headers.get("HX-Request"):
         target, response = response["Location"], HttpResponse(status=204)

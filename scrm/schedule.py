@@ -13,6 +13,8 @@ BEAT_SCHEDULE = {
     "codes-tick": {"task": "livecodes.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "handover-tick": {"task": "handover.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "leavers": {"task": "handover.tasks.nightly", "schedule": crontab(hour="19", minute="20")},
+    "tags-tick": {"task": "tagging.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "tags-tidy": {"task": "tagging.tasks.tidy_all", "schedule": crontab(hour="19", minute="15")},
     "groups-link": {"task": "groups.tasks.tick", "schedule": 30.0, "options": {"expires": 29}},
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
     "rollups": {"task": "insights.tasks.tick", "schedule": 15.0, "options": {"expires": 14}},
@@ -37,4 +39,5 @@ TASK_ROUTES = {
     "org.tasks.run_job": {"queue": "bulk"},
     "tagging.tasks.check_bits": {"queue": "bulk"},
     "commerce.tasks.attach_waiting": {"queue": "bulk"},
+    "tagging.tasks.tidy": {"queue": "bulk"},
 }

@@ -1,10 +1,47 @@
-"""Celery entries of tagging: a periodic one starts a task for each active brand."""
+"""Celery entries of tagging: what is due each minute, and what is tidied up each night."""
+
+import logging
 
 from contacts.services import stats
 from scrm.celery import app
-from tagging.services import bits_check
+from tagging.services import acts, bits_check, deleting, expiry, mass, merging
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
+
+log = logging.getLogger(__name__)
+
+
+@app.task(name="tagging.tasks.tick")
+def tick() -> int:
+    """Each minute: one `tick_brand` for each active brand."""
+    return len(list(each_brand(tick_brand)))
+
+
+@tenant_task(expires=55)
+def tick_brand(brand: Brand) -> None:
+    """Take off tags whose time is over. Nothing due costs one index look-up."""
+    if n := expiry.sweep(brand):
+        log.info("tags whose time was over: %s", n)
+
+
+@app.task(name="tagging.tasks.tidy_all")
+def tidy_all() -> int:
+    """Each night: one `tidy` for each active brand."""
+    return len(list(each_brand(tidy)))
+
+
+@tenant_task
+def tidy(brand: Brand) -> None:
+    """Forget what cannot be taken back any more, and who waited too long."""
+    merging.repair(brand)
+    done = {
+        "carriers of deleted tags": deleting.purge(brand),
+        "rows of old acts": acts.purge(brand),
+        "targets of ended acts": mass.purge(brand),
+        "waiting tags": expiry.forget_waiting(brand),
+    }
+    if any(done.values()):
+        log.info("forgotten: %s", done)
 
 
 @tenant_task(expires=6 * 3600)

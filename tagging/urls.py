@@ -2,17 +2,32 @@
 
 from django.urls import path, re_path
 
-from tagging import views
+from tagging.views import acts, files, library, removing
+
+_ITEM = r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})"
 
 urlpatterns = [
-    path("tags/", views.tag_list, name="tags"),
-    path("tags/sync/", views.sync, name="tags_sync"),
-    path("tags/groups/new/", views.group_new, name="tag_group_new"),
-    path("tags/groups/<int:group_id>/", views.group_body, name="tag_group"),
-    path("tags/groups/<int:group_id>/new/", views.tags_new, name="tags_new"),
-    re_path(r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})/rename/$", views.rename, name="tag_rename"),
-    re_path(r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})/delete/$", views.delete, name="tag_delete"),
+    path("tags/", library.tag_list, name="tags"),
+    path("tags/sync/", library.sync, name="tags_sync"),
+    path("tags/order/", library.order, name="tags_order"),
+    path("tags/groups/new/", library.group_new, name="tag_group_new"),
+    path("tags/groups/<int:group_id>/", library.group_body, name="tag_group"),
+    path("tags/groups/<int:group_id>/new/", library.tags_new, name="tags_new"),
+    re_path(f"{_ITEM}/edit/$", library.edit, name="tag_edit"),
+    re_path(f"{_ITEM}/delete/$", removing.delete, name="tag_delete"),
+    re_path(f"{_ITEM}/restore/$", removing.restore, name="tag_restore"),
+    path("tags/tag/<int:item_id>/merge/", removing.merge, name="tag_merge"),
     re_path(
-        r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})/(?P<way>up|down)/$", views.move, name="tag_move"
+        r"^tags/tag/(?P<item_id>\d{1,18})/(?P<way>archive|unarchive)/$", library.archive, name="tag_archive"
     ),
+    path("tags/import/", files.library_import, name="tags_import"),
+    path("tags/import/start/", files.library_import_start, name="tags_import_start"),
+    path("tags/import/<int:job_id>/", files.library_import_job, name="tags_import_job"),
+    path("tags/list/", files.list_new, name="tag_list_new"),
+    path("tags/list/start/", files.list_start, name="tag_list_start"),
+    path("tags/history/", acts.history, name="tag_acts"),
+    path("tags/history/<int:act_id>/", files.act_page, name="tag_act"),
+    path("tags/history/<int:act_id>/undo/", acts.undo, name="tag_act_undo"),
+    path("tags/waiting/", acts.waiting_list, name="tags_waiting"),
+    path("tags/waiting/drop/", acts.waiting_drop, name="tags_waiting_drop"),
 ]

@@ -76,6 +76,16 @@ def start(
     """The act on everybody who matches a filter and whom the person may see, as a job."""
     if act not in ACTS:
         raise ValueError(f"unknown act {act}")
+    if act in ("tag", "untag"):
+        return hooks.start_tagging(
+            brand,
+            contacts=listing.matching(brand, staff=staff, filters=filters),
+            title=title,
+            by=by,
+            add=values["tag_ids"] if act == "tag" else (),
+            remove=values["tag_ids"] if act == "untag" else (),
+            days=values.get("days"),
+        )
     total = listing.count(brand, staff=staff, filters=filters)
     if not total.n:
         raise InvalidError(_("Nobody matches this filter"))

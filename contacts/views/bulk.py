@@ -73,6 +73,8 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
                 request.brand, sop_id=values["sop_id"], contact_ids=ids, by=request.actor
             )
             return _job(request, context, job)
+        if act in ("tag", "untag"):
+            return _tagged(request, act, ids, values, context["title"])
         n = bulk.act_on(request.brand, act=act, contact_ids=ids, values=values, by=request.actor)
     except SCRMError as error:
         return render(request, "contacts/bulk.html", context | {"error": error.message}, status=422)
@@ -82,6 +84,23 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
 
 def _job(request: Any, context: dict[str, Any], job: Job) -> HttpResponse:
     return render(request, "contacts/bulk_job.html", context | {"job": job})
+
+
+def _tagged(request: Any, act: str, ids: list[int], values: dict[str, Any], title: str) -> HttpResponse:
+    """Tags for those who are ticked, with a way back in the notice."""
+    done = hooks.tag_selected(
+        request.brand,
+        title=title,
+        by=request.actor,
+        contact_ids=ids,
+        add=values["tag_ids"] if act == "tag" else (),
+        remove=values["tag_ids"] if act == "untag" else (),
+        days=values["days"],
+    )
+    n = done.n_added + done.n_removed
+    undo = f"/tags/history/{done.pk}/undo/" if n and request.actor.can("tags.edit") else ""
+    text = _("%(n)s changed") % {"n": n} if n else _("Nothing had to be changed")
+    return toast(HttpResponse(status=204), text, undo=undo, closeModal=True, contactsChanged=True)
 
 
 def _ids(request: Any) -> list[int]:
@@ -98,7 +117,7 @@ def _values(request: Any, act: str) -> dict[str, Any]:
             tag_ids = [int(n) for n in request.POST.getlist("tags")]
             if not tag_ids:
                 raise InvalidError(_("Choose at least one tag"))
-            return {"tag_ids": tag_ids}
+            return {"tag_ids": tag_ids, "days": hooks.tag_days(request.POST.get("days", "").strip())}
         if act == "enrol":
             return {"sop_id": int(request.POST.get("sop") or 0)}
     except ValueError as error:

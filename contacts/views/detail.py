@@ -82,9 +82,12 @@ def _tags(tags: list[dict[str, Any]], codes: dict[int, str]) -> dict[str, Any]:
     names = dict(
         Staff.objects.filter(pk__in={t["staff_id"] for t in tags if t["staff_id"]}).values_list("pk", "name")
     )
+    whys = hooks.tag_whys(tag["source"] for tag in tags)
     groups: dict[str, list[dict[str, Any]]] = {}
     for tag in tags:
-        why = " · ".join(p for p in (names.get(tag["staff_id"], ""), source_words(tag["source"], codes)) if p)
+        why = " · ".join(
+            p for p in (names.get(tag["staff_id"], ""), source_words(tag["source"], codes, whys)) if p
+        )
         groups.setdefault(tag["group"], []).append({**tag, "why": why})
     return {"tag_groups": list(groups.items())}
 

@@ -6,8 +6,8 @@
   // deferred scripts of the page (charts) run after this one: wait for all of them
   const ready = (run) => (document.readyState === "complete" ? run() : document.addEventListener("DOMContentLoaded", run));
 
-  // ---- toasts: HX-Trigger {"toast": {"text": …, "kind": "success|danger|warning|info"}}
-  function toast(text, kind = "success") {
+  // ---- toasts: HX-Trigger {"toast": {"text": …, "kind": "success|danger|warning|info", "undo": address to post to}}
+  function toast(text, kind = "success", undo = "") {
     const card = document.createElement("div");
     card.className = `toast-card ${kind}`;
     const body = document.createElement("div");
@@ -17,12 +17,21 @@
     close.textContent = "×";
     close.setAttribute("aria-label", words().close);
     close.addEventListener("click", () => card.remove());
-    card.append(body, close);
+    card.append(body);
+    if (undo) {
+      const back = document.createElement("button");
+      back.type = "button";
+      back.className = "toast-undo";
+      back.textContent = words().undo;
+      back.addEventListener("click", () => { card.remove(); htmx.ajax("POST", undo, { target: "#modal-content", source: document.body }); });
+      card.append(back);
+    }
+    card.append(close);
     $("#toasts").append(card);
     if (kind === "danger") card.setAttribute("role", "alert");
-    setTimeout(() => card.remove(), kind === "danger" ? 9000 : 4500);
+    setTimeout(() => card.remove(), kind === "danger" || undo ? 9000 : 4500);
   }
-  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
+  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind, event.detail.undo));
 
   // ---- modal and drawer: hx-target="#modal-content" or "#drawer-content" opens them; HX-Trigger closeModal closes
   const layers = { "modal-content": ["#modal", "Modal"], "drawer-content": ["#drawer", "Offcanvas"] };
@@ -304,7 +313,7 @@
   function settle(root) {
     charts(root).forEach((box) => { drawChart(box); resize.observe(box); });
     root.querySelectorAll("[data-reveal]").forEach(reveal);
-    root.querySelectorAll("[data-toast]").forEach((notice) => { toast(notice.textContent, notice.dataset.kind); notice.remove(); });
+    root.querySelectorAll("[data-toast]").forEach((notice) => { toast(notice.textContent, notice.dataset.kind, notice.dataset.undo); notice.remove(); });
   }
   document.addEventListener("themechange", () => charts().forEach(drawChart));
   document.addEventListener("htmx:afterSettle", (event) => settle(event.detail.elt));

@@ -35,6 +35,11 @@ KINDS: dict[str, str] = {
     "contact_bulk": "contacts.services.bulk.step",
     "file_check": "datafiles.services.imports.check_step",
     "file_import": "datafiles.services.imports.run_step",
+    "tag_mass": "tagging.services.mass.step",
+    "tag_undo": "tagging.services.acts.step",
+    "tag_merge": "tagging.services.merging.step",
+    "tag_restore": "tagging.services.deleting.step",
+    "tag_library_file": "tagging.services.library_file.step",
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process

@@ -27,6 +27,11 @@ RIGHTS_OF_KIND = {
     "handover": ("handover.view", "handover.run"),
     "leavers": ("handover.view", "handover.run"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
+    "tag_mass": ("contacts.edit", "contacts.edit"),
+    "tag_undo": ("tags.edit", "tags.edit"),
+    "tag_merge": ("tags.edit", "tags.edit"),
+    "tag_restore": ("tags.edit", "tags.edit"),
+    "tag_library_file": ("tags.edit", "tags.edit"),
 }
 
 

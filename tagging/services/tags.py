@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
@@ -14,9 +14,10 @@ from org import audit
 from org.access import Actor
 from org.models import Staff
 from scrm.errors import InvalidError
-from tagging.models import ContactTag, Tag
+from tagging.models import ComputedTag, ContactTag, Tag, TagAct, TagRule
 from tagging.services import changes
-from tagging.services.library import create_group, create_tags, on_tag_changed, sync_corp_tags
+from tagging.services.corp_library import on_tag_changed, sync_corp_tags
+from tagging.services.library import create_group, create_tags
 from tenants.models import Brand
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
 SLICE = 5_000
 
 
-@transaction.atomic
 def add_tags(
     brand: Brand,
     *,
@@ -60,16 +60,20 @@ def add_tags(
         act_id: TagAct under which this can be taken back.
     """
     ids, chosen, n = _ids(contacts), _tag_ids(tags), 0
-    for start in range(0, len(ids) if chosen else 0, SLICE):
-        done = changes.put_on(
-            brand,
-            changes.each(chosen, ids[start : start + SLICE]),
-            source=source,
-            staff_id=by_staff.pk if by_staff else None,
-            expires_at=expires_at,
-            act_id=act_id,
-        )
-        n += done.n
+    # called by itself, it is one statement: the bitmap is written in it
+    is_alone = not connection.in_atomic_block and len(ids) <= SLICE
+    with transaction.atomic():
+        for start in range(0, len(ids) if chosen else 0, SLICE):
+            done = changes.put_on(
+                brand,
+                changes.each(chosen, ids[start : start + SLICE]),
+                source=source,
+                staff_id=by_staff.pk if by_staff else None,
+                expires_at=expires_at,
+                act_id=act_id,
+                is_alone=is_alone,
+            )
+            n += done.n
     return n
 
 
@@ -134,7 +138,8 @@ def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Q, QuerySe
 
 
 def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
-    """Contact id → its tags as plain values: {id, name, group, source, staff_id, at, is_corp}; one query."""
+    """Contact id → its tags as plain values: {id, name, group, source, staff_id, at,
+    expires_at, color, is_corp}; one query."""
     return {
         contact_id: [
             {
@@ -144,6 +149,8 @@ def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
                 "source": row.source,
                 "staff_id": row.staff_id,
                 "at": row.at,
+                "expires_at": row.expires_at,
+                "color": row.tag.color or row.tag.group.color,
                 "is_corp": bool(row.tag.wecom_id),
             }
             for row in rows
@@ -152,16 +159,48 @@ def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
     }
 
 
-def choices() -> list[dict[str, Any]]:
-    """Groups with their tags for a person to choose from: {name, is_corp, tags: [{id, name}]}; one query."""
+def choices(keep: Iterable[int] = ()) -> list[dict[str, Any]]:
+    """Groups with their tags for a person to choose from: {name, is_corp, color, tags: [{id, name, color}]}; one
+    query. Archived tags are not offered, except those of `keep`."""
     groups: dict[int, dict[str, Any]] = {}
     rows = Tag.objects.filter(deleted_at=None).select_related("group")
+    rows = rows.filter(Q(archived_at=None) | Q(pk__in=list(keep)))
     for tag in rows.order_by("-group__order", "group_id", "-order", "pk"):
         group = groups.setdefault(
-            tag.group_id, {"name": tag.group.name, "is_corp": bool(tag.group.corp_id), "tags": []}
+            tag.group_id,
+            {
+                "name": tag.group.name,
+                "is_corp": bool(tag.group.corp_id),
+                "color": tag.group.color,
+                "tags": [],
+            },
         )
-        group["tags"].append({"id": tag.pk, "name": tag.name})
+        group["tags"].append({"id": tag.pk, "name": tag.name, "color": tag.color or tag.group.color})
     return list(groups.values())
+
+
+def source_names(sources: Iterable[str]) -> dict[str, str]:
+    """Sources such as `rule:3`, `computed:2`, `segment:12` → words with the name of the rule or act; a query for each
+    kind that is there."""
+    by_kind: dict[str, dict[int, str]] = {}
+    for source in sources:
+        kind, _colon, number = source.partition(":")
+        if number.isdigit():
+            by_kind.setdefault(kind, {})[int(number)] = source
+    found: dict[str, str] = {}
+    for kind, ids in by_kind.items():
+        rows: QuerySet[Any]
+        if kind == "rule":
+            rows, words = TagRule.objects.filter(pk__in=ids), _("by the rule “%(name)s”")
+        elif kind == "computed":
+            rows, words = ComputedTag.objects.filter(pk__in=ids), _("computed: %(name)s")
+        elif kind in TagAct.Kind.values:
+            rows, words = TagAct.objects.filter(pk__in=ids), "%(name)s"
+        else:
+            continue
+        for row in rows:
+            found[ids[row.pk]] = str(words) % {"name": str(row)}
+    return found
 
 
 @transaction.atomic

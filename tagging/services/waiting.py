@@ -32,8 +32,8 @@ def add(
 ) -> int:
     """Note tags for identities that nobody has yet, in the caller's transaction; gives how many are new.
 
-    Who has an identity already gets the tags at once by `apply`, so a race with an arrival loses nothing: call
-    `apply_keys` afterwards.
+    Who has an identity already gets the tags at once by `attach_keys`: call it afterwards,
+    so that a race with an arrival loses nothing.
 
     Raises:
         InvalidError: a kind that nobody waits with.
@@ -84,16 +84,14 @@ _PAIRS = """
 """
 
 
-def apply(brand: Brand, contact_ids: Iterable[int]) -> int:
-    """Put on what waits for identities of these contacts, in the caller's transaction; gives how many.
-
-    Called by whoever writes identities (contacts/hooks.py).
-    """
+def attach(brand: Brand, contact_ids: Iterable[int]) -> int:
+    """Put on what waits for identities of these contacts, in the caller's transaction; gives how many. Named in
+    contacts/hooks.py: whoever writes identities calls it. Nobody waiting costs one statement."""
     ids = sorted(set(contact_ids))
-    return _apply(brand, "i.contact_id = ANY(%(ids)s)", {"ids": ids}) if ids else 0
+    return _attach(brand, "i.contact_id = ANY(%(ids)s)", {"ids": ids}) if ids else 0
 
 
-def apply_keys(brand: Brand, keys: Iterable[Key]) -> int:
+def attach_keys(brand: Brand, keys: Iterable[Key]) -> int:
     """The same for identities."""
     rows = sorted(set(keys))
     which = "(i.kind, i.scope, i.value) IN (SELECT * FROM unnest(%(kinds)s::text[], %(scopes)s::text[], %(values)s::text[]))"
@@ -102,10 +100,10 @@ def apply_keys(brand: Brand, keys: Iterable[Key]) -> int:
         "scopes": [s for _k, s, _v in rows],
         "values": [v for _k, _s, v in rows],
     }
-    return _apply(brand, which, params) if rows else 0
+    return _attach(brand, which, params) if rows else 0
 
 
-def _apply(brand: Brand, which: str, params: dict[str, list]) -> int:
+def _attach(brand: Brand, which: str, params: dict[str, list]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_TAKEN.format(which=which), {**params, "brand": brand.pk})
         rows = cursor.fetchall()

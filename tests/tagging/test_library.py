@@ -8,7 +8,7 @@ from org.access import SYSTEM
 from org.models import AuditEntry
 from scrm.errors import ConflictError, InvalidError
 from tagging.models import Tag, TagGroup
-from tagging.services import library
+from tagging.services import corp_library, deleting, library
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
 from tests.wecom.sandbox_client import CORPID
@@ -38,7 +38,7 @@ def theirs(c: Any) -> dict[str, list[str]]:
 
 
 def read(c: Any) -> dict[str, int]:
-    return library.sync_corp_tags(c.brand, c.corp, client_for(c.corp))
+    return corp_library.sync_corp_tags(c.brand, c.corp, client_for(c.corp))
 
 
 def get(c: Any, name: str) -> Any:
@@ -84,7 +84,7 @@ def test_events_of_the_library(c: Any, api: Any) -> None:
 
     def happened(change: str, what: str, wecom_id: str) -> None:
         payload = {"ChangeType": change, "TagType": what, "Id": wecom_id}
-        library.on_tag_changed(c.brand, c.corp, payload, None)
+        corp_library.on_tag_changed(c.brand, c.corp, payload, None)
 
     api("edit_corp_tag", id=gold.wecom_id, name="金卡")
     happened("update", "tag", gold.wecom_id)
@@ -108,6 +108,16 @@ def test_events_of_the_library(c: Any, api: Any) -> None:
     assert names(c) == theirs(c)
 
 
+def move(c: Any, name: str, to: int) -> None:
+    """Put a tag at a place among its neighbours."""
+    tag = get(c, name)
+    with in_brand(c.brand):
+        alive = Tag.objects.filter(group=tag.group, deleted_at=None).order_by("-order", "pk")
+        ids = [pk for pk in alive.values_list("pk", flat=True) if pk != tag.pk]
+    ids.insert(to, tag.pk)
+    library.reorder(c.brand, by=SYSTEM, ids=ids, group=tag.group)
+
+
 def test_people_change_corp_tags(c: Any) -> None:
     read(c)
     group = library.create_group(c.brand, by=SYSTEM, name="会员", names=["一", "二", "一", " "], corp=c.corp)
@@ -115,17 +125,19 @@ def test_people_change_corp_tags(c: Any) -> None:
     library.create_tags(c.brand, by=SYSTEM, group=group, names=["三"])
     library.rename(c.brand, by=SYSTEM, item=get(c, "一"), name="壹")
     library.rename(c.brand, by=SYSTEM, item=group, name="会员等级")
-    library.move(c.brand, by=SYSTEM, item=get(c, "三"), up=True)
+    move(c, "三", 1)
     assert names(c) == theirs(c) and names(c)["会员等级"] == ["壹", "三", "二"]
-    library.move(c.brand, by=SYSTEM, item=get(c, "三"), up=True)
-    library.move(c.brand, by=SYSTEM, item=get(c, "三"), up=True)
+    move(c, "三", 0)
+    n_calls = len(c.sandbox.calls())
+    move(c, "三", 0)
+    assert len(c.sandbox.calls()) == n_calls
     assert names(c)["会员等级"] == theirs(c)["会员等级"] == ["三", "壹", "二"]
-    library.delete_tag(c.brand, by=SYSTEM, tag=get(c, "壹"))
+    deleting.delete_tag(c.brand, by=SYSTEM, tag=get(c, "壹"))
     assert names(c)["会员等级"] == theirs(c)["会员等级"] == ["三", "二"]
     with in_brand(c.brand):
         group = TagGroup.objects.get(pk=group.pk)
         actions = set(AuditEntry.objects.values_list("action", flat=True))
-    library.delete_group(c.brand, by=SYSTEM, group=group)
+    deleting.delete_group(c.brand, by=SYSTEM, group=group)
     assert "会员等级" not in names(c) and names(c) == theirs(c)
     assert actions == {"tag.create", "tag.rename", "tag.move", "tag.delete"}
 
@@ -136,7 +148,7 @@ def test_wecom_refuses(c: Any) -> None:
     with pytest.raises(WeComRejected):
         library.rename(c.brand, by=SYSTEM, item=get(c, "黄金"), name="铂金")
     with pytest.raises(WeComRejected):
-        library.delete_tag(c.brand, by=SYSTEM, tag=get(c, "黄金"))
+        deleting.delete_tag(c.brand, by=SYSTEM, tag=get(c, "黄金"))
     assert names(c) == theirs(c)
 
 
@@ -156,11 +168,10 @@ def test_own_tags_need_no_wecom(c: Any) -> None:
     group = library.create_group(c.brand, by=SYSTEM, name="自有", names=["甲", "乙"])
     library.create_tags(c.brand, by=SYSTEM, group=group, names=["丙"])
     assert names(c) == {"自有": ["甲", "乙", "丙"]}
-    library.move(c.brand, by=SYSTEM, item=get(c, "甲"), up=False)
-    library.move(c.brand, by=SYSTEM, item=get(c, "乙"), up=True)
+    move(c, "甲", 1)
     assert names(c) == {"自有": ["乙", "甲", "丙"]}
     library.rename(c.brand, by=SYSTEM, item=get(c, "甲"), name="丁")
-    library.delete_tag(c.brand, by=SYSTEM, tag=get(c, "丙"))
+    deleting.delete_tag(c.brand, by=SYSTEM, tag=get(c, "丙"))
     assert names(c) == {"自有": ["乙", "丁"]}
     library.create_tags(c.brand, by=SYSTEM, group=group, names=["丙"])  # a deleted name is free again
     with pytest.raises(ConflictError):

@@ -1,0 +1,149 @@
+"""Where a tag is named: rules, computed tags, segments, channel codes, saved filters. Asked before it is deleted, and
+rewritten when two tags become one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from contacts.models import SavedView
+from scrm.errors import ConflictError
+from tagging.models import ComputedTag, TagRule
+from tenants.models import Brand
+
+# Apps above this one: modules with `tag_uses(brand, tag_ids) -> list[Use]` and
+# `replace_tag(brand, old_id, new_id) -> int`, each a constant number of queries, in the caller's transaction.
+ABOVE = ["livecodes.services.code_tags"]
+
+
+@dataclass(frozen=True)
+class Use:
+    """One place that names a tag.
+
+    Attributes:
+        is_needed: the place does not work without the tag, so that it must not be deleted.
+    """
+
+    tag_id: int
+    kind: Any  # words, e.g. 'Rule'
+    name: str
+    url: str
+    is_needed: bool = False
+
+
+def uses(brand: Brand, tag_ids: Sequence[int]) -> list[Use]:
+    """Every place that names one of some tags."""
+    wanted = set(tag_ids)
+    if not wanted:
+        return []
+    found = [*_in_rules(wanted), *_in_computed(wanted), *_in_views(wanted)]
+    for path in ABOVE:
+        found += import_string(f"{path}.tag_uses")(brand, sorted(wanted))
+    return found
+
+
+def refuse_if_needed(brand: Brand, tag_ids: Sequence[int]) -> None:
+    """Before tags are deleted.
+
+    Raises:
+        ConflictError: something does not work without them; the message names it.
+    """
+    if needed := [use for use in uses(brand, tag_ids) if use.is_needed]:
+        named = ", ".join(dict.fromkeys(f"{use.kind} “{use.name}”" for use in needed[:5]))
+        raise ConflictError(
+            _("Still needed by: %(places)s. Change them first.") % {"places": named}, code="in_use"
+        )
+
+
+def replace(brand: Brand, *, old_id: int, new_id: int) -> int:
+    """Everything that names one tag names another one from now on; gives how many places."""
+    n = 0
+    for rule in TagRule.objects.select_for_update().filter(deleted_at=None):
+        if old_id in rule_tags(rule):
+            rule.add_tag_ids = _swapped(rule.add_tag_ids, old_id, new_id)
+            rule.remove_tag_ids = [
+                t for t in _swapped(rule.remove_tag_ids, old_id, new_id) if t not in rule.add_tag_ids
+            ]
+            if "tag_ids" in rule.filters:
+                rule.filters = rule.filters | {"tag_ids": _swapped(rule.filters["tag_ids"], old_id, new_id)}
+            rule.condition = swapped_condition(rule.condition, old_id, new_id)
+            rule.save(update_fields=["add_tag_ids", "remove_tag_ids", "filters", "condition"])
+            n += 1
+    for view in SavedView.objects.select_for_update().all():
+        tags = [int(t) for t in view.query.get("tag") or []]
+        if old_id in tags:
+            view.query = view.query | {"tag": _swapped(tags, old_id, new_id)}
+            view.save(update_fields=["query"])
+            n += 1
+    for path in ABOVE:
+        n += import_string(f"{path}.replace_tag")(brand, old_id, new_id)
+    return n
+
+
+def rule_tags(rule: TagRule) -> set[int]:
+    """Every tag that a rule names."""
+    named = {*rule.add_tag_ids, *rule.remove_tag_ids, *rule.filters.get("tag_ids", [])}
+    return named | condition_tags(rule.condition)
+
+
+def condition_tags(condition: Any) -> set[int]:
+    """The tags that a condition names itself (not through segments)."""
+    found: set[int] = set()
+    for leaf in _tag_leaves(condition):
+        found |= {int(n) for n in leaf["ids"]}
+    return found
+
+
+def swapped_condition(condition: Any, old_id: int, new_id: int) -> Any:
+    """A condition that names one tag in the place of another one."""
+    if isinstance(condition, list):
+        return [swapped_condition(item, old_id, new_id) for item in condition]
+    if not isinstance(condition, dict):
+        return condition
+    if condition.get("kind") == "tags":
+        return condition | {"ids": _swapped(condition["ids"], old_id, new_id)}
+    return {key: swapped_condition(value, old_id, new_id) for key, value in condition.items()}
+
+
+def _tag_leaves(condition: Any) -> Iterable[dict[str, Any]]:
+    if isinstance(condition, list):
+        for item in condition:
+            yield from _tag_leaves(item)
+    elif isinstance(condition, dict):
+        if condition.get("kind") == "tags":
+            yield condition
+        for value in condition.values():
+            yield from _tag_leaves(value)
+
+
+def _swapped(ids: Iterable[int], old_id: int, new_id: int) -> list[int]:
+    return list(dict.fromkeys(new_id if n == old_id else n for n in ids))
+
+
+def _in_rules(wanted: set[int]) -> list[Use]:
+    url = "/tags/rules/{}/"
+    return [
+        Use(tag_id, _("Rule"), rule.name, url.format(rule.pk), is_needed=rule.is_on)
+        for rule in TagRule.objects.filter(deleted_at=None).order_by("position", "pk")
+        for tag_id in sorted(rule_tags(rule) & wanted)
+    ]
+
+
+def _in_computed(wanted: set[int]) -> list[Use]:
+    return [
+        Use(bracket["tag_id"], _("Computed tag"), row.name, f"/tags/computed/{row.pk}/", is_needed=True)
+        for row in ComputedTag.objects.filter(deleted_at=None)
+        for bracket in row.brackets
+        if bracket.get("tag_id") in wanted
+    ]
+
+
+def _in_views(wanted: set[int]) -> list[Use]:
+    return [
+        Use(tag_id, _("Saved filter"), view.name, "/contacts/")
+        for view in SavedView.objects.filter(~Q(query={}))
+        for tag_id in sorted({int(t) for t in view.query.get("tag") or []} & wanted)
+    ]
