@@ -29,6 +29,7 @@ KEYWORDS: dict[str, Any] = {
     "gettext": None,
     "gettext_lazy": None,
     "gettext_noop": None,
+    "lazy": None,  # how modules that need both name gettext_lazy
     "ngettext": (1, 2),
     "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2),

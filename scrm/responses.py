@@ -58,7 +58,7 @@ def toast(
 
 def flash(request: Any, text: Any, kind: str = "success", *, undo: str = "") -> None:
     """Keeps a notice for the next full page, e.g. before a redirect; kind and undo as for `toast`."""
-    notice = {"text": str(text), "kind": kind, "undo": undo}
+    notice = {"text": str(text), "kind": kind, **({"undo": undo} if undo else {})}
     request.session["flashes"] = [*request.session.get("flashes", []), notice][-5:]
 
 

@@ -126,7 +126,7 @@ def start(
     if not n:
         raise InvalidError(_("Nobody is meant by this"))
     names = {"add": [t.name for t in plus], "remove": [t.name for t in minus], "n": n, "days": days}
-    audit.record(by, "contact.tag_many", act, after=names)
+    audit.record(by, "contact.bulk_tag" if plus else "contact.bulk_untag", act, after=names)
     job = jobs.start_job(
         brand, kind=JOB, title=f"{title} #{act.pk}", params={"act_id": act.pk}, by=by, n_total=n
     )
@@ -270,13 +270,16 @@ def at_once(
                 brand, each([t.pk for t in minus], ids), source=source, staff_id=staff_id, act_id=act.pk
             ).n
     acts.count(act, people=len(contact_ids), added=added, removed=removed)
-    names = {
-        "add": [t.name for t in plus],
-        "remove": [t.name for t in minus],
+    named = {
+        "tags": [t.name for t in plus or minus],
         "n": len(contact_ids),
-        "days": days,
+        "contacts": list(contact_ids)[:20],
     }
-    audit.record(by, "contact.tag_many", act, after=names | {"contacts": list(contact_ids)[:20]})
+    if plus and minus:
+        named["removed"] = [t.name for t in minus]
+    audit.record(
+        by, "contact.tag" if plus else "contact.untag", act, after=named | ({"days": days} if days else {})
+    )
     act.refresh_from_db()
     return act
 
