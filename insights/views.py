@@ -9,8 +9,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from handover.services import leavers
 from insights.services import figures, health
 from org.access import staff_can
+from org.models import Staff
 from scrm import clock
 
 PERIODS = (7, 30, 90)
@@ -120,10 +122,30 @@ def _needs(request: Any) -> list[dict[str, Any]]:
         "jobs_failed": (_("Jobs have failed"), "list-x", "/sync/"),
     }
     counts = health.attention(request.brand)
-    return [
+    return _leavers(request) + [
         {"text": words[key][0], "icon": words[key][1], "url": words[key][2], "n": counts[key]}
         for key, right in health.ATTENTION_RIGHTS.items()
         if counts.get(key) and request.actor.can(right)
+    ]
+
+
+def _leavers(request: Any) -> list[dict[str, Any]]:
+    """Members who have left and whose customers or groups wait for somebody."""
+    if not request.actor.can("handover.view"):
+        return []
+    found = leavers.leavers(Staff.objects.visible_to(request.staff).values("pk"))
+    waiting = [leaver for leaver in found if leaver.n_customers or leaver.n_groups]
+    return [
+        {
+            "text": _("%(name)s has left: %(n)s customers and %(groups)s groups wait for somebody")
+            % {"name": leaver.staff.name, "n": leaver.n_customers, "groups": leaver.n_groups},
+            "icon": "user-x",
+            "url": f"/handover/new/?from={leaver.staff.pk}"
+            if request.actor.can("handover.run")
+            else "/handover/",
+            "n": leaver.n_customers + leaver.n_groups,
+        }
+        for leaver in waiting[:5]
     ]
 
 

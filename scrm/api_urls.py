@@ -9,6 +9,7 @@ from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
 from groups.api import GroupViewSet
+from handover.api import HandoverViewSet
 from scrm import api_docs
 
 urlpatterns: list[Any] = [
@@ -32,6 +33,9 @@ urlpatterns: list[Any] = [
     path("groups/", GroupViewSet.as_view({"get": "list"}), name="api_groups"),
     path("groups/<int:pk>/", GroupViewSet.as_view({"get": "retrieve"}), name="api_group"),
     path("groups/<int:pk>/members/", GroupViewSet.as_view({"get": "members"}), name="api_group_members"),
+    path("handovers/", HandoverViewSet.as_view({"get": "list"}), name="api_handovers"),
+    path("handovers/<int:pk>/", HandoverViewSet.as_view({"get": "retrieve"}), name="api_handover"),
+    path("handovers/<int:pk>/items/", HandoverViewSet.as_view({"get": "items"}), name="api_handover_items"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),

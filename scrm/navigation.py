@@ -10,6 +10,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/contacts/", _("Customers"), _("Contacts"), "users", "contacts.view"),
     ("/tags/", _("Customers"), _("Tags"), "tags", "tags.edit"),
     ("/groups/", _("Customers"), _("Customer groups"), "messages-square", "groups.view"),
+    ("/handover/", _("Customers"), _("Hand-over"), "arrow-right-left", "handover.view"),
     ("/codes/", _("Growth"), _("Channel codes"), "qr-code", "codes.view"),
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),
     ("/touches/", _("Growth"), _("Touches"), "send", "sops.view"),

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("tagging.urls")),
     path("", include("campaigns.urls")),
     path("", include("groups.urls")),
+    path("", include("handover.urls")),
     path("", include("livecodes.urls")),
     path("", include("insights.urls")),
 ]

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from contacts.filters import Filters, parse
+from contacts.filters import parse
 from contacts.models import EventType, Follow, Identity
 from contacts.services import listing
 from groups.models import GroupChat
@@ -19,9 +19,10 @@ from handover.services import reasons
 from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError
+from tagging.services import audience
 from tenants.models import Brand
 
-CUSTOMERS = ("all", "filter", "list", "none")
+CUSTOMERS = ("all", "segment", "filter", "list", "none")
 GROUPS = ("all", "list", "none")
 MAX_LISTED = 5_000
 WINDOW, TIMES = timedelta(days=90), 2  # WeCom's rule for customers and groups of members on the job
@@ -33,6 +34,7 @@ class Choice:
 
     Attributes:
         filters: parameters of contacts/filters.py, where `customers` is `filter`.
+        segment_id: where it is `segment`.
         listed: outside ids (external_userid, phone, member number …) or ids of contacts, where it is `list`.
         chat_ids: our ids of groups, where `groups` is `list`.
     """
@@ -40,6 +42,7 @@ class Choice:
     customers: str = "all"
     groups: str = "none"
     filters: dict[str, Any] = field(default_factory=dict)
+    segment_id: int | None = None
     listed: tuple[str, ...] = ()
     chat_ids: tuple[int, ...] = ()
 
@@ -55,6 +58,8 @@ class Choice:
             )
         if self.customers == "filter" and not parse(self.filters):
             raise InvalidError(_("Set at least one filter"), fields={"filters": _("Set at least one filter")})
+        if self.customers == "segment" and not self.segment_id:
+            raise InvalidError(_("Choose a segment"), fields={"segment": _("Choose a segment")})
         if self.customers == "list" and not 0 < len(self.listed) <= MAX_LISTED:
             text = _("One id per line, at most %(n)s") % {"n": MAX_LISTED}
             raise InvalidError(text, fields={"listed": text})
@@ -68,6 +73,7 @@ class Choice:
             "customers": self.customers,
             "groups": self.groups,
             "filters": self.filters,
+            "segment_id": self.segment_id,
             "listed": list(self.listed),
             "chat_ids": list(self.chat_ids),
         }
@@ -75,7 +81,12 @@ class Choice:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Choice":
         return cls(
-            data["customers"], data["groups"], data["filters"], tuple(data["listed"]), tuple(data["chat_ids"])
+            data["customers"],
+            data["groups"],
+            data["filters"],
+            data["segment_id"],
+            tuple(data["listed"]),
+            tuple(data["chat_ids"]),
         )
 
 
@@ -182,10 +193,9 @@ def _of_guide(brand: Brand, giver: Staff, choice: Choice) -> list[tuple[int | No
     if choice.customers == "none":
         return []
     follows = Follow.objects.filter(staff=giver, ended_at=None, is_pending=False)
-    if choice.customers == "filter":
-        follows = follows.filter(contact__in=_matching(brand, choice).values("pk"))
-    elif choice.customers == "list":
-        follows = follows.filter(contact__in=listed_contacts(choice.listed))
+    if choice.customers != "all":
+        wanted = follows.order_by().values_list("contact_id", flat=True)
+        follows = follows.filter(contact__in=_chosen(brand, choice, list(wanted)))
     return list(follows.order_by("pk").values_list("contact_id", "external_userid"))
 
 
@@ -197,20 +207,24 @@ def _of_leaver(brand: Brand, corp: Corp, giver: Staff, choice: Choice) -> list[t
     externals = list(rows)
     key = {"kind": Identity.Kind.EXTERNAL_USERID, "scope": corp.corpid}
     known = dict(Identity.objects.filter(**key, value__in=externals).values_list("value", "contact_id"))
-    if choice.customers in ("filter", "list"):
-        if choice.customers == "filter":
-            wanted = _matching(brand, choice).filter(pk__in=set(known.values())).values_list("pk", flat=True)
-            chosen = set(wanted)
-        else:
-            chosen = set(listed_contacts(choice.listed))
+    if choice.customers != "all":
+        chosen = _chosen(brand, choice, list(known.values()))
         listed = set(choice.listed)
         externals = [e for e in externals if known.get(e) in chosen or (e not in known and e in listed)]
     return [(known.get(external), external) for external in externals]
 
 
-def _matching(brand: Brand, choice: Choice) -> QuerySet:
-    filters: Filters = parse(choice.filters)
-    return listing.matching(brand, staff=None, filters=filters)
+def _chosen(brand: Brand, choice: Choice, contact_ids: list[int]) -> set[int]:
+    """Those of some contacts whom the choice means."""
+    if choice.customers == "filter":
+        matching = listing.matching(brand, staff=None, filters=parse(choice.filters))
+        return set(matching.filter(pk__in=contact_ids).values_list("pk", flat=True))
+    if choice.customers == "segment":
+        condition = audience.read(brand, {"kind": "segment", "mode": "any", "ids": [choice.segment_id]})
+        return audience.Audience(brand, condition).has(contact_ids)
+    if choice.customers == "list":
+        return set(listed_contacts(choice.listed)) & set(contact_ids)
+    raise ValueError(f"unknown choice {choice.customers}")
 
 
 def listed_contacts(listed: Sequence[str]) -> list[int]:
