@@ -8,6 +8,7 @@ from campaigns.api import SopViewSet, TouchViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
+from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
 from handover.api import HandoverViewSet
 from scrm import api_docs
@@ -39,4 +40,6 @@ urlpatterns: list[Any] = [
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),
+    path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),
+    path("drift/differences/", DifferenceViewSet.as_view({"get": "list"}), name="api_drift_differences"),
 ]

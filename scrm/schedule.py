@@ -17,6 +17,11 @@ BEAT_SCHEDULE = {
     "tags-tidy": {"task": "tagging.tasks.tidy_all", "schedule": crontab(hour="19", minute="15")},
     "groups-link": {"task": "groups.tasks.tick", "schedule": 30.0, "options": {"expires": 29}},
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
+    "drift-tick": {
+        "task": "drift.tasks.tick",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 240},
+    },
     "rollups": {"task": "insights.tasks.tick", "schedule": 15.0, "options": {"expires": 14}},
     "health": {"task": "insights.tasks.health_tick", "schedule": crontab(), "options": {"expires": 55}},
     "orders-waiting": {

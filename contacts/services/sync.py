@@ -184,7 +184,7 @@ def _merge(run: Run, rows: Sequence[Row]) -> None:
                 return _write(run, rows, careful=attempt > 0)
         except (Conflict, DatabaseError) as error:
             # an arrival made the same customer, or both waited for each other
-            if attempt == TRIES - 1 or not _may_repeat(error):
+            if attempt == TRIES - 1 or not may_repeat(error):
                 raise
             with transaction.atomic():
                 run.job.refresh_from_db()  # what the step had counted is rolled back
@@ -198,13 +198,14 @@ def _write(run: Run, rows: Sequence[Row], *, careful: bool) -> None:
         n_done=n_done,
         n_total=max(run.job.n_total or 0, n_done),
         n_bad=len(run.at.get("skipped", [])),
-        stage=_progress(run, n_done),
+        stage=progress(run, n_done, since=datetime.fromisoformat(run.at["since"])),
         result=run.counted(**vars(merged), waited_s=round(run.waited_s, 3)),
     )
     run.waited_s = 0.0
 
 
-def _may_repeat(error: Exception) -> bool:
+def may_repeat(error: Exception) -> bool:
+    """Whether a merge that ended so may go well the next time."""
     deadlock = getattr(error.__cause__, "pgcode", "") in ("40P01", "40001")
     return deadlock or isinstance(error, (Conflict, IntegrityError))
 
@@ -228,9 +229,9 @@ def _estimate(run: Run) -> int:
     return max(known, sum(counts) * n_guides // max(1, len(counts)))
 
 
-def _progress(run: Run, n_done: int) -> str:
+def progress(run: Run, n_done: int, *, since: datetime) -> str:
     """Words for the stage with the time that is left, as fast as it went so far."""
-    spent_s = (clock.now() - datetime.fromisoformat(run.at["since"])).total_seconds()
+    spent_s = (clock.now() - since).total_seconds()
     left_s = spent_s / max(1, n_done) * max(0, (run.job.n_total or 0) - n_done)
     if spent_s < 5 or left_s < 30:
         return str(LABELS["contacts"]())

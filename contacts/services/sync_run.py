@@ -1,7 +1,7 @@
 """One step of a sync at work: its job, its position, and how both are saved."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -17,6 +17,18 @@ class Overtaken(Exception):
     """Another process runs this job; what this step did is rolled back."""
 
 
+LABELS: dict[str, Callable[[], str]] = {
+    "departments": lambda: _("Departments"),
+    "members": lambda: _("Members"),
+    "tags": lambda: _("Tags"),
+    "ways": lambda: _("Channel codes"),
+    "contacts": lambda: _("Customers"),
+    "lists": lambda: _("Comparison of the lists"),
+    "gone": lambda: _("Customers who are gone"),
+    "end": lambda: "",
+}
+
+
 @dataclass
 class Run:
     """One step of a sync: what it works with, and the position that it changes."""
@@ -28,6 +40,7 @@ class Run:
     at: dict[str, Any]
     waited_s: float = 0.0  # for WeCom's limits, since the position was saved
     is_live: bool = True  # nobody has paused or cancelled the job since
+    labels: dict[str, Callable[[], str]] = field(default_factory=lambda: LABELS)
 
     def save(self, **changes: Any) -> None:
         """Position and progress, in the caller's transaction; refuses when another process has moved the job
@@ -48,16 +61,4 @@ class Run:
     def next(self, stage: str, **changes: Any) -> None:
         """The same, going on to another stage."""
         self.at["stage"] = stage
-        self.save(stage=str(LABELS[stage]()), **changes)
-
-
-LABELS: dict[str, Callable[[], str]] = {
-    "departments": lambda: _("Departments"),
-    "members": lambda: _("Members"),
-    "tags": lambda: _("Tags"),
-    "ways": lambda: _("Channel codes"),
-    "contacts": lambda: _("Customers"),
-    "lists": lambda: _("Comparison of the lists"),
-    "gone": lambda: _("Customers who are gone"),
-    "end": lambda: "",
-}
+        self.save(stage=str(self.labels[stage]()), **changes)

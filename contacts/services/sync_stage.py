@@ -51,7 +51,7 @@ _FOUND = f"""
                 SELECT FROM contacts_identity h
                  WHERE h.brand_id = (SELECT %(b)s) AND h.kind = 'phone' AND h.scope = '' AND h.value = x.value))
         OR f.is_pending
-        OR f.add_way = 0 AND p.add_way <> 0 OR f.state = '' AND p.state <> ''
+        OR p.add_way NOT IN (0, f.add_way) OR p.state NOT IN ('', f.state)
         OR CASE WHEN f.ended_at IS NULL THEN
                f.remark <> p.remark OR f.description <> p.description
                OR f.wecom_tag_ids <> string_to_array(p.tag_ids, ' ')::varchar[]
@@ -85,6 +85,7 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute("DISCARD PLANS")
+        cursor.execute("DROP TABLE IF EXISTS sync_page, sync_found, sync_person")
         cursor.execute(_PAGE)
         cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
         # a page is looked up in indexes, however large Postgres believes it to be

@@ -32,10 +32,10 @@ _WRITE_PROFILES = """
 _WRITE_FOLLOWS = """
     UPDATE contacts_follow f
        SET remark = x.remark, description = x.description,
-           add_way = CASE WHEN f.add_way = 0 THEN x.add_way ELSE f.add_way END,
-           state = CASE WHEN f.state = '' THEN x.state ELSE f.state END
-      FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::smallint[], %s::text[])
-           AS x(id, remark, description, add_way, state)
+           add_way = coalesce(nullif(x.add_way, 0), f.add_way), state = coalesce(nullif(x.state, ''), f.state),
+           channel_code_id = coalesce(f.channel_code_id, x.code_id)
+      FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::bigint[])
+           AS x(id, remark, description, add_way, state, code_id)
      WHERE f.brand_id = %s AND f.id = x.id
 """
 
@@ -68,12 +68,14 @@ def write_follows(brand: Brand, corp: Corp, known: Sequence[tuple[Row, Known]]) 
     remarks = [(row, k) for row, k in live if row.remark != k.remark]
     tags = [(row, k) for row, k in live if set(row.tag_ids.split()) != set(k.tag_ids)]
     if remarks or tags:
-        ours = _in_the_outbox(
+        ours = in_the_outbox(
             {row.external_userid for row, _ in remarks + tags}, min(r.seen_at for r, _ in known)
         )
         remarks = [p for p in remarks if (OutboundCall.Kind.REMARK, p[0].external_userid) not in ours]
         # a call that was made after WeCom answered; those that wait are known to take_over
         tags = [p for p in tags if (OutboundCall.Kind.MARK_TAG, p[0].external_userid) not in ours]
+    states = {row.state for row, k in known if row.state not in ("", k.state)}
+    codes = hooks.codes_by_state(brand, corp=corp, states=states) if states else {}
     kept = {k.follow_id: k.remark for _, k in known} | {k.follow_id: row.remark for row, k in remarks}
     with connection.cursor() as cursor:
         cursor.execute(
@@ -84,6 +86,7 @@ def write_follows(brand: Brand, corp: Corp, known: Sequence[tuple[Row, Known]]) 
                 [row.description for row, _ in known],
                 [row.add_way for row, _ in known],
                 [row.state for row, _ in known],
+                [codes.get(row.state) for row, _ in known],
                 brand.pk,
             ],
         )
@@ -95,7 +98,7 @@ def write_follows(brand: Brand, corp: Corp, known: Sequence[tuple[Row, Known]]) 
     return {k.contact_id for _, k in remarks}
 
 
-def _in_the_outbox(external_userids: set[str], since: datetime) -> set[tuple[str, str]]:
+def in_the_outbox(external_userids: set[str], since: datetime) -> set[tuple[str, str]]:
     """(kind, external_userid) of remarks that wait, and of all calls that were made since WeCom told us its
     state."""
     calls = OutboundCall.objects.filter(subject__in=external_userids)

@@ -34,7 +34,8 @@ def sync_page(request: Any) -> HttpResponse:
     context = {
         "tabs": sync_tabs("sync"),
         "corps": [
-            (corp, live.get(corp.pk, []), guides.get(corp.pk, [])) for corp in Corp.objects.order_by("pk")
+            (corp, _with_lanes(live.get(corp.pk, [])), guides.get(corp.pk, []))
+            for corp in Corp.objects.order_by("pk")
         ],
         "history": [job for job in jobs if job.state not in LIVE][:HISTORY],
         "figures": inbox.figures(request.brand),
@@ -42,10 +43,30 @@ def sync_page(request: Any) -> HttpResponse:
     return render(request, "contacts/sync/page.html", context)
 
 
+def _with_lanes(jobs: list[Job]) -> list[tuple[Job, list[str]]]:
+    """Each job with the guides whose lists are being read, as words."""
+    ids = {lane["staff"][0] for job in jobs for lane in job.position.get("lanes", []) if lane["staff"]}
+    names = dict(Staff.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
+    return [
+        (
+            job,
+            [
+                _("%(name)s and %(n)d more")
+                % {"name": names.get(lane["staff"][0], "?"), "n": len(lane["staff"]) - 1}
+                if len(lane["staff"]) > 1
+                else names.get(lane["staff"][0], "?")
+                for lane in job.position.get("lanes", [])
+                if lane["staff"]
+            ],
+        )
+        for job in jobs
+    ]
+
+
 @require_POST
 @staff_can("sync.run")
 def sync_start(request: Any) -> HttpResponse:
-    """Start a full sync of a company, or read one guide's customers again."""
+    """Start a full sync of a company, one of what changed, or read one guide's customers again."""
     corp = Corp.objects.filter(pk=_number(request.POST.get("corp"))).first()
     if corp is None:
         raise NotFoundError()
@@ -54,7 +75,7 @@ def sync_start(request: Any) -> HttpResponse:
         staff = Staff.objects.filter(pk=_number(request.POST.get("staff")), corp=corp).first()
         if staff is None:
             raise NotFoundError()
-    kind = "guide" if staff else "full"
+    kind = "guide" if staff else "changes" if request.POST.get("kind") == "changes" else "full"
     sync.start_sync(request.brand, corp=corp, by=request.actor, kind=kind, staff=staff)
     return go(request, "/sync/", _("The sync has started; you can leave this page."))
 

@@ -133,6 +133,7 @@ def _write(brand: Brand, claim: _Claim, client: WeComClient) -> dict[str, Any]:
                     code.config_id,
                     userids=userids,
                     remark=code.name[:30],
+                    state=code.state,
                     skip_verify=code.skip_verify,
                 )
                 changes = {}

@@ -40,6 +40,8 @@ KINDS: dict[str, str] = {
     "tag_merge": "tagging.services.merging.step",
     "tag_restore": "tagging.services.deleting.step",
     "tag_library_file": "tagging.services.library_file.step",
+    "reconcile": "drift.services.runs.step",
+    "drift_repair": "drift.services.repairs.step",
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process

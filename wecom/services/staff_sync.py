@@ -5,8 +5,8 @@ What the brand decides itself stays: role, store, log-in, and that somebody was 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -78,26 +78,49 @@ def save_members(
         guides: userids (lower case) with the customer-contact right.
         leaders: department → userid of its leader, for those without a direct one.
     """
-    by_userid = {member["userid"].lower(): member for member in found if member.get("userid")}
     columns: list[list[Any]] = [[], [], [], [], [], [], []]
-    for userid, member in by_userid.items():
-        state = _STATES.get(member.get("status", 1), Staff.State.ACTIVE)
-        row = (
-            userid,
-            (member.get("name") or userid)[:64],
-            "{" + ",".join(str(int(d)) for d in member.get("department") or []) + "}",
-            (member.get("position") or "")[:64],
-            _leader(userid, member, leaders or {})[:64],
-            userid in guides and state == Staff.State.ACTIVE,
-            state.value,
-        )
-        for column, value in zip(columns, row, strict=True):
+    rows = member_rows(found, guides=guides, leaders=leaders or {})
+    for row in rows:
+        values = (*row[:2], "{" + ",".join(map(str, row.departments)) + "}", *row[3:])
+        for column, value in zip(columns, values, strict=True):
             column.append(value)
-    if not by_userid:
+    if not rows:
         return []
     with connection.cursor() as cursor:
         cursor.execute(_SAVE, [brand.pk, corp.pk, clock.now(), *columns])
         return [row[0] for row in cursor.fetchall()]
+
+
+class MemberRow(NamedTuple):
+    """A member in our words, as `save_members` writes it."""
+
+    userid: str
+    name: str
+    departments: list[int]
+    position: str
+    leader: str
+    is_guide: bool
+    state: str
+
+
+def member_rows(found: Iterable[Member], *, guides: set[str], leaders: dict[int, str]) -> list[MemberRow]:
+    """WeCom's members in our words, each once; arguments as for `save_members`."""
+    by_userid = {member["userid"].lower(): member for member in found if member.get("userid")}
+    rows = []
+    for userid, member in by_userid.items():
+        state = _STATES.get(member.get("status", 1), Staff.State.ACTIVE)
+        rows.append(
+            MemberRow(
+                userid,
+                (member.get("name") or userid)[:64],
+                [int(d) for d in member.get("department") or []],
+                (member.get("position") or "")[:64],
+                _leader(userid, member, leaders)[:64],
+                userid in guides and state == Staff.State.ACTIVE,
+                state.value,
+            )
+        )
+    return rows
 
 
 def _leader(userid: str, member: Member, leaders: dict[int, str]) -> str:
@@ -110,25 +133,40 @@ def sync_departments(brand: Brand, corp: Corp, client: WeComClient) -> list[memb
     """Mirror all departments that the app may see; gives them. Calls WeCom, so outside a transaction."""
     found = members.departments(client)
     with transaction.atomic():
-        rows = [
-            Department(
-                corp=corp,
-                wecom_id=d["id"],
-                name=(d.get("name") or str(d["id"]))[:64],
-                parent_wecom_id=d.get("parentid") or 0,
-                order=d.get("order") or 0,
-            )
-            for d in found
-        ]
-        Department.objects.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=["brand", "corp", "wecom_id"],
-            update_fields=["name", "parent_wecom_id", "order"],
-            batch_size=1000,
-        )
-        Department.objects.filter(corp=corp).exclude(wecom_id__in=[row.wecom_id for row in rows]).delete()
+        store_departments(corp, found)
     return found
+
+
+def store_departments(
+    corp: Corp, found: Sequence[members.Department], *, only: Collection[int] | None = None
+) -> None:
+    """Write all departments of WeCom down, in the caller's transaction; those not among them are gone.
+
+    Args:
+        only: leave the others as they are here.
+    """
+    rows = [
+        Department(
+            corp=corp,
+            wecom_id=d["id"],
+            name=(d.get("name") or str(d["id"]))[:64],
+            parent_wecom_id=d.get("parentid") or 0,
+            order=d.get("order") or 0,
+        )
+        for d in found
+    ]
+    gone = Department.objects.filter(corp=corp).exclude(wecom_id__in=[row.wecom_id for row in rows])
+    if only is not None:
+        rows = [row for row in rows if row.wecom_id in only]
+        gone = gone.filter(wecom_id__in=list(only))
+    Department.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["brand", "corp", "wecom_id"],
+        update_fields=["name", "parent_wecom_id", "order"],
+        batch_size=1000,
+    )
+    gone.delete()
 
 
 def leaders_of(departments: Sequence[members.Department]) -> dict[int, str]:
@@ -141,6 +179,14 @@ def check_unseen(corp: Corp, client: WeComClient, staff_ids: Sequence[int]) -> i
 
     Somebody outside the app's visible range has not left, but serves no customers for us.
     """
+    left, hidden = who_left(corp, client, staff_ids)
+    with transaction.atomic():
+        mark_left(left, hidden)
+    return len(left)
+
+
+def who_left(corp: Corp, client: WeComClient, staff_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Of some staff, who has left and who is outside of what the app may see. Calls WeCom."""
     with transaction.atomic():
         unseen = list(Staff.objects.filter(pk__in=list(staff_ids), corp=corp).values_list("pk", "userid"))
     left, hidden = [], []
@@ -155,10 +201,13 @@ def check_unseen(corp: Corp, client: WeComClient, staff_ids: Sequence[int]) -> i
                 hidden.append(staff_id)
             else:
                 raise
-    with transaction.atomic():
-        Staff.objects.filter(pk__in=left).update(state=Staff.State.LEFT, is_guide=False)
-        Staff.objects.filter(pk__in=hidden).update(is_guide=False)
-    return len(left)
+    return left, hidden
+
+
+def mark_left(left: Sequence[int], hidden: Sequence[int] = ()) -> None:
+    """Write down what `who_left` has found, in the caller's transaction."""
+    Staff.objects.filter(pk__in=left).update(state=Staff.State.LEFT, is_guide=False)
+    Staff.objects.filter(pk__in=hidden).update(is_guide=False)
 
 
 # ---- events
