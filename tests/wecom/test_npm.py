@@ -165,6 +165,75 @@ def test_a_typed_sdk_hears_wecoms_refusals(node: Node, corp_there: Sandbox) -> N
     assert refused["error"].startswith("invalid credential")
 
 
+def test_a_typed_sdk_lives_a_whole_day(node: Node, corp_there: Sandbox, tmp_path: Path) -> None:
+    """Log-in, files, a code, the welcome of who scanned it, a mass send and its results, colleagues, a robot."""
+    corp_there.post("settings", quirks={"upload_boundary": "guessed"})  # this package names none
+    picture = tmp_path / "poster.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    code = corp_there.post("login", corpid=CORPID, userid="zhangsan", redirect_uri="http://x/")["code"]
+    contact = "ExContactAPI"
+    found = results(
+        cpwx(
+            node,
+            corp_there,
+            [
+                ["OauthAPI", "getUserInfo", [code]],
+                ["MediaAPI", "upload", ["image", str(picture)]],
+                ["MediaAPI", "uploadImg", [str(picture)]],
+                [contact, "addContactWay", [1, 2, None, "门店", True, "door", ["zhangsan"]]],
+            ],
+        )
+    )
+    assert found[0]["UserId"] == "zhangsan"
+    media_id, pic_url = found[1]["media_id"], found[2]["url"]
+    met = corp_there.post("scan", corpid=CORPID, state="door", name="小满")
+    who = met["external_userid"]
+    image = {"image": {"media_id": media_id}}
+    found = results(
+        cpwx(
+            node,
+            corp_there,
+            [
+                [contact, "sendWelcomeMsg", [met["welcome_code"], {"content": "欢迎"}, *image.values()]],
+                [contact, "getUserInfo", [who]],
+                [contact, "addMsgTemplate", ["single", [who], "zhangsan", {"content": "新品"}]],
+            ],
+        )
+    )
+    [follow] = found[1]["follow_user"]
+    assert (follow["userid"], follow["state"]) == ("zhangsan", "door")
+    assert [row["text"] for row in corp_there.sent("welcome")] == ["欢迎"]
+    msgid = found[2]["msgid"]
+    assert corp_there.post("confirm", corpid=CORPID, msgid=msgid) == {"tasks": 1, "sent": 1}
+    robot = corp_there.post("robot_add", corpid=CORPID)["webhook"]
+    text = {"msgtype": "text", "text": {"content": "今天新增 1 位客户"}}
+    found = results(
+        cpwx(
+            node,
+            corp_there,
+            [
+                [contact, "getGroupMsgResult", [msgid]],
+                ["SendMsgAPI", "sendTextMessage", [message("zhangsan", "群发已送达")]],
+                ["TagAPI", "create", ["店长"]],
+                ["TagAPI", "getTagList", []],
+                ["DepartmentAPI", "get", []],
+                ["ChatAPI", "create", [["zhangsan", "lisi"], "zhangsan", "一店"]],
+                ["ChatAPI", "sendTextMessage", [{"chatid": "$5.chatid", **text}]],
+                ["ChatAPI", "get", ["$5.chatid"]],
+                ["GroupRobotAPI", "sendTextMsg", [f"https://qyapi.weixin.qq.com{robot}", text]],
+            ],
+        )
+    )
+    [row] = found[0]["detail_list"]
+    assert (row["external_userid"], row["status"]) == (who, 1)
+    assert [one["tagname"] for one in found[3]["taglist"]] == ["店长"]
+    assert found[7]["chat_info"]["userlist"] == ["zhangsan", "lisi"]
+    assert [one["text"] for one in corp_there.sent("robot")] == ["今天新增 1 位客户"]
+    assert [one["text"] for one in corp_there.sent("achat")] == ["今天新增 1 位客户"]
+    assert [one["text"] for one in corp_there.sent("app")] == ["群发已送达"]
+    assert pic_url.startswith("http")
+
+
 # ---- an SDK whose host can be set
 
 
@@ -221,6 +290,86 @@ def test_an_sdk_with_its_host_set(node: Node, corp_there: Sandbox, tmp_path: Pat
     )
     assert signed["signature"] == ours["signature"]
     assert found[6]["signature"] != signed["signature"]
+
+
+def test_an_sdk_reads_a_mass_send_and_a_moment_to_the_end(
+    node: Node, corp_there: Sandbox, tmp_path: Path
+) -> None:
+    """What has pages and waits: 41063 first, then tasks and receivers by cursor; a moment by its job."""
+    corp_there.post("settings", dispatch_s=3600)
+    post = "postJson"
+    mass = {"sender": "zhangsan", "external_userid": CUSTOMERS, "text": {"content": "新品"}}
+    found = easywechat(
+        node,
+        corp_there,
+        [
+            [post, "/cgi-bin/externalcontact/add_msg_template", mass],
+            [post, "/cgi-bin/externalcontact/get_groupmsg_task", {"msgid": "$0.msgid"}],
+            [post, "/cgi-bin/externalcontact/add_moment_task", {"text": {"content": "早"}}],
+        ],
+        tmp_path,
+    )
+    msgid, jobid = found[0]["ok"]["msgid"], found[2]["ok"]["jobid"]
+    assert "41063" in json.dumps(found[1])
+    corp_there.post("confirm", corpid=CORPID, msgid=msgid)
+    corp_there.post("clock", advance_s=60)
+    sent = {"msgid": msgid, "userid": "zhangsan", "limit": 2}
+    found = results(
+        easywechat(
+            node,
+            corp_there,
+            [
+                [post, "/cgi-bin/externalcontact/get_groupmsg_task", {"msgid": msgid}],
+                [post, "/cgi-bin/externalcontact/get_groupmsg_send_result", sent],
+                [
+                    post,
+                    "/cgi-bin/externalcontact/get_groupmsg_send_result",
+                    {**sent, "cursor": "$1.next_cursor"},
+                ],
+                ["get", "/cgi-bin/externalcontact/get_moment_task_result", {"jobid": jobid}],
+            ],
+            tmp_path,
+        )
+    )
+    assert [row["status"] for row in found[0]["task_list"]] == [2]
+    rows = found[1]["send_list"] + found[2]["send_list"]
+    assert [(row["external_userid"], row["status"]) for row in rows] == [(one, 1) for one in CUSTOMERS]
+    assert found[2]["next_cursor"] == ""
+    assert (found[3]["status"], found[3]["result"]["errcode"]) == (3, 0)
+
+
+@pytest.fixture
+def sdk_server(node: Node) -> Iterator[tuple[str, Any]]:
+    config = {"corp_id": CORPID, "secret": SECRET, "token": TOKEN, "aes_key": AES_KEY}
+    process = node.start("easywechat_server.cjs", CONFIG=json.dumps(config))
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/callback", process.stdout
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_an_sdks_own_server_takes_our_callbacks_and_answers(
+    sdk_server: tuple[str, Any], corp_there: Sandbox
+) -> None:
+    """It accepts the address, hears events as XML, and its passive reply reaches the member."""
+    url, lines = sdk_server
+    corp_there.make_corp(callback_url=url)
+    assert corp_there.post("verify_callback", corpid=CORPID) == {"ok": True, "status": 200}
+    who = corp_there.post("scan", corpid=CORPID, userid="zhangsan", name="小满")["external_userid"]
+    heard = json.loads(lines.readline())
+    assert (heard["ChangeType"], heard["ExternalUserID"]) == ("add_external_contact", who)
+    corp_there.post("member_changes", corpid=CORPID, userid="lisi", department=[1])
+    assert json.loads(lines.readline())["ChangeType"] == "update_user"
+    corp_there.post("app_says", corpid=CORPID, userid="lisi", text="今天几个新客")
+    assert json.loads(lines.readline())["Content"] == "今天几个新客"
+    corp_there.wait_idle()
+    assert [(row["userid"], row["text"]) for row in corp_there.sent("app")] == [
+        ("lisi", "收到：今天几个新客")
+    ]
+    assert {row["state"] for row in corp_there.deliveries()} == {"done"}
 
 
 def message(to: str, text: str) -> dict[str, Any]:

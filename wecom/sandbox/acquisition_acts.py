@@ -5,10 +5,10 @@ Source: developer.work.weixin.qq.com/document/path/97299
 
 from typing import Any
 
-from . import ids, store
+from . import clock, ids, store
 from .errors import Refused
 from .events import emit
-from .models import Follow, Link, Message
+from .models import Customer, Follow, Link, Message
 
 EVENT = "customer_acquisition"
 START_BALANCE = 1000
@@ -30,12 +30,23 @@ def set_balance(corpid: str, left: int) -> None:
         emit(corpid, EVENT, "balance_increased", ())
 
 
+def is_unavailable(link: Link, given: dict[str, Any]) -> bool:
+    """Whether the link cannot take a new customer any more; WeCom then tells so."""
+    who = given.get("external_userid") or ""
+    if balance(link.corpid)["balance"] > 0 or is_known(link.corpid, who):
+        return False
+    emit(link.corpid, EVENT, "link_unavailable", [("LinkId", link.link_id)])
+    return True
+
+
+def is_known(corpid: str, external_userid: str) -> bool:
+    """Whether the corp knows the person: then he costs nothing."""
+    return Customer.objects.filter(corpid=corpid, external_userid=external_userid).exists()
+
+
 def apply(link: Link, state: str, *, is_new: bool) -> None:
     """Somebody applies through a link; only who is new to the corp costs."""
     before = balance(link.corpid)
-    if is_new and before["balance"] <= 0:
-        emit(link.corpid, EVENT, "link_unavailable", [("LinkId", link.link_id)])
-        raise Refused("the balance of this corp is used up")
     if state:
         emit(link.corpid, EVENT, "friend_request", [("LinkId", link.link_id), ("State", state)])
     if not is_new:
@@ -46,6 +57,30 @@ def apply(link: Link, state: str, *, is_new: bool) -> None:
         emit(link.corpid, EVENT, "balance_exhausted", ())
     elif left == LOW_BALANCE - 1:
         emit(link.corpid, EVENT, "balance_low", ())
+
+
+def link_deleted(corpid: str, link_id: str) -> None:
+    """An administrator deletes a link in the console; by API this makes no event."""
+    with store.writing():
+        if not Link.objects.filter(corpid=corpid, link_id=link_id).delete()[0]:
+            raise Refused(f"no link {link_id!r}", status=404)
+        emit(corpid, EVENT, "delete_link", [("LinkId", link_id)])
+
+
+def profile_opened(corpid: str, link_id: str, state: str) -> None:
+    """A customer looks at the member behind a link and does not add him (told in some industries only)."""
+    with store.writing():
+        if not Link.objects.filter(corpid=corpid, link_id=link_id).exists():
+            raise Refused(f"no link {link_id!r}", status=404)
+        emit(corpid, EVENT, "open_profile", [("LinkId", link_id), ("State", state)])
+
+
+def quota_expires(corpid: str, n: int, days: int) -> None:
+    """What was bought runs out in some days: WeCom tells 14, 7, 3, 2 and 1 days before."""
+    store.corp(corpid)
+    with store.writing():
+        fields = [("ExpireTime", int(clock.now()) + int(days) * 86_400), ("ExpireQuotaNum", int(n))]
+        emit(corpid, EVENT, "quota_expire_soon", fields)
 
 
 def _both(follow: Follow) -> list[tuple[str, Any]]:

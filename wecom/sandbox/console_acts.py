@@ -6,7 +6,21 @@ from . import bulk, clock, ids, people, store
 from .api import tags
 from .errors import Refused
 from .events import emit
-from .models import Department, Member, Seat, Tag, TagGroup
+from .models import (
+    Department,
+    Follow,
+    FriendRequest,
+    GroupChat,
+    GroupMember,
+    Happening,
+    MassTask,
+    Member,
+    Message,
+    MomentTask,
+    Seat,
+    Tag,
+    TagGroup,
+)
 
 CONTACT, TAG = "change_contact", "change_external_tag"
 
@@ -38,8 +52,25 @@ def member_changes(corpid: str, given: dict[str, Any]) -> None:
                 Seat(corpid=corpid, dept_id=one, userid=row.userid) for one in set(row.departments)
             )
         row.save()
+        if given.get("new_userid"):
+            _renamed(corpid, row, given["new_userid"])
+            return
         if row.departments != before or store.quirk("contact_event_fields") == "all":
             _tell_member(corpid, "update_user", row.userid)
+
+
+def _renamed(corpid: str, row: Member, userid: str) -> None:
+    """Another userid, which an administrator may give once; everything of the member goes along."""
+    if Member.objects.filter(corpid=corpid, userid=userid).exclude(pk=row.pk).exists():
+        raise Refused(f"{userid!r} is there already")
+    before = row.userid
+    for model in (Seat, Follow, FriendRequest, MassTask, MomentTask, Message, Happening):
+        model.objects.filter(corpid=corpid, userid=before).update(userid=userid)
+    GroupChat.objects.filter(corpid=corpid, owner=before).update(owner=userid)
+    GroupMember.objects.filter(corpid=corpid, userid=before, type=1).update(userid=userid)
+    Member.objects.filter(pk=row.pk).update(userid=userid)
+    fields = [("UserID", before), ("NewUserID", userid), ("Department", ",".join(map(str, row.departments)))]
+    emit(corpid, CONTACT, "update_user", fields, userid=userid, customer_contact=False)
 
 
 def _tell_member(corpid: str, change_type: str, userid: str) -> None:

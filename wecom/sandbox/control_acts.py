@@ -3,10 +3,19 @@
 from typing import Any
 
 from . import clock, group_acts, moment_acts, people, store, transfer_acts
+from .errors import Refused
 from .habits import after_read
 from .models import Customer, Message, Transfer
 
 Given = dict[str, Any]
+
+
+def scan(given: Given) -> Given:
+    """A customer scans; what WeCom refuses is an error here, after the corp was told."""
+    answer = people.scan(given["corpid"], given)
+    if "refused" in answer:
+        raise Refused(answer["refused"])
+    return answer
 
 
 def say(given: Given) -> Given:

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import (
     acquisition_acts,
+    app_acts,
     arrivals,
     behaviour,
     bulk,
@@ -23,6 +24,7 @@ from . import (
     prepared,
     purchases,
     quirks,
+    robots,
     scenario,
     store,
     transfer_acts,
@@ -199,7 +201,7 @@ ACTS: dict[str, Act] = {
     "kill_tokens": Act(system.kill_tokens, "corpid", "all access tokens answer 40014", "Trouble"),
     # ---- customers and guides
     "scan": Act(
-        _whole(people.scan),
+        acts.scan,
         f"corpid state? config_id? qr_code? link_id? customer_channel? userid? {_PERSON} half?:bool habits?:obj",
         "a customer scans a code (or opens a link, or meets a guide's own code)"
         " → {external_userid, userid, welcome_code, is_new, pending}",
@@ -258,6 +260,28 @@ ACTS: dict[str, Act] = {
         "corpid userid msgid key options?:obj",
         "a button of a template card; options: {question_key: [option id]}",
         "Customers and guides",
+    ),
+    "audit_approved": Act(
+        _pair(people.audit_approved),
+        _PAIR,
+        "the customer agrees to chat archiving → {welcome_code}",
+        "Customers and guides",
+    ),
+    # ---- what members do in the app
+    "app_says": Act(
+        _whole(app_acts.says),
+        "corpid userid text? msgtype? fields?:obj agent_id?:int",
+        "a member writes to the app; a passive reply reaches him → {msgid}",
+        "The app",
+    ),
+    "app_event": Act(
+        _whole(app_acts.happens),
+        "corpid event userid? key? fields?:obj agent_id?:int",
+        f"event: {', '.join(app_acts.OF_MEMBERS)} (of userid); {', '.join(app_acts.OF_PLATFORM)}",
+        "The app",
+    ),
+    "robot_add": Act(
+        _whole(robots.add), "corpid name?", "a robot in an internal group → {key, webhook}", "The app"
     ),
     # ---- mass sends and moments
     "confirm": Act(
@@ -335,9 +359,38 @@ ACTS: dict[str, Act] = {
         "what is left for acquisition links",
         "Transfers and links",
     ),
+    "link_deletes": Act(
+        _done(acquisition_acts.link_deleted, "corpid", "link_id"),
+        "corpid link_id",
+        "an administrator deletes an acquisition link",
+        "Transfers and links",
+    ),
+    "profile_opened": Act(
+        _done(acquisition_acts.profile_opened, "corpid", "link_id", "state"),
+        "corpid link_id state",
+        "somebody looks at a link and adds nobody",
+        "Transfers and links",
+    ),
+    "quota_expires": Act(
+        _done(acquisition_acts.quota_expires, "corpid", "n", "days"),
+        "corpid n:int days:int",
+        "what was bought for links runs out in some days",
+        "Transfers and links",
+    ),
     # ---- the console
     "member_joins": Act(_whole(console.member_joins), _MEMBER, "a new member", "The admin console"),
-    "member_changes": Act(_whole(console.member_changes), _MEMBER, "a member changes", "The admin console"),
+    "member_changes": Act(
+        _whole(console.member_changes),
+        f"{_MEMBER} new_userid?",
+        "a member changes; only a move (or another userid) makes an event",
+        "The admin console",
+    ),
+    "member_tag_changes": Act(
+        _whole(app_acts.member_tag_changes),
+        "corpid tagid:int add_users?:list del_users?:list add_parties?:list del_parties?:list",
+        "a member tag is put on people or taken off",
+        "The admin console",
+    ),
     "member_leaves": Act(
         _done(people.member_leaves, "corpid", "userid"),
         "corpid userid",

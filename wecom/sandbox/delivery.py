@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +24,7 @@ TIMEOUT_S = 5
 ATTEMPTS = 3
 THREADS = 12
 REVERSE_WINDOW_S = 0.5
+ANSWER_KEPT = 20_000  # of the answer while it is looked at; 200 of it stay in the log
 
 log = logging.getLogger(__name__)
 _waiting: list[tuple[float, int, int]] = []  # (real moment, order, delivery)
@@ -30,6 +32,7 @@ _order = itertools.count()
 _changed = threading.Condition()
 _local = threading.local()
 _age = 0  # wipes so far
+ON_REPLY: list[Callable[[Delivery, str], None]] = []  # what takes a passive reply; filled by happenings.py
 
 
 def sealed(app: App, xml: str, *, receive_id: str | None = None, spoil: str = "") -> tuple[str, str]:
@@ -167,7 +170,7 @@ def post(url: str, body: str, more: dict[str, str] | None = None) -> dict[str, A
             timeout=TIMEOUT_S,
             allow_redirects=False,
         )
-        entry["status"], entry["answer"] = answer.status_code, answer.text[:200]
+        entry["status"], entry["answer"] = answer.status_code, answer.text[:ANSWER_KEPT]
     except requests.RequestException as problem:
         entry["error"] = f"{type(problem).__name__}: {problem}"[:300]
     entry["ms"] = round((time.perf_counter() - started) * 1000, 1)
@@ -183,7 +186,12 @@ def _deliver(pk: int) -> None:
     headers = store.setting("orders_headers") if is_order else None
     while len(row.attempts) < ATTEMPTS:
         row.attempts.append(post(row.url, row.body, headers))
+        answer = row.attempts[-1].get("answer", "")
+        row.attempts[-1] |= {"answer": answer[:200]} if answer else {}
         status = row.attempts[-1].get("status")
+        if status == 200 and row.event == "message" and "<Encrypt>" in answer:
+            for take in ON_REPLY:
+                take(row, answer)
         if status == 200 or (is_order and status in (201, 202, 204)):
             row.state = "done"
             break

@@ -7,6 +7,7 @@ from . import (
     behaviour,
     chance,
     clock,
+    delivery,
     life,
     mass_acts,
     moment_acts,
@@ -15,6 +16,7 @@ from . import (
     transfer_acts,
 )
 from . import group_acts as groups
+from .app_acts import take_reply
 from .errors import Refused
 from .habits import after_read
 from .models import Follow, GroupChat, GroupMember, JoinWay, MassTask, Message, MomentTask, Tag, Transfer
@@ -133,6 +135,7 @@ def _quit(corpid: str, given: Given) -> None:
         groups.leave(corpid, given["chat_id"], given["external_userid"])
 
 
+delivery.ON_REPLY[:] = [take_reply]
 life.ACTS.update(
     {
         "arrive": arrivals.arrive,

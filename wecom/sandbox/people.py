@@ -92,11 +92,13 @@ def scan(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         external_userid, userid, welcome_code (None: none was given), is_new (False: they knew each other, no
-        event), pending (True: the member verifies, nothing is told before accept()).
+        event), pending (True: the member verifies, nothing is told before accept()); or refused (why).
     """
     store.corp(corpid)
     with store.writing():
         source = codes.find(corpid, given)
+        if source.link is not None and acquisition_acts.is_unavailable(source.link, given):
+            return {"refused": "the balance of this corp is used up"}
         someone, is_stranger = person(corpid, given)
         userid = _met(source, given.get("userid"), someone)
         known = Follow.objects.filter(
@@ -391,6 +393,21 @@ def member_leaves(corpid: str, userid: str) -> None:
         )
         Member.objects.filter(pk=row.pk).update(status=ranges.LEFT, left_at=clock.now())
         GroupChat.objects.filter(corpid=corpid, owner=row.userid, dismissed_at=None).update(status=1)
+
+
+def audit_approved(corpid: str, userid: str, external_userid: str) -> dict[str, Any]:
+    """The customer agrees to chat archiving (会话内容存档); he may be greeted once more."""
+    with store.writing():
+        follow = follow_of(corpid, userid, external_userid)
+        codes = (
+            {}
+            if follow.has_spoken
+            else _welcome_codes(corpid, follow.userid, customer_of(corpid, external_userid))
+        )
+        _tell_added(
+            "msg_audit_approved", corpid, follow.userid, customer_of(corpid, external_userid), "", codes
+        )
+        return {"welcome_code": next(iter(codes.values()), None)}
 
 
 def happened(corpid: str, kind: str, userid: str, external_userid: str = "", source_id: str = "") -> None:

@@ -253,6 +253,15 @@ _ROWS = (
             "5": ("5 MB：错误码文案", "5 MB: the error's text"),
         },
     ),
+    Quirk(
+        "upload_boundary",
+        "90253",
+        ("上传的 Content-Type 没有 boundary", "an upload whose Content-Type names no boundary"),
+        {
+            "required": ("44001：文档要求", "44001: the page wants it"),
+            "guessed": ("从内容里认：有 SDK 这样发", "taken from the body: an SDK sends it so"),
+        },
+    ),
     # ---- groups
     Quirk(
         "scanned_join_scene",

@@ -47,6 +47,7 @@ class Receiver:
         self.events: list[dict[str, Any]] = []
         self.raw: list[tuple[str, bytes]] = []  # (query, body) of each attempt
         self.statuses: list[int] = []  # what to answer, used up from the front; then 200
+        self.answer = b""  # body of a 200
         crypto = WeChatCrypto(TOKEN, AES_KEY, CORPID)
         receiver = self
 
@@ -71,7 +72,7 @@ class Receiver:
                         body, given["msg_signature"], given["timestamp"], given["nonce"]
                     )
                     receiver.events.append(xmltodict.parse(xml)["xml"])
-                self._answer(status, b"")
+                self._answer(status, receiver.answer if status == 200 else b"")
 
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)

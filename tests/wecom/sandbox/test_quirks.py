@@ -252,6 +252,17 @@ def image_mb(w: World) -> Any:
     return requests.post(url, params=query, files={"media": ("a.png", body)}, timeout=20).json()["errcode"]
 
 
+def upload_boundary(w: World) -> Any:
+    url, query = f"{w.corp.url}/cgi-bin/media/upload", {"access_token": w.api.token, "type": "image"}
+    body = (
+        b'--B\r\nContent-Disposition: form-data; name="media"; filename="a.png"\r\n\r\n'
+        + PNG
+        + b"\r\n--B--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data"}
+    return requests.post(url, params=query, data=body, headers=headers, timeout=10).json()["errcode"]
+
+
 def group(w: World, **given: Any) -> str:
     return w.act("group_create", owner="lisi", name="群", **given)["chat_id"]
 
@@ -346,6 +357,7 @@ MEETS: dict[str, tuple[Callable[[World], Any], dict[str, Any]]] = {
     "moment_text": (moment_text, {"both": [40058, 40058], "chars": [40058, 0], "bytes": [0, 40058]}),
     "card_code_hours": (card_code_hours, {"72": 0, "24": 42017}),
     "image_mb": (image_mb, {"10": 0, "5": 40009}),
+    "upload_boundary": (upload_boundary, {"required": 44001, "guessed": 0}),
     "scanned_join_scene": (scanned_join_scene, {"3": "3", "1": "1"}),
     "changed_members": (changed_members, {"items": False, "text": True}),
     "plugin_qr_code": (plugin_qr_code, {"given": True, "absent": False}),

@@ -108,7 +108,7 @@ def _find(call: Call) -> Mass:
     return mass
 
 
-def _dispatched(call: Call) -> Mass:
+def dispatched(call: Call) -> Mass:
     mass = _find(call)
     if call.now < mass.dispatched_at:
         raise WeComError(41063)
@@ -153,7 +153,7 @@ def _record(row: Mass) -> dict[str, Any]:
 
 def get_groupmsg_task(call: Call) -> dict[str, Any]:
     """Who has confirmed."""
-    mass = _dispatched(call)
+    mass = dispatched(call)
     limit = page_size(call.body, default=500, most=1000, over="default")
     position = read_cursor(call.body, 1)
     rows = MassTask.objects.filter(msgid=mass.msgid, id__gt=position[0] if position else 0).order_by("id")
@@ -191,7 +191,7 @@ def get_groupmsg_send_result(call: Call) -> dict[str, Any]:
 
 def remind_groupmsg_send(call: Call) -> dict[str, Any]:
     """Remind those who have not confirmed; three times in 24 hours."""
-    mass = _dispatched(call)
+    mass = dispatched(call)
     recent = [at for at in mass.reminders if at > call.now - 86_400]
     if len(recent) >= REMINDERS:
         raise WeComError(45009)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
+from django.http.multipartparser import MultiPartParserError
 
 from wecom.sandbox import ids, store
 from wecom.sandbox.call import Answer, Call
@@ -44,7 +45,19 @@ def _kind(head: bytes) -> str:
 
 
 def _received(call: Call) -> UploadedFile:
-    given = call.request.FILES.get("media")
+    request = call.request
+    kind, _, rest = (request.META.get("CONTENT_TYPE") or "").partition(";")
+    if (
+        kind.strip() == "multipart/form-data"
+        and "boundary" not in rest
+        and store.quirk("upload_boundary") == "guessed"
+    ):
+        first = request.body.split(b"\r\n", 1)[0].decode("latin-1")
+        request.META["CONTENT_TYPE"] = f"multipart/form-data; boundary={first[2:] or '-'}"
+    try:
+        given = request.FILES.get("media")
+    except MultiPartParserError:
+        raise WeComError(44001) from None
     if given is None or not given.size:
         raise WeComError(44001)
     if given.size <= 5:
@@ -90,7 +103,8 @@ def _checked(call: Call, kind: str) -> tuple[UploadedFile, str]:
     return given, found or given.content_type or "application/octet-stream"
 
 
-def _temporary(call: Call, kind: str, origin: str) -> dict[str, Any]:
+def temporary(call: Call, kind: str, origin: str) -> dict[str, Any]:
+    """Keep a file for three days."""
     given, content_type = _checked(call, kind)
     row = _keep(call, given, origin=origin, kind=kind, content_type=content_type)
     return {"errmsg": "", "type": kind, "media_id": row.media_id, "created_at": str(int(call.now))}
@@ -101,7 +115,7 @@ def upload(call: Call) -> dict[str, Any]:
     kind = call.query.get("type", "")
     if kind not in LIMITS:
         raise WeComError(40005)
-    return _temporary(call, kind, "upload")
+    return temporary(call, kind, "upload")
 
 
 def upload_attachment(call: Call) -> dict[str, Any]:
@@ -109,7 +123,7 @@ def upload_attachment(call: Call) -> dict[str, Any]:
     kind, use = call.query.get("media_type", ""), call.query.get("attachment_type", "")
     if kind not in ("image", "video", "file") or use not in ("1", "2"):
         raise WeComError(40005)
-    return _temporary(call, kind, f"attachment:{use}")
+    return temporary(call, kind, f"attachment:{use}")
 
 
 def uploadimg(call: Call) -> dict[str, Any]:

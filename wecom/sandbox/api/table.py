@@ -5,6 +5,7 @@ from wecom.sandbox.errors import WeComError
 
 from . import (
     acquisition,
+    appchats,
     auth,
     cards,
     contact_way,
@@ -20,6 +21,8 @@ from . import (
     members,
     messages,
     moments,
+    retired,
+    robots,
     statistics,
     strategies,
     tags,
@@ -218,6 +221,19 @@ TABLE: dict[str, Api] = {
     "media/get/jssdk": Api("GET", media.get, "app"),
     "media/upload_by_url": Api("POST", media_by_url.upload, "app"),
     "media/get_upload_by_url_result": Api("POST", media_by_url.result, "app"),
+    # groups of members, robots
+    "appchat/create": Api("POST", appchats.create, writes=True),
+    "appchat/update": Api("POST", appchats.update, writes=True),
+    "appchat/get": Api("GET", appchats.get),
+    "appchat/send": Api("POST", appchats.send, writes=True),
+    "webhook/send": Api("POST", robots.send, needs="none", writes=True),
+    "webhook/upload_media": Api("POST", robots.upload, needs="none", writes=True),
+    # replaced by newer calls, still made by older SDKs
+    "externalcontact/get_group_msg_result": Api(
+        "POST", retired.get_group_msg_result, "customer", ("detail_list",)
+    ),
+    "externalcontact/transfer": Api("POST", retired.transfer, "customer", writes=True),
+    "externalcontact/get_transfer_result": Api("POST", retired.get_transfer_result, "customer"),
     # rule groups
     "externalcontact/get_strategy_tag_list": Api("POST", strategies.tag_list, "customer", ("tag_group",)),
     "externalcontact/add_strategy_tag": Api("POST", strategies.add_tags, "customer", writes=True),

@@ -22,6 +22,7 @@ from .corp import App, Corp, Department, LoginCode, Member, Seat, Ticket, Token,
 from .groups import GroupChat, GroupMember, GroupTemplate, JoinWay
 from .library import InterceptRule, MemberTag, Product, Strategy
 from .messages import (
+    AppChat,
     Mass,
     MassReceiver,
     MassTask,
@@ -33,6 +34,7 @@ from .messages import (
     Purchase,
     Reaction,
     ResponseCode,
+    Robot,
     UrlJob,
     WelcomeCode,
 )
@@ -40,6 +42,7 @@ from .system import Delivery, Due, Fault, Setting
 
 __all__ = [
     "App",
+    "AppChat",
     "ContactWay",
     "Corp",
     "Customer",
@@ -73,6 +76,7 @@ __all__ = [
     "Purchase",
     "Reaction",
     "ResponseCode",
+    "Robot",
     "Seat",
     "Setting",
     "Strategy",

@@ -192,6 +192,30 @@ class Purchase(models.Model):
         indexes = [models.Index(fields=["corpid", "id"], name="purchase_by_corp")]
 
 
+class Robot(models.Model):
+    """A robot in an internal group; whoever has its key may post."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    corpid = models.CharField(max_length=64)
+    name = models.CharField(max_length=100)
+    created_at = models.FloatField()
+
+
+class AppChat(models.Model):
+    """A group of members that an app made."""
+
+    corpid = models.CharField(max_length=64)
+    chatid = models.CharField(max_length=64)
+    agentid = models.BigIntegerField()
+    name = models.CharField(max_length=100, blank=True)
+    owner = userid_field()
+    users = models.JSONField(default=list)
+    create_time = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["corpid", "chatid"], name="app_chat_key")]
+
+
 class ResponseCode(models.Model):
     """Lets an app change an interactive card it sent: once, within 72 hours."""
 
