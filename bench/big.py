@@ -1,0 +1,315 @@
+"""Brands as big as the figures ask: 1,000,000 contacts, 12 M tag rows, 3 M orders, 20 M events each at SCALE=full.
+
+Built once, as the owner of the tables, by set-based SQL: secondary indexes and foreign keys are taken off, the rows are
+written, both are made again. Everything is drawn from a fixed seed. `brands(full)` gives the brand and its neighbour.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connections, transaction
+
+from commerce.models import Product
+from contacts.models import CustomField
+from org.access import SYSTEM
+from org.models import Corp, Region, Staff, Store
+from org.services.brands import connect_corp, create_brand
+from tagging.models import Tag, TagGroup
+from tenants.models import Brand
+from tenants.scoping import tenant_scope
+
+NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # the moment that windows of the figures end at
+SMALL, FULL = 20_000, 1_000_000
+GUIDES, CODES, TAGS, PRODUCTS = 200, 100, 500, 300
+TAGS_EACH, ORDERS_EACH, EVENTS_EACH = 12, 3, 17  # and an event for each order
+SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧"
+GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红玲建国志文"
+TABLES = (
+    "contacts_contact", "contacts_contactstat", "contacts_follow", "contacts_identity", "contacts_contactgram",
+    "contacts_customvalue", "contacts_event", "tagging_contacttag", "tagging_dimbits", "commerce_order",
+    "commerce_orderline",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Big:
+    """A built brand and what figures need to know of it: tags by share of contacts, most common first."""
+
+    brand: Brand
+    n: int
+    tag_ids: list[int]
+    staff_ids: list[int]
+    product_ids: list[int]
+
+
+def brands(full: bool) -> tuple[Big, Big]:
+    """The brand that is measured and the one of the same size beside it."""
+    n = FULL if full else SMALL
+    return big(n, 1), big(n, 2)
+
+
+def big(n: int, number: int) -> Big:
+    """One brand of `n` contacts; built when it is not there."""
+    slug = f"big-{n}-{number}"
+    brand = Brand.objects.filter(slug=slug).first()
+    if brand is None:
+        brand = build(n, slug)
+    with tenant_scope(brand), transaction.atomic():
+        tags = list(Tag.objects.order_by("pk").values_list("pk", flat=True))
+        staff = list(Staff.objects.filter(is_guide=True).order_by("pk").values_list("pk", flat=True))
+        products = list(Product.objects.order_by("pk").values_list("pk", flat=True))
+    return Big(brand, n, tags, staff, products)
+
+
+def build(n: int, slug: str) -> Brand:
+    start = time.monotonic()
+    left = Brand.objects.filter(slug__startswith=f"{slug}-unfinished").count()
+    brand = create_brand(name=f"Big {n:,}", slug=f"{slug}-unfinished-{left}")
+    with tenant_scope(brand), transaction.atomic():
+        _small_things(brand)
+    steps = list(_steps(brand, n))  # read beforehand: the tables are locked below
+    connection = connections["owner"]
+    # one transaction: what is killed leaves no table without its indexes
+    with transaction.atomic("owner"), connection.cursor() as cursor:
+        for setting in ("synchronous_commit = off", "maintenance_work_mem = '1GB'", "work_mem = '256MB'"):
+            cursor.execute(f"SET LOCAL {setting}")
+        cursor.execute("SELECT setseed(0.42)")
+        with _bare(cursor):
+            for name, sql in steps:
+                began = time.monotonic()
+                cursor.execute(sql)
+                n_rows = cursor.rowcount
+                cursor.execute(
+                    f"ANALYZE {sql.split('INSERT INTO', 1)[1].split()[0]}"
+                )  # the next step joins it
+                print(f"  {slug}: {name} {n_rows:,} rows, {time.monotonic() - began:.0f} s", flush=True)
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM ANALYZE {', '.join(TABLES)}")
+    print(f"  {slug}: built in {time.monotonic() - start:.0f} s", flush=True)
+    brand.slug = slug
+    brand.save(update_fields=["slug"])
+    return brand
+
+
+def _small_things(brand: Brand) -> None:
+    corp = connect_corp(brand, by=SYSTEM, name="Big", corpid=f"wwbig{brand.pk:011d}", agent_id=1, secret="x")
+    regions = [Region.objects.create(name=f"区域{i}") for i in range(4)]
+    stores = [Store.objects.create(name=f"门店{i}", region=regions[i % 4]) for i in range(20)]
+    Staff.objects.bulk_create(
+        Staff(name=f"导购{i}", corp=corp, userid=f"g{i}", is_guide=True, store=stores[i % 20])
+        for i in range(GUIDES)
+    )
+    groups = [TagGroup.objects.create(name=f"标签组{i}", order=i) for i in range(20)]
+    Tag.objects.bulk_create(Tag(group=groups[i % 20], name=f"标签{i}", order=i) for i in range(TAGS))
+    Product.objects.bulk_create(
+        Product(sku=f"sku{i}", name=f"商品{i}", category=f"品类{i % 12}", price_fen=9900)
+        for i in range(PRODUCTS)
+    )
+    CustomField.objects.create(key="birthday", label="生日", type="date")
+    CustomField.objects.create(key="city", label="城市", type="text")
+
+
+@contextmanager
+def _bare(cursor: Any) -> Iterator[None]:
+    """The tables without secondary indexes and foreign keys."""
+    cursor.execute(
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = ANY(%s::regclass[]) AND contype = 'f' AND conparentid = 0",
+        [list(TABLES)],
+    )
+    keys = cursor.fetchall()
+    cursor.execute(
+        "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i"
+        " WHERE i.indrelid = ANY(%s::regclass[]) AND NOT i.indisprimary AND NOT EXISTS"
+        "  (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid AND c.contype <> 'f')",
+        [list(TABLES)],
+    )
+    indexes = cursor.fetchall()
+    for table, name, _definition in keys:
+        cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    for name, _definition in indexes:
+        cursor.execute(f"DROP INDEX {name}")
+    yield
+    began = time.monotonic()
+    for _name, definition in indexes:
+        cursor.execute(definition)
+    for table, name, definition in keys:
+        cursor.execute(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
+    print(f"  indexes and foreign keys: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def shares() -> list[float]:
+    """The share of contacts who carry each tag: some very common, most rare, TAGS_EACH in all."""
+    low, high = 0.0, 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        total = sum(min(0.45, middle / (i + 1) ** 0.85) for i in range(TAGS))
+        low, high = (middle, high) if total < TAGS_EACH else (low, middle)
+    return [min(0.45, low / (i + 1) ** 0.85) for i in range(TAGS)]
+
+
+def _steps(brand: Brand, n: int) -> Iterator[tuple[str, str]]:
+    with tenant_scope(brand), transaction.atomic():
+        corp = Corp.objects.get()
+        guides = list(Staff.objects.filter(is_guide=True).order_by("pk").values_list("pk", flat=True))
+        tags = list(Tag.objects.order_by("pk").values_list("pk", flat=True))
+        products = list(Product.objects.order_by("pk").values_list("pk", flat=True))
+        fields = dict(CustomField.objects.values_list("key", "pk"))
+    b, now = brand.pk, f"timestamptz '{NOW.isoformat()}'"
+    # contacts come over four years, more of them lately
+    yield (
+        "contacts",
+        f"""
+        INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,
+                                      n_follows, added_at, lost_at)
+        SELECT {b}, i, substr('{SURNAMES}', 1 + (i * 7) % {len(SURNAMES)}, 1)
+                    || substr('{GIVEN}', 1 + (i * 13) % {len(GIVEN)}, 1)
+                    || substr('{GIVEN}', 1 + (i * 31 + i / 1024) % {len(GIVEN)}, 1),
+               '', i % 3, CASE WHEN i % 50 = 0 THEN 2 ELSE 1 END, '', i % 17 = 0, (i % 11 <> 0)::int,
+               {now} - interval '1460 days' * power(1 - i::float8 / {n}, 1.5),
+               CASE WHEN i % 11 = 0 THEN {now} - interval '40 days' * random() END
+          FROM generate_series(0, {n - 1}) i""",
+    )
+    yield (
+        "counter",
+        f"INSERT INTO contacts_brandcounter (brand_id, name, next_value) VALUES ({b}, 'contact', {n})",
+    )
+    who = f"SELECT id, position FROM contacts_contact WHERE brand_id = {b}"
+    yield (
+        "follows",
+        f"""
+        INSERT INTO contacts_follow (brand_id, contact_id, staff_id, corp_id, external_userid, state, add_way, remark,
+                                     description, wecom_tag_ids, is_pending, added_at, end_kind, changed_at, ended_at,
+                                     channel_code_id)
+        SELECT brand_id, id, ('{{{",".join(map(str, guides))}}}'::bigint[])[1 + position * 7919 % {GUIDES}], {corp.pk},
+               'wm' || lpad(id::text, 30, '0'), '', 1, '', '', '{{}}', false, added_at,
+               CASE WHEN lost_at IS NULL THEN '' ELSE 'customer' END, added_at, lost_at,
+               CASE WHEN position % 4 < 3 THEN 1 + position * 31 % {CODES} END
+          FROM contacts_contact WHERE brand_id = {b} ORDER BY position""",
+    )
+    yield (
+        "identities",
+        f"""
+        INSERT INTO contacts_identity (brand_id, contact_id, kind, scope, value, added_at)
+        SELECT brand_id, id, 'external_userid', '{corp.corpid}', 'wm' || lpad(id::text, 30, '0'), added_at
+          FROM contacts_contact WHERE brand_id = {b} ORDER BY position""",
+    )
+    yield (
+        "grams",
+        f"""
+        INSERT INTO contacts_contactgram (brand_id, gram, contact_id)
+        SELECT DISTINCT {b}, substr(c.name, k, m), c.id
+          FROM contacts_contact c, (VALUES (1, 1), (2, 1), (3, 1), (1, 2), (2, 2)) AS g(k, m)
+         WHERE c.brand_id = {b} ORDER BY 2, 3""",
+    )
+    counts = [round(share * n) for share in shares()]
+    # each tag on contacts spread over the whole brand: multiples of a step that shares no factor with n
+    steps = [_step(n, 7919 + 1_237 * i) for i in range(TAGS)]
+    listed = ", ".join(
+        f"({tag}, {count}, {step}, {i * 37})"
+        for i, (tag, count, step) in enumerate(zip(tags, counts, steps, strict=True))
+    )
+    yield (
+        "tags",
+        f"""
+        INSERT INTO tagging_contacttag (brand_id, tag_id, contact_id, source, at)
+        SELECT {b}, t.id, c.id, 'import', {now} - interval '1 day' * (c.position % 300)
+          FROM (VALUES {listed}) AS t(id, n, step, shift), generate_series(0, t.n - 1) i,
+               LATERAL (SELECT (i::bigint * t.step + t.shift) % {n} AS position) p
+          JOIN ({who}) c ON c.position = p.position
+         ORDER BY t.id, c.id""",
+    )
+    # a few buy a lot, two in five never
+    yield (
+        "orders",
+        f"""
+        INSERT INTO commerce_order (brand_id, source, order_no, contact_id, buyer_kind, buyer_scope, buyer_value, placed_at,
+                                    paid_at, amount_fen, refunded_fen, n_items, state, is_sale, channel, is_told,
+                                    updated_at, created_at)
+        SELECT {b}, 'big', o.i::text, c.id, '', '', '', o.at, o.at, o.amount, 0, 1, 4, o.i % 20 <> 0, '', true, o.at, o.at
+          FROM (SELECT i, floor(power(random(), 1.8) * {n} * 0.6)::int AS buyer,
+                       {now} - interval '730 days' * power(random(), 1.4) AS at, (2000 + 60000 * power(random(), 3))::bigint
+                       AS amount FROM generate_series(1, {n * ORDERS_EACH}) i) o
+          JOIN ({who}) c ON c.position = (o.buyer::bigint * {_step(n, 15_485_863)} + 11) % {n}
+         ORDER BY o.at""",
+    )
+    chosen = f"('{{{','.join(map(str, products))}}}'::bigint[])"
+    yield (
+        "order lines",
+        f"""
+        INSERT INTO commerce_orderline (brand_id, order_id, n, product_id, sku, name, quantity, amount_fen)
+        SELECT {b}, o.id, k, {chosen}[1 + floor(power(random(), 2) * {PRODUCTS})::int], '', '', 1, o.amount_fen / 2
+          FROM commerce_order o, generate_series(1, 2) k WHERE o.brand_id = {b} AND (k = 1 OR o.id % 2 = 0)
+         ORDER BY o.id, k""",
+    )
+    kinds = "ARRAY[90,90,90,90,90,90,90,90,90,90,90,90,92,92,91,93,94,94,94,99]"
+    yield (
+        "behaviour",
+        f"""
+        INSERT INTO contacts_event (brand_id, at, contact_id, type, object_id, source, data)
+        SELECT {b}, e.at, c.id, e.type, CASE WHEN e.type < 94 THEN {chosen}[1 + floor(power(e.u, 2) * {PRODUCTS})::int]
+               WHEN e.type = 99 THEN 1 + (e.u * 5)::int END, 'api', '{{}}'
+          FROM (SELECT floor(power(random(), 1.5) * {n})::int AS who, {now} - interval '365 days' * random() AS at,
+                       ({kinds})[1 + floor(random() * 20)::int] AS type, random() AS u
+                  FROM generate_series(1, {n * EVENTS_EACH}) i) e
+          JOIN ({who}) c ON c.position = (e.who::bigint * {_step(n, 32_452_843)} + 5) % {n}
+         ORDER BY e.at""",
+    )
+    yield (
+        "orders on the timeline",
+        f"""
+        INSERT INTO contacts_event (brand_id, at, contact_id, type, object_id, source, data)
+        SELECT brand_id, paid_at, contact_id, 50, id, 'import', '{{}}' FROM commerce_order WHERE brand_id = {b}
+         ORDER BY paid_at""",
+    )
+    yield (
+        "custom values",
+        f"""
+        INSERT INTO contacts_customvalue (brand_id, field_id, contact_id, value_date)
+        SELECT {b}, {fields["birthday"]}, id, date '1970-01-01' + (position * 7 % 12000)::int
+          FROM ({who}) c WHERE position % 3 = 0 ORDER BY id""",
+    )
+    yield (
+        "stats",
+        f"""
+        INSERT INTO contacts_contactstat (brand_id, contact_id, position, n_follows, added_at, lost_at, gender,
+               do_not_contact, n_orders, spent_fen, first_order_at, last_order_at)
+        SELECT {b}, c.id, c.position, c.n_follows, c.added_at, c.lost_at, c.gender, c.do_not_contact,
+               coalesce(o.n, 0), coalesce(o.spent, 0), o.first_at, o.last_at
+          FROM contacts_contact c
+          LEFT JOIN (SELECT contact_id, count(*) AS n, sum(amount_fen)::bigint AS spent, min(paid_at) AS first_at,
+                            max(paid_at) AS last_at
+                       FROM commerce_order WHERE brand_id = {b} AND is_sale GROUP BY contact_id) o ON o.contact_id = c.id
+         WHERE c.brand_id = {b} ORDER BY c.id""",
+    )
+    truths = {
+        1: f"SELECT t.tag_id AS val, s.position FROM tagging_contacttag t JOIN contacts_contactstat s"
+        f" ON s.brand_id = {b} AND s.contact_id = t.contact_id WHERE t.brand_id = {b}",
+        2: f"SELECT f.staff_id, s.position FROM contacts_follow f JOIN contacts_contactstat s"
+        f" ON s.brand_id = {b} AND s.contact_id = f.contact_id WHERE f.brand_id = {b} AND f.ended_at IS NULL",
+        4: f"SELECT f.channel_code_id, s.position FROM contacts_follow f JOIN contacts_contactstat s"
+        f" ON s.brand_id = {b} AND s.contact_id = f.contact_id WHERE f.brand_id = {b} AND f.channel_code_id > 0",
+        3: "SELECT v.val, c.position::int FROM contacts_contact c, LATERAL (VALUES (0, true), (1, c.do_not_contact),"
+        " (2, c.n_follows > 0), (3, c.lost_at IS NOT NULL), (4, c.gender = 1), (5, c.gender = 2), (6, c.kind = 2),"
+        f" (7, c.name <> '')) AS v(val, is_on) WHERE v.is_on AND c.brand_id = {b}",
+    }
+    for dim, truth in truths.items():
+        yield (
+            f"bitmaps of dimension {dim}",
+            f"""
+            INSERT INTO tagging_dimbits (brand_id, dim, val, chunk, bits)
+            SELECT {b}, {dim}, val, position / 8192, bit_or(set_bit(0::bit(8192), position % 8192, 1))
+              FROM ({truth}) AS x(val, position) GROUP BY val, position / 8192 ORDER BY 3, 4""",
+        )
+
+
+def _step(n: int, near: int) -> int:
+    """A number from `near` on that shares no factor with n: its multiples visit every position once."""
+    while math.gcd(near, n) != 1:
+        near += 1
+    return near % n or 1
