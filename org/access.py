@@ -21,6 +21,8 @@ RIGHTS: dict[str, Any] = {
     "contacts.edit": _("Edit contacts"),
     "contacts.phones": _("See whole phone numbers"),
     "tags.edit": _("Edit tags"),
+    "segments.view": _("See segments"),
+    "segments.edit": _("Edit segments"),
     "fields.edit": _("Edit custom fields, stages and kinds of behaviour"),
     "orders.view": _("See products and orders"),
     "orders.edit": _("Edit products, record orders and refunds"),
@@ -50,9 +52,9 @@ PRESETS: dict[str, tuple[str, list[str], str]] = {
     "operator": (
         "运营",
         [
-            "overview.view", "contacts.view", "contacts.edit", "tags.edit", "fields.edit", "orders.view", "orders.edit",
-            "behaviour.edit", "codes.view", "codes.edit", "sops.view", "sops.edit", "imports.run", "exports.run",
-            "sync.view", "staff.view", "groups.view", "handover.view", "handover.run",
+            "overview.view", "contacts.view", "contacts.edit", "tags.edit", "segments.view", "segments.edit", "fields.edit",
+            "orders.view", "orders.edit", "behaviour.edit", "codes.view", "codes.edit", "sops.view", "sops.edit",
+            "imports.run", "exports.run", "sync.view", "staff.view", "groups.view", "handover.view", "handover.run",
         ],
         Scope.BRAND,
     ),

@@ -12,6 +12,7 @@ from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
 from handover.api import HandoverViewSet
 from scrm import api_docs
+from tagging.segment_api import SegmentViewSet
 
 urlpatterns: list[Any] = [
     path("schema/", api_docs.schema, name="api_schema"),
@@ -37,6 +38,26 @@ urlpatterns: list[Any] = [
     path("handovers/", HandoverViewSet.as_view({"get": "list"}), name="api_handovers"),
     path("handovers/<int:pk>/", HandoverViewSet.as_view({"get": "retrieve"}), name="api_handover"),
     path("handovers/<int:pk>/items/", HandoverViewSet.as_view({"get": "items"}), name="api_handover_items"),
+    path("segments/", SegmentViewSet.as_view({"get": "list", "post": "create"}), name="api_segments"),
+    path("segments/kinds/", SegmentViewSet.as_view({"get": "kinds"}), name="api_segment_kinds"),
+    path("segments/count/", SegmentViewSet.as_view({"post": "count"}), name="api_segment_count"),
+    path(
+        "segments/<int:pk>/",
+        SegmentViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_segment",
+    ),
+    path(
+        "segments/<int:pk>/members/",
+        SegmentViewSet.as_view({"get": "members", "post": "change_members"}),
+        name="api_segment_members",
+    ),
+    path("segments/<int:pk>/sizes/", SegmentViewSet.as_view({"get": "sizes"}), name="api_segment_sizes"),
+    path("segments/<int:pk>/freeze/", SegmentViewSet.as_view({"post": "freeze"}), name="api_segment_freeze"),
+    path(
+        "segments/<int:pk>/why/<int:contact_id>/",
+        SegmentViewSet.as_view({"get": "why"}),
+        name="api_segment_why",
+    ),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),

@@ -33,6 +33,7 @@ BEAT_SCHEDULE = {
         "task": "contacts.tasks.purge_all_waiting",
         "schedule": crontab(hour="19", minute="5"),
     },
+    "segments": {"task": "tagging.tasks.nightly_snapshots", "schedule": crontab(hour="16", minute="20")},
     "bits-check": {"task": "tagging.tasks.nightly_check", "schedule": crontab(hour="19", minute="20")},
     "partitions": {"task": "tenants.tasks.make_partitions", "schedule": crontab(hour="18", minute="5")},
 }
@@ -43,6 +44,7 @@ TASK_ROUTES = {
     "wecom.tasks.deliver": {"queue": "default"},
     "org.tasks.run_job": {"queue": "bulk"},
     "tagging.tasks.check_bits": {"queue": "bulk"},
+    "tagging.tasks.take_snapshots": {"queue": "bulk"},
     "commerce.tasks.attach_waiting": {"queue": "bulk"},
     "tagging.tasks.tidy": {"queue": "bulk"},
 }

@@ -4,7 +4,7 @@ import logging
 
 from contacts.services import stats
 from scrm.celery import app
-from tagging.services import acts, bits_check, deleting, expiry, mass, merging
+from tagging.services import acts, bits_check, deleting, expiry, mass, merging, snapshots
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
 
@@ -49,6 +49,18 @@ def check_bits(brand: Brand) -> None:
     """Compare ContactStat and bitmaps of one brand with the truth and repair them."""
     stats.rebuild(brand)
     bits_check.check(brand)
+
+
+@tenant_task(expires=6 * 3600)
+def take_snapshots(brand: Brand) -> None:
+    """A version of each segment of one brand; old ones are forgotten."""
+    snapshots.snapshot_all(brand)
+    snapshots.purge(brand)
+
+
+@app.task(name="tagging.tasks.nightly_snapshots")
+def nightly_snapshots() -> int:
+    return len(list(each_brand(take_snapshots)))
 
 
 @app.task(name="tagging.tasks.nightly_check")

@@ -57,6 +57,7 @@ class Person:
     gender: int = 0
     kind: int = 1
     n_follows: int = 0
+    is_member: bool = False  # known from a list of members
     do_not_contact: bool = False
     added_at: datetime | None = None
     lost_at: datetime | None = None
@@ -64,6 +65,7 @@ class Person:
     last_order_at: datetime | None = None
     next_order_on: date | None = None
     numbers: dict[str, float | None] = field(default_factory=dict)  # by leaves.NUMBERS
+    stage: int | None = None
     value_group: int | None = None
     lifecycle: int | None = None
     sets: dict[str, set[int]] = field(
@@ -181,8 +183,9 @@ def _segment(leaf: Condition, person: Person, context: Context) -> bool:
 
 
 def _follow(leaf: Condition, person: Person, context: Context) -> bool:
-    state = "reachable" if person.n_follows > 0 else "lost" if person.lost_at else "pending"
-    return state in leaf["values"]
+    if person.n_follows or person.lost_at:
+        return ("reachable" if person.n_follows else "lost") in leaf["values"]
+    return ("member" if person.is_member else "pending") in leaf["values"]
 
 
 def sales_measure(leaf: Condition, person: Person, context: Context) -> float | None:
@@ -292,6 +295,7 @@ TESTS: dict[str, Callable[[Condition, Person, Context], bool]] = {
     "event": lambda leaf, person, context: compared(len(events_of(leaf, person, context)), leaf["compare"]),
     "touch": lambda leaf, person, context: compared(len(messages_of(leaf, person, context)), leaf["compare"]),
     "number": lambda leaf, person, context: compared(person.numbers.get(leaf["measure"]), leaf["compare"]),
+    "stage": lambda leaf, person, context: person.stage in leaf["ids"],
     "value_group": lambda leaf, person, context: person.value_group in leaf["ids"],
     "lifecycle": lambda leaf, person, context: person.lifecycle in leaf["ids"],
 }

@@ -177,11 +177,12 @@ def _check_field(leaf: Mapping[str, Any], known: Any) -> Iterable[tuple[str, str
 
 LEAVES: dict[str, Leaf] = {
     "everybody": Leaf(gettext_lazy("Everybody"), "person", ()),
-    "follow": _words(gettext_lazy("Friendship"), "reachable", "lost", "pending"),
+    "follow": _words(gettext_lazy("Friendship"), "reachable", "lost", "pending", "member"),
     "do_not_contact": _yes_no(gettext_lazy("Do not contact")),
     "named": _yes_no(gettext_lazy("Has a name")),
     "gender": _words(gettext_lazy("Gender"), "male", "female", "unknown"),
     "contact_kind": _words(gettext_lazy("Kind of account"), "wechat", "wecom"),
+    "stage": Leaf(gettext_lazy("Stage"), "person", (Param("ids", "ids", source="stages", missing=_CHOOSE),)),
     "added": _when(gettext_lazy("First added"), "person"),
     "lost": _when(gettext_lazy("Lost"), "person"),
     "field": Leaf(
@@ -250,7 +251,9 @@ LEAVES: dict[str, Leaf] = {
         gettext_lazy("Value group"), "value", (Param("ids", "ids", source="value_groups", missing=_CHOOSE),)
     ),
     "lifecycle": Leaf(
-        gettext_lazy("Lifecycle stage"), "value", (Param("ids", "ids", source="stages", missing=_CHOOSE),)
+        gettext_lazy("Lifecycle stage"),
+        "value",
+        (Param("ids", "ids", source="lifecycle_stages", missing=_CHOOSE),),
     ),
     "next_order": _when(
         gettext_lazy("Next order expected"), "value", types=("last", "before", "next", "between", "this")

@@ -260,6 +260,14 @@ def _above(condition: Condition, build: Build) -> Plan:
     return _counted(f"{query} GROUP BY x.contact_id", having, condition["compare"])
 
 
+def _stage(condition: Condition, build: Build) -> Plan:
+    query = (
+        f"SELECT id AS contact_id FROM contacts_contact WHERE brand_id = {build.brand_id}"  # noqa: S608
+        f" AND {is_one_of('stage_id', condition['ids'])}"
+    )
+    return Plan(rows=(Rows(query),))
+
+
 def _field(condition: Condition, build: Build) -> Plan:
     field_id, column = build.fields[condition["key"]]
     test = _FIELD_TESTS[condition["test"]](f"v.{column}", condition, build)
@@ -288,7 +296,10 @@ LEAVES: dict[str, Callable[[Condition, Build], Plan]] = {
         {
             "reachable": lambda build: _flag(build, Flag.REACHABLE),
             "lost": lambda build: conjunction([_flag(build, Flag.LOST), _flag(build, Flag.REACHABLE, False)]),
-            "pending": _none_of(Flag.REACHABLE, Flag.LOST),
+            "pending": _none_of(Flag.REACHABLE, Flag.LOST, Flag.MEMBER),
+            "member": lambda build: conjunction(
+                [_flag(build, Flag.MEMBER), _none_of(Flag.REACHABLE, Flag.LOST)(build)]
+            ),
         }
     ),
     "do_not_contact": lambda condition, build: _flag(build, Flag.DO_NOT_CONTACT, condition["value"]),
@@ -318,6 +329,7 @@ LEAVES: dict[str, Callable[[Condition, Build], Plan]] = {
     "event": _event,
     "touch": _above,
     "number": _number,
+    "stage": _stage,
     "value_group": _in_column("value_group"),
     "lifecycle": _in_column("lifecycle"),
 }

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from commerce.models import Product
-from contacts.models import BehaviourKind, CustomField
+from contacts.models import BehaviourKind, CustomField, Stage
 from org.models import Region, Staff, Store
 from tagging.conditions import FieldType, Known
 from tagging.models import Segment, Tag
@@ -36,6 +36,7 @@ SOURCES: dict[str, tuple[Callable[[], QuerySet[Any]], str]] = {
     "products": (lambda: Product.objects.order_by("name", "pk"), "name"),
     "behaviours": (lambda: BehaviourKind.objects.order_by("label", "pk"), "label"),
     "sops": (lambda: _model("campaigns.Sop").objects.order_by("-pk"), "name"),
+    "stages": (lambda: Stage.objects.order_by("position", "pk"), "name"),
     "segments": (lambda: Segment.objects.filter(deleted_at=None).order_by("name", "pk"), "name"),
 }
 
@@ -103,8 +104,8 @@ def _collect(node: Any, wanted: dict[str, set[int]], depth: int) -> None:
             wanted.setdefault(param.source, set()).update(good)
 
 
-# Numbers of ContactStat with names: source → {number: name}. Stages are a brand's own: whoever keeps them adds them.
+# Numbers of ContactStat with names: source → {number: name}. Stages of the lifecycle are a brand's own.
 FIXED: dict[str, Callable[[], Mapping[int, Any]]] = {
     "value_groups": lambda: {1: _("Loyal"), 2: _("Good"), 3: _("Ordinary"), 4: _("Lost")},
-    "stages": dict,
+    "lifecycle_stages": dict,
 }

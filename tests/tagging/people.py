@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from campaigns.models import Sop, Touch
 from commerce.models import Order, OrderLine, Product
-from contacts.models import BehaviourKind, Contact, ContactStat, CustomField, CustomValue, Event, Follow
+from contacts.models import (
+    BehaviourKind,
+    Contact,
+    ContactStat,
+    CustomField,
+    CustomValue,
+    Event,
+    Follow,
+    Stage,
+)
 from contacts.services import stats
 from groups.models import GroupChat, GroupMember
 from groups.services.bits import came_in
@@ -57,6 +66,7 @@ def make_crowd(brand: Any, n: int = 60, seed: int = 1) -> Known:
         CustomField.objects.create(key=key, label=f.label, type=f.type, options=list(f.options))
         for key, f in FIELDS.items()
     ]
+    stages = [Stage.objects.create(name=f"阶段{i}") for i in range(2)]
     for i in range(n):
         contact = make_contact(
             brand,
@@ -66,6 +76,8 @@ def make_crowd(brand: Any, n: int = 60, seed: int = 1) -> Known:
             kind=dice.choice([1, 1, 2]),
             do_not_contact=dice.random() < 0.2,
             added_at=_moment(dice),
+            member_at=dice.choice([None, None, NOW]),
+            stage=dice.choice([None, *stages]),
         )
         _follows(dice, corp, contact, guides)
         if some := [tag for tag in tags if dice.random() < 0.35]:
@@ -102,7 +114,8 @@ def make_crowd(brand: Any, n: int = 60, seed: int = 1) -> Known:
             "sops": {s.pk: s.name for s in sops},
             "segments": {},
             "value_groups": {1: "忠诚", 2: "优质", 3: "一般", 4: "流失"},
-            "stages": {1: "新客", 2: "活跃"},
+            "lifecycle_stages": {1: "新客", 2: "活跃"},
+            "stages": {s.pk: s.name for s in stages},
         },
         fields=FIELDS,
     )
