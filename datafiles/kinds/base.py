@@ -18,6 +18,7 @@ class Code(IntEnum):
     NEW = 1
     CHANGED = 2
     JOIN = 3  # two records of one person become one
+    SKIPPED = 6  # not meant by this kind of file
     EMPTY = 7
     REPEATED = 8  # a later row is about the same and counts
     REFUSED = 9
@@ -59,6 +60,10 @@ class Judgement:
         counts: name → condition on the judged rows, counted for people.
         order: of the plan; rows of one `group` stay in one slice.
         group: expression.
+        wrap: a subquery around `{typed}` for what needs all rows (numbers of repeats).
+        whole: a column of the judged rows; all rows with the value of a planned one are planned.
+        is_read: condition on `t` of rows that are meant by this kind at all; others are passed over, whatever they hold.
+        same_is_fine: rows that say the same twice are counted as known, not as refused.
     """
 
     joins: str
@@ -69,6 +74,10 @@ class Judgement:
     counts: dict[str, str] = field(default_factory=dict)
     order: str = ""
     group: str = ""
+    wrap: str = "{typed}"
+    whole: str = ""
+    is_read: str = "true"
+    same_is_fine: bool = False
 
 
 @dataclass
@@ -103,6 +112,8 @@ class Kind:
         quick: SQL that gives the rows (`n`) that may not be as they are in the file already, or "" when there is none;
             an optimisation: those that it leaves out must be unchanged.
         kin: SQL of rows (`n`) that may be about the same as those in the temporary table `odd`.
+        open: makes temporary tables that `judge` and `apply` name, at the start of their transactions.
+        look: further findings of the check, in its transaction, when `judged` is there.
         apply: writes the rows of the temporary table `rows` (the plan's columns), in the caller's transaction.
         prepare: before the first slice, outside of transactions (tags that have to be made …).
         finish: after the last slice, outside of transactions.
@@ -120,6 +131,8 @@ class Kind:
     apply: Callable[[Task, Any], Done]
     quick: Callable[[Task], str] = lambda task: ""
     kin: Callable[[Task], str] = lambda task: ""
+    open: Callable[[Task, Any], None] = lambda task, cursor: None
+    look: Callable[[Task, Any], dict[str, Any]] = lambda task, cursor: {}
     prepare: Callable[[Task], None] = lambda task: None
     finish: Callable[[Task], None] = lambda task: None
     options: dict[str, Any] = field(default_factory=dict)

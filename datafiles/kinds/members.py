@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.models import CustomField, Identity
+from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Judgement, Kind, Task
-from datafiles.kinds.members_apply import apply
+from datafiles.kinds.members_apply import apply, finish
 from datafiles.targets import GENDERS, Target
 from org.models import Corp
 from scrm import clock
@@ -85,9 +86,9 @@ def field_ids(task: Task) -> dict[str, int]:
     return {key: int(key[1:]) for key in task.columns if key[0] == "f" and key[1:].isdigit()}
 
 
-def params(task: Task) -> dict[str, Any]:
+def corp_params(task: Task) -> dict[str, Any]:
     """Raises InvalidError when an external_userid comes and nobody knows of which corp."""
-    found: dict[str, Any] = {"now": clock.now(), "corpid": ""}
+    found: dict[str, Any] = {"corpid": ""}
     if task.has("external_userid"):
         corps = list(Corp.objects.order_by("pk").values_list("corpid", flat=True))
         corpid = task.options.get("corpid") or (corps[0] if len(corps) == 1 else "")
@@ -95,6 +96,11 @@ def params(task: Task) -> dict[str, Any]:
             text = _("Choose the WeCom corp of the external_userids")
             raise InvalidError(text, fields={"corpid": text})
         found["corpid"] = corpid
+    return found
+
+
+def params(task: Task) -> dict[str, Any]:
+    found: dict[str, Any] = {**corp_params(task), "now": clock.now()}
     for key, pk in field_ids(task).items():
         found[f"id_{key}"] = pk
     return found
@@ -280,6 +286,10 @@ KIND = Kind(
     quick=quick,
     kin=kin,
     apply=apply,
-    options={"make_new": True, "make_tags": True},
+    open=members_tags.open_words,
+    look=members_tags.look,
+    prepare=members_tags.make_tags,
+    finish=finish,
+    options={"make_new": True, "make_tags": True, "corpid": ""},
     params=params,
 )

@@ -5,16 +5,20 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from contacts.models import Contact, CustomField, EventType
+from commerce.models import Order
+from contacts import hooks
+from contacts.models import Contact, CustomField, EventType, WaitingBehaviour
 from contacts.services import positions, stats
 from contacts.services.identity import merge
 from contacts.services.search_sets import add_grams, refill_grams
+from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Done, Task
+from datafiles.models import ImportChange, ImportRange
 from datafiles.services.tracks import note_ranges
-from tagging.services import changes as tag_changes
 
 IDS = ("external_userid", "unionid", "member_no", "phone")
 STRONG = IDS[:3]
+ATTACH = 5_000  # people for whom waiting orders are looked up at once
 _COLUMNS = {"name": "c.name", "gender": "c.gender", "dnc": "c.do_not_contact", "member_at": "c.member_at"}
 
 
@@ -32,7 +36,7 @@ def apply(task: Task, cursor: Any) -> Done:
         _join(task, cursor, done)
         _change(task, cursor, done)
     _fields(task, cursor)
-    _tags(task, cursor, done)
+    members_tags.put_on(task, cursor, done)
     if n_new:
         stats.make(task.brand, first, n_new)  # last: its bits come behind those of the tags
     return done
@@ -251,7 +255,7 @@ def _keep_before(task: Task, cursor: Any, keys: list[str]) -> None:
         SELECT * FROM (
             SELECT %(brand)s, %(file)s, 'contact', x.id, {pairs["before"]} AS before,
                    {pairs["after"]} || coalesce((SELECT jsonb_build_object('identities', jsonb_agg(jsonb_build_array(
-                        i.kind, i.scope, i.value))) FROM noted i WHERE i.contact_id = x.id), '{{}}') AS after
+                        i.kind, i.scope, i.value))) FROM noted i WHERE i.contact_id = x.id HAVING count(*) > 0), '{{}}') AS after
               FROM change x) y WHERE y.after <> '{{}}'
         ON CONFLICT (brand_id, file_id, "table", object_id) DO UPDATE
            SET before = excluded.before || w.before, after = w.after || excluded.after
@@ -307,14 +311,24 @@ def _fields(task: Task, cursor: Any) -> None:
 _FIELD_TYPES = {"text": "text", "number": "number", "day": "date", "choice": "choice", "bool": "bool"}
 
 
-def _tags(task: Task, cursor: Any, done: Done) -> None:
-    if not task.has("tags"):
-        return
-    pairs = tag_changes.Pairs(
-        "SELECT m.tag_id, t.id AS contact_id FROM touched t JOIN rows r USING (n),"
-        " LATERAL regexp_split_to_table(r.tags, '[,，;；、|]+') w(word) JOIN tag_word m ON m.word = lower(btrim(w.word))"
-    )
-    put = tag_changes.put_on(
-        task.brand, pairs, source=f"import:{task.file.pk}", act_id=task.options.get("act_id"), timeline=True
-    )
-    done.notes["tagged"] = put.n
+def finish(task: Task) -> None:
+    """After the last slice: orders and behaviour that waited for these people become theirs."""
+    with transaction.atomic():
+        waits = (
+            Order.objects.filter(contact=None).exclude(buyer_value="").exists()
+            or WaitingBehaviour.objects.exists()
+        )
+        changed = ImportChange.objects.filter(file=task.file, table="contact", after__has_key="identities")
+        ranges = (
+            list(ImportRange.objects.filter(file=task.file, table="contact").values_list("low", "high"))
+            if waits
+            else []
+        )
+        ids = list(changed.values_list("object_id", flat=True)) if waits else []
+    for low, high in ranges:
+        for start in range(low, high + 1, ATTACH):
+            with transaction.atomic():
+                hooks.identities_noted(task.brand, list(range(start, min(start + ATTACH, high + 1))))
+    for start in range(0, len(ids), ATTACH):
+        with transaction.atomic():
+            hooks.identities_noted(task.brand, ids[start : start + ATTACH])

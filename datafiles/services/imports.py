@@ -34,6 +34,7 @@ from tenants.models import Brand
 
 CHECK, RUN = "file_check", "file_import"
 MAX_ROUNDS = 3
+WRITTEN = ("new", "changed", "joined", "planned", "waiting")  # counted again as they are written
 BEFORE = (ImportFile.State.UPLOADED, ImportFile.State.CHECKED)
 
 
@@ -252,20 +253,20 @@ def _judge(task: Task, job: Job) -> dict[str, Any]:
 def _begin_round(task: Task, job: Job) -> None:
     number = job.position.get("round", 0) + 1
     counts = _judge(task, job)
+    task.file.checked = {"counts": counts, "at": clock.now().isoformat()}
     task.kind.prepare(task)
-    slices = plans.cut(places.import_folder(task.file) / "plan.tsv")
+    plan = plans.of_round(task.file, number)
+    (places.import_folder(task.file) / "plan.tsv").replace(plan)
+    slices = plans.cut(plan)
     if number > 1:  # written in an earlier round is unchanged now
         result = {**job.result}
     else:
-        result = {
-            name: counts[name] for name in counts if name not in ("new", "changed", "joined", "planned")
-        }
+        result = {name: counts[name] for name in counts if name not in WRITTEN}
         result |= {"new": 0, "changed": 0}
     with transaction.atomic():
         file = task.file
         if number == 1:
             file.state = ImportFile.State.RUNNING
-            file.checked = {"counts": counts, "at": clock.now().isoformat()}
             file.save(update_fields=["state", "checked", "options"])
         jobs.save_step(
             job,
@@ -286,7 +287,7 @@ def _begin_round(task: Task, job: Job) -> None:
 
 def _slice(task: Task, job: Job) -> None:
     place = job.position
-    path = places.import_folder(task.file) / "plan.tsv"
+    path = plans.of_round(task.file, place["round"])
     at, slices = place["at"], place["slices"]
     (start, n_before), (stop, n_after) = slices[at], slices[at + 1]
     with transaction.atomic():
@@ -320,7 +321,6 @@ def _finish(task: Task, job: Job) -> None:
         shown = {name: n for name, n in file.result.items() if isinstance(n, int)}
         audit.record(by, "import.done", file, after=shown)
         jobs.save_step(job, n_done=job.n_total or 0, stage="")
-    (places.import_folder(file) / "plan.tsv").unlink(missing_ok=True)
 
 
 __all__ = ["CHECK", "RUN", "Code", "Path", "set_mapping", "start_check", "start_import"]

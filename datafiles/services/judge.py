@@ -32,9 +32,9 @@ def judge(
 
     {"rows", "new", "changed", "same", "repeated", "refused", …, "reasons": {key: n}}
     """
-    task.params = {"brand": task.brand.pk, **task.kind.params(task)}
-    judgement = task.kind.judge(task)
     with transaction.atomic(), connection.cursor() as cursor:
+        task.params = {"brand": task.brand.pk, **task.kind.params(task)}
+        judgement = task.kind.judge(task)
         cursor.execute(f"SET LOCAL work_mem = '{MEMORY}'")
         # whole tables are joined. Statistics may be those of a brand that was empty an hour ago, with which Postgres
         # would compare every row of the file with every contact
@@ -42,6 +42,7 @@ def judge(
         cursor.execute("SET LOCAL enable_mergejoin = off")
         cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
         n_rows = load(cursor, task, prepared)
+        task.kind.open(task, cursor)
         task.is_tidy = prepared.is_tidy
         source = _changed_only(cursor, task, judgement, n_rows)
         _judge(cursor, task, judgement, source)
@@ -49,6 +50,7 @@ def judge(
         counts["same"] = counts.get("same", 0) + n_rows - counts.pop("looked_at")
         counts["rows"] = n_rows - counts.pop("empty", 0)
         _write_refused(cursor, folder / "refused.tsv", task)
+        counts |= task.kind.look(task, cursor)
         counts["planned"] = _write_plan(cursor, folder / "plan.tsv", task, judgement)
     return counts
 
@@ -117,26 +119,33 @@ def _judge(cursor: Any, task: Task, judgement: Judgement, source: str) -> None:
     is_empty = " AND ".join(f"t.v_{key} IS NULL" for key in task.columns)
     extra = "".join(f", {expression} AS {name}" for name, (_, expression) in judgement.extra.items())
     given = "".join(f", t.{key}" for key in task.columns)
+    is_left_out = f"({is_bad}) AND ({judgement.is_read}) AND NOT ({is_empty})"
     cursor.execute(
-        f"CREATE TEMP TABLE judged ON COMMIT DROP AS"
-        f" SELECT t.n, (CASE WHEN {is_empty} THEN {Code.EMPTY} WHEN {is_bad} THEN {Code.REFUSED}"
+        f"CREATE TEMP TABLE judged ON COMMIT DROP AS SELECT t.n, (CASE WHEN {is_empty} THEN {Code.EMPTY}"
+        f"   WHEN NOT ({judgement.is_read}) THEN {Code.SKIPPED} WHEN {is_bad} THEN {Code.REFUSED}"
         f"   ELSE {judgement.code} END)::smallint AS code, {judgement.who} AS who,"
-        f"   CASE WHEN ({is_bad}) AND NOT ({is_empty}) THEN concat_ws(' ', {words}) END AS reasons{extra}{given}"
-        f" FROM {typed(task, source)} t {judgement.joins}",
+        f"   CASE WHEN {is_left_out} THEN concat_ws(' ', {words}) END AS reasons{extra}{given}"
+        f" FROM {judgement.wrap.format(typed=typed(task, source))} t {judgement.joins}",
         task.params,
     )
     if judgement.who != "NULL":
         planned = ", ".join(str(int(code)) for code in (Code.SAME, *PLANNED))
+        code = Code.SAME if judgement.same_is_fine else Code.REPEATED
         cursor.execute(
-            f"UPDATE judged j SET code = {Code.REPEATED}, reasons = 'repeated:' || x.n FROM ("
+            f"UPDATE judged j SET code = {code}, reasons = 'repeated:' || x.n FROM ("
             f"   SELECT who, max(n) AS n FROM judged WHERE code IN ({planned}) GROUP BY who HAVING count(*) > 1) x"
             f" WHERE j.who = x.who AND j.n < x.n AND j.code IN ({planned})"
+        )
+    if judgement.whole:
+        cursor.execute(
+            f"UPDATE judged j SET code = {Code.CHANGED} WHERE code = {Code.SAME} AND {judgement.whole} IN"
+            f" (SELECT {judgement.whole} FROM judged WHERE code IN ({', '.join(str(int(c)) for c in PLANNED)}))"
         )
 
 
 _NAMES = {
     Code.SAME: "same", Code.NEW: "new", Code.CHANGED: "changed", Code.JOIN: "joined", Code.EMPTY: "empty",
-    Code.REPEATED: "repeated", Code.REFUSED: "refused",
+    Code.SKIPPED: "skipped",    Code.REPEATED: "repeated", Code.REFUSED: "refused",
 }  # fmt: skip
 
 

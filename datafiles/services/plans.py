@@ -8,9 +8,16 @@ import numpy as np
 from django.db import connection
 
 from datafiles.kinds.base import Done, Task, plan_columns
+from datafiles.models import ImportFile
+from datafiles.services import places
 
 SLICE = 100_000
 READ = 1 << 18
+
+
+def of_round(file: ImportFile, number: int) -> Path:
+    """The plan of a round of an import; kept with the file, for the undo."""
+    return places.import_folder(file) / f"plan-{number}.tsv"
 
 
 def cut(path: Path) -> list[tuple[int, int]]:
@@ -59,20 +66,26 @@ class _Part:
 
 def apply(task: Task, path: Path, start: int, stop: int) -> Done:
     """Write the rows of a part of the plan, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        load(cursor, task, path, start, stop)
+        return task.kind.apply(task, cursor)
+
+
+def load(cursor: Any, task: Task, path: Path, start: int, stop: int) -> None:
+    """A part of the plan into the temporary table `rows`."""
     task.params = {"brand": task.brand.pk, "file": task.file.pk, **task.kind.params(task)}
     columns: dict[str, Any] = {"plan_group": "text", **plan_columns(task, task.kind.judge(task))}
-    with connection.cursor() as cursor:
-        # foreign keys are checked by plans that a connection keeps; one made while the tables were small may walk the
-        # brand's part of an index for every row
-        cursor.execute("DISCARD PLANS")
-        cursor.execute("SET LOCAL work_mem = '64MB'")
-        cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
-        names = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        cursor.execute(f"CREATE TEMP TABLE rows ({names}) ON COMMIT DROP")
-        part = _Part(path, start, stop)
-        try:
-            cursor.copy_expert("COPY rows FROM STDIN", part, size=READ)
-        finally:
-            part.close()
-        cursor.execute("ANALYZE rows (n, code)")
-        return task.kind.apply(task, cursor)
+    # foreign keys are checked by plans that a connection keeps; one made while the tables were small may walk the brand's
+    # part of an index for every row
+    cursor.execute("DISCARD PLANS")
+    cursor.execute("SET LOCAL work_mem = '64MB'")
+    cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
+    names = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    cursor.execute(f"CREATE TEMP TABLE rows ({names}) ON COMMIT DROP")
+    task.kind.open(task, cursor)
+    part = _Part(path, start, stop)
+    try:
+        cursor.copy_expert("COPY rows FROM STDIN", part, size=READ)
+    finally:
+        part.close()
+    cursor.execute("ANALYZE rows (n, code)")

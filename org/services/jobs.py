@@ -42,6 +42,7 @@ KINDS: dict[str, str] = {
     "tag_library_file": "tagging.services.library_file.step",
     "reconcile": "drift.services.runs.step",
     "drift_repair": "drift.services.repairs.step",
+    "file_undo": "datafiles.services.undo.step",
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process

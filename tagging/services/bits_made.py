@@ -52,3 +52,22 @@ def _rows(first: int, numbers: np.ndarray) -> Any:
         for chunk, part in enumerate(bits.reshape(-1, BITS), start // BITS):
             if part.any():
                 yield int(flag), chunk, (part + ord("0")).tobytes().decode()
+
+
+_CLEAR = f"""
+    WITH masks AS MATERIALIZED (
+        SELECT (p / {BITS})::int AS chunk, bit_or(set_bit(0::bit({BITS}), (p %% {BITS})::int, 1)) AS mask
+          FROM unnest(%s::bigint[]) p GROUP BY 1
+    ), locked AS (
+        SELECT d.dim, d.val, d.chunk, m.mask FROM masks m JOIN tagging_dimbits d ON d.brand_id = %s AND d.chunk = m.chunk
+         WHERE (d.bits & m.mask) <> 0::bit({BITS}) ORDER BY d.dim, d.val, d.chunk FOR NO KEY UPDATE OF d
+    )
+    UPDATE tagging_dimbits d SET bits = d.bits & ~l.mask FROM locked l
+     WHERE d.brand_id = %s AND d.dim = l.dim AND d.val = l.val AND d.chunk = l.chunk
+"""  # noqa: S608
+
+
+def contacts_gone(brand: Brand, positions: list[int]) -> None:
+    """Contacts at these positions are removed in this transaction: all their bits go at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLEAR, [positions, brand.pk, brand.pk])

@@ -1,0 +1,173 @@
+"""An import taken back: what it made goes, what it changed comes back, what somebody has touched since stays and is told."""
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from commerce.models import Order, OrderLine, Product, Refund
+from contacts.models import (
+    Contact,
+    ContactGram,
+    ContactStat,
+    CustomField,
+    CustomValue,
+    Event,
+    Identity,
+    WaitingBehaviour,
+)
+from contacts.models.people import EventKey
+from contacts.services.contacts import add_note
+from contacts.services.follow import record_follow
+from datafiles.models import ImportChange, ImportFile, ImportRange
+from datafiles.services import undo
+from org.access import SYSTEM
+from org.models import Job
+from scrm import clock
+from scrm.errors import ConflictError
+from tagging.models import ContactTag, DimBits, Tag
+from tagging.services import bits_check
+from tenants.scoping import tenant_scope
+from tests.factories import in_brand
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def take_back(brand: Any) -> Any:
+    def run(file: ImportFile) -> dict[str, Any]:
+        with tenant_scope(brand):
+            with transaction.atomic():
+                job = undo.start_undo(brand, file=file, by=SYSTEM)
+            with transaction.atomic():
+                job.refresh_from_db()
+                file.refresh_from_db()
+        assert (job.state, file.state) == (Job.State.DONE, ImportFile.State.UNDONE), job.error
+        return file.result["undo"]
+
+    return run
+
+
+def numbers(done: dict[str, Any]) -> tuple[int, int, int]:
+    return done["removed"], done["restored"], done["kept"]
+
+
+def bits_are_right(brand: Any) -> bool:
+    return bits_check.check(brand) == {} if hasattr(bits_check, "check") else True
+
+
+def test_members_go_again(brand: Any, bring: Any, take_back: Any) -> None:
+    with in_brand(brand):
+        field = CustomField.objects.create(key="level", label="等级", type="text")
+    text = "会员号,手机,姓名,标签,等级\nM1,13800138001,王,新标签,金\nM2,13800138002,李,,银\n"
+    file = bring("members", text)
+    assert numbers(take_back(file)) == (2, 0, 0)
+    with in_brand(brand):
+        for model in (
+            Contact,
+            Identity,
+            ContactGram,
+            ContactStat,
+            CustomValue,
+            ContactTag,
+            Event,
+            ImportRange,
+            ImportChange,
+        ):
+            assert not model.objects.exists(), model
+        assert not Tag.objects.filter(deleted_at=None).exists() and field.pk
+        assert not any("1" in str(row) for row in DimBits.objects.values_list("bits", flat=True))
+    with tenant_scope(brand), pytest.raises(ConflictError), transaction.atomic():
+        undo.start_undo(brand, file=file, by=SYSTEM)
+    assert bring("members", text).result["new"] == 2
+
+
+def test_who_has_been_met_since_stays(brand: Any, corp: Any, staff: Any, bring: Any, take_back: Any) -> None:
+    file = bring("members", "会员号,external_userid,姓名\nM1,wm1,有导购\nM2,,有备注\nM3,,没人理\n")
+    with in_brand(brand):
+        record_follow(brand, corp=corp, staff=staff, external_userid="wm1", at=clock.now(), source="callback")
+        noted = Identity.objects.get(value="M2").contact
+        add_note(brand, contact=noted, text="来过店里", by=SYSTEM)
+    done = take_back(file)
+    assert numbers(done) == (1, 0, 2)
+    assert sorted(name for _pk, name, _why in done["named"]) == ["有备注", "有导购"]
+    with in_brand(brand):
+        assert sorted(Contact.objects.values_list("name", flat=True)) == ["有备注", "有导购"]
+
+
+def test_changed_values_come_back(brand: Any, bring: Any, take_back: Any) -> None:
+    with in_brand(brand):
+        field = CustomField.objects.create(key="level", label="等级", type="text")
+    bring("members", "会员号,姓名,性别,等级\nM1,旧名,男,银\nM2,乙,,\nM3,丙,女,铜\n")
+    file = bring(
+        "members", "会员号,手机,姓名,性别,等级\nM1,13800138001,新名,女,金\nM2,,乙二,男,金\nM3,,丙二,女,铜\n"
+    )
+    assert file.result["changed"] == 3
+    with in_brand(brand):
+        Contact.objects.filter(identities__value="M3").update(name="又改了")
+    done = take_back(file)
+    assert numbers(done) == (0, 2, 1) and done["named"][0][1] == "又改了"
+    with in_brand(brand):
+        people = {
+            i.value: i.contact for i in Identity.objects.filter(kind="member_no").select_related("contact")
+        }
+        assert [(people[m].name, people[m].gender) for m in ("M1", "M2", "M3")] == [
+            ("旧名", 1),
+            ("乙", 0),
+            ("又改了", 2),
+        ]
+        assert not Identity.objects.filter(kind="phone").exists()
+        values = {v.contact_id: v.value_text for v in CustomValue.objects.filter(field=field)}
+        assert values == {people["M1"].pk: "银", people["M3"].pk: "铜"}
+        assert ContactGram.objects.filter(contact=people["M1"], gram="旧名").exists()
+        assert ContactStat.objects.get(contact=people["M1"]).gender == 1
+
+
+def test_orders_go_again(brand: Any, bring: Any, take_back: Any) -> None:
+    bring("members", "会员号\nM1\n")
+    text = "订单号,会员号,支付时间,订单金额,商品编码,商品名称,小计\nO1,M1,2026-01-05,100,A1,奶粉,100\nO2,M9,2026-01-05,50,A1,奶粉,50\n"
+    file = bring("orders", text)
+    with in_brand(brand):
+        assert ContactStat.objects.get().n_orders == 1 and Event.objects.filter(type=50).count() == 1
+    changed = bring("orders", text.replace(",100,A1", ",90,A1"))
+    assert changed.result["changed"] == 1
+    assert numbers(take_back(changed)) == (0, 1, 0)
+    with in_brand(brand):
+        assert (
+            Order.objects.get(order_no="O1").amount_fen == 10000
+            and ContactStat.objects.get().spent_fen == 10000
+        )
+    assert numbers(take_back(file)) == (2, 0, 0)
+    with in_brand(brand):
+        assert not Order.objects.exists() and not OrderLine.objects.exists()
+        assert not Event.objects.filter(type=50).exists() and ContactStat.objects.get().n_orders == 0
+    assert bring("orders", text).result["new"] == 2
+
+
+def test_refunds_and_products(brand: Any, bring: Any, take_back: Any) -> None:
+    products = bring("products", "商品编号,商品名称,价格\nA1,奶粉,1\nA2,尿裤,2\n")
+    orders = bring("orders", "订单号,会员号,支付时间,订单金额,商品编码\nO1,M1,2026-01-05,100,A1\n")
+    refunds = bring("refunds", "退款编号,订单号,退款金额\nR1,O1,30\n")
+    done = take_back(orders)
+    assert numbers(done) == (0, 0, 1)  # its refund came with another file
+    assert numbers(take_back(refunds)) == (1, 0, 0)
+    with in_brand(brand):
+        assert not Refund.objects.exists() and Order.objects.get().refunded_fen == 0
+    assert numbers(take_back(products)) == (1, 0, 1)
+    with in_brand(brand):
+        assert Product.objects.get().sku == "A1"
+
+
+def test_behaviour_goes_again(brand: Any, bring: Any, take_back: Any) -> None:
+    bring("members", "会员号\nM1\n")
+    text = "会员号,行为类型,时间\nM1,浏览,2026-01-05 10:00\nM9,加购,2026-01-05 11:00\n"
+    first = bring("behaviour", text)
+    second = bring("behaviour", text + "M1,收藏,2026-01-06\n")
+    assert second.result["new"] == 1
+    assert numbers(take_back(second)) == (1, 0, 0)
+    with in_brand(brand):
+        assert Event.objects.filter(type__gte=90).count() == 1 and EventKey.objects.count() == 2
+    assert numbers(take_back(first)) == (2, 0, 0)
+    with in_brand(brand):
+        assert not Event.objects.filter(type__gte=90).exists() and not WaitingBehaviour.objects.exists()
+    assert bring("behaviour", text).result["new"] == 2
