@@ -114,7 +114,12 @@ def test_behaviour(brand: Any, bring: Any) -> None:
     with in_brand(brand):
         contact = make_contact(brand)
         contact.identities.create(kind="member_no", value="M1")
-    text = "会员号,行为类型,时间,商品编号\nM1,浏览,2026-01-05 10:00:00,A1\nM1,加购,2026-01-05 10:01:00,A1\nM9,pv,1767578400,A1\nM1,跳舞,2026-01-05,\n"
+    text = """会员号,行为类型,时间,商品编号
+M1,浏览,2026-01-05 10:00:00,A1
+M1,加购,2026-01-05 10:01:00,A1
+M9,pv,1767578400,A1
+M1,跳舞,2026-01-05,
+"""
     file = bring("behaviour", text)
     assert (counts(file, "new", "waiting", "refused"), file.result["reasons"]) == (
         (3, 1, 1),

@@ -125,7 +125,10 @@ def test_changed_values_come_back(brand: Any, bring: Any, take_back: Any) -> Non
 
 def test_orders_go_again(brand: Any, bring: Any, take_back: Any) -> None:
     bring("members", "会员号\nM1\n")
-    text = "订单号,会员号,支付时间,订单金额,商品编码,商品名称,小计\nO1,M1,2026-01-05,100,A1,奶粉,100\nO2,M9,2026-01-05,50,A1,奶粉,50\n"
+    text = """订单号,会员号,支付时间,订单金额,商品编码,商品名称,小计
+O1,M1,2026-01-05,100,A1,奶粉,100
+O2,M9,2026-01-05,50,A1,奶粉,50
+"""
     file = bring("orders", text)
     with in_brand(brand):
         assert ContactStat.objects.get().n_orders == 1 and Event.objects.filter(type=50).count() == 1
