@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.models import SendTask
-from campaigns.services import handing, results, sops, stepping
+from campaigns.services import handing, planes, results, sops, stepping, waves
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -31,6 +31,12 @@ def tick_brand(brand: Brand) -> None:
     done = stepping.run(brand, clock.now())
     if done.n:
         log.info("SOP steps: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)
+    waves.run_due(brand)
+    start_tasks(brand)
+
+
+def start_tasks(brand: Brand) -> None:
+    """Start what send tasks want: hand over, look for, poll."""
     with transaction.atomic():
         waiting = handing.due(brand)
     planned = sorted(waiting[SendTask.State.PLANNED], key=lambda row: (row[1], row[0]))
@@ -72,3 +78,32 @@ def close_sop(brand: Brand, *, sop_id: int) -> Any:
     sops.cancel_planned(brand, sop_id=sop_id)
     while sops.close_slice(brand, sop_id=sop_id):
         pass
+
+
+@tenant_task
+def plan_waves(brand: Brand) -> None:
+    """Plan what is due now (a launch does not wait for the next minute), and hand it over."""
+    if waves.run_due(brand):
+        start_tasks(brand)
+
+
+@app.task(name="campaigns.tasks.finish_broadcasts")
+def finish_broadcasts() -> int:
+    """Every few minutes: broadcasts of which nothing is open any more are finished."""
+    return len(list(each_brand(finish_brand)))
+
+
+@tenant_task
+def finish_brand(brand: Brand) -> None:
+    waves.finish(brand)
+
+
+@app.task(name="campaigns.tasks.rebuild_planes")
+def rebuild_planes() -> int:
+    """Each night: counts of touches by day are made anew from the ledger."""
+    return len(list(each_brand(rebuild_brand_planes)))
+
+
+@tenant_task
+def rebuild_brand_planes(brand: Brand) -> None:
+    planes.rebuild_recent(brand)

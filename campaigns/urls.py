@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from campaigns.views import people, policy, sops, touches
+from campaigns.views import broadcasts, people, policy, sops, touches
 
 urlpatterns = [
     path("sops/", sops.sop_list, name="sops"),
@@ -16,6 +16,21 @@ urlpatterns = [
     path("sops/<int:sop_id>/enrol/confirm/", people.enrol_confirm, name="sop_enrol_confirm"),
     re_path(
         r"^sops/(?P<sop_id>\d+)/(?P<act>on|pause|resume|end|duplicate|delete)/$", sops.sop_act, name="sop_act"
+    ),
+    path("broadcasts/", broadcasts.broadcast_list, name="broadcasts"),
+    path("broadcasts/new/", broadcasts.broadcast_edit, name="broadcast_new"),
+    path("broadcasts/<int:broadcast_id>/", broadcasts.broadcast_detail, name="broadcast"),
+    path("broadcasts/<int:broadcast_id>/edit/", broadcasts.broadcast_edit, name="broadcast_edit"),
+    path("broadcasts/<int:broadcast_id>/check/", broadcasts.dry_run, name="broadcast_check"),
+    path("broadcasts/<int:broadcast_id>/numbers/", broadcasts.live_numbers, name="broadcast_numbers"),
+    path(
+        "broadcasts/<int:broadcast_id>/waves/<int:wave_id>/", broadcasts.wave_people, name="broadcast_people"
+    ),
+    re_path(
+        r"^broadcasts/(?P<broadcast_id>\d+)/"
+        r"(?P<act>launch|approve|reject|pause|resume|cancel|remind|duplicate|delete)/$",
+        broadcasts.broadcast_act,
+        name="broadcast_act",
     ),
     path("touches/", touches.touch_list, name="touches"),
     path("touches/tasks/", touches.task_list, name="send_tasks"),

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -217,7 +217,9 @@ class _Writer:
             lines.pop()
         out, n = io.StringIO(), 0
         # a single cell may be empty, and COPY takes a line of \. for its end: then everything is quoted
-        quoting = csv.QUOTE_ALL if self.layout.n_columns == 1 or "\\." in text else csv.QUOTE_MINIMAL
+        quoting: Literal[0, 1] = (
+            csv.QUOTE_ALL if self.layout.n_columns == 1 or "\\." in text else csv.QUOTE_MINIMAL
+        )
         eol = (self.eol or b"\n").decode()
         writer = csv.writer(out, delimiter=self.done.separator, lineterminator=eol, quoting=quoting)
         for cells in self._records(lines, is_last):

@@ -53,7 +53,9 @@ def right_groups(
         "contacts": _("Customers"),
         "orders": _("Products and orders"),
         "codes": _("Channel codes"),
-        "sops": _("SOPs and touches"),
+        "sops": _("SOPs, broadcasts and touches"),
+        "groups": _("Groups and hand-overs"),
+        "files": _("Imports and exports"),
         "wecom": _("WeCom"),
         "brand": _("Administration"),
     }

@@ -5,6 +5,12 @@ from celery.schedules import crontab
 # Periodic entries are cross-brand: each lists the active brands and starts one task per brand.
 BEAT_SCHEDULE = {
     "sop-tick": {"task": "campaigns.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "broadcasts-finish": {
+        "task": "campaigns.tasks.finish_broadcasts",
+        "schedule": crontab(minute="*/2"),
+        "options": {"expires": 110},
+    },
+    "touch-planes": {"task": "campaigns.tasks.rebuild_planes", "schedule": crontab(hour="19", minute="5")},
     "inbox-sweep": {"task": "wecom.tasks.sweep_inbox", "schedule": 10.0, "options": {"expires": 9}},
     "outbound-sweep": {"task": "wecom.tasks.sweep_outbound", "schedule": 15.0, "options": {"expires": 14}},
     "calls-flush": {"task": "wecom.tasks.flush_calls", "schedule": 5.0, "options": {"expires": 4}},
@@ -43,6 +49,7 @@ TASK_ROUTES = {
     "wecom.tasks.sweep_inbox": {"queue": "fast"},
     "wecom.tasks.deliver": {"queue": "default"},
     "org.tasks.run_job": {"queue": "bulk"},
+    "campaigns.tasks.rebuild_brand_planes": {"queue": "bulk"},
     "tagging.tasks.check_bits": {"queue": "bulk"},
     "tagging.tasks.take_snapshots": {"queue": "bulk"},
     "commerce.tasks.attach_waiting": {"queue": "bulk"},

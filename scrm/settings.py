@@ -208,6 +208,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    # enums stay where they are used: many serializers have a `state` or `kind` of their own
+    "POSTPROCESSING_HOOKS": [],
 }
 
 # ---- Security

@@ -49,6 +49,9 @@ class SendTask(TenantModel):
     n = models.IntegerField()
     n_sent = models.IntegerField(default=0)
     n_failed = models.IntegerField(default=0)
+    n_opened = models.IntegerField(default=0)  # folds of its touches' marks
+    n_replied = models.IntegerField(default=0)
+    n_converted = models.IntegerField(default=0)
     state = models.CharField(max_length=9, choices=State, default=State.PLANNED)
     msgid = models.CharField(max_length=64, blank=True)
     called_at = models.DateTimeField(null=True)

@@ -4,7 +4,7 @@ A `Frame` names the chunks that a piece of work is about; every array of it has 
 counted from the highest bit of the first byte, as Postgres has it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,14 @@ class Frame:
         flat = np.zeros((len(self.chunks), BITS), dtype=bool)
         flat[rows[inside], given[inside] % BITS] = True
         return np.packbits(flat, axis=1)
+
+    def of_chunks(self, chunks: Mapping[int, bytes]) -> Bits:
+        """Bits of {chunk: 1,024 bytes}; chunks outside of the frame are left out."""
+        bits = self.empty()
+        for chunk, sent in chunks.items():
+            if (row := self._row(chunk)) is not None:
+                bits[row] = np.frombuffer(sent, dtype=np.uint8)
+        return bits
 
     def select(self, sql: str, params: Sequence[Any]) -> Bits:
         """Bits of the positions that a statement gives."""

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from campaigns import chance, governance
-from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
+from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
 from campaigns.services import bitmaps, gate, planes, planning, rules, variables
 from campaigns.services.bitmaps import Bits, Frame
 from org.models import Staff
@@ -22,8 +22,8 @@ CHUNK = 1_000  # contacts of one send task
 HOLD_OUT_SEED = 1 << 40  # of the brand's global hold-out; broadcasts have seeds of their own
 WANTED = 0  # WaveSet.what
 
-_BITS = "CREATE TEMPORARY TABLE {name} (chunk int PRIMARY KEY, bits bit(8192) NOT NULL) ON COMMIT DROP"
-_FILL = "INSERT INTO {name} SELECT c, b::bit(8192) FROM unnest(%s::int[], %s::text[]) AS r(c, b)"
+BITS_TABLE = "CREATE TEMPORARY TABLE {name} (chunk int PRIMARY KEY, bits bit(8192) NOT NULL) ON COMMIT DROP"
+FILL = "INSERT INTO {name} SELECT c, b::bit(8192) FROM unnest(%s::int[], %s::text[]) AS r(c, b)"
 
 _TASKS = """
     WITH guide AS MATERIALIZED (
@@ -52,6 +52,14 @@ _TASKS = """
     SELECT w.staff_id, w.corp_id, w.variant, w.ids[n * {chunk} + 1 : (n + 1) * {chunk}]
       FROM whole w, LATERAL generate_series(0, (cardinality(w.ids) - 1) / {chunk}) AS n
 """
+_SEND_TASKS = """
+    INSERT INTO campaigns_sendtask (brand_id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
+                                    at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed, n_opened,
+                                    n_replied, n_converted, state, msgid, next_try_at, n_tries, reminded_at, error)
+    SELECT %(b)s, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id, %(at)s, t.text,
+           v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 0, 0, 0, 'planned', '', %(at)s, 0, '{}', ''
+      FROM plan_task t JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id
+"""
 _LEDGER = """
     INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
                                  send_task_id, state, reason, error)
@@ -67,7 +75,7 @@ _HELD = """
       JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.position / 8192 = w.chunk
      WHERE w.brand_id = %(b)s AND w.wave_id = %(wave)s AND w.what <> 0 AND get_bit(w.bits, s.position %% 8192) = 1
 """
-_ORDERS = {
+ORDERS = {
     TouchPolicy.Sender.LATEST: "f.added_at DESC, f.id DESC",
     TouchPolicy.Sender.FIRST: "f.added_at, f.id",
 }
@@ -156,15 +164,13 @@ def _keep_sets(wave: Wave, frame: Frame, wanted: Bits, refused: dict[Touch.Reaso
 def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: datetime) -> int:
     """Chunks of at most 1,000 contacts for each guide and variant; gives how many."""
     variants = list(Variant.objects.filter(broadcast=wave.broadcast).order_by("letter"))
-    order = _ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
+    order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
     rows = list(frame.rows(allowed))
     with connection.cursor() as cursor:
         # of an earlier wave in this transaction
         cursor.execute("DROP TABLE IF EXISTS plan_allowed, plan_task")
-        cursor.execute(_BITS.format(name="plan_allowed"))
-        cursor.execute(
-            _FILL.format(name="plan_allowed"), [[row[0] for row in rows], [row[1] for row in rows]]
-        )
+        cursor.execute(BITS_TABLE.format(name="plan_allowed"))
+        cursor.execute(FILL.format(name="plan_allowed"), [[row[0] for row in rows], [row[1] for row in rows]])
         cursor.execute("ANALYZE plan_allowed")
         cursor.execute(
             "CREATE TEMPORARY TABLE plan_task (id serial, staff_id bigint, corp_id bigint, variant int,"
@@ -174,13 +180,7 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
         cursor.execute(sql, {"b": brand.pk})
         _fill_contents(cursor, brand, variants)
         cursor.execute(
-            "INSERT INTO campaigns_sendtask (brand_id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id,"
-            " content_id, at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed, state, msgid, next_try_at,"
-            " n_tries, reminded_at, error)"
-            " SELECT %(b)s, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id, %(at)s,"
-            " t.text, v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 'planned', '', %(at)s, 0,"
-            " '{}', ''"
-            " FROM plan_task t JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id",
+            _SEND_TASKS,
             {
                 "b": brand.pk,
                 "kind": int(Touch.Kind.BROADCAST),
@@ -263,10 +263,3 @@ def _planned_bits(brand: Brand, wave: Wave, frame: Frame) -> Bits:
         " WHERE t.brand_id = %s AND t.broadcast_id = %s AND t.wave_id = %s",
         [brand.pk, brand.pk, wave.broadcast_id, wave.pk],
     )
-
-
-def planned_tasks(wave: Wave) -> int:
-    """Send tasks of a wave that are not with WeCom yet."""
-    return SendTask.objects.filter(
-        broadcast=wave.broadcast_id, wave_id=wave.pk, state=SendTask.State.PLANNED
-    ).count()

@@ -134,11 +134,15 @@ def calendar(brand: Brand, sop: Sop, days: int = CALENDAR_DAYS) -> dict[date, di
     return schedule.calendar(joined, times, brand.timezone, clock.now(), days)
 
 
-def unconfirmed(*, sop_id: int | None = None, limit: int = 50) -> list[SendTask]:
+def unconfirmed(
+    *, sop_id: int | None = None, broadcast_id: int | None = None, limit: int = 50
+) -> list[SendTask]:
     """Send tasks that wait for their guide, the oldest first."""
     rows = SendTask.objects.filter(state=SendTask.State.HANDED, confirmed_at=None, cancelled_at=None)
     if sop_id is not None:
         rows = rows.filter(sop=sop_id)
+    if broadcast_id is not None:
+        rows = rows.filter(broadcast=broadcast_id)
     return list(rows.select_related("staff", "sop", "step").order_by("at", "pk")[:limit])
 
 

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.db import connection
+from django.db import connection, transaction
 
-from campaigns.governance import day_of
+from campaigns.governance import day_of, midnight
 from campaigns.models import Touch
 from campaigns.services.bitmaps import Bits, Frame, frame_of
+from scrm import clock
 from tagging.models import Dim
 from tagging.services import bits as stored
 from tenants.models import Brand
@@ -94,6 +95,11 @@ def counts_by_day(frame: Frame, first: int, last: int, slot: int) -> tuple[dict[
     return found, dirty
 
 
+def unpack(bits: Bits) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """One yes or no for each position."""
+    return np.unpackbits(bits, axis=1).astype(bool)
+
+
 def most_in_window(counts: Mapping[int, Counts], day: int, days: int, shape: tuple[int, int]) -> Counts:
     """For each position the most touches in any `days` days in a row that hold `day` (governance.most_in_window)."""
     ahead = [d for d in counts if day < d < day + days]
@@ -162,3 +168,29 @@ def rebuild(brand: Brand, first: datetime, until: datetime) -> None:
                 "levels": LEVELS,
             },
         )
+
+
+BACK, AHEAD, KEPT = 95, 95, 200  # days
+
+
+def rebuild_recent(brand: Brand) -> None:
+    """All days that caps can ask about, each in a transaction of its own; what is older than `KEPT` days is dropped."""
+    from campaigns.services.gate import enter_gate
+
+    today = day_of(clock.now(), brand.timezone)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT val / 256 FROM tagging_dimbits WHERE brand_id = %s AND dim = %s",
+            [brand.pk, int(Dim.TOUCH)],
+        )
+        days = {row[0] for row in cursor.fetchall()}
+    for day in sorted(days):
+        with transaction.atomic(), connection.cursor() as cursor:
+            enter_gate(brand)
+            if today - BACK <= day <= today + AHEAD:
+                rebuild(brand, midnight(day, brand.timezone), midnight(day + 1, brand.timezone))
+            elif day < today - KEPT:
+                cursor.execute(
+                    "DELETE FROM tagging_dimbits WHERE brand_id = %s AND dim = %s AND val >= %s AND val < %s",
+                    [brand.pk, int(Dim.TOUCH), val_of(day, 0, 0), val_of(day + 1, 0, 0)],
+                )

@@ -6,6 +6,7 @@ where they are put back, at the second of the two moments. PostgreSQL's AT TIME 
 """
 
 from bisect import bisect_left, bisect_right
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -58,6 +59,27 @@ def run_at(day_0: date, day: int, hour: int, minute: int, zone: str) -> datetime
     if moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None) != local.replace(tzinfo=None):
         return local.astimezone(UTC)  # an hour that does not exist: counted with the offset before it
     return moment
+
+
+def next_in_rhythm(at: datetime, every: str, zone: str, day_of_month: int) -> datetime:
+    """The next moment after `at` of a daily, weekly or monthly rhythm, at the same local time.
+
+    Args:
+        day_of_month: of the first time; a month that is too short takes its last day, the next one the day again.
+
+    Raises:
+        ValueError: an unknown rhythm.
+    """
+    local = at.astimezone(ZoneInfo(zone))
+    on = local.date()
+    if every in ("day", "week"):
+        on += timedelta(days=7 if every == "week" else 1)
+    elif every == "month":
+        year, month = (on.year, on.month + 1) if on.month < 12 else (on.year + 1, 1)
+        on = date(year, month, min(day_of_month, monthrange(year, month)[1]))
+    else:
+        raise ValueError(f"unknown rhythm {every}")
+    return run_at(on, 0, local.hour, local.minute, zone)
 
 
 def timetable(steps: Iterable[StepTime], day_0: date, zone: str) -> list[tuple[datetime, StepTime]]:

@@ -13,12 +13,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from campaigns.models import Enrolment, Sop, SopStep
 from campaigns.services import numbers, sops, variables
 from campaigns.services.sops import StepInput
+from campaigns.views.media import files_of
 from org.access import staff_can
 from org.forms import add_errors
 from scrm.errors import ConflictError, InvalidError, SCRMError
 from scrm.keyset import keyset_page
 from scrm.responses import go
-from wecom.models import MediaFile
 
 ENDED = "ended"
 
@@ -115,7 +115,7 @@ def sop_edit(request: Any, sop_id: int | None = None) -> HttpResponse:
                 context["bad_step"] = error.details.get("step")
     else:
         context["rows"] = _rows_of(sop)
-    context["files"] = _files(context["rows"])
+    context["files"] = files_of(row["attachments"] for row in context["rows"])
     if sop:
         context["n_people"] = Enrolment.objects.filter(sop=sop, ended_at=None).count()
     return render(
@@ -135,17 +135,6 @@ def _save(request: Any, sop: Sop | None, form: SopForm, context: dict[str, Any])
         return None
     sops.edit_sop(request.brand, sop_id=sop.pk, steps=steps, by=request.actor, **form.cleaned_data)
     return go(request, f"/sops/{sop.pk}/", _("Saved"))
-
-
-def _files(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Names of the files that the attachments name, for the editor."""
-    ids = set()
-    for row in rows:
-        try:
-            ids |= {int(a["file_id"]) for a in json.loads(row["attachments"] or "[]") if a.get("file_id")}
-        except (ValueError, TypeError, AttributeError):
-            continue
-    return {str(f.pk): {"name": f.name, "kind": f.kind} for f in MediaFile.objects.filter(pk__in=ids)}
 
 
 # ---- one SOP

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from campaigns.models import SendTask, Sop, SopStep, Touch
+from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
 from campaigns.services import results, scope
 from contacts.models import Contact
 from org.access import brand_transaction, staff_can, staff_can_outside
@@ -31,6 +31,7 @@ COLUMNS = {
     "state": "state",
     "reason": "reason",
     "sop": "sop_id",
+    "broadcast": "broadcast_id",
     "step": "step_id",
     "guide": "staff_id",
     "contact": "contact_id",
@@ -124,6 +125,7 @@ def names_of(touches: list[Touch]) -> dict[str, Any]:
         "staff": Staff.objects.in_bulk({t.staff_id for t in touches if t.staff_id}),
         "sops": Sop.objects.in_bulk({t.sop_id for t in touches if t.sop_id}),
         "steps": SopStep.objects.in_bulk({t.step_id for t in touches if t.step_id}),
+        "broadcasts": Broadcast.objects.in_bulk({t.broadcast_id for t in touches if t.broadcast_id}),
     }
 
 
@@ -136,13 +138,15 @@ def _guides(staff: Staff) -> list[tuple[int, str]]:
 @staff_can("sops.view")
 def task_list(request: Any) -> HttpResponse:
     """Send tasks: what was handed to which guide, and who has not confirmed."""
-    given = {name: _number(request, name) for name in ("sop", "guide")}
+    given = {name: _number(request, name) for name in ("sop", "broadcast", "guide")}
     state = request.GET.get("state", "")
-    rows = SendTask.objects.select_related("staff", "sop", "step")
+    rows = SendTask.objects.select_related("staff", "sop", "step", "broadcast")
     if state in SendTask.State.values:
         rows = rows.filter(state=state)
     if given["sop"] is not None:
         rows = rows.filter(sop=given["sop"])
+    if given["broadcast"] is not None:
+        rows = rows.filter(broadcast=given["broadcast"])
     if given["guide"] is not None:
         rows = rows.filter(staff=given["guide"])
     page = keyset_page(scope.of_guides(rows, request.staff), order=("-pk",), after=request.GET.get("after"))

@@ -29,6 +29,8 @@ KINDS: dict[str, str] = {
     "code_batch": "livecodes.services.batch.step",
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
+    "broadcast_cancel": "campaigns.services.waves.stop_step",
+    "broadcast_remind": "campaigns.services.waves.remind_step",
     "group_sync": "groups.services.sync.step",
     "handover": "handover.services.handing.step",
     "leavers": "handover.services.leavers.step",

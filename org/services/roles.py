@@ -15,10 +15,12 @@ _FIELDS = ["name", "rights", "scope"]
 # groups of checkboxes on the page; a test holds them equal to RIGHTS
 GROUPS: list[tuple[str, list[str]]] = [
     ("overview", ["overview.view"]),
-    ("contacts", ["contacts.view", "contacts.edit", "tags.edit", "fields.edit"]),
+    ("contacts", ["contacts.view", "contacts.edit", "contacts.phones", "tags.edit", "segments.view", "segments.edit", "fields.edit"]),
     ("orders", ["orders.view", "orders.edit", "behaviour.edit"]),
     ("codes", ["codes.view", "codes.edit"]),
-    ("sops", ["sops.view", "sops.edit"]),
+    ("sops", ["sops.view", "sops.edit", "broadcasts.view", "broadcasts.edit", "broadcasts.approve"]),
+    ("groups", ["groups.view", "handover.view", "handover.run"]),
+    ("files", ["imports.run", "exports.run"]),
     ("wecom", ["sync.view", "sync.run", "corps.edit"]),
     ("brand", ["staff.view", "staff.edit", "brand.edit", "keys.edit", "audit.view"]),
 ]

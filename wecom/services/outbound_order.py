@@ -21,7 +21,7 @@ def first_in_line() -> Q:
     older = OutboundCall.objects.filter(
         kind=OuterRef("kind"), subject=OuterRef("subject"), pk__lt=OuterRef("pk"), state__in=OPEN
     )
-    return Q(subject="") | ~Exists(older)
+    return Q(subject="") | Q(~Exists(older))
 
 
 def behind(subjects: Iterable[str]) -> list[int]:

@@ -1,0 +1,71 @@
+// The editor of a broadcast: contents and waves come and go, the phone beside them shows what the customer will see.
+"use strict";
+(() => {
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const contents = $("#contents");
+  const waves = $("#waves");
+  const preview = $("#preview");
+  const most = Number(contents.dataset.bytes);
+  const variable = /\{([^{}|\n]{1,20})(?:\|([^{}\n]{0,40}))?\}/g;
+  const samples = { 员工姓名: preview.dataset.guide, 门店: preview.dataset.store, 品牌: preview.dataset.brand };
+  const letters = "ABCDE";
+  const bytes = new TextEncoder();
+  const all = (name) => [...(name === "wave" ? waves : contents).querySelectorAll(`[data-${name}]`)];
+
+  function bubble(text, kind = "") {
+    return Object.assign(document.createElement("div"), { className: `bubble ${kind}`, textContent: text });
+  }
+  function draw() {
+    const rows = all("content");
+    rows.forEach((row, n) => {
+      $("[data-letter]", row).textContent = letters[n] || "";
+      // alone it has no share, and cannot be taken out
+      $("[name=weight]", row).closest("label").hidden = rows.length < 2;
+      $("[data-remove-content]", row).hidden = rows.length < 2;
+      const size = bytes.encode($("[name=text]", row).value).length;
+      const left = $("[data-bytes-left]", row);
+      left.textContent = `${size} / ${most}`;
+      left.classList.toggle("text-danger", size > most);
+    });
+    $("#add-content").disabled = rows.length >= letters.length;
+    all("wave").forEach((row, n) => {
+      $("[data-remove-wave]", row).hidden = n === 0;
+      $("[data-first-only]", row).hidden = n > 0;
+      $("[name=after]", row).closest("label").hidden = n === 0;
+    });
+    preview.replaceChildren(...rows.flatMap((row, n) => {
+      const text = $("[name=text]", row).value.trim().replace(variable, (whole, name, otherwise) => samples[name.trim()] ?? otherwise ?? whole);
+      const head = rows.length > 1 ? [Object.assign(document.createElement("div"), { className: "phone-day", textContent: letters[n] })] : [];
+      const attached = attachments.listOf($("[data-attachments]", row)).map((item) => bubble(attachments.titleOf(item), `attached ${item.type}`));
+      return [...head, ...(text ? [bubble(text)] : []), ...attached];
+    }));
+  }
+  function add(name, list) {
+    list.append($(`#${name}-template`).content.cloneNode(true));
+    const fresh = list.lastElementChild;
+    if (name === "content") attachments.ready(fresh);
+    draw();
+    $("textarea, input", fresh).focus();
+  }
+
+  $("#add-content").addEventListener("click", () => add("content", contents));
+  $("#add-wave").addEventListener("click", () => add("wave", waves));
+  $("#broadcast-form").addEventListener("click", (event) => {
+    for (const name of ["content", "wave"]) {
+      const remove = event.target.closest(`[data-remove-${name}]`);
+      if (remove) {
+        remove.closest(`[data-${name}]`).remove();
+        draw();
+      }
+    }
+    const insert = event.target.closest("[data-insert]");
+    if (insert) {
+      const area = $("[name=text]", insert.closest("[data-content]"));
+      area.setRangeText(insert.dataset.insert, area.selectionStart, area.selectionEnd, "end");
+      area.focus();
+      draw();
+    }
+  });
+  for (const name of ["input", "attachmentschange"]) $("#broadcast-form").addEventListener(name, draw);
+  draw();
+})();
