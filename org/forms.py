@@ -51,6 +51,7 @@ def right_groups(
     names = {
         "overview": _("Overview"),
         "contacts": _("Customers"),
+        "segments": _("Tags and segments"),
         "orders": _("Products and orders"),
         "codes": _("Channel codes"),
         "sops": _("SOPs, broadcasts and touches"),

@@ -15,7 +15,8 @@ _FIELDS = ["name", "rights", "scope"]
 # groups of checkboxes on the page; a test holds them equal to RIGHTS
 GROUPS: list[tuple[str, list[str]]] = [
     ("overview", ["overview.view"]),
-    ("contacts", ["contacts.view", "contacts.edit", "contacts.phones", "tags.edit", "segments.view", "segments.edit", "fields.edit"]),
+    ("contacts", ["contacts.view", "contacts.edit", "contacts.phones", "fields.edit"]),
+    ("segments", ["tags.edit", "segments.view", "segments.edit"]),
     ("orders", ["orders.view", "orders.edit", "behaviour.edit"]),
     ("codes", ["codes.view", "codes.edit"]),
     ("sops", ["sops.view", "sops.edit", "broadcasts.view", "broadcasts.edit", "broadcasts.approve"]),
