@@ -85,6 +85,8 @@ def tick_brand(brand: Brand) -> None:
     for code_id in upkeep.due_codes(brand):
         push_code.delay(brand_id=brand.pk, code_id=code_id)
     greeting.settle_lost(brand)
+    for ids in meeting.unmet(brand):
+        meet.delay(brand_id=brand.pk, **ids)
     if redis_client().set(f"warm:{brand.pk}", 1, nx=True, ex=WARM_EVERY_S):
         warm_welcomes.delay(brand_id=brand.pk)
 

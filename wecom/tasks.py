@@ -4,7 +4,7 @@ got lost."""
 import logging
 from collections.abc import Callable
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from scrm.celery import app
 from tenants.models import Brand
@@ -17,11 +17,15 @@ log = logging.getLogger(__name__)
 SWEEP_SIZE = 500  # per brand and round
 
 
-@tenant_task
+# a database that starts anew must not cost a welcome: tried again in a moment, not by the sweep
+@tenant_task(
+    autoretry_for=(OperationalError, InterfaceError), retry_backoff=1, retry_backoff_max=8, max_retries=8
+)
 def handle_callback(brand: Brand, *, event_id: int) -> None:
     """Handle one event of the inbox."""
-    about = handle_callback.request.delivery_info or {}
-    inbox.process(brand, event_id, orphaned=bool(about.get("redelivered")))
+    request = handle_callback.request
+    redelivered = (request.delivery_info or {}).get("redelivered")
+    inbox.process(brand, event_id, orphaned=bool(redelivered or request.retries))
 
 
 @tenant_task

@@ -14,11 +14,14 @@ from contacts.services import profile
 from livecodes.models import ChannelCode
 from livecodes.services.welcome import MAX_REMARK, needs_name, render, values_for
 from org.models import Corp, Staff
+from scrm import clock
+from scrm.redis import redis_client
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
 
 SAME_ARRIVAL = timedelta(minutes=2)  # half add and full add of one arrival
+UNMET_AFTER, UNMET_UNTIL, UNMET_EVERY_S = timedelta(minutes=2), timedelta(hours=2), 1800
 RETURNING_AFTER = timedelta(minutes=1)  # known for longer than this before the add: an old customer
 
 
@@ -121,6 +124,24 @@ def note_unwelcomed(brand: Brand, *, follow_id: int, code_id: int | None, happen
                 reason=Touch.Reason.NO_CODE,
                 at=happened_at,
             )
+
+
+def unmet(brand: Brand, limit: int = 200) -> list[dict[str, int | None]]:
+    """Customers of the last hours whose profile nobody has read: the task got lost, with its queue or its process. Each
+    is named once in half an hour; see `Arrival.ids`."""
+    now = clock.now()
+    with transaction.atomic():
+        contacts = Contact.objects.filter(
+            added_at__gte=now - UNMET_UNTIL, added_at__lte=now - UNMET_AFTER, profile_at=None
+        )
+        live = Follow.objects.filter(contact__in=contacts, ended_at=None)
+        rows = list(live.order_by("-pk").values_list("pk", "channel_code_id")[:limit])
+    client = redis_client()
+    return [
+        {"follow_id": pk, "code_id": code_id}
+        for pk, code_id in rows
+        if client.set(f"unmet:{brand.pk}:{pk}", 1, nx=True, ex=UNMET_EVERY_S)
+    ]
 
 
 # ---- remark

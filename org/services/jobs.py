@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+import redis
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
@@ -103,6 +104,9 @@ def run(brand: Brand, job_id: int, *, until: Callable[[], bool] = lambda: False)
             if error.details.get("retry") or retry_after_s is not None:
                 return _later(job, error)
             return _end(job, Job.State.FAILED, str(error))
+        except (OperationalError, InterfaceError, redis.RedisError) as error:
+            log.warning("job %s (%s) waits, a server is not there: %r", job.pk, job.kind, error)
+            return _later(job, error)
         except Exception as error:
             log.exception("job %s (%s) failed", job.pk, job.kind)
             _end(job, Job.State.FAILED, f"{type(error).__name__}: {error}")
@@ -128,8 +132,8 @@ def save_step(job: Job, **changes: Any) -> None:
     job.save(update_fields=[*changes, "beat_at"])
 
 
-def _later(job: Job, error: SCRMError) -> Job:
-    """WeCom is busy: the job waits; the sweep takes it up again."""
+def _later(job: Job, error: Exception) -> Job:
+    """WeCom is busy, or Postgres or Redis starts anew: the job waits; the sweep takes it up again."""
     with transaction.atomic():
         Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(
             state=Job.State.WAITING, error=str(error)[:500], beat_at=clock.now()

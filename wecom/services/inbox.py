@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import redis
 from django.db import connection, transaction
 from django.db.models import F, Max, Min, Q
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError as BrokerError
 
 from org import audit
 from org.access import Actor
@@ -111,7 +113,7 @@ def process(brand: Brand, event_id: int, *, orphaned: bool = False) -> str | Non
     Never raises for what a handler raises: that is written to the event, and decides when it is tried again.
 
     Args:
-        orphaned: the process that had it was killed: its lease and its turn are taken over, because a customer
+        orphaned: whoever had it was killed or lost the database: its lease and its turn are taken over, because a customer
             waits for a welcome 20 seconds and not until the lease is over.
     """
     event = _claim(event_id, orphaned=orphaned)
@@ -201,9 +203,12 @@ def _again(
     if not _write(event, **values):
         return None
     if pause_s <= 30:  # a welcome waits 20 s at most; the sweep finds the others in time
-        handle_callback.apply_async(
-            kwargs={"brand_id": brand.pk, "event_id": event.pk}, countdown=pause_s + 0.1
-        )
+        try:
+            handle_callback.apply_async(
+                kwargs={"brand_id": brand.pk, "event_id": event.pk}, countdown=pause_s + 0.1
+            )
+        except (BrokerError, redis.RedisError, OSError) as error:
+            log.warning("event %s waits for the sweep, the queue is not there: %r", event.pk, error)
     return State.RETRY
 
 

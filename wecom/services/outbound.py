@@ -146,7 +146,14 @@ def deliver_one(brand: Brand, call_id: int) -> str | None:
 
 def _deliver(brand: Brand, call: OutboundCall) -> str | None:
     try:
-        with turn(brand, "outbound", call.subject, wait_s=TURN_WAIT_S, hold_s=LEASE.total_seconds()):
+        with turn(
+            brand,
+            "outbound",
+            call.subject,
+            wait_s=TURN_WAIT_S,
+            hold_s=LEASE.total_seconds(),
+            me=f"call {call.pk}",
+        ):
             KINDS[call.kind](client_for(call.corp), call.payload)
     except Busy:
         return _write(call, state=State.WAITING, n_tries=call.n_tries - 1, next_try_at=_after(BUSY_PAUSE_S))

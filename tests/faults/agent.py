@@ -1,0 +1,184 @@
+"""The product's own code in a process beside web and workers, told what to do line by line: `python -m tests.faults.agent`.
+
+A line of JSON in, {"act": …, arguments}; a line of JSON out, {"ok": …} or {"error": …}. It makes the brand of a test,
+looks at what there is, and plays the minutes that no test waits for: leases that run out, sweeps, retries.
+"""
+
+import json
+import os
+import sys
+import traceback
+from datetime import timedelta
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scrm.settings")
+import django
+
+django.setup()
+
+from django.db import close_old_connections, connection, transaction  # noqa: E402
+from django.db.models import Count  # noqa: E402
+
+from campaigns.models import Touch  # noqa: E402
+from contacts.models import Contact, EventType, Follow  # noqa: E402
+from contacts.services import sync  # noqa: E402
+from livecodes.models import Welcome  # noqa: E402
+from livecodes.services import codes, greeting, meeting, ways  # noqa: E402
+from livecodes.services.content import CodeInput, GuideInput  # noqa: E402
+from org.access import SYSTEM  # noqa: E402
+from org.models import Corp, Job, Staff  # noqa: E402
+from org.services import jobs  # noqa: E402
+from org.services.brands import connect_corp, create_brand  # noqa: E402
+from scrm import clock  # noqa: E402
+from tenants.models import Brand  # noqa: E402
+from tenants.scoping import tenant_scope  # noqa: E402
+from wecom.models import CallbackEvent, OutboundCall  # noqa: E402
+from wecom.services import inbox, outbound  # noqa: E402
+from wecom.tasks import deliver, handle_callback  # noqa: E402
+
+
+def make_brand(*, corpid: str, secret: str, userids: list[str], slug: str) -> dict[str, Any]:
+    """A brand with a corp and guides. Where WeCom has to post its events, and how they are sealed."""
+    brand = create_brand(name=slug, slug=slug)
+    with tenant_scope(brand):
+        corp = connect_corp(brand, by=SYSTEM, name=slug, corpid=corpid, agent_id=1000002, secret=secret)
+        with transaction.atomic():
+            for userid in userids:
+                Staff.objects.create(name=userid, corp=corp, userid=userid, is_guide=True)
+    return {
+        "brand_id": brand.pk,
+        "path": f"/wecom/callback/{corp.callback_path}/",
+        "token": corp.callback_token,
+        "aes_key": corp.callback_aes_key,
+    }
+
+
+def make_code(*, brand_id: int) -> dict[str, Any]:
+    """A channel code of all guides, with a welcome."""
+    brand = Brand.objects.get(pk=brand_id)
+    with tenant_scope(brand):
+        with transaction.atomic():
+            corp = Corp.objects.get()
+            guides = [GuideInput(pk) for pk in Staff.objects.values_list("pk", flat=True)]
+            Welcome.objects.create(text="{客户昵称|你好}，欢迎")
+        code = codes.create_code(
+            brand, by=SYSTEM, corp=corp, given=CodeInput(name="code", guides=guides), push=False
+        )
+        ways.push(brand, code.pk)
+        with transaction.atomic():
+            code.refresh_from_db()
+    return {"state": code.state, "config_id": code.config_id}
+
+
+def counts(*, brand_id: int) -> dict[str, Any]:
+    """How far everything is."""
+    with tenant_scope(brand_id), transaction.atomic():
+        return {
+            "inbox": _by(CallbackEvent.objects, "state"),
+            "outbound": _by(OutboundCall.objects, "state"),
+            "touches": _by(Touch.objects, "state"),
+            "jobs": _by(Job.objects, "state"),
+            "contacts": Contact.objects.count(),
+            "follows": Follow.objects.filter(ended_at=None).count(),
+        }
+
+
+def _by(rows: Any, field: str) -> dict[str, int]:
+    return {str(key): n for key, n in rows.values_list(field).annotate(n=Count("pk"))}
+
+
+_PEOPLE = """
+    SELECT f.external_userid, s.userid, c.id AS contact, c.name, c.n_follows, f.remark,
+           f.ended_at IS NOT NULL AS ended,
+           (SELECT coalesce(array_agg(t.state ORDER BY t.id), '{}') FROM campaigns_touch t
+             WHERE t.brand_id = f.brand_id AND t.contact_id = f.contact_id AND t.kind = %s) AS welcomes,
+           (SELECT count(*) FROM contacts_event e
+             WHERE e.brand_id = f.brand_id AND e.contact_id = f.contact_id AND e.type = %s) AS added,
+           (SELECT count(*) FROM contacts_identity i
+             WHERE i.brand_id = f.brand_id AND i.contact_id = f.contact_id) AS identities
+      FROM contacts_follow f
+      JOIN org_staff s ON s.brand_id = f.brand_id AND s.id = f.staff_id
+      JOIN contacts_contact c ON c.brand_id = f.brand_id AND c.id = f.contact_id
+     WHERE f.brand_id = %s ORDER BY f.id
+"""
+
+
+def people(*, brand_id: int) -> list[dict[str, Any]]:
+    """Every relation, and what the ledger and the timeline say of its contact."""
+    with tenant_scope(brand_id), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_PEOPLE, [int(Touch.Kind.WELCOME), int(EventType.ADDED), brand_id])
+        names = [column.name for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    for row in rows:
+        row["welcomes"] = [Touch.State(state).name for state in row["welcomes"]]
+    return rows
+
+
+def start_sync(*, brand_id: int, kind: str) -> int:
+    """The id of the job."""
+    with tenant_scope(brand_id), transaction.atomic():
+        corp = Corp.objects.get()
+        return sync.start_sync(Brand.objects.get(pk=brand_id), corp=corp, by=SYSTEM, kind=kind).pk
+
+
+def job(*, brand_id: int, job_id: int) -> dict[str, Any]:
+    """State and progress of a job."""
+    with tenant_scope(brand_id), transaction.atomic():
+        row = Job.objects.get(pk=job_id)
+        return {"state": row.state, "n_done": row.n_done, "error": row.error, "result": row.result}
+
+
+def sweep(*, brand_id: int) -> None:
+    """What beat starts every few seconds."""
+    with tenant_scope(brand_id):
+        for event_id in inbox.due(500):
+            handle_callback.delay(brand_id=brand_id, event_id=event_id)
+        if calls := outbound.due(500):
+            deliver.delay(brand_id=brand_id, call_ids=calls)
+
+
+def later(*, brand_id: int, seconds: int) -> dict[str, Any]:
+    """What the sweeps and workers would do so many seconds from now, until nothing is left to do."""
+    brand = Brand.objects.get(pk=brand_id)
+    with clock.at(clock.now() + timedelta(seconds=seconds)), tenant_scope(brand):
+        for _round in range(20):
+            events, calls = inbox.due(500), outbound.due(500)
+            for event_id in events:
+                inbox.process(brand, event_id)
+            outbound.deliver_many(brand, calls)
+            greeting.settle_lost(brand)
+            for ids in meeting.unmet(brand):
+                meeting.meet(brand, **ids)
+            stranded = jobs.stranded(brand)
+            for job_id in stranded:
+                jobs.run(brand, job_id)
+            if not events and not calls and not stranded:
+                break
+    return counts(brand_id=brand_id)
+
+
+def ready() -> bool:
+    """Postgres answers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return True
+
+
+ACTS = {
+    act.__name__: act for act in (make_brand, make_code, counts, people, start_sync, job, sweep, later, ready)
+}
+
+
+def main() -> None:
+    for line in sys.stdin:
+        given = json.loads(line)
+        close_old_connections()
+        try:
+            answer = {"ok": ACTS[given.pop("act")](**given)}
+        except Exception as error:  # told to the test, which decides
+            answer = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+        print(json.dumps(answer, default=str), flush=True)
+
+
+if __name__ == "__main__":
+    main()
