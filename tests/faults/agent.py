@@ -30,6 +30,7 @@ from org.models import Corp, Job, Staff  # noqa: E402
 from org.services import jobs  # noqa: E402
 from org.services.brands import connect_corp, create_brand  # noqa: E402
 from scrm import clock  # noqa: E402
+from scrm.redis import redis_client  # noqa: E402
 from tenants.models import Brand  # noqa: E402
 from tenants.scoping import tenant_scope  # noqa: E402
 from wecom.models import CallbackEvent, OutboundCall  # noqa: E402
@@ -139,7 +140,10 @@ def sweep(*, brand_id: int) -> None:
 
 def later(*, brand_id: int, seconds: int) -> dict[str, Any]:
     """What the sweeps and workers would do so many seconds from now, until nothing is left to do."""
-    brand = Brand.objects.get(pk=brand_id)
+    brand, client = Brand.objects.get(pk=brand_id), redis_client()
+    for pattern in ("*:flight", "turn:*"):  # what a killed process held in Redis runs out there in real time
+        for key in client.scan_iter(pattern):
+            client.delete(key)
     with clock.at(clock.now() + timedelta(seconds=seconds)), tenant_scope(brand):
         for _round in range(20):
             events, calls = inbox.due(500), outbound.due(500)

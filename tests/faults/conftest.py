@@ -16,8 +16,8 @@ def started() -> Iterator[World]:
 @pytest.fixture
 def world(started: World) -> World:
     """The world with everything alive: an earlier test may have failed between a kill and a start."""
+    for name in list(started.dead):
+        started.raise_again(name)
+    started.revive()
     started.sandbox.reset()
-    for name, child in started.children.items():
-        if child.poll() is not None:
-            started.raise_again(name)
     return started

@@ -12,7 +12,6 @@ from tests.faults.world import Shop, World
 N = 30
 PER_S = 15
 KILL_AT = 8  # customers dealt with
-OPEN = ("new", "retry")
 
 
 def rush(world: World, shop: Shop, victim: str) -> None:
@@ -48,14 +47,16 @@ def _scan_at(shop: Shop, state: str, n: int, moment: float) -> None:
 
 
 def rest(world: World, shop: Shop) -> None:
-    """Until nothing changes for a second, with the sweeps of beat meanwhile."""
+    """Until nothing changes for a second, or for longer where something is to be tried again; with the sweeps of beat
+    meanwhile."""
     seen: list[Any] = []
 
     def is_still() -> bool:
         shop.agent("sweep", brand_id=shop.brand_id)
         seen.append((time.monotonic(), shop.counts()))
         since = [at for at, counts in seen if counts == seen[-1][1]]
-        return seen[-1][0] - min(since) > 1.0 and not seen[-1][1]["inbox"].get("new")
+        inbox = seen[-1][1]["inbox"]
+        return seen[-1][0] - min(since) > (7.0 if inbox.get("retry") else 1.0) and not inbox.get("new")
 
     world.wait(is_still, 25, "rest")
 

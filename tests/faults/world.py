@@ -86,6 +86,7 @@ class World:
         self.sandbox = Sandbox()
         self.web_port = free_port()
         self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.dead: set[str] = set()  # killed, and not started again yet
         self.agent: Agent = None  # type: ignore[assignment]  # as soon as there is a database
 
     def start(self) -> None:
@@ -135,17 +136,25 @@ class World:
         server = {"postgres": self.postgres, "valkey": self.valkey}.get(name)
         process = server.process if server else self.children[name]
         assert process is not None
+        self.dead.add(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def raise_again(self, name: str) -> None:
         """Start what was killed, at the same address."""
+        self.dead.discard(name)
         if name in self.children:
             return self.start_process(name)
         server: Any = {"postgres": self.postgres, "valkey": self.valkey}[name]
         assert server._run_server(), self.tail()
         self.run.note_child(name, server.process.pid)
         return None
+
+    def revive(self) -> None:
+        """What Docker does (`restart: unless-stopped`): Celery's workers end when they lose Redis with work in hand."""
+        for name, child in list(self.children.items()):
+            if child.poll() is not None and name not in self.dead:
+                self.start_process(name)
 
     def kill_child(self, name: str) -> None:
         """SIGKILL to one process below (a web worker, a worker's child), as the kernel does when memory runs out."""
@@ -168,9 +177,10 @@ class World:
     # ---- waiting
 
     def wait(self, condition: Callable[[], Any], seconds: float, what: str = "") -> Any:
-        """Until the condition holds; what it gave."""
+        """Until the condition holds; what it gave. Meanwhile what has ended is started again."""
         until = time.monotonic() + seconds
         while True:
+            self.revive()
             if found := condition():
                 return found
             if time.monotonic() > until:
