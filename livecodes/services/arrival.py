@@ -68,7 +68,13 @@ def _arrive(
     # here and not in a task of its own: the customer waits, and everything about them is at hand. The event is
     # finished only afterwards, so a worker that dies meanwhile leaves it to another one; the claim absorbs repeats
     if welcome_code := payload.get("WelcomeCode"):
-        greeting.greet(brand, arrival, welcome_code=welcome_code, happened_at=event.happened_at)
+        greeting.greet(
+            brand,
+            arrival,
+            welcome_code=welcome_code,
+            happened_at=event.happened_at,
+            received_at=event.received_at,
+        )
 
 
 @transaction.atomic

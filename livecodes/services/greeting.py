@@ -36,7 +36,7 @@ from wecom.services import attachments as stored_attachments
 log = logging.getLogger(__name__)
 
 Reason = Touch.Reason
-LIFE_S = 20.0  # of a welcome code, from its event
+LIFE_S = 20.0  # of a welcome code
 TOO_OLD_S = 18.0  # later than this a call would hardly arrive in time
 PROFILE_S = 3.0
 PAUSE_S = 0.3
@@ -49,13 +49,17 @@ _SENT = 41051  # delivered already, or the conversation has begun
 # ---- greeting
 
 
-def greet(brand: Brand, arrival: Arrival, *, welcome_code: str, happened_at: datetime) -> None:
+def greet(
+    brand: Brand, arrival: Arrival, *, welcome_code: str, happened_at: datetime, received_at: datetime
+) -> None:
     """Send the welcome of an arrival. Safe to repeat; calls WeCom, so outside a transaction.
 
     The profile is read first, for at most 3 s: without it the text goes without the name.
 
     Args:
-        happened_at: the event's own time, from which WeCom counts its 20 seconds.
+        happened_at: the event's own time, by which the touch is found again.
+        received_at: when it reached us, from which we count the 20 seconds: WeCom's clock and ours may differ by
+            minutes. If it was late already, WeCom says so.
     """
     from livecodes.tasks import keep_profile, meet
 
@@ -63,7 +67,7 @@ def greet(brand: Brand, arrival: Arrival, *, welcome_code: str, happened_at: dat
     if claimed is not None and claimed.state != Touch.State.PLANNED:
         return
     about = {"brand_id": brand.pk, **arrival.ids()}
-    age_s = (clock.now() - happened_at).total_seconds()
+    age_s = (clock.now() - received_at).total_seconds()
     end = time.monotonic() + LIFE_S - age_s
     if claimed is None and age_s > TOO_OLD_S:
         _close(brand, arrival, welcome_code, happened_at, Reason.EXPIRED)
@@ -276,7 +280,7 @@ def _settle(brand: Brand, touch: Touch) -> None:
     if arrival is None:
         touches.record_welcome_result(brand, touch=touch, reason=Reason.EXPIRED, error="no answer")
         return
-    greet(brand, arrival, welcome_code=welcome_code, happened_at=touch.at)
+    greet(brand, arrival, welcome_code=welcome_code, happened_at=touch.at, received_at=touch.at)
 
 
 def _code_in_inbox(touch: Touch) -> str:

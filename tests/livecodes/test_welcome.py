@@ -18,6 +18,7 @@ from livecodes.services.content import WelcomeInput
 from livecodes.tasks import tick_brand
 from org.access import SYSTEM
 from scrm import clock
+from scrm.celery import app
 from scrm.redis import redis_client
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
@@ -25,6 +26,7 @@ from tests.livecodes.conftest import ADD, Shop
 from wecom.crypto import parse_event
 from wecom.models import CallbackEvent
 from wecom.services import inbox, media
+from wecom.tasks import sweep_inbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 API = "externalcontact/send_welcome_msg"
@@ -73,7 +75,10 @@ def test_tasks_that_run_at_once_greet_once(shop: Shop) -> None:
             with tenant_scope(shop.brand):
                 arrival = meeting.load(follow_id, code.pk)
                 assert arrival is not None
-                greeting.greet(shop.brand, arrival, welcome_code=who["welcome_code"], happened_at=clock.now())
+                now = clock.now()
+                greeting.greet(
+                    shop.brand, arrival, welcome_code=who["welcome_code"], happened_at=now, received_at=now
+                )
         finally:
             connection.close()
 
@@ -117,10 +122,22 @@ def test_a_refusal_is_in_the_ledger(shop: Shop, errcode: int, reason: str) -> No
 
 def test_a_code_that_waited_too_long_is_not_tried(shop: Shop) -> None:
     """The queue was long: after 18 s the call would come too late, and the ledger says so."""
-    who = shop.arrive(shop.make_code(), name="小明", ago=19)
+    code = shop.make_code()
+    app.conf.task_always_eager = False
+    who = shop.arrive(code, name="小明")
+    app.conf.task_always_eager = True
+    with clock.at(clock.now() + timedelta(seconds=19)):
+        sweep_inbox.delay()
     assert shop.welcomes() == [] and shop.ledger() == [("FAILED", "EXPIRED")]
     assert shop.sandbox.calls(API, corpid=shop.corp.corpid) == []
     assert shop.follow(who).contact.name == "小明"
+
+
+@pytest.mark.parametrize("ahead_s", [120, -120])
+def test_clocks_differ(shop: Shop, ahead_s: float) -> None:
+    """WeCom's events come with times two minutes from now, or two minutes old: people are welcomed all the same."""
+    shop.arrive(shop.make_code(), name="小明", ago=-ahead_s)
+    assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
 
 
 def test_another_tool_was_first(shop: Shop) -> None:
