@@ -4,7 +4,18 @@ import logging
 
 from contacts.services import stats
 from scrm.celery import app
-from tagging.services import acts, bits_check, deleting, expiry, mass, merging, snapshots
+from tagging.services import (
+    acts,
+    bits_check,
+    computed,
+    deleting,
+    expiry,
+    mass,
+    merging,
+    reacting,
+    rule_runs,
+    snapshots,
+)
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
 
@@ -19,9 +30,24 @@ def tick() -> int:
 
 @tenant_task(expires=55)
 def tick_brand(brand: Brand) -> None:
-    """Take off tags whose time is over. Nothing due costs one index look-up."""
+    """Take off tags whose time is over; after the brand's midnight go through everybody for computed tags and rules on
+    conditions. Nothing due costs three look-ups."""
     if n := expiry.sweep(brand):
         log.info("tags whose time was over: %s", n)
+    computed.start_due(brand)
+    rule_runs.start_nightly(brand)
+
+
+@app.task(name="tagging.tasks.react_all")
+def react_all() -> int:
+    """Every ten seconds: one `react_brand` for each active brand."""
+    return len(list(each_brand(react_brand)))
+
+
+@tenant_task(expires=55)
+def react_brand(brand: Brand) -> None:
+    """What happened sets off rules and moves computed tags."""
+    reacting.react(brand)
 
 
 @app.task(name="tagging.tasks.tidy_all")

@@ -54,3 +54,41 @@ def save_position(brand: Brand, reader: str, events: Sequence[Event]) -> None:
     if events:
         last = events[-1]
         OutboxPosition.objects.filter(reader=reader).update(xid=last.xid, event_id=last.pk)
+
+
+def begin_here(brand: Brand, reader: str) -> None:
+    """A reader that begins (again) now: what happened before is none of its business."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT txid_snapshot_xmin(txid_current_snapshot())")
+        (xid,) = cursor.fetchone()
+    OutboxPosition.objects.update_or_create(reader=reader, defaults={"xid": xid - 1, "event_id": 2**62})
+
+
+def take(brand: Brand, reader: str, table: str, limit: int = 5_000) -> tuple[int, int, int]:
+    """`read` for reactions that work in sets: the next events as a temporary table of the caller's transaction, with
+    the columns of contacts_event. Gives (how many, xid, id of the last one); save these by `move_to`.
+
+    0 when there is nothing new, or another process reads as the same reader.
+    """
+    OutboxPosition.objects.bulk_create([OutboxPosition(reader=reader)], ignore_conflicts=True)
+    position = OutboxPosition.objects.select_for_update(skip_locked=True).filter(reader=reader).first()
+    if position is None:
+        return 0, 0, 0
+    name = connection.ops.quote_name(table)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{name}")
+        cursor.execute(
+            f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {_SQL}",
+            [brand.pk, position.xid, position.event_id, limit],
+        )
+        n = cursor.rowcount
+        if n:
+            cursor.execute(f"SELECT xid, id FROM pg_temp.{name} ORDER BY xid DESC, id DESC LIMIT 1")  # noqa: S608
+            xid, event_id = cursor.fetchone()
+            return n, xid, event_id
+    return 0, 0, 0
+
+
+def move_to(brand: Brand, reader: str, xid: int, event_id: int) -> None:
+    """Remember that a reader has dealt with everything up to an event."""
+    OutboxPosition.objects.filter(reader=reader).update(xid=xid, event_id=event_id)

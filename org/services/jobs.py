@@ -39,6 +39,8 @@ KINDS: dict[str, str] = {
     "file_check": "datafiles.services.imports.check_step",
     "file_import": "datafiles.services.imports.run_step",
     "tag_mass": "tagging.services.mass.step",
+    "tag_rule": "tagging.services.rule_runs.step",
+    "tag_computed": "tagging.services.computed.step",
     "tag_undo": "tagging.services.acts.step",
     "tag_merge": "tagging.services.merging.step",
     "tag_restore": "tagging.services.deleting.step",

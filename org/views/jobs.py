@@ -28,6 +28,8 @@ RIGHTS_OF_KIND = {
     "leavers": ("handover.view", "handover.run"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
     "tag_mass": ("contacts.edit", "contacts.edit"),
+    "tag_rule": ("tags.edit", "tags.edit"),
+    "tag_computed": ("tags.edit", "tags.edit"),
     "tag_undo": ("tags.edit", "tags.edit"),
     "tag_merge": ("tags.edit", "tags.edit"),
     "tag_restore": ("tags.edit", "tags.edit"),

@@ -86,8 +86,13 @@ class TagBefore(KeyedTenantModel):
 class TagTarget(KeyedTenantModel):
     """The people of a long act, fixed when it began: one bit for each position, as in bitmaps."""
 
-    pk = models.CompositePrimaryKey("brand", "act_id", "chunk")
+    class Side(models.IntegerChoices):
+        IN = 0  # they get what the act adds, and lose what it removes
+        OUT = 1  # a rule's condition is true of them no more: they lose what the rule had added
+
+    pk = models.CompositePrimaryKey("brand", "act_id", "side", "chunk")
     act_id = models.BigIntegerField()
+    side = models.SmallIntegerField(choices=Side, default=Side.IN)
     chunk = models.IntegerField()
     n = models.IntegerField()
     bits = BitsField()

@@ -79,7 +79,11 @@ def count(act: TagAct, *, people: int = 0, added: int = 0, removed: int = 0, wai
 
 
 def can_undo(act: TagAct) -> bool:
-    return act.undone_at is None and act.at > clock.now() - KEPT and act.kind != TagAct.Kind.MERGE
+    return (
+        act.undone_at is None
+        and act.at > clock.now() - KEPT
+        and act.kind not in (TagAct.Kind.MERGE, TagAct.Kind.COMPUTED)
+    )
 
 
 @transaction.atomic

@@ -4,9 +4,11 @@ Everything that changes who carries a tag goes through `put_on` and `take_off`. 
 is told as a query (`Pairs`), so that a rule over a million people sends none of them through Python.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -53,10 +55,12 @@ def given(rows: Sequence[tuple[int, int]]) -> Pairs:
 
 
 class Done(NamedTuple):
-    """`n` pairs are different now; `n_later` carried the tag already and keep it longer than before."""
+    """`n` pairs are different now; `n_later` carried the tag already and keep it longer than before; `by_act`: how
+    many of both each act has changed, where the query gives acts."""
 
     n: int
     n_later: int = 0
+    by_act: Mapping[int, int] = MappingProxyType({})
 
 
 # What a query may give beside tag_id and contact_id; else the arguments hold for all pairs.
@@ -109,6 +113,11 @@ _NOTED = (
     "(SELECT array_agg(tag_id) FROM folded), (SELECT array_agg({place}) FROM folded),"
     " (SELECT array_agg(bits::text) FROM folded)"
 )
+_BY_ACT = """
+    (SELECT jsonb_object_agg(act_id, n) FROM (
+        SELECT w.act_id, count(*) AS n FROM done d JOIN wanted w USING (tag_id, contact_id)
+         WHERE w.act_id IS NOT NULL GROUP BY 1) a)
+"""
 FEW = 64  # pairs
 # What WeCom has to be told, as rows: after the change the query may give others.
 _CORP = "(SELECT array_agg(tag_id) FROM wanted WHERE is_corp), (SELECT array_agg(contact_id) FROM wanted WHERE is_corp)"
@@ -128,16 +137,17 @@ _PUT_ON = """
     ),
     {events}
     {bits}
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), {corp}, {noted} FROM done
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), {corp}, {noted}, {by_act} FROM done
 """
 _BEFORE_PUT_ON = """
     before AS (
         INSERT INTO tagging_tagbefore (brand_id, act_id, tag_id, contact_id, source, staff_id, at, expires_at,
                                        before_act_id)
-        SELECT ct.brand_id, %(act_id)s, ct.tag_id, ct.contact_id, ct.source, ct.staff_id, ct.at, ct.expires_at, ct.act_id
+        SELECT ct.brand_id, w.act_id, ct.tag_id, ct.contact_id, ct.source, ct.staff_id, ct.at, ct.expires_at, ct.act_id
           FROM wanted w JOIN tagging_contacttag ct
             ON ct.brand_id = %(brand)s AND ct.tag_id = w.tag_id AND ct.contact_id = w.contact_id
-         WHERE ct.expires_at IS NOT NULL AND (w.expires_at IS NULL OR w.expires_at > ct.expires_at)
+         WHERE w.act_id IS NOT NULL
+           AND ct.expires_at IS NOT NULL AND (w.expires_at IS NULL OR w.expires_at > ct.expires_at)
         ON CONFLICT DO NOTHING
     ),
 """
@@ -162,13 +172,14 @@ _TAKE_OFF = """
     {before}
     {events}
     {bits}
-    SELECT count(*), 0, {corp}, {noted} FROM done
+    SELECT count(*), 0, {corp}, {noted}, {by_act} FROM done
 """
 _BEFORE_TAKE_OFF = """
     before AS (
         INSERT INTO tagging_tagbefore (brand_id, act_id, tag_id, contact_id, source, staff_id, at, expires_at,
                                        before_act_id)
-        SELECT brand_id, %(act_id)s, tag_id, contact_id, source, staff_id, at, expires_at, act_id FROM done
+        SELECT d.brand_id, w.act_id, d.tag_id, d.contact_id, d.source, d.staff_id, d.at, d.expires_at, d.act_id
+          FROM done d JOIN wanted w USING (tag_id, contact_id) WHERE w.act_id IS NOT NULL
         ON CONFLICT DO NOTHING
     ),
 """
@@ -210,11 +221,12 @@ def put_on(
     shape, noted = _bits(pairs, is_alone=is_alone)
     sql = _PUT_ON.format(
         wanted=_WANTED.format(**wanted),
-        before=_BEFORE_PUT_ON if act_id is not None else "",
+        before=_BEFORE_PUT_ON if act_id is not None or "act_id" in own else "",
         events=_EVENTS.format(**told) if timeline else "",
         bits=shape.format(where="d.is_new"),
         corp=_CORP,
         noted=noted,
+        by_act=_BY_ACT if "act_id" in own else "NULL::jsonb",
     )
     params = {
         **pairs.params, "brand": brand.pk, "source": source[:40], "staff_id": staff_id, "now": clock.now(),
@@ -237,13 +249,14 @@ def take_off(
     told = {"kind": int(EventType.UNTAGGED), "staff": "w.staff_id", "source": "w.source", "where": "true"}
     shape, noted = _bits(pairs, is_alone=False)
     sql = _TAKE_OFF.format(
-        columns=_columns(own, ("source", "staff_id")),
+        columns=_columns(own, ("source", "staff_id", "act_id")),
         pairs=pairs.sql,
-        before=_BEFORE_TAKE_OFF if act_id is not None else "",
+        before=_BEFORE_TAKE_OFF if act_id is not None or "act_id" in own else "",
         events=_EVENTS.format(**told),
         bits=shape.format(where="true"),
         corp=_CORP,
         noted=noted,
+        by_act=_BY_ACT if "act_id" in own else "NULL::json",
     )
     params = {
         **pairs.params, "brand": brand.pk, "source": source[:40], "staff_id": staff_id, "now": clock.now(),
@@ -270,7 +283,7 @@ def _bits(pairs: Pairs, *, is_alone: bool) -> tuple[str, str]:
 def _run(brand: Brand, sql: str, params: dict[str, Any], *, tell_wecom: bool, is_on: bool) -> Done:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        n, n_later, tag_ids, contact_ids, vals, places, masks = cursor.fetchone()
+        n, n_later, tag_ids, contact_ids, vals, places, masks, by_act = cursor.fetchone()
     if vals and masks[0] is None:
         bits.note_positions(brand, Dim.TAG, zip(vals, places, strict=True), is_on)
     elif vals:
@@ -278,4 +291,4 @@ def _run(brand: Brand, sql: str, params: dict[str, Any], *, tell_wecom: bool, is
     if tell_wecom and tag_ids:
         told = given(list(zip(tag_ids, contact_ids, strict=True)))
         marks.queue(brand, told.sql, told.params, add=is_on)
-    return Done(n, n_later)
+    return Done(n, n_later, {int(act): count for act, count in json.loads(by_act).items()} if by_act else {})

@@ -153,17 +153,17 @@ def start_for(
 
 
 def _fix(brand: Brand, act: TagAct, who: Who) -> int:
-    head = "INSERT INTO tagging_tagtarget (brand_id, act_id, chunk, n, bits)"
+    head = "INSERT INTO tagging_tagtarget (brand_id, act_id, side, chunk, n, bits)"
     tail = f"FROM ({who.sql}) AS w(chunk, bits) WHERE bit_count(w.bits) > 0"
     with connection.cursor() as cursor:
         if isinstance(who.params, dict):
             cursor.execute(
-                f"{head} SELECT %(brand)s, %(act_id)s, w.chunk, bit_count(w.bits), w.bits {tail}",
+                f"{head} SELECT %(brand)s, %(act_id)s, 0, w.chunk, bit_count(w.bits), w.bits {tail}",
                 {**who.params, "brand": brand.pk, "act_id": act.pk},
             )
         else:
             cursor.execute(
-                f"{head} SELECT %s, %s, w.chunk, bit_count(w.bits), w.bits {tail}",
+                f"{head} SELECT %s, %s, 0, w.chunk, bit_count(w.bits), w.bits {tail}",
                 [brand.pk, act.pk, *who.params],
             )
         cursor.execute(
@@ -181,8 +181,17 @@ _PAIRS = f"""
        AND c.position >= x.chunk::bigint * {BITS} AND c.position < (x.chunk::bigint + 1) * {BITS}
        AND get_bit(x.bits, (c.position %% {BITS})::int) = 1,
            unnest(%(tag_ids)s::bigint[]) t
-     WHERE x.brand_id = %(brand)s AND x.act_id = %(target)s AND x.chunk = ANY(%(chunks)s)
+     WHERE x.brand_id = %(brand)s AND x.act_id = %(target)s AND x.side = %(side)s AND x.chunk = ANY(%(chunks)s)
 """  # noqa: S608
+
+
+def targets(
+    act_id: int, chunks: Sequence[int], tag_ids: Iterable[int], side: int = TagTarget.Side.IN
+) -> Pairs:
+    """Tags for the people of some chunks of an act."""
+    return Pairs(
+        _PAIRS, {"tag_ids": sorted(tag_ids), "target": act_id, "side": int(side), "chunks": list(chunks)}
+    )
 
 
 def step(brand: Brand, job: Job) -> bool:
@@ -206,10 +215,9 @@ def step(brand: Brand, job: Job) -> bool:
         source, places = f"{act.kind}:{act.pk}", [chunk for chunk, _n in chunks]
         added = removed = 0
         if plus := sorted(set(act.add_tag_ids) & there):
-            pairs = Pairs(_PAIRS, {"tag_ids": plus, "target": act.pk, "chunks": places})
             done = put_on(
                 brand,
-                pairs,
+                targets(act.pk, places, plus),
                 source=source,
                 staff_id=act.staff_id,
                 expires_at=act.expires_at,
@@ -217,7 +225,7 @@ def step(brand: Brand, job: Job) -> bool:
             )
             added = done.n + done.n_later
         if minus := sorted(set(act.remove_tag_ids) & there):
-            pairs = Pairs(_PAIRS, {"tag_ids": minus, "target": act.pk, "chunks": places})
+            pairs = targets(act.pk, places, minus)
             removed = take_off(brand, pairs, source=source, staff_id=act.staff_id, act_id=act.pk).n
         people = sum(n for _chunk, n in chunks)
         acts.count(act, people=people, added=added, removed=removed)

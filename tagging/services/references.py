@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from contacts.models import SavedView
 from scrm.errors import ConflictError
-from tagging.models import ComputedTag, TagRule
+from tagging.models import ComputedTag, Segment, TagRule
 from tenants.models import Brand
 
 # Apps above this one: modules with `tag_uses(brand, tag_ids) -> list[Use]` and
@@ -39,7 +39,7 @@ def uses(brand: Brand, tag_ids: Sequence[int]) -> list[Use]:
     wanted = set(tag_ids)
     if not wanted:
         return []
-    found = [*_in_rules(wanted), *_in_computed(wanted), *_in_views(wanted)]
+    found = [*_in_rules(wanted), *_in_computed(wanted), *_in_segments(wanted), *_in_views(wanted)]
     for path in ABOVE:
         found += import_string(f"{path}.tag_uses")(brand, sorted(wanted))
     return found
@@ -71,6 +71,11 @@ def replace(brand: Brand, *, old_id: int, new_id: int) -> int:
                 rule.filters = rule.filters | {"tag_ids": _swapped(rule.filters["tag_ids"], old_id, new_id)}
             rule.condition = swapped_condition(rule.condition, old_id, new_id)
             rule.save(update_fields=["add_tag_ids", "remove_tag_ids", "filters", "condition"])
+            n += 1
+    for segment in Segment.objects.select_for_update().filter(deleted_at=None, condition__isnull=False):
+        if old_id in condition_tags(segment.condition):
+            segment.condition = swapped_condition(segment.condition, old_id, new_id)
+            segment.save(update_fields=["condition"])
             n += 1
     for view in SavedView.objects.select_for_update().all():
         tags = [int(t) for t in view.query.get("tag") or []]
@@ -138,6 +143,15 @@ def _in_computed(wanted: set[int]) -> list[Use]:
         for row in ComputedTag.objects.filter(deleted_at=None)
         for bracket in row.brackets
         if bracket.get("tag_id") in wanted
+    ]
+
+
+def _in_segments(wanted: set[int]) -> list[Use]:
+    rows = Segment.objects.filter(deleted_at=None, kind=Segment.Kind.DYNAMIC)
+    return [
+        Use(tag_id, _("Segment"), row.name, f"/segments/{row.pk}/", is_needed=True)
+        for row in rows.order_by("name")
+        for tag_id in sorted(condition_tags(row.condition) & wanted)
     ]
 
 

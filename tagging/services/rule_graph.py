@@ -1,0 +1,124 @@
+"""Which rule can set off which: rules that set off each other in a circle are refused, and the circle is named."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from scrm.errors import ConflictError
+from tagging.conditions import references
+from tagging.models import Segment, Tag, TagRule
+from tenants.models import Brand
+
+
+@dataclass(frozen=True)
+class Node:
+    """What sets a rule off, and what it does to tags.
+
+    Attributes:
+        on_added, on_removed: tags whose coming or going sets it off; None: any tag's.
+        added, removed: tags that it may put on, and take off (also later: when their time is over, or when its
+            condition is true no more).
+    """
+
+    rule_id: int
+    name: str
+    on_added: frozenset[int] | None
+    on_removed: frozenset[int] | None
+    added: frozenset[int]
+    removed: frozenset[int]
+
+    def sets_off(self, other: "Node") -> set[int]:
+        """The tags by which this rule sets off another one."""
+        return _common(self.added, other.on_added) | _common(self.removed, other.on_removed)
+
+
+def _common(changed: frozenset[int], watched: frozenset[int] | None) -> set[int]:
+    return set(changed if watched is None else changed & watched)
+
+
+def node_of(rule: TagRule, segments: Mapping[int, Any]) -> Node:
+    """A rule as a node; `segments`: id → condition of the dynamic ones."""
+    added, removed = frozenset(rule.add_tag_ids), set(rule.remove_tag_ids)
+    if rule.expires_days or rule.keeps_in_step:
+        removed |= added
+    on_added: frozenset[int] | None = frozenset()
+    on_removed: frozenset[int] | None = frozenset()
+    if rule.kind == TagRule.Kind.CONDITION:
+        on_added = on_removed = frozenset(tags_read(rule.condition, segments))
+    elif rule.event in ("tagged", "untagged"):
+        named = rule.filters.get("tag_ids")
+        watched = frozenset(named) if named else None
+        on_added, on_removed = (watched, on_removed) if rule.event == "tagged" else (on_added, watched)
+    return Node(rule.pk or 0, rule.name, on_added, on_removed, added, frozenset(removed))
+
+
+def tags_read(condition: Any, segments: Mapping[int, Any]) -> set[int]:
+    """The tags that a condition asks for, through segments as well."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    todo = [condition]
+    while todo:
+        named = references(todo.pop() or {"kind": "everybody"})
+        found |= named.get("tags", set())
+        new = named.get("segments", set()) - seen
+        seen |= new
+        todo += [segments[n] for n in new if n in segments]
+    return found
+
+
+def circle(nodes: Sequence[Node]) -> list[tuple[Node, int]]:
+    """A chain of rules that comes back to its beginning: (rule, tag by which it sets off the next one). Empty: none."""
+    by_id = {node.rule_id: node for node in nodes}
+    next_ = {
+        node.rule_id: [(other.rule_id, min(tags)) for other in nodes if (tags := node.sets_off(other))]
+        for node in nodes
+    }
+    safe: set[int] = set()
+
+    def visit(rule_id: int, chain: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        at = next((i for i, (seen, _tag) in enumerate(chain) if seen == rule_id), None)
+        if at is not None:
+            return chain[at:]
+        if rule_id not in safe:
+            for other, tag in next_[rule_id]:
+                if found := visit(other, [*chain, (rule_id, tag)]):
+                    return found
+            safe.add(rule_id)
+        return []
+
+    for node in nodes:
+        if found := visit(node.rule_id, []):
+            return [(by_id[rule_id], tag) for rule_id, tag in found]
+    return []
+
+
+def refuse_circles(
+    brand: Brand, rules: Iterable[TagRule], *, segments: Mapping[int, Any] | None = None
+) -> None:
+    """Raises ConflictError (`circle`) when some rules set off each other in a circle; the message names it.
+
+    Args:
+        segments: conditions that are about to be saved; the others are read.
+    """
+    rows = Segment.objects.filter(deleted_at=None, kind=Segment.Kind.DYNAMIC).values_list("pk", "condition")
+    known = dict(rows) | dict(segments or {})
+    found = circle([node_of(rule, known) for rule in rules])
+    if not found:
+        return
+    names = dict(Tag.objects.filter(pk__in={tag for _node, tag in found}).values_list("pk", "name"))
+    steps = [part for node, tag in found for part in (node.name, f"[{names.get(tag, tag)}]")]
+    chain = " → ".join([*steps, found[0][0].name])
+    raise ConflictError(
+        _("These rules would set off each other in a circle: %(chain)s") % {"chain": chain},
+        code="circle",
+        chain=chain,
+    )
+
+
+def refuse_circles_of_segment(brand: Brand, segment_id: int, condition: Any) -> None:
+    """Before a segment is saved: with its new condition, do rules that are on set off each other?"""
+    refuse_circles(
+        brand, TagRule.objects.filter(is_on=True, deleted_at=None), segments={segment_id: condition}
+    )
