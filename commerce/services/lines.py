@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from contacts.services.staging import analyze
+from contacts.services.staging import analyze, drop
 from scrm import clock
 from tenants.models import Brand
 
@@ -20,21 +20,33 @@ PRODUCTS = """
      ORDER BY l.sku, l.order_n DESC
     ON CONFLICT DO NOTHING
 """
+# the orders of the rows of one round, and whether the row is the newest telling of its order
+ORDERS = """
+    CREATE TEMP TABLE line_order ON COMMIT DROP AS
+    SELECT s.n, o.id AS order_id, s.updated_at IS NULL OR s.updated_at >= o.updated_at AS is_newest
+      FROM order_in s CROSS JOIN LATERAL (
+           SELECT o.id, o.updated_at FROM commerce_order o
+            WHERE o.brand_id = %(brand)s AND o.order_no = s.order_no AND o.source = %(source)s OFFSET 0) o
+     WHERE s.round = %(round)s
+"""
 # lines that are new or differ, of tellings that are the newest of their order (or the first with lines)
 NOW = """
     CREATE TEMP TABLE line_now ON COMMIT DROP AS
-    SELECT s.n AS given_n, o.id AS order_id, l.n, p.id AS product_id, coalesce(left(l.sku, 64), '') AS sku,
-           left(coalesce(nullif(l.name, ''), p.name, ''), 200) AS name, l.quantity, l.amount_fen
-      FROM line_in l
-      JOIN order_in s ON s.n = l.order_n AND s.round = %(round)s
-      JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = s.order_no
-      LEFT JOIN commerce_product p ON p.brand_id = %(brand)s AND p.sku = l.sku AND l.sku <> ''
-      LEFT JOIN commerce_orderline e ON e.brand_id = %(brand)s AND e.order_id = o.id AND e.n = l.n
+    WITH given AS MATERIALIZED (
+        SELECT s.n AS given_n, s.order_id, s.is_newest, l.n, p.id AS product_id, coalesce(left(l.sku, 64), '') AS sku,
+               left(coalesce(nullif(l.name, ''), p.name, ''), 200) AS name, l.quantity, l.amount_fen
+          FROM line_in l
+          JOIN line_order s ON s.n = l.order_n
+          LEFT JOIN commerce_product p ON p.brand_id = %(brand)s AND p.sku = l.sku AND l.sku <> ''
+    )
+    SELECT g.* FROM given g
+      LEFT JOIN LATERAL (
+           SELECT e.* FROM commerce_orderline e
+            WHERE e.brand_id = %(brand)s AND e.order_id = g.order_id AND e.n = g.n OFFSET 0) e ON true
      WHERE (e.n IS NULL OR (e.product_id, e.sku, e.name, e.quantity, e.amount_fen) IS DISTINCT FROM
-            (p.id, coalesce(left(l.sku, 64), ''), left(coalesce(nullif(l.name, ''), p.name, ''), 200)::varchar,
-             l.quantity, l.amount_fen))
-       AND (s.updated_at IS NULL OR s.updated_at >= o.updated_at OR NOT EXISTS (
-            SELECT 1 FROM commerce_orderline x WHERE x.brand_id = %(brand)s AND x.order_id = o.id))
+            (g.product_id, g.sku, g.name::varchar, g.quantity, g.amount_fen))
+       AND (g.is_newest OR NOT EXISTS (
+            SELECT 1 FROM commerce_orderline x WHERE x.brand_id = %(brand)s AND x.order_id = g.order_id OFFSET 0))
 """
 WRITE = """
     INSERT INTO commerce_orderline (brand_id, order_id, n, product_id, sku, name, quantity, amount_fen)
@@ -43,16 +55,24 @@ WRITE = """
        SET (product_id, sku, name, quantity, amount_fen) = ROW (excluded.product_id, excluded.sku, excluded.name,
             excluded.quantity, excluded.amount_fen)
 """
-# an order that now has fewer lines
+# lines of orders that now have fewer
 SURPLUS = """
-    DELETE FROM commerce_orderline e
-     USING (SELECT o.id, max(l.n) AS n FROM line_in l
-              JOIN order_in s ON s.n = l.order_n AND s.round = %(round)s
-              JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = s.order_no
-             WHERE s.updated_at IS NULL OR s.updated_at >= o.updated_at
-             GROUP BY o.id) x
-     WHERE e.brand_id = %(brand)s AND e.order_id = x.id AND e.n > x.n
-    RETURNING e.order_id
+    SELECT s.order_id, e.n
+      FROM (SELECT o.order_id, max(l.n) AS n FROM line_order o JOIN line_in l ON l.order_n = o.n WHERE o.is_newest
+             GROUP BY o.order_id) s
+      CROSS JOIN LATERAL (
+           SELECT e.n FROM commerce_orderline e WHERE e.brand_id = %(brand)s AND e.order_id = s.order_id OFFSET 0) e
+     WHERE e.n > s.n
+"""
+DELETE = """
+    DELETE FROM commerce_orderline e USING unnest(%(orders)s::bigint[], %(ns)s::smallint[]) x(order_id, n)
+     WHERE e.brand_id = %(brand)s AND e.order_id = ANY(%(orders)s) AND e.order_id = x.order_id AND e.n = x.n
+"""
+# an order from which a line was only taken away
+GONE = """
+    INSERT INTO order_result
+    SELECT o.n, o.order_id, false, '' FROM line_order o
+     WHERE o.order_id = ANY(%(orders)s) AND NOT EXISTS (SELECT 1 FROM order_result r WHERE r.n = o.n)
 """
 RESULT = """
     INSERT INTO order_result
@@ -66,21 +86,22 @@ def add_products(cursor: Any, brand: Brand) -> None:
     cursor.execute(PRODUCTS, {"brand": brand.pk, "before_all": BEFORE_ALL, "now": clock.now()})
 
 
-def merge_lines(cursor: Any, brand: Brand, values: dict[str, Any]) -> int:
-    """Write the lines of one round; gives how many orders only their lines have changed."""
-    cursor.execute("SELECT EXISTS (SELECT 1 FROM line_in)")
-    if not cursor.fetchone()[0]:
-        return 0
-    cursor.execute("DROP TABLE IF EXISTS pg_temp.line_now")
+def merge_lines(cursor: Any, values: dict[str, Any], *, all_new: bool) -> int:
+    """Write the lines of one round; gives of how many orders only the lines have changed."""
+    drop(cursor, "line_order", "line_now")
+    cursor.execute(ORDERS, values)
+    analyze(cursor, "line_order")
     cursor.execute(NOW, values)
     analyze(cursor, "line_now")
     cursor.execute(WRITE, values)
-    cursor.execute(
-        "SELECT EXISTS (SELECT 1 FROM order_in s JOIN order_now g USING (n) WHERE NOT g.is_new)"
-        " OR (SELECT count(*) FROM order_in WHERE round = %(round)s) > (SELECT count(*) FROM order_now)",
-        values,
-    )
-    if cursor.fetchone()[0]:
+    cursor.execute("SELECT count(*) FROM order_result")
+    n_before = cursor.fetchone()[0]
+    if not all_new:
         cursor.execute(SURPLUS, values)
+        if surplus := cursor.fetchall():
+            orders, ns = ([row[0] for row in surplus], [row[1] for row in surplus])
+            cursor.execute(DELETE, values | {"orders": orders, "ns": ns})
+            cursor.execute(GONE, values | {"orders": orders})
     cursor.execute(RESULT)
-    return cursor.rowcount
+    cursor.execute("SELECT count(*) FROM order_result")
+    return cursor.fetchone()[0] - n_before

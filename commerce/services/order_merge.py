@@ -15,7 +15,7 @@ from commerce.services import lines, refund_merge, stats
 from commerce.services.sql import GUIDE_AT, PAID_STATES, is_sale, is_to_tell
 from contacts.models import EventType, Identity
 from contacts.services.outcomes import Counts
-from contacts.services.staging import SCOPE, analyze, drop, open_results, own_corpid
+from contacts.services.staging import SCOPE, analyze, drop, hashing, open_results, own_corpid
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -104,7 +104,7 @@ _GUIDE = GUIDE_AT.format(
 _INPUT = _fold("d.staff_id", "coalesce(g.staff_store_id, d.store_id)")
 
 # new orders, and those that this telling may change. Each step is materialized: under row-level security Postgres takes
-# an index only for a comparison with a plain column, `coalesce(…)` might leak
+# an index only for a comparison with a plain column, `coalesce(…)` might leak. OFFSET 0: looked up row by row
 NOW = f"""
     CREATE TEMP TABLE order_now ON COMMIT DROP AS
     WITH given AS MATERIALIZED (
@@ -130,8 +130,9 @@ NOW = f"""
     ), g AS MATERIALIZED (
         SELECT x.*, coalesce(x.given_contact_id, i.contact_id) AS contact_id
           FROM given x
-          LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = x.buyer_kind
-           AND i.scope = x.buyer_scope AND i.value = x.buyer_value
+          LEFT JOIN LATERAL (
+               SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = x.buyer_kind
+                  AND i.scope = x.buyer_scope AND i.value = x.buyer_value OFFSET 0) i ON x.buyer_value <> ''
     )
     SELECT g.n, g.order_no, g.contact_id, g.buyer_kind, g.buyer_scope, g.buyer_value, g.placed_at,
            CASE WHEN o.id IS NULL THEN coalesce(g.paid_at, g.paid_default) ELSE g.paid_at END AS paid_at,
@@ -139,8 +140,9 @@ NOW = f"""
            coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id, o.id IS NULL AS is_new,
            coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
       FROM g
-      LEFT JOIN commerce_order o
-        ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = g.order_no
+      LEFT JOIN LATERAL (
+           SELECT o.* FROM commerce_order o
+            WHERE o.brand_id = %(brand)s AND o.order_no = g.order_no AND o.source = %(source)s OFFSET 0) o ON true
       LEFT JOIN LATERAL ({_GUIDE}) d ON true
      WHERE o.id IS NULL OR ({_OLD}) IS DISTINCT FROM ({", ".join(_INPUT[name] for name in _COLUMNS)})
 """  # noqa: S608
@@ -158,9 +160,12 @@ INSERT = f"""
 """  # noqa: S608
 # somebody else has just told the same orders: they are there now
 OVERTAKEN = """
-    UPDATE order_now g SET is_new = false, order_id = o.id FROM commerce_order o
-     WHERE g.is_new AND o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = g.order_no
-       AND o.id <> g.order_id
+    UPDATE order_now g SET is_new = false, order_id = x.id
+      FROM (SELECT n.n, o.id FROM order_now n CROSS JOIN LATERAL (
+                   SELECT o.id FROM commerce_order o
+                    WHERE o.brand_id = %(brand)s AND o.order_no = n.order_no AND o.source = %(source)s OFFSET 0) o
+             WHERE n.is_new AND o.id <> n.order_id) x
+     WHERE x.n = g.n
 """
 _EVENT = "INSERT INTO contacts_event (brand_id, at, contact_id, type, staff_id, object_id, source, data)"
 TELL_NEW = f"""
@@ -174,8 +179,8 @@ _FOLDED = _fold("g.guide_id", "g.place_id")
 # gives what has changed to `order_changed`; the rows are locked in the order of their ids
 UPDATE = f"""
     WITH locked AS (
-        SELECT o.* FROM commerce_order o JOIN order_now g ON g.order_id = o.id
-         WHERE o.brand_id = %(brand)s AND NOT g.is_new ORDER BY o.id FOR NO KEY UPDATE OF o
+        SELECT o.* FROM commerce_order o
+         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(known)s) ORDER BY o.id FOR NO KEY UPDATE
     ), folded AS (
         SELECT o.id, o.refunded_fen, o.contact_id AS old_contact_id, o.is_told AS was_told,
                {", ".join(f"{value} AS {name}" for name, value in _FOLDED.items())}
@@ -185,7 +190,7 @@ UPDATE = f"""
            SET {", ".join(f"{name} = f.{name}" for name in _COLUMNS)},
                is_sale = {is_sale("f")}, is_told = f.was_told OR {is_to_tell("f")}
           FROM folded f
-         WHERE o.brand_id = %(brand)s AND o.id = f.id
+         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(known)s) AND o.id = f.id
            AND ({_OLD}) IS DISTINCT FROM ({", ".join(f"f.{name}" for name in _COLUMNS)})
         RETURNING o.id, o.order_no, o.contact_id, f.old_contact_id, o.staff_id, o.paid_at, o.amount_fen,
                   NOT f.was_told AND o.is_told AS is_to_tell
@@ -203,10 +208,12 @@ TELL_CHANGED = f"""
       FROM order_changed c WHERE c.is_to_tell
 """  # noqa: S608
 # an order that turns out to be another customer's takes its events along
+MOVED = "SELECT order_id, old_contact_id, contact_id FROM order_changed WHERE old_contact_id <> contact_id"
 MOVE_EVENTS = f"""
-    UPDATE contacts_event e SET contact_id = c.contact_id FROM order_changed c
-     WHERE c.old_contact_id <> c.contact_id AND e.brand_id = %(brand)s AND e.contact_id = c.old_contact_id
-       AND e.type IN ({EventType.ORDER_PAID.value}, {EventType.ORDER_REFUNDED.value}) AND e.object_id = c.order_id
+    UPDATE contacts_event e SET contact_id = x.now_id
+      FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) x(order_id, old_id, now_id)
+     WHERE e.brand_id = %s AND e.contact_id = x.old_id AND e.object_id = x.order_id
+       AND e.type IN ({EventType.ORDER_PAID.value}, {EventType.ORDER_REFUNDED.value})
 """  # noqa: S608
 # the refunds of orders whose customer has just become known
 NEWLY_OWNED = "SELECT order_id FROM order_changed WHERE contact_id IS NOT NULL AND old_contact_id IS NULL"
@@ -253,13 +260,17 @@ def merge_orders(brand: Brand, *, source: str, told_by: str) -> Counts:
         if has_repeats:
             cursor.execute(ROUNDS)
             analyze(cursor, "order_in")
-        lines.add_products(cursor, brand)
-        for turn in range(1 - MAX_ROUNDS if has_repeats else 0, 1):
-            counts += _merge_round(cursor, brand, values | {"round": turn})
+        cursor.execute("SELECT (SELECT count(*) FROM order_in), (SELECT count(*) FROM line_in)")
+        n_rows, n_lines = cursor.fetchone()
+        with hashing(cursor, max(n_rows, n_lines)):
+            if n_lines:
+                lines.add_products(cursor, brand)
+            for turn in range(1 - MAX_ROUNDS if has_repeats else 0, 1):
+                counts += _merge_round(cursor, brand, values | {"round": turn}, has_lines=bool(n_lines))
     return counts
 
 
-def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any]) -> Counts:
+def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any], *, has_lines: bool) -> Counts:
     counts = Counts()
     cursor.execute("SELECT count(*) FROM order_in WHERE round = %(round)s", values)
     if not (n_given := cursor.fetchone()[0]):
@@ -277,13 +288,17 @@ def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any]) -> Counts:
     if counts.n_new:
         cursor.execute(TELL_NEW, values)
     if n_all > counts.n_new:
-        cursor.execute(UPDATE, values)
+        cursor.execute("SELECT order_id FROM order_now WHERE NOT is_new")
+        cursor.execute(UPDATE, values | {"known": [row[0] for row in cursor.fetchall()]})
         analyze(cursor, "order_changed")
         cursor.execute(TELL_CHANGED, values)
-        cursor.execute(MOVE_EVENTS, values)
+        cursor.execute(MOVED)
+        if moved := cursor.fetchall():
+            cursor.execute(MOVE_EVENTS, [*(list(part) for part in zip(*moved, strict=True)), brand.pk])
     cursor.execute(RESULT)
     counts.n_changed = cursor.rowcount - counts.n_new
-    counts.n_changed += lines.merge_lines(cursor, brand, values)
+    if has_lines:
+        counts.n_changed += lines.merge_lines(cursor, values, all_new=counts.n_new == n_given)
     counts.n_same = n_given - counts.n_new - counts.n_changed
     cursor.execute("SELECT count(*) FROM order_now WHERE is_new AND contact_id IS NULL")
     counts.n_waiting = cursor.fetchone()[0]

@@ -40,7 +40,8 @@ NOW = f"""
                    s.price_fen, s.usage_days, s.is_active, s.updated_at
               FROM product_in s
              ORDER BY s.sku, coalesce(s.updated_at, 'infinity') DESC, s.n DESC) g
-      LEFT JOIN commerce_product p ON p.brand_id = %(brand)s AND p.sku = g.sku
+      LEFT JOIN LATERAL (
+           SELECT p.* FROM commerce_product p WHERE p.brand_id = %(brand)s AND p.sku = g.sku OFFSET 0) p ON true
      WHERE p.id IS NULL OR ({_DIFFERS})
 """  # noqa: S608
 INSERT = """
@@ -52,19 +53,22 @@ INSERT = """
     ON CONFLICT DO NOTHING
 """
 OVERTAKEN = """
-    UPDATE product_now g SET is_new = false, product_id = p.id FROM commerce_product p
-     WHERE g.is_new AND p.brand_id = %(brand)s AND p.sku = g.sku AND p.id <> g.product_id
+    UPDATE product_now g SET is_new = false, product_id = x.id
+      FROM (SELECT n.n, p.id FROM product_now n CROSS JOIN LATERAL (
+                   SELECT p.id FROM commerce_product p WHERE p.brand_id = %(brand)s AND p.sku = n.sku OFFSET 0) p
+             WHERE n.is_new AND p.id <> n.product_id) x
+     WHERE x.n = g.n
 """
 UPDATE = f"""
     WITH locked AS (
-        SELECT p.* FROM commerce_product p JOIN product_now g ON g.product_id = p.id
-         WHERE p.brand_id = %(brand)s AND NOT g.is_new ORDER BY p.id FOR NO KEY UPDATE OF p
+        SELECT p.* FROM commerce_product p
+         WHERE p.brand_id = %(brand)s AND p.id = ANY(%(known)s) ORDER BY p.id FOR NO KEY UPDATE
     ), folded AS (
         SELECT p.id, {", ".join(f"{value} AS {name}" for name, value in _FOLD.items())}
           FROM locked p JOIN product_now g ON g.product_id = p.id WHERE {_DIFFERS}
     )
     UPDATE commerce_product p SET {", ".join(f"{c} = f.{c}" for c in _FOLD)}
-      FROM folded f WHERE p.brand_id = %(brand)s AND p.id = f.id
+      FROM folded f WHERE p.brand_id = %(brand)s AND p.id = ANY(%(known)s) AND p.id = f.id
     RETURNING p.id
 """  # noqa: S608
 # lines of orders that named a product before the catalogue did
@@ -114,7 +118,8 @@ def merge_products(brand: Brand) -> Counts:
             cursor.execute(OVERTAKEN, values)
         changed: list[int] = []
         if n_all > counts.n_new:
-            cursor.execute(UPDATE, values)
+            cursor.execute("SELECT product_id FROM product_now WHERE NOT is_new")
+            cursor.execute(UPDATE, values | {"known": [row[0] for row in cursor.fetchall()]})
             changed = [row[0] for row in cursor.fetchall()]
         if counts.n_new:
             cursor.execute(ATTACH, values)

@@ -10,7 +10,7 @@ from commerce.services import stats
 from commerce.services.sql import is_sale
 from contacts.models import EventType
 from contacts.services.outcomes import Counts
-from contacts.services.staging import analyze, drop, open_results
+from contacts.services.staging import analyze, drop, hashing, open_results
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -51,12 +51,14 @@ NOW = f"""
         SELECT DISTINCT ON (s.refund_no) s.n, s.refund_no, s.order_no, s.amount_fen, s.refunded_at,
                coalesce(left(s.reason, 200), '') AS reason, s.is_cancelled, s.updated_at, o.id AS order_id
           FROM refund_in s
-          LEFT JOIN commerce_order o
-            ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = s.order_no
+          LEFT JOIN LATERAL (
+               SELECT o.id FROM commerce_order o
+                WHERE o.brand_id = %(brand)s AND o.order_no = s.order_no AND o.source = %(source)s OFFSET 0) o ON true
          ORDER BY s.refund_no, coalesce(s.updated_at, 'infinity') DESC, s.n DESC
       ) g
-      LEFT JOIN commerce_refund r
-        ON r.brand_id = %(brand)s AND r.source = %(source)s AND r.refund_no = g.refund_no
+      LEFT JOIN LATERAL (
+           SELECT r.* FROM commerce_refund r
+            WHERE r.brand_id = %(brand)s AND r.source = %(source)s AND r.refund_no = g.refund_no OFFSET 0) r ON true
      WHERE r.id IS NULL OR ({_DIFFERS})
 """  # noqa: S608
 INSERT = """
@@ -69,46 +71,50 @@ INSERT = """
     ON CONFLICT DO NOTHING
 """
 OVERTAKEN = """
-    UPDATE refund_now g SET is_new = false, refund_id = r.id FROM commerce_refund r
-     WHERE g.is_new AND r.brand_id = %(brand)s AND r.source = %(source)s AND r.refund_no = g.refund_no
-       AND r.id <> g.refund_id
+    UPDATE refund_now g SET is_new = false, refund_id = x.id
+      FROM (SELECT n.n, r.id FROM refund_now n CROSS JOIN LATERAL (
+                   SELECT r.id FROM commerce_refund r WHERE r.brand_id = %(brand)s AND r.source = %(source)s
+                      AND r.refund_no = n.refund_no OFFSET 0) r
+             WHERE n.is_new AND r.id <> n.refund_id) x
+     WHERE x.n = g.n
 """
 UPDATE = f"""
     WITH locked AS (
-        SELECT r.* FROM commerce_refund r JOIN refund_now g ON g.refund_id = r.id
-         WHERE r.brand_id = %(brand)s AND NOT g.is_new ORDER BY r.id FOR NO KEY UPDATE OF r
+        SELECT r.* FROM commerce_refund r
+         WHERE r.brand_id = %(brand)s AND r.id = ANY(%(known)s) ORDER BY r.id FOR NO KEY UPDATE
     ), folded AS (
         SELECT r.id, r.order_id AS old_order_id, {", ".join(f"{_FOLD[c]} AS {c}" for c in _COLUMNS)}
           FROM locked r JOIN refund_now g ON g.refund_id = r.id WHERE {_DIFFERS}
     )
     UPDATE commerce_refund r SET {", ".join(f"{c} = f.{c}" for c in _COLUMNS)}
-      FROM folded f WHERE r.brand_id = %(brand)s AND r.id = f.id
+      FROM folded f WHERE r.brand_id = %(brand)s AND r.id = ANY(%(known)s) AND r.id = f.id
     RETURNING r.id, r.order_id, f.old_order_id
 """  # noqa: S608
+WAITING = """
+    SELECT r.id, g.order_id FROM order_now g CROSS JOIN LATERAL (
+           SELECT r.id FROM commerce_refund r WHERE r.brand_id = %(brand)s AND r.source = %(source)s
+              AND r.order_no = g.order_no AND r.order_id IS NULL OFFSET 0) r
+     WHERE g.is_new
+"""
 ATTACH = """
-    UPDATE commerce_refund r SET order_id = g.order_id FROM order_now g
-     WHERE g.is_new AND r.brand_id = %(brand)s AND r.source = %(source)s AND r.order_no = g.order_no
-       AND r.order_id IS NULL
-    RETURNING r.order_id
+    UPDATE commerce_refund r SET order_id = x.order_id FROM unnest(%(ids)s::bigint[], %(orders)s::bigint[]) x(id, order_id)
+     WHERE r.brand_id = %(brand)s AND r.id = ANY(%(ids)s) AND r.id = x.id AND r.order_id IS NULL
 """
 LOCK = "SELECT id FROM commerce_order WHERE brand_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 _IS_SALE = is_sale("o").replace("o.refunded_fen", "x.refunded_fen")
 SUM = f"""
     UPDATE commerce_order o SET refunded_fen = x.refunded_fen, is_sale = {_IS_SALE}
-      FROM (SELECT r.order_id, coalesce(sum(r.amount_fen) FILTER (WHERE NOT r.is_cancelled), 0)::bigint AS refunded_fen
-              FROM unnest(%s::bigint[]) i(id)
-              JOIN commerce_refund r ON r.brand_id = %s AND r.order_id = i.id GROUP BY r.order_id
-            UNION ALL
-            SELECT i.id, 0 FROM unnest(%s::bigint[]) i(id) WHERE NOT EXISTS (
-                   SELECT 1 FROM commerce_refund r WHERE r.brand_id = %s AND r.order_id = i.id)) x
-     WHERE o.brand_id = %s AND o.id = x.order_id AND o.refunded_fen <> x.refunded_fen
+      FROM (SELECT i.id, s.refunded_fen FROM unnest(%(ids)s::bigint[]) i(id) CROSS JOIN LATERAL (
+                   SELECT coalesce(sum(r.amount_fen), 0)::bigint AS refunded_fen FROM commerce_refund r
+                    WHERE r.brand_id = %(brand)s AND r.order_id = i.id AND NOT r.is_cancelled) s) x
+     WHERE o.brand_id = %(brand)s AND o.id = ANY(%(ids)s) AND o.id = x.id AND o.refunded_fen <> x.refunded_fen
     RETURNING o.contact_id
 """  # noqa: S608
 TELL = f"""
     WITH told AS (
         UPDATE commerce_refund r SET is_told = true FROM commerce_order o
          WHERE o.brand_id = %(brand)s AND o.id = ANY(%(ids)s) AND o.contact_id IS NOT NULL
-           AND r.brand_id = %(brand)s AND r.order_id = o.id AND NOT r.is_told AND NOT r.is_cancelled
+           AND r.brand_id = %(brand)s AND r.order_id = ANY(%(ids)s) AND r.order_id = o.id AND NOT r.is_told AND NOT r.is_cancelled
         RETURNING r.refund_no, r.amount_fen, r.refunded_at, r.reason, o.id, o.contact_id, o.staff_id, o.order_no
     )
     INSERT INTO contacts_event (brand_id, at, contact_id, type, staff_id, object_id, source, data)
@@ -138,21 +144,8 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
         cursor.execute(BAD, values)
         cursor.execute("SELECT count(*) FROM refund_in")
         n_given = cursor.fetchone()[0]
-        cursor.execute(NOW, values)
-        analyze(cursor, "refund_now")
-        cursor.execute(INSERT, values)
-        counts.n_new = cursor.rowcount
-        cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FROM refund_now")
-        n_new, n_all = cursor.fetchone()
-        if n_new > counts.n_new:
-            cursor.execute(OVERTAKEN, values)
-        orders: set[int | None] = set()
-        changed: list[int] = []
-        if n_all > counts.n_new:
-            cursor.execute(UPDATE, values)
-            for refund_id, order_id, old_order_id in cursor.fetchall():
-                changed.append(refund_id)
-                orders |= {order_id, old_order_id}
+        with hashing(cursor, n_given):
+            counts.n_new, changed, orders = _write(cursor, values)
         counts.n_changed = len(changed)
         counts.n_same = n_given - counts.n_new - counts.n_changed
         cursor.execute("SELECT DISTINCT order_id FROM refund_now WHERE is_new AND order_id IS NOT NULL")
@@ -168,10 +161,40 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
     return counts
 
 
+def _write(cursor: Any, values: dict[str, Any]) -> tuple[int, list[int], set[int | None]]:
+    """How many refunds are new, ids of those that changed, the orders concerned."""
+    cursor.execute(NOW, values)
+    analyze(cursor, "refund_now")
+    cursor.execute(INSERT, values)
+    n_made, changed = cursor.rowcount, []
+    orders: set[int | None] = set()
+    cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FROM refund_now")
+    n_new, n_all = cursor.fetchone()
+    if n_new > n_made:
+        cursor.execute(OVERTAKEN, values)
+    if n_all > n_made:
+        cursor.execute("SELECT refund_id FROM refund_now WHERE NOT is_new")
+        cursor.execute(UPDATE, values | {"known": [row[0] for row in cursor.fetchall()]})
+        for refund_id, order_id, old_order_id in cursor.fetchall():
+            changed.append(refund_id)
+            orders |= {order_id, old_order_id}
+    return n_made, changed, orders
+
+
 def attach_to_new(cursor: Any, brand: Brand, values: dict[str, Any]) -> None:
     """Refunds that waited for the orders that have just been made (`order_now`)."""
-    cursor.execute(ATTACH, values)
-    apply(cursor, brand, sorted({row[0] for row in cursor.fetchall()}), told_by=values["told_by"])
+    cursor.execute(
+        "SELECT EXISTS (SELECT 1 FROM commerce_refund WHERE brand_id = %s AND source = %s"
+        " AND order_id IS NULL)",
+        [brand.pk, values["source"]],
+    )
+    if not cursor.fetchone()[0]:
+        return
+    cursor.execute(WAITING, values)
+    if pairs := cursor.fetchall():
+        orders = [order_id for _id, order_id in pairs]
+        cursor.execute(ATTACH, values | {"ids": [pk for pk, _order in pairs], "orders": orders})
+        apply(cursor, brand, sorted(set(orders)), told_by=values["told_by"])
 
 
 def apply(cursor: Any, brand: Brand, order_ids: Sequence[int], *, told_by: str) -> None:
@@ -181,9 +204,10 @@ def apply(cursor: Any, brand: Brand, order_ids: Sequence[int], *, told_by: str) 
     ids = list(order_ids)
     # locked first: the sum below then sees what others have committed meanwhile
     cursor.execute(LOCK, [brand.pk, ids])
-    cursor.execute(SUM, [ids, brand.pk, ids, brand.pk, brand.pk])
-    contacts = {row[0] for row in cursor.fetchall()} - {None}
-    tell(cursor, brand, ids, told_by=told_by)
+    with hashing(cursor, len(ids)):
+        cursor.execute(SUM, {"brand": brand.pk, "ids": ids})
+        contacts = {row[0] for row in cursor.fetchall()} - {None}
+        tell(cursor, brand, ids, told_by=told_by)
     stats.refresh(brand, contacts)
 
 

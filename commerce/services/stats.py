@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.db import connection
 
 from contacts.services import stats
+from contacts.services.staging import hashing
 from tenants.models import Brand
 
 LOCK = (
@@ -14,13 +15,11 @@ LOCK = (
 SUM = """
     UPDATE contacts_contactstat t
        SET n_orders = x.n_orders, spent_fen = x.spent_fen, first_order_at = x.first_at, last_order_at = x.last_at
-      FROM (SELECT c.id, count(o.id)::int AS n_orders,
-                   coalesce(sum(o.amount_fen - o.refunded_fen), 0)::bigint AS spent_fen,
-                   min(o.paid_at) AS first_at, max(o.paid_at) AS last_at
-              FROM unnest(%s::bigint[]) c(id)
-              LEFT JOIN commerce_order o ON o.brand_id = %s AND o.contact_id = c.id AND o.is_sale
-             GROUP BY c.id) x
-     WHERE t.brand_id = %s AND t.contact_id = x.id
+      FROM (SELECT c.id, s.* FROM unnest(%(ids)s::bigint[]) c(id) CROSS JOIN LATERAL (
+                   SELECT count(*)::int AS n_orders, coalesce(sum(o.amount_fen - o.refunded_fen), 0)::bigint AS spent_fen,
+                          min(o.paid_at) AS first_at, max(o.paid_at) AS last_at
+                     FROM commerce_order o WHERE o.brand_id = %(brand)s AND o.contact_id = c.id AND o.is_sale) s) x
+     WHERE t.brand_id = %(brand)s AND t.contact_id = ANY(%(ids)s) AND t.contact_id = x.id
        AND (t.n_orders, t.spent_fen, t.first_order_at, t.last_order_at)
            IS DISTINCT FROM (x.n_orders, x.spent_fen, x.first_at, x.last_at)
 """
@@ -39,5 +38,6 @@ def refresh(brand: Brand, contact_ids: Iterable[int]) -> int:
         if cursor.rowcount < len(ids):  # contacts made in this very transaction
             known = {row[0] for row in cursor.fetchall()}
             stats.refresh(brand, [pk for pk in ids if pk not in known])
-        cursor.execute(SUM, [ids, brand.pk, brand.pk])
-        return cursor.rowcount
+        with hashing(cursor, len(ids)):
+            cursor.execute(SUM, {"brand": brand.pk, "ids": ids})
+            return cursor.rowcount

@@ -1,6 +1,7 @@
 """Orders of people who were not known when they bought: they find their customer when the identity appears."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -8,7 +9,7 @@ from django.db import connection, transaction
 from commerce.services import refund_merge, stats
 from commerce.services.order_merge import CHANGED, TELL_CHANGED
 from commerce.services.sql import GUIDE_AT, is_to_tell
-from contacts.services.staging import drop
+from contacts.services.staging import drop, hashing
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -22,20 +23,23 @@ OF_CONTACTS = """
        AND o.buyer_scope = i.scope AND o.buyer_value = i.value
      WHERE i.brand_id = %(brand)s AND i.contact_id = ANY(%(contacts)s)
 """
-# by the orders that wait: those whose identity is there
+# the next orders that wait, newest first, each with the contact whose identity is there by now
 OF_ORDERS = """
-    SELECT o.id, i.contact_id
-      FROM (SELECT id, buyer_kind, buyer_scope, buyer_value FROM commerce_order
-             WHERE brand_id = %(brand)s AND contact_id IS NULL AND buyer_value <> ''
-             ORDER BY buyer_kind, buyer_scope, buyer_value OFFSET %(offset)s LIMIT %(limit)s) o
-      JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = o.buyer_kind AND i.scope = o.buyer_scope
-       AND i.value = o.buyer_value
+    SELECT o.id, i.contact_id, o.placed_at
+      FROM (SELECT id, placed_at, buyer_kind, buyer_scope, buyer_value FROM commerce_order
+             WHERE brand_id = %(brand)s AND contact_id IS NULL AND (placed_at, id) < (%(at)s, %(id)s)
+             ORDER BY placed_at DESC, id DESC LIMIT %(limit)s) o
+      LEFT JOIN LATERAL (
+           SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = o.buyer_kind
+              AND i.scope = o.buyer_scope AND i.value = o.buyer_value OFFSET 0) i ON true
+     ORDER BY o.placed_at DESC, o.id DESC
 """
 UPDATE = f"""
     WITH found AS (
         SELECT o.*, x.contact_id AS new_contact_id FROM commerce_order o
           JOIN unnest(%(ids)s::bigint[], %(owners)s::bigint[]) x(id, contact_id) ON x.id = o.id
-         WHERE o.brand_id = %(brand)s AND o.contact_id IS NULL ORDER BY o.id FOR NO KEY UPDATE OF o
+         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(ids)s) AND o.contact_id IS NULL
+         ORDER BY o.id FOR NO KEY UPDATE OF o
     ), final AS (
         SELECT w.id, w.new_contact_id AS contact_id, w.paid_at, w.state, w.is_told, coalesce(w.staff_id, d.staff_id) AS staff_id,
                coalesce(w.store_id, d.store_id) AS store_id
@@ -44,7 +48,7 @@ UPDATE = f"""
     ), done AS (
         UPDATE commerce_order o SET contact_id = f.contact_id, staff_id = f.staff_id, store_id = f.store_id,
                is_told = f.is_told OR {is_to_tell("f")}
-          FROM final f WHERE o.brand_id = %(brand)s AND o.id = f.id
+          FROM final f WHERE o.brand_id = %(brand)s AND o.id = ANY(%(ids)s) AND o.id = f.id
         RETURNING o.id, o.order_no, o.contact_id, NULL::bigint, o.staff_id, o.paid_at, o.amount_fen,
                   NOT f.is_told AND o.is_told
     )
@@ -65,20 +69,15 @@ def attach(brand: Brand, contact_ids: Sequence[int]) -> int:
 def attach_all(brand: Brand) -> int:
     """Go through everything that waits, orders for their people and refunds for their orders: what came in at the
     same moment as what it waited for. Nightly; gives how many."""
-    n, offset = 0, 0
+    n, after = 0, {"at": clock.now() + timedelta(days=366), "id": 0}
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(OF_ORDERS, {"brand": brand.pk, "offset": offset, "limit": SLICE})
-            pairs = cursor.fetchall()
-            n += _give(cursor, brand, pairs)
-            cursor.execute(
-                "SELECT count(*) FROM (SELECT 1 FROM commerce_order WHERE brand_id = %s AND contact_id IS NULL"
-                " AND buyer_value <> '' OFFSET %s LIMIT 1) x",
-                [brand.pk, offset + SLICE],
-            )
-            if not cursor.fetchone()[0]:
-                break
-        offset += SLICE - len(pairs)
+            cursor.execute(OF_ORDERS, {"brand": brand.pk, "limit": SLICE, **after})
+            rows = cursor.fetchall()
+            n += _give(cursor, brand, [(pk, owner) for pk, owner, _at in rows if owner])
+        if len(rows) < SLICE:
+            break
+        after = {"at": rows[-1][2], "id": rows[-1][0]}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "UPDATE commerce_refund r SET order_id = o.id FROM commerce_order o"
@@ -100,7 +99,8 @@ def _give(cursor: Any, brand: Brand, pairs: Sequence[tuple[int, int]]) -> int:
     }  # fmt: skip
     drop(cursor, "order_changed")
     cursor.execute(CHANGED)
-    cursor.execute(UPDATE, values)
+    with hashing(cursor, len(pairs)):
+        cursor.execute(UPDATE, values)
     cursor.execute(TELL_CHANGED, values)
     cursor.execute("SELECT order_id, contact_id FROM order_changed")
     given = cursor.fetchall()

@@ -14,7 +14,7 @@ from contacts import hooks
 from contacts.identities import normal
 from contacts.models import BehaviourKind, EventType, Identity
 from contacts.services.outcomes import Counts, Outcome, Result
-from contacts.services.staging import SCOPE, analyze, fill, open_results, open_table, own_corpid
+from contacts.services.staging import SCOPE, analyze, fill, hashing, open_results, open_table, own_corpid
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -56,7 +56,9 @@ BAD = f"""
                END AS reason
           FROM behaviour_in s
           LEFT JOIN behaviour_kind k ON k.kind = s.kind
-          LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = s.contact_id
+          LEFT JOIN LATERAL (
+               SELECT c.id FROM contacts_contact c WHERE c.brand_id = %(brand)s AND c.id = s.contact_id OFFSET 0) c
+            ON s.contact_id IS NOT NULL
     ), gone AS (DELETE FROM behaviour_in s USING bad b WHERE b.n = s.n AND b.reason IS NOT NULL)
     INSERT INTO behaviour_bad SELECT n, reason FROM bad WHERE reason IS NOT NULL
 """  # noqa: S608
@@ -75,8 +77,9 @@ MERGE = f"""
     ), given AS MATERIALIZED (
         SELECT DISTINCT ON (t.key) t.*, coalesce(t.given_contact_id, i.contact_id) AS contact_id
           FROM told t
-          LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = t.buyer_kind
-           AND i.scope = t.buyer_scope AND i.value = t.buyer_value
+          LEFT JOIN LATERAL (
+               SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = t.buyer_kind
+                  AND i.scope = t.buyer_scope AND i.value = t.buyer_value OFFSET 0) i ON t.buyer_value <> ''
          ORDER BY t.key, t.n
     ), fresh AS (
         INSERT INTO contacts_eventkey (brand_id, source, source_key)
@@ -159,8 +162,9 @@ def merge_behaviour(brand: Brand, *, source: str, told_by: str) -> Counts:
 
         cursor.execute("SELECT count(*) FROM behaviour_in")
         n_given = cursor.fetchone()[0]
-        cursor.execute(MERGE, values)
-        n_new = cursor.rowcount
+        with hashing(cursor, n_given):
+            cursor.execute(MERGE, values)
+            n_new = cursor.rowcount
         cursor.execute("SELECT count(*) FROM behaviour_result WHERE reason = 'unknown_person'")
         return Counts(n_new=n_new, n_same=n_given - n_new, n_waiting=cursor.fetchone()[0])
 

@@ -1,7 +1,8 @@
 """Temporary tables through which many rows are told at once: filled by COPY (files) or from dicts (API, pages), merged
 by set-based statements. They live until the end of the transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg2.extras import Json, execute_values
@@ -40,6 +41,24 @@ def analyze(cursor: Any, *names: str) -> None:
     """Tell the planner how much is in the tables: it takes a temporary table for a small one, and loops. Autovacuum
     does not see them."""
     cursor.execute(f"ANALYZE {', '.join(names)}")
+
+
+LARGE = 1_000
+
+
+@contextmanager
+def hashing(cursor: Any, n_rows: int) -> Iterator[None]:
+    """Statements over many rows join by hashing. Just after a first import the tables have no statistics, the planner
+    thinks them empty and would loop over all pairs. What should be looked up row by row says so itself: a LATERAL
+    subquery with OFFSET 0."""
+    if n_rows <= LARGE:
+        yield
+        return
+    cursor.execute("SHOW enable_nestloop")
+    before = cursor.fetchone()[0]
+    cursor.execute("SET LOCAL enable_nestloop = off")
+    yield
+    cursor.execute(f"SET LOCAL enable_nestloop = {before}")
 
 
 def open_results(cursor: Any, kind: str) -> None:
