@@ -69,7 +69,8 @@ def attach(brand: Brand, contact_ids: Sequence[int]) -> int:
 def attach_all(brand: Brand) -> int:
     """Go through everything that waits, orders for their people and refunds for their orders: what came in at the
     same moment as what it waited for. Nightly; gives how many."""
-    n, after = 0, {"at": clock.now() + timedelta(days=366), "id": 0}
+    n = 0
+    after: dict[str, Any] = {"at": clock.now() + timedelta(days=366), "id": 0}
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(OF_ORDERS, {"brand": brand.pk, "limit": SLICE, **after})
