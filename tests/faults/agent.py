@@ -22,6 +22,7 @@ from django.db.models import Count  # noqa: E402
 from campaigns.models import Touch  # noqa: E402
 from contacts.models import Contact, EventType, Follow  # noqa: E402
 from contacts.services import sync  # noqa: E402
+from drift.services import runs  # noqa: E402
 from livecodes.models import Welcome  # noqa: E402
 from livecodes.services import codes, greeting, meeting, ways  # noqa: E402
 from livecodes.services.content import CodeInput, GuideInput  # noqa: E402
@@ -122,6 +123,12 @@ def start_sync(*, brand_id: int, kind: str) -> int:
         return sync.start_sync(Brand.objects.get(pk=brand_id), corp=corp, by=SYSTEM, kind=kind).pk
 
 
+def start_drift(*, brand_id: int) -> int:
+    """A reconciliation; the id of its job."""
+    with tenant_scope(brand_id), transaction.atomic():
+        return runs.start_run(Brand.objects.get(pk=brand_id), corp=Corp.objects.get(), by=SYSTEM).pk
+
+
 def job(*, brand_id: int, job_id: int) -> dict[str, Any]:
     """State and progress of a job."""
     with tenant_scope(brand_id), transaction.atomic():
@@ -169,7 +176,8 @@ def ready() -> bool:
 
 
 ACTS = {
-    act.__name__: act for act in (make_brand, make_code, counts, people, start_sync, job, sweep, later, ready)
+    act.__name__: act
+    for act in (make_brand, make_code, counts, people, start_sync, start_drift, job, sweep, later, ready)
 }
 
 

@@ -219,9 +219,9 @@ class Shop:
         """WeCom's `state` of a code that leads to all guides."""
         return self.agent("make_code", brand_id=self.brand_id)["state"]
 
-    def scan(self, state: str, n: int) -> None:
-        """Customers n and following come, one after the other."""
-        self.sandbox.post("scan", corpid=self.corpid, state=state, name=f"客户{n}")
+    def scan(self, state: str, n: int) -> dict[str, Any]:
+        """A customer comes: external_userid, userid."""
+        return self.sandbox.post("scan", corpid=self.corpid, state=state, name=f"客户{n}")
 
     def counts(self) -> dict[str, Any]:
         return self.agent("counts", brand_id=self.brand_id)
