@@ -18,8 +18,13 @@ class ChannelCodeQuerySet(models.QuerySet["ChannelCode"]):
 
 
 class ChannelCode(TenantModel):
-    """渠道活码. WeCom's contact way behind it holds only a list of users; weights, limits and hours are kept
-    by rewriting that list (services/rotation.py)."""
+    """渠道活码, or a link of 获客助手 that does the same without a picture. What WeCom has behind it (a contact
+    way, an acquisition link: services/doors.py) holds only a list of users; weights, limits and hours are kept by
+    rewriting that list (services/rotation.py)."""
+
+    class Kind(models.TextChoices):
+        CODE = "code", _("QR code")
+        LINK = "link", _("Acquisition link")
 
     class Strategy(models.TextChoices):
         IN_TURN = "in_turn", _("In turn")
@@ -33,11 +38,14 @@ class ChannelCode(TenantModel):
         FAILED = "failed", _("WeCom refused it")
 
     corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=4, choices=Kind, default=Kind.CODE, editable=False)
     name = models.CharField(_("Name"), max_length=60)
     place = models.CharField(_("Where it hangs"), max_length=60, blank=True)
     state = models.CharField(max_length=30, editable=False)  # WeCom's `state`: comes back in the add event
-    config_id = models.CharField(max_length=64, blank=True, editable=False)
-    qr_url = models.CharField(max_length=500, blank=True, editable=False)
+    config_id = models.CharField(max_length=64, blank=True, editable=False)  # of a link its link_id
+    qr_url = models.CharField(
+        max_length=500, blank=True, editable=False
+    )  # picture, or the link's own address
     strategy = models.CharField(
         _("How guides are chosen"), max_length=12, choices=Strategy, default=Strategy.IN_TURN
     )
@@ -89,6 +97,60 @@ class ChannelCode(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class LinkDay(TenantModel):
+    """WeCom's own figures of a link on a day (Asia/Shanghai): who opened it, who of them is a new customer."""
+
+    code = BrandForeignKey(ChannelCode, on_delete=models.CASCADE, related_name="+")
+    on = models.DateField()
+    n_clicks = models.IntegerField()
+    n_new = models.IntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "code", "on"], name="link_day_once")]
+
+
+class LinkCustomer(TenantModel):
+    """A customer whom WeCom lists for a link; `state` is empty for who opened it without our channel."""
+
+    class Chat(models.IntegerChoices):
+        """WeCom's numbers."""
+
+        SILENT = 0, _("Has not written")
+        WROTE = 1, _("Has written")
+        UNKNOWN = 2, _("Unknown")
+
+    code = BrandForeignKey(ChannelCode, on_delete=models.CASCADE, related_name="+")
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
+    external_userid = models.CharField(max_length=64)
+    state = models.CharField(max_length=64, blank=True)
+    chat = models.SmallIntegerField(choices=Chat, default=Chat.UNKNOWN)
+    seen_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["brand", "code", "external_userid", "staff"], name="link_customer_once"
+            )
+        ]
+        indexes = [models.Index(fields=["brand", "staff", "external_userid"], name="link_customer_who")]
+
+
+class AcquisitionQuota(TenantModel):
+    """获客助手: what a corp has left for new customers through its links, as WeCom last said."""
+
+    corp = BrandForeignKey(Corp, on_delete=models.CASCADE, related_name="+")
+    total = models.BigIntegerField(default=0)  # used since the beginning
+    balance = models.BigIntegerField(default=0)
+    expiring = models.JSONField(default=list)  # [{"on": ISO date, "n": …}], soonest first
+    alarm_below = models.IntegerField(default=100)
+    told_at = models.DateTimeField(null=True)  # the alarm of the present shortage was given
+    read_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)  # why it could not be read; empty: it was
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "corp"], name="acquisition_quota_once")]
 
 
 class CodeGuide(TenantModel):

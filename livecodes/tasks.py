@@ -5,8 +5,10 @@ from typing import Any
 
 from django.db import transaction
 
-from livecodes.services import greeting, meeting, upkeep, ways
+from livecodes.models import ChannelCode
+from livecodes.services import greeting, links, meeting, quota, upkeep, ways
 from livecodes.services.warm import warm
+from org.models import Corp
 from scrm.celery import app
 from scrm.redis import redis_client
 from tenants.models import Brand
@@ -87,8 +89,32 @@ def tick_brand(brand: Brand) -> None:
     greeting.settle_lost(brand)
     for ids in meeting.unmet(brand):
         meet.delay(brand_id=brand.pk, **ids)
+    for corp in quota.due(brand):
+        read_quota.delay(brand_id=brand.pk, corp_id=corp.pk)
     if redis_client().set(f"warm:{brand.pk}", 1, nx=True, ex=WARM_EVERY_S):
         warm_welcomes.delay(brand_id=brand.pk)
+
+
+@tenant_task
+def read_quota(brand: Brand, *, corp_id: int) -> None:
+    """What is left for new customers through links."""
+    with transaction.atomic():
+        corp = Corp.objects.get(pk=corp_id)
+    quota.read(brand, corp)
+
+
+@tenant_task
+def read_links(brand: Brand) -> None:
+    """Customers and figures of the brand's acquisition links."""
+    with transaction.atomic():
+        with_links = ChannelCode.objects.live().filter(kind=ChannelCode.Kind.LINK).values("corp")
+        for corp in Corp.objects.filter(pk__in=with_links).order_by("pk"):
+            links.start_sync(brand, corp=corp)
+
+
+@app.task(name="livecodes.tasks.nightly_links")
+def nightly_links() -> Any:
+    return len(list(each_brand(read_links)))
 
 
 @app.task(name="livecodes.tasks.tick")

@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from livecodes.views import detail, edit, imports, lists, pictures, welcomes
+from livecodes.views import detail, edit, imports, links, lists, pictures, welcomes
 
 urlpatterns = [
     path("codes/", lists.code_list, name="codes"),
     path("codes/new/", edit.code_new, name="code_new"),
     path("codes/zip/", lists.zip_start, name="code_zip"),
     path("codes/export.csv", lists.code_export, name="code_export"),
+    path("codes/links/", links.link_list, name="links"),
+    path("codes/links/read/", links.links_read, name="links_read"),
+    path("codes/links/alarm/<int:corp_id>/", links.quota_alarm, name="quota_alarm"),
     path("codes/move/", lists.guide_move, name="code_move"),
     path("codes/zips/<int:job_id>/", pictures.zip_page, name="code_zip_page"),
     path("codes/zips/<int:job_id>/file/", pictures.zip_file, name="code_zip_file"),

@@ -16,6 +16,7 @@ Source: developer.work.weixin.qq.com/document/path/92130, 90970, 90971
 _CONTACT = "change_external_contact"
 _CHAT = "change_external_chat"
 _TAG = "change_external_tag"
+_LINKS = "customer_acquisition"
 _MEMBERS = "change_contact"
 
 HANDLERS: dict[tuple[str, str], str] = {
@@ -28,6 +29,13 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_CHAT, "create"): "groups.services.events.on_chat_created",
     (_CHAT, "update"): "groups.services.events.on_chat_changed",
     (_CHAT, "dismiss"): "groups.services.events.on_chat_dismissed",
+    (_LINKS, "balance_low"): "livecodes.services.quota.on_balance_changed",
+    (_LINKS, "balance_exhausted"): "livecodes.services.quota.on_balance_changed",
+    (_LINKS, "balance_increased"): "livecodes.services.quota.on_balance_changed",
+    (_LINKS, "quota_expire_soon"): "livecodes.services.quota.on_quota_expires",
+    (_LINKS, "link_unavailable"): "livecodes.services.links.on_link_trouble",
+    (_LINKS, "delete_link"): "livecodes.services.links.on_link_trouble",
+    (_LINKS, "customer_start_chat"): "livecodes.services.links.on_customer_wrote",
     (_TAG, "create"): "tagging.services.tags.on_tag_changed",
     (_TAG, "update"): "tagging.services.tags.on_tag_changed",
     (_TAG, "delete"): "tagging.services.tags.on_tag_changed",
@@ -40,13 +48,10 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_changed",
 }
 
-# Known, and nothing to do yet: acquisition links have no part in the product so far;
-# the rest is for the app's own menu. They are stored all the same and can be replayed once a handler is
-# there.
-_ACQUISITION = """
-    balance_low balance_exhausted balance_increased link_unavailable delete_link open_profile friend_request
-    customer_start_chat message_from_customer del_follow_user quota_expire_soon
-"""
+# Known, and nothing to do: what comes again as an event of the customer contact (an adding, a loss), or says
+# less than the figures that are read daily; the rest is for the app's own menu. They are stored all the same
+# and can be replayed once a handler is there.
+_ACQUISITION = "open_profile friend_request message_from_customer del_follow_user"
 _APP = """
     subscribe unsubscribe enter_agent click view LOCATION location_select batch_job_result template_card_event
     template_card_menu_event upload_media_job_finish close_inactive_agent reopen_inactive_agent inactive_alert
@@ -58,7 +63,7 @@ NOTED: frozenset[tuple[str, str]] = frozenset(
         VERIFY,
         (_CONTACT, "msg_audit_approved"),
         (_MEMBERS, "update_tag"),
-        *(("customer_acquisition", change) for change in _ACQUISITION.split()),
+        *((_LINKS, change) for change in _ACQUISITION.split()),
         *((event, "") for event in _APP.split()),
     }
 )

@@ -27,10 +27,19 @@ LEFT_TO_CALLER = timedelta(minutes=10)
 
 
 @transaction.atomic
-def create_code(brand: Brand, *, by: Actor, corp: Corp, given: CodeInput, push: bool = True) -> ChannelCode:
+def create_code(
+    brand: Brand,
+    *,
+    by: Actor,
+    corp: Corp,
+    given: CodeInput,
+    push: bool = True,
+    kind: str = ChannelCode.Kind.CODE,
+) -> ChannelCode:
     """A new code; WeCom makes its QR picture after commit (`sync_state` tells).
 
     Args:
+        kind: a QR code, or an acquisition link (获客助手), which is a code without a picture of WeCom's.
         push: False leaves the call to WeCom to the caller (a batch makes them one by one); the tick makes
             what the caller has not made after ten minutes.
 
@@ -38,7 +47,7 @@ def create_code(brand: Brand, *, by: Actor, corp: Corp, given: CodeInput, push: 
         InvalidError: with `fields`, for the form. NotFoundError: an id of another brand.
     """
     check(given, corp, code=None)
-    code = ChannelCode(corp=corp, state=new_state(), created_by=by.name)
+    code = ChannelCode(corp=corp, kind=ChannelCode.Kind(kind), state=new_state(), created_by=by.name)
     code.due_at = clock.now() + (timedelta(0) if push else LEFT_TO_CALLER)
     apply(code, given)
     code.save()
@@ -83,7 +92,7 @@ def duplicate_code(brand: Brand, *, by: Actor, code_id: int, name: str = "") -> 
     code = get_code(code_id)
     given = as_input(code)
     name = name.strip() or _free_name(code.name)
-    return create_code(brand, by=by, corp=code.corp, given=_replace(given, name=name))
+    return create_code(brand, by=by, corp=code.corp, given=_replace(given, name=name), kind=code.kind)
 
 
 @transaction.atomic

@@ -11,11 +11,13 @@ import time
 from functools import cache
 from pathlib import Path
 
+import segno
 from django.conf import settings
 from django.utils.translation import gettext as _
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from livecodes.models import ChannelCode
+from livecodes.services.doors import address_of
 from scrm.errors import ConflictError
 from tenants.models import Brand
 from wecom.errors import WeComUnavailable
@@ -37,6 +39,8 @@ def picture(brand: Brand, code: ChannelCode) -> bytes:
     """
     if not code.qr_url:
         raise ConflictError(_("WeCom has not made the QR code of “%(name)s” yet") % {"name": code.name})
+    if code.kind == ChannelCode.Kind.LINK:
+        return _drawn(address_of(code))
     path = _folder(brand) / f"{code.pk}-{hashlib.sha256(code.qr_url.encode()).hexdigest()[:16]}"
     if path.is_file():
         return path.read_bytes()
@@ -47,6 +51,13 @@ def picture(brand: Brand, code: ChannelCode) -> bytes:
         out.write(data)
     Path(draft).replace(path)  # whole or not at all
     return data
+
+
+def _drawn(address: str) -> bytes:
+    """A QR picture of an address, drawn by ourselves: WeCom draws none for links."""
+    out = io.BytesIO()
+    segno.make_qr(address, error="m").save(out, kind="png", scale=8, border=4)
+    return out.getvalue()
 
 
 def print_png(data: bytes, caption: str = "") -> bytes:

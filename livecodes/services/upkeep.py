@@ -6,12 +6,12 @@ from typing import Any
 from django.db import connection, transaction
 
 from livecodes.models import ChannelCode
+from livecodes.services.doors import GONE_CODES, door_of
 from livecodes.services.roster import rosters
-from livecodes.services.ways import GONE_CODES, LEASE, Sync, is_needed, problem_fields
+from livecodes.services.ways import LEASE, Sync, is_needed, problem_fields
 from org.models import Corp, Staff
 from scrm import clock
 from tenants.models import Brand
-from wecom.api import contact_ways
 from wecom.client import WeComClient
 from wecom.errors import WeComRejected
 
@@ -87,7 +87,7 @@ def check_ways(
     result: dict[str, Any] = {"checked": 0, "changed": 0, "missing": 0, "next": None}
     for code in codes:
         try:
-            way = contact_ways.contact_way(client, code.config_id)
+            shown = door_of(code).read(client, code.config_id)
         except WeComRejected as error:
             if error.errcode not in GONE_CODES:
                 raise
@@ -97,13 +97,9 @@ def check_ways(
                     **problem_fields(code, error)
                 )
         else:
-            users = [userid.lower() for userid in way.get("user") or []]
-            changes = (
-                {"qr_url": way["qr_code"]} if way.get("qr_code") and way["qr_code"] != code.qr_url else {}
-            )
-            differs = (
-                set(users) != set(code.current_userids) or way.get("skip_verify", True) != code.skip_verify
-            )
+            users = shown.userids
+            changes = {"qr_url": shown.url} if shown.url and shown.url != code.qr_url else {}
+            differs = set(users) != set(code.current_userids) or shown.skip_verify != code.skip_verify
             with transaction.atomic():
                 free = ChannelCode.objects.filter(pk=code.pk, config_id=code.config_id, claimed_at=None)
                 if differs and code.sync_state == Sync.OK:

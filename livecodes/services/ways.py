@@ -1,4 +1,5 @@
-"""The contact way (「联系我」) behind a code, kept in WeCom as the code says: made, rewritten, deleted.
+"""The contact way (「联系我」) or acquisition link behind a code, kept in WeCom as the code says: made, rewritten,
+deleted.
 
 One process at a time talks to WeCom about a code: it claims the row, calls, and records; `due_at` is the
 lease, so that a code whose process died is taken up by the tick. Making a contact way is not repeatable at
@@ -18,6 +19,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from livecodes.models import ChannelCode, CodeGuide
+from livecodes.services.doors import GONE_CODES, door_of
 from livecodes.services.roster import Roster, roster_of
 from livecodes.services.rotation import Duty
 from org import audit
@@ -25,7 +27,6 @@ from org.access import Actor
 from scrm import clock
 from scrm.errors import ConflictError, NotFoundError
 from tenants.models import Brand
-from wecom.api import contact_ways
 from wecom.client import WeComClient, client_for
 from wecom.errcodes import advice
 from wecom.errors import WeComError, WeComForbidden, WeComRateLimited, WeComRejected, WeComUnavailable
@@ -37,13 +38,11 @@ Sync = ChannelCode.Sync
 LEASE = timedelta(seconds=90)  # longer than a push takes, a look-up included
 PAUSES_S = (5, 20, 60, 300, 900)
 FORBIDDEN_PAUSE = timedelta(hours=1)  # somebody has to change something in the console
-LOOK_FROM = timedelta(minutes=10)  # clocks of WeCom and ours may differ
 MEMBER_CODES = frozenset({40003, 60011, 41054, 40098, 84074, 610004, 40031, 46004, 60111, 84083})
-GONE_CODES = frozenset({41043, 41044})
 NOT_MADE = (WeComRejected, WeComRateLimited, NotSent)  # after these WeCom has surely made nothing
 NOBODY_PAUSE = timedelta(minutes=10)
 # words of `ChannelCode.sync_error` that are not an errcode of WeCom; see `problem_of`
-NOBODY, GONE, NO_ANSWER = "nobody", "gone", "no_answer"
+NOBODY, GONE, NO_ANSWER, UNAVAILABLE = "nobody", "gone", "no_answer", "unavailable"
 
 
 @dataclass
@@ -128,14 +127,7 @@ def _write(brand: Brand, claim: _Claim, client: WeComClient) -> dict[str, Any]:
         userids = list(plan.userids)
         try:
             if code.config_id:
-                contact_ways.update_contact_way(
-                    client,
-                    code.config_id,
-                    userids=userids,
-                    remark=code.name[:30],
-                    state=code.state,
-                    skip_verify=code.skip_verify,
-                )
+                door_of(code).update(client, code, code.config_id, userids)
                 changes = {}
             else:
                 changes = _make(code, client, userids)
@@ -151,36 +143,20 @@ def _write(brand: Brand, claim: _Claim, client: WeComClient) -> dict[str, Any]:
 
 
 def _make(code: ChannelCode, client: WeComClient, userids: list[str]) -> dict[str, Any]:
-    """Ask WeCom for a new contact way, or find the one that it made without our hearing of it."""
-    if code.asked_at and (way := find_way(client, code.state, code.asked_at)):
-        config_id = way["config_id"]
-        # it may hold members of long ago
-        contact_ways.update_contact_way(client, config_id, userids=userids, skip_verify=code.skip_verify)
-        return {"config_id": config_id, "qr_url": way.get("qr_code", ""), "asked_at": None}
+    """Ask WeCom for a new contact way or link, or find the one that it made without our hearing of it."""
+    door = door_of(code)
+    if code.asked_at and (found := door.find(client, code)):
+        door.update(client, code, found.config_id, userids)  # it may hold members of long ago
+        return {"config_id": found.config_id, "qr_url": found.url, "asked_at": None}
     with transaction.atomic():
         _save(code, asked_at=code.asked_at or clock.now())
     try:
-        made = contact_ways.add_contact_way(
-            client, userids=userids, state=code.state, remark=code.name[:30], skip_verify=code.skip_verify
-        )
+        made = door.make(client, code, userids)
     except NOT_MADE:
         with transaction.atomic():
             _save(code, asked_at=None)
         raise
-    return {"config_id": made["config_id"], "qr_url": made["qr_code"], "asked_at": None}
-
-
-def find_way(client: WeComClient, state: str, since: datetime) -> contact_ways.ContactWay | None:
-    """The contact way with this `state` that was made since about then and that no code of ours knows."""
-    ids = contact_ways.contact_ways(client, start_at=since - LOOK_FROM, end_at=clock.now() + LOOK_FROM)
-    with transaction.atomic():
-        known = set(ChannelCode.objects.filter(config_id__in=ids).values_list("config_id", flat=True))
-    for config_id in reversed(ids):
-        if config_id not in known:
-            way = contact_ways.contact_way(client, config_id)
-            if way.get("state") == state:
-                return {**way, "config_id": config_id}
-    return None
+    return {"config_id": made.config_id, "qr_url": made.url, "asked_at": None}
 
 
 def _refuse(brand: Brand, claim: _Claim, staff_id: int, error: WeComRejected) -> None:
@@ -197,9 +173,10 @@ def _delete(claim: _Claim, client: WeComClient) -> dict[str, Any]:
     code = claim.code
     config_id = code.config_id
     if not config_id and code.asked_at:
-        config_id = (find_way(client, code.state, code.asked_at) or {}).get("config_id", "")
+        found = door_of(code).find(client, code)
+        config_id = found.config_id if found else ""
     if config_id:
-        contact_ways.delete_contact_way(client, config_id)
+        door_of(code).delete(client, config_id)
     done = {"sync_state": Sync.OK, "sync_error": "", "n_tries": 0}
     return done | {"config_id": "", "asked_at": None, "current_userids": []}
 
@@ -238,6 +215,9 @@ def problem_of(problem: str) -> tuple[str, str]:
         NOBODY: _("Nobody behind this code can take customers now. Choose other guides."),
         GONE: _("Somebody deleted this code in WeCom. Its printed QR codes are dead; make a new one."),
         NO_ANSWER: _("WeCom did not answer. It is tried again."),
+        UNAVAILABLE: _(
+            "WeCom says that this link adds nobody now: the balance is used up, or its guides cannot."
+        ),
     }
     return words.get(problem, problem), ""
 

@@ -9,12 +9,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from contacts.models import Contact, Follow
 from livecodes.models import ChannelCode, CodeTag, Welcome
-from livecodes.services import codes, figures, ways
+from livecodes.services import codes, figures, links, ways
+from livecodes.services.doors import address_of
 from livecodes.services.roster import Roster, roster_of
 from livecodes.services.ways import problem_of
 from livecodes.views.lists import duty_words
 from org.access import staff_can
 from scrm.responses import go
+from wecom.api.acquisition import app_scheme
 
 DAYS = 30
 NEWEST = 12
@@ -48,6 +50,7 @@ def code_detail(request: Any, code_id: int) -> HttpResponse:
         "hours": list(code.hours.select_related("staff").order_by("pk")),
         "welcomes": list(Welcome.objects.filter(code=code).select_related("staff").order_by("pk")),
         "arrivals": _arrivals(request, code),
+        **(_link(code) if code.kind == ChannelCode.Kind.LINK else {}),
     }
     return render(request, "livecodes/detail.html", context)
 
@@ -72,6 +75,23 @@ def code_arrivals(request: Any, code_id: int) -> HttpResponse:
     return render(request, "livecodes/_arrivals.html", context)
 
 
+def _link(code: ChannelCode) -> dict[str, Any]:
+    """What WeCom counts of a link."""
+    days = links.by_day(code)
+    return {
+        "link": links.figures([code.pk])[code.pk],
+        "link_days": {
+            "kind": "bar",
+            "x": [f"{day:%m-%d}" for day, _c, _n in days],
+            "x_name": _("Day"),
+            "series": [
+                {"name": _("Opened the link"), "data": [n for _d, n, _n in days], "color": "blue"},
+                {"name": _("New customers"), "data": [n for _d, _c, n in days], "color": "green"},
+            ],
+        },
+    }
+
+
 def _code(code_id: int) -> ChannelCode:
     return codes.get_code(code_id)
 
@@ -84,6 +104,8 @@ def _state(code: ChannelCode, roster: Roster) -> dict[str, Any]:
         "problem": text,
         "problem_page": page,
         "is_gone": code.sync_error == ways.GONE,
+        "address": address_of(code),
+        "scheme": app_scheme(address_of(code)) if address_of(code) else "",
         "names_now": [names.get(userid, userid) for userid in code.current_userids],
         "duty": words,
         "duty_look": look,

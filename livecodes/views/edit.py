@@ -33,6 +33,8 @@ def code_new(request: Any) -> HttpResponse:
     corps = list(Corp.objects.order_by("pk"))
     if not corps:
         raise InvalidError(_("Connect a WeCom corp first"), code="no_corp")
+    is_link = request.GET.get("kind") == ChannelCode.Kind.LINK
+    kind = ChannelCode.Kind.LINK if is_link else ChannelCode.Kind.CODE
     start = {"strategy": ChannelCode.Strategy.IN_TURN, "skip_verify": True, "corp": corps[0].pk}
     form = CodeForm(request.POST or None, initial=start, corps=corps)
     if request.method == "POST" and form.is_valid():
@@ -41,12 +43,15 @@ def code_new(request: Any) -> HttpResponse:
             raise NotFoundError()
         try:
             given = form.content(_tag_ids(request))
-            code = codes.create_code(request.brand, by=request.actor, corp=corp, given=given)
+            code = codes.create_code(request.brand, by=request.actor, corp=corp, given=given, kind=kind)
         except InvalidError as error:
             _show(form, error)
         else:
-            return go(request, f"/codes/{code.pk}/", _("Saved; WeCom is making the QR code"))
-    return _page(request, form, None, corps)
+            made = (
+                _("Saved; WeCom is making the link") if is_link else _("Saved; WeCom is making the QR code")
+            )
+            return go(request, f"/codes/{code.pk}/", made)
+    return _page(request, form, None, corps, kind=kind)
 
 
 @require_http_methods(["GET", "POST"])
@@ -62,7 +67,7 @@ def code_edit(request: Any, code_id: int) -> HttpResponse:
             _show(form, error)
         else:
             return go(request, f"/codes/{code.pk}/", _("Saved; printed codes stay as they are"))
-    return _page(request, form, code, [code.corp], as_input(code))
+    return _page(request, form, code, [code.corp], as_input(code), kind=code.kind)
 
 
 def _tag_ids(request: Any) -> list[int]:
@@ -82,7 +87,13 @@ def _show(form: CodeForm, error: SCRMError) -> None:
 
 
 def _page(
-    request: Any, form: CodeForm, code: ChannelCode | None, corps: list[Corp], given: CodeInput | None = None
+    request: Any,
+    form: CodeForm,
+    code: ChannelCode | None,
+    corps: list[Corp],
+    given: CodeInput | None = None,
+    *,
+    kind: str,
 ) -> HttpResponse:
     posted = request.method == "POST"
     lists: Any = lists_of(given) if given else {**EMPTY, "welcomes": [{"text": FIRST_WELCOME}]}
@@ -95,6 +106,7 @@ def _page(
     context = {
         "form": form,
         "code": code,
+        "is_link": kind == ChannelCode.Kind.LINK,
         "errors": getattr(form, "list_errors", {}),
         "lists": lists if isinstance(lists, dict) else EMPTY,
         "people": _people(corps, [g.staff_id for g in given.guides] if given else []),

@@ -72,8 +72,16 @@ def rows_of(request: Any, found: list[ChannelCode]) -> list[Row]:
     return rows
 
 
+def tabs(active: str) -> list[dict[str, Any]]:
+    """Tabs of the pages of codes."""
+    return [
+        {"url": "/codes/", "label": _("Channel codes"), "active": active == "codes"},
+        {"url": "/codes/links/", "label": _("Acquisition links"), "active": active == "links"},
+    ]
+
+
 def _given(request: Any) -> dict[str, str]:
-    return {k: request.GET.get(k, "").strip()[:60] for k in ("q", "guide", "state")}
+    return {k: request.GET.get(k, "").strip()[:60] for k in ("q", "guide", "state", "kind")}
 
 
 def _found(given: dict[str, str]) -> Any:
@@ -83,6 +91,8 @@ def _found(given: dict[str, str]) -> Any:
         found = found.filter(Q(name__icontains=given["q"]) | Q(place__icontains=given["q"]))
     if given["guide"].isdigit():
         found = found.filter(guides__staff=int(given["guide"][:18]))
+    if given["kind"] in ChannelCode.Kind.values:
+        found = found.filter(kind=given["kind"])
     if given["state"] in ChannelCode.Sync.values:
         found = found.filter(sync_state=given["state"])
     return found
@@ -108,6 +118,8 @@ def code_list(request: Any) -> HttpResponse:
     context |= {
         "given": given,
         "states": ChannelCode.Sync.choices,
+        "kinds": ChannelCode.Kind.choices,
+        "tabs": tabs("codes"),
         "guides": _guides(),
     }
     return render(request, "livecodes/list.html", context)

@@ -35,6 +35,7 @@ KINDS: dict[str, str] = {
     "group_sync": "groups.services.sync.step",
     "handover": "handover.services.handing.step",
     "leavers": "handover.services.leavers.step",
+    "link_sync": "livecodes.services.links.step",
     "contact_bulk": "contacts.services.bulk.step",
     "file_check": "datafiles.services.imports.check_step",
     "file_import": "datafiles.services.imports.run_step",

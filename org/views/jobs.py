@@ -26,6 +26,7 @@ RIGHTS_OF_KIND = {
     "group_sync": ("sync.view", "sync.run"),
     "handover": ("handover.view", "handover.run"),
     "leavers": ("handover.view", "handover.run"),
+    "link_sync": ("codes.view", "codes.edit"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
     "tag_mass": ("contacts.edit", "contacts.edit"),
     "tag_rule": ("tags.edit", "tags.edit"),
