@@ -26,7 +26,7 @@ class GroupOut(serializers.Serializer):
     name = serializers.CharField(help_text="empty when nobody has named it")
     owner_id = serializers.IntegerField(allow_null=True)
     owner_userid = serializers.CharField()
-    state = serializers.ChoiceField(choices=[s.name.lower() for s in GroupChat.State])
+    state = serializers.CharField(help_text="normal | owner_left | inheriting | inherited")
     n_members = serializers.IntegerField()
     n_customers = serializers.IntegerField()
     created_at = serializers.DateTimeField()
@@ -37,7 +37,7 @@ class GroupMemberOut(serializers.Serializer):
     """A stay in a group; who came back has two."""
 
     id = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=["staff", "customer"])
+    kind = serializers.CharField(help_text="staff | customer")
     userid = serializers.CharField(help_text="a member's userid, or an external_userid")
     contact_id = serializers.IntegerField(allow_null=True)
     staff_id = serializers.IntegerField(allow_null=True)

@@ -29,7 +29,7 @@ class HandoverOut(serializers.Serializer):
     id = serializers.IntegerField()
     giver_id = serializers.IntegerField()
     is_resigned = serializers.BooleanField(help_text="the giver had left the company")
-    state = serializers.ChoiceField(choices=HandoverRun.State.values)
+    state = serializers.CharField(help_text="running | done | cancelled")
     message = serializers.CharField()
     created_by = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -50,12 +50,12 @@ class HandoverItemOut(serializers.Serializer):
     """A customer or a group of a hand-over."""
 
     id = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=["customer", "group"])
+    kind = serializers.CharField(help_text="customer | group")
     receiver_id = serializers.IntegerField()
     contact_id = serializers.IntegerField(allow_null=True)
     external_userid = serializers.CharField()
     group_id = serializers.IntegerField(allow_null=True)
-    state = serializers.ChoiceField(choices=list(STATES))
+    state = serializers.CharField(help_text=" | ".join(STATES))
     errcode = serializers.IntegerField(help_text="WeCom's number of why not; 0 when there is none")
     reason = serializers.CharField(help_text="why not, in words")
     asked_at = serializers.DateTimeField(allow_null=True)

@@ -113,7 +113,7 @@ def save_customers(
 ) -> None:
     """Write WeCom's list down, set-based, in the caller's transaction; relations without a channel get this one."""
     rows = [row for row in rows if row.get("external_userid") and row.get("userid")]
-    given = {
+    given: dict[str, Any] = {
         "brand": brand.pk,
         "corp": corp.pk,
         "code": code.pk,
