@@ -7,10 +7,10 @@ from django.db import transaction
 from drift.services.differences import New
 from livecodes.models import ChannelCode
 from livecodes.services import ways
+from livecodes.services.doors import GONE_CODES, door_of
 from org.access import Actor
 from org.models import Corp
 from tenants.models import Brand
-from wecom.api import contact_ways
 from wecom.client import WeComClient
 from wecom.errors import WeComRejected
 
@@ -24,9 +24,9 @@ def compare_codes(corp: Corp, client: WeComClient, *, after: int, limit: int) ->
     found: list[New] = []
     for code in codes:
         try:
-            way = contact_ways.contact_way(client, code.config_id)
+            shown = door_of(code).read(client, code.config_id)
         except WeComRejected as error:
-            if error.errcode not in ways.GONE_CODES:
+            if error.errcode not in GONE_CODES:
                 raise
             found.append(_new("code_missing", code, {"config_id": code.config_id}, {}))
             continue
@@ -36,13 +36,13 @@ def compare_codes(corp: Corp, client: WeComClient, *, after: int, limit: int) ->
             "users": sorted(code.current_userids),
             "skip_verify": code.skip_verify,
             "state": code.state,
-            "remark": code.name[:30],
+            "remark": door_of(code).name(code),
         }
         theirs: dict[str, Any] = {
-            "users": sorted(userid.lower() for userid in way.get("user") or []),
-            "skip_verify": way.get("skip_verify", True),
-            "state": way.get("state") or "",
-            "remark": way.get("remark") or "",
+            "users": sorted(shown.userids),
+            "skip_verify": shown.skip_verify,
+            "state": code.state if shown.state is None else shown.state,
+            "remark": shown.name,
         }
         names = [name for name in mine if mine[name] != theirs[name]]
         if names:

@@ -31,17 +31,20 @@ class Made(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What WeCom shows of a door."""
+    """What WeCom shows of a door. `state` is None where a kind has none."""
 
     userids: list[str]
     skip_verify: bool
     url: str
+    name: str
+    state: str | None = None
 
 
 class Door(NamedTuple):
     """The calls of a kind. `find`: what was made without our hearing of it; `read`, `update` and `delete` raise
     WeComRejected 41044 for what is not there any more."""
 
+    name: Callable[[ChannelCode], str]  # what it should be called at WeCom
     make: Callable[[WeComClient, ChannelCode, Sequence[str]], Made]
     find: Callable[[WeComClient, ChannelCode], Made | None]
     update: Callable[[WeComClient, ChannelCode, str, Sequence[str]], None]
@@ -52,12 +55,16 @@ class Door(NamedTuple):
 # ---- contact ways
 
 
+def _way_name(code: ChannelCode) -> str:
+    return code.name[:30]
+
+
 def _make_way(client: WeComClient, code: ChannelCode, userids: Sequence[str]) -> Made:
     made = contact_ways.add_contact_way(
         client,
         userids=list(userids),
         state=code.state,
-        remark=code.name[:30],
+        remark=_way_name(code),
         skip_verify=code.skip_verify,
     )
     return Made(made["config_id"], made["qr_code"])
@@ -81,7 +88,7 @@ def _update_way(client: WeComClient, code: ChannelCode, config_id: str, userids:
         client,
         config_id,
         userids=list(userids),
-        remark=code.name[:30],
+        remark=_way_name(code),
         state=code.state,
         skip_verify=code.skip_verify,
     )
@@ -90,7 +97,13 @@ def _update_way(client: WeComClient, code: ChannelCode, config_id: str, userids:
 def _read_way(client: WeComClient, config_id: str) -> Shown:
     way = contact_ways.contact_way(client, config_id)
     users = [userid.lower() for userid in way.get("user") or []]
-    return Shown(users, way.get("skip_verify", True), way.get("qr_code") or "")
+    return Shown(
+        users,
+        way.get("skip_verify", True),
+        way.get("qr_code") or "",
+        way.get("remark") or "",
+        way.get("state") or "",
+    )
 
 
 def _delete_way(client: WeComClient, config_id: str) -> None:
@@ -145,7 +158,12 @@ def _read_link(client: WeComClient, link_id: str) -> Shown:
             raise
         raise WeComRejected(api=error.api, errcode=GONE, errmsg=error.errmsg) from None
     link, users = found["link"], found["range"].get("user_list") or []
-    return Shown([userid.lower() for userid in users], link.get("skip_verify", True), link.get("url", ""))
+    return Shown(
+        [userid.lower() for userid in users],
+        link.get("skip_verify", True),
+        link.get("url", ""),
+        link.get("link_name", ""),
+    )
 
 
 def _delete_link(client: WeComClient, link_id: str) -> None:
@@ -162,8 +180,8 @@ def _known(ids: Sequence[str]) -> set[str]:
 
 
 DOORS: dict[str, Door] = {
-    ChannelCode.Kind.CODE: Door(_make_way, _find_way, _update_way, _read_way, _delete_way),
-    ChannelCode.Kind.LINK: Door(_make_link, _find_link, _update_link, _read_link, _delete_link),
+    ChannelCode.Kind.CODE: Door(_way_name, _make_way, _find_way, _update_way, _read_way, _delete_way),
+    ChannelCode.Kind.LINK: Door(link_name, _make_link, _find_link, _update_link, _read_link, _delete_link),
 }
 
 
