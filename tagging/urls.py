@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tagging.views import acts, files, library, removing
+from tagging.views import acts, computed, files, library, removing, rules
 
 _ITEM = r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})"
 
@@ -25,6 +25,27 @@ urlpatterns = [
     path("tags/import/<int:job_id>/", files.library_import_job, name="tags_import_job"),
     path("tags/list/", files.list_new, name="tag_list_new"),
     path("tags/list/start/", files.list_start, name="tag_list_start"),
+    path("tags/rules/", rules.rule_list, name="tag_rules"),
+    path("tags/rules/new/", rules.rule_new, name="tag_rule_new"),
+    path("tags/rules/parts/", rules.rule_parts, name="tag_rule_parts"),
+    path("tags/rules/look/", rules.rule_look, name="tag_rule_look"),
+    path("tags/rules/order/", rules.rule_order, name="tag_rule_order"),
+    path("tags/rules/<int:rule_id>/", rules.rule_detail, name="tag_rule"),
+    path("tags/rules/<int:rule_id>/edit/", rules.rule_edit, name="tag_rule_edit"),
+    path("tags/rules/<int:rule_id>/on/", rules.rule_on, name="tag_rule_on"),
+    re_path(
+        r"^tags/rules/(?P<rule_id>\d{1,18})/(?P<act>off|run|again|delete)/$",
+        rules.rule_act,
+        name="tag_rule_act",
+    ),
+    path("tags/computed/", computed.computed_list, name="tags_computed"),
+    path("tags/computed/new/", computed.computed_edit, name="tags_computed_new"),
+    path("tags/computed/<int:row_id>/", computed.computed_edit, name="tags_computed_edit"),
+    re_path(
+        r"^tags/computed/(?P<row_id>\d{1,18})/(?P<act>on|off|delete)/$",
+        computed.computed_act,
+        name="tags_computed_act",
+    ),
     path("tags/history/", acts.history, name="tag_acts"),
     path("tags/history/<int:act_id>/", files.act_page, name="tag_act"),
     path("tags/history/<int:act_id>/undo/", acts.undo, name="tag_act_undo"),

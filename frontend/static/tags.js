@@ -1,8 +1,10 @@
-// The tag library: tags and groups are put in order by dragging their handle or with the arrow keys on it.
+// The tag library: tags, groups and rules are put in order by dragging their handle or with the arrow keys on it.
 "use strict";
 (() => {
-  const list = (handle) => (handle.dataset.handle === "tag" ? handle.closest("[data-sort-tags]") : handle.closest("[data-sort-groups]"));
-  const item = (handle) => handle.closest(handle.dataset.handle === "tag" ? "li[data-id]" : "article[data-id]");
+  const boxes = { tag: "[data-sort-tags]", group: "[data-sort-groups]", rule: "[data-sort-rules]" };
+  const rowsOf = { tag: "li[data-id]", group: "article[data-id]", rule: "li[data-id]" };
+  const list = (handle) => handle.closest(boxes[handle.dataset.handle]);
+  const item = (handle) => handle.closest(rowsOf[handle.dataset.handle]);
   const items = (box) => [...box.children].filter((child) => child.dataset.id);
   const ids = (box) => items(box).map((child) => child.dataset.id);
 
@@ -19,9 +21,6 @@
     clearTimeout(timer);
     // several presses of a key are one change
     timer = setTimeout(() => {
-      const body = new URLSearchParams();
-      ids(box).forEach((id) => body.append("ids", id));
-      if (isTags) body.append("group", box.dataset.sortTags);
       const focus = document.activeElement?.closest("[data-id]")?.dataset.id;
       const target = isTags ? box.closest("article") : null;
       htmx.ajax("POST", box.dataset.url, { source: document.body, target: target || "#modal-content", swap: isTags ? "innerHTML" : "none", values: isTags ? { group: box.dataset.sortTags, ids: ids(box) } : { ids: ids(box) } })
@@ -57,7 +56,7 @@
     drag.row.classList.add("dragging");
     clear();
     const under = document.elementFromPoint(event.clientX, event.clientY);
-    const over = under?.closest(drag.kind === "tag" ? "li[data-id]" : "article[data-id]");
+    const over = under?.closest(rowsOf[drag.kind]);
     const box = over?.parentElement;
     drag.over = null;
     if (!over || over === drag.row || !allowed(box)) return;

@@ -15,7 +15,7 @@ from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.conditions import Condition, ConditionError, Problem, references
 from tagging.models import Dim, Segment, SegmentVersion
-from tagging.services import audience, bits, snapshots
+from tagging.services import audience, bits, rule_graph, snapshots
 from tenants.models import Brand
 
 MAX_NAME, MAX_NOTE = 60, 200
@@ -175,6 +175,7 @@ def update_segment(
             raise ConflictError(_("Only a segment by conditions has conditions to change"))
         segment.condition = audience.read(brand, condition)
         _no_circle(segment)
+        rule_graph.refuse_circles_of_segment(brand, segment.pk, segment.condition)
     segment.changed_at = clock.now()
     with _unique_name():
         segment.save(update_fields=["name", "note", "condition", "changed_at"])

@@ -17,6 +17,8 @@ def tabs(active: str) -> list[dict[str, Any]]:
     """The tabs under the heading."""
     rows = [
         ("library", "/tags/", _("Tag library")),
+        ("rules", "/tags/rules/", _("Automatic rules")),
+        ("computed", "/tags/computed/", _("Computed tags")),
         ("acts", "/tags/history/", _("What was done")),
         ("waiting", "/tags/waiting/", _("Waiting")),
     ]
