@@ -22,6 +22,7 @@ BEAT_SCHEDULE = {
     "tags-tick": {"task": "tagging.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "tags-react": {"task": "tagging.tasks.react_all", "schedule": 10.0, "options": {"expires": 9}},
     "tags-tidy": {"task": "tagging.tasks.tidy_all", "schedule": crontab(hour="19", minute="15")},
+    "staff-stats": {"task": "wecom.tasks.nightly_stats", "schedule": crontab(hour="1", minute="20")},
     "links": {"task": "livecodes.tasks.nightly_links", "schedule": crontab(hour="1", minute="40")},
     "groups-link": {"task": "groups.tasks.tick", "schedule": 30.0, "options": {"expires": 29}},
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},

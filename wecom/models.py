@@ -4,7 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from org.models import Corp
+from org.models import Corp, Staff
 from scrm import clock
 from tenants.base import KeyedTenantModel, TenantModel
 from tenants.fields import BrandForeignKey, PartitionKey
@@ -176,3 +176,29 @@ class ApiCallHour(KeyedTenantModel):
 
     class Meta:
         indexes = [models.Index(fields=["brand", "at"], name="apicallhour_at")]
+
+
+class StaffDay(TenantModel):
+    """WeCom's own figures of a member on a day (Asia/Shanghai): contact with customers (联系客户统计), and the groups
+    that the member owns (群聊数据统计). A half that WeCom has not told is empty."""
+
+    staff = BrandForeignKey(Staff, on_delete=models.CASCADE, related_name="+")
+    on = models.DateField()
+    n_chats = models.IntegerField(null=True)  # conversations in which the member wrote
+    n_messages = models.IntegerField(null=True)
+    reply_ratio = models.FloatField(null=True)  # 0 to 1; empty without conversations
+    reply_minutes = models.IntegerField(null=True)  # on the average, until the first answer
+    n_negative = models.IntegerField(null=True)  # customers who deleted or blocked the member
+    n_applied = models.IntegerField(null=True)
+    n_added = models.IntegerField(null=True)
+    n_groups = models.IntegerField(null=True)
+    n_groups_new = models.IntegerField(null=True)
+    n_groups_active = models.IntegerField(null=True)  # in which somebody wrote
+    n_members = models.IntegerField(null=True)
+    n_members_new = models.IntegerField(null=True)
+    n_members_active = models.IntegerField(null=True)
+    n_group_messages = models.IntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "staff", "on"], name="staff_day_once")]
+        indexes = [models.Index(fields=["brand", "on"], name="staff_day_on")]

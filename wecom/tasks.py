@@ -3,14 +3,16 @@ got lost."""
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
+from org.models import Corp
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tenants.tasks import active_brand_ids, each_brand, tenant_task
-from wecom.services import call_log, inbox, outbound, purge
+from wecom.services import call_log, inbox, outbound, purge, staff_stats
 
 log = logging.getLogger(__name__)
 
@@ -106,3 +108,16 @@ def _sweep(start: Callable[[int], list]) -> int:
         except DatabaseError:
             log.exception("sweep of brand %s failed", brand_id)
     return n
+
+
+@tenant_task
+def read_stats(brand: Brand) -> None:
+    """WeCom's own figures of yesterday."""
+    with transaction.atomic():
+        for corp in Corp.objects.order_by("pk"):
+            staff_stats.start(brand, corp=corp)
+
+
+@app.task(name="wecom.tasks.nightly_stats")
+def nightly_stats() -> Any:
+    return len(list(each_brand(read_stats)))

@@ -36,6 +36,7 @@ KINDS: dict[str, str] = {
     "handover": "handover.services.handing.step",
     "leavers": "handover.services.leavers.step",
     "link_sync": "livecodes.services.links.step",
+    "staff_stats": "wecom.services.staff_stats.step",
     "contact_bulk": "contacts.services.bulk.step",
     "file_check": "datafiles.services.imports.check_step",
     "file_import": "datafiles.services.imports.run_step",

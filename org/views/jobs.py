@@ -27,6 +27,7 @@ RIGHTS_OF_KIND = {
     "handover": ("handover.view", "handover.run"),
     "leavers": ("handover.view", "handover.run"),
     "link_sync": ("codes.view", "codes.edit"),
+    "staff_stats": ("sync.view", "sync.run"),
     "contact_bulk": ("contacts.edit", "contacts.edit"),
     "tag_mass": ("contacts.edit", "contacts.edit"),
     "tag_rule": ("tags.edit", "tags.edit"),

@@ -16,6 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import AuditEntry, Region, Role, Staff, Store
+from org.panels import panels_of
 from org.services import people
 from scrm.errors import NotFoundError, SCRMError
 from scrm.keyset import keyset_page
@@ -197,6 +198,7 @@ def _detail(request: Any, staff: Staff, *, form: forms.Form | None = None, **mor
         "login_form": login_form,
         "ours_alone": login is not None and people.is_ours_alone(request.brand, login["user"]),
         "is_self": staff.pk == request.staff.pk,
+        "panels": panels_of(request, staff),
         "entries": entries if request.actor.can("audit.view") else [],
         **more,
     }
