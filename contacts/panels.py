@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 from contacts.models import Contact
 
 PANELS = [
+    "tagging.value_panel.contact_panel",
     "campaigns.panels.contact_panel",
     "groups.panels.contact_panel",
 ]

@@ -33,6 +33,11 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.REMARKED: ("pencil", "muted", _("%(staff)s changed the remark from “%(before)s” to “%(after)s”")),
     T.MERGED: ("git-merge", "info", _("Was joined with another record, %(name)s")),
     T.DO_NOT_CONTACT: ("bell-off", "warn", _("Was put on do-not-contact by %(by)s")),
+    T.LIFECYCLE_CHANGED: (
+        "trending-up",
+        "info",
+        _("Moved from “%(before)s” to “%(after)s” in the lifecycle"),
+    ),
     T.WELCOMED: ("message-circle-heart", "ok", _("Received the welcome of %(staff)s")),
     T.WELCOME_FAILED: ("message-circle-off", "warn", _("Did not receive the welcome of %(staff)s")),
     T.TOUCH_SENT: ("send", "ok", _("Received a message of SOP %(sop)s from %(staff)s")),
@@ -88,7 +93,7 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (
         _("Profile"),
-        [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT, T.STAGE_CHANGED, T.FIELD_CHANGED],
+        [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT, T.STAGE_CHANGED, T.FIELD_CHANGED, T.LIFECYCLE_CHANGED],
     ),
     "notes": (_("Notes"), [T.NOTE, T.REMINDER_DONE]),
 }
@@ -271,7 +276,7 @@ def _source(event: Event, names: Names) -> str:
             for part in (who, source_words(event.data.get("why") or event.source, names.codes, names.whys))
             if part
         )
-    if event.type in BY_HAND or event.source in ("sop", "broadcast", "welcome"):
+    if event.type in BY_HAND or event.source in ("sop", "broadcast", "welcome", "value"):
         return ""
     return str(SOURCES.get(event.source, event.source))
 

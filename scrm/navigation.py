@@ -11,6 +11,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/tags/", _("Customers"), _("Tags"), "tags", "tags.edit"),
     ("/groups/", _("Customers"), _("Customer groups"), "messages-square", "groups.view"),
     ("/handover/", _("Customers"), _("Hand-over"), "arrow-right-left", "handover.view"),
+    ("/value/", _("Customers"), _("Value"), "gem", "segments.view"),
     ("/codes/", _("Growth"), _("Channel codes"), "qr-code", "codes.view"),
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),
     ("/broadcasts/", _("Growth"), _("Broadcasts"), "megaphone", "broadcasts.view"),

@@ -10,11 +10,15 @@ from tagging.services import (
     computed,
     deleting,
     expiry,
+    lifecycle,
     mass,
     merging,
     reacting,
     rule_runs,
     snapshots,
+    value,
+    value_model,
+    value_reader,
 )
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
@@ -92,3 +96,34 @@ def nightly_snapshots() -> int:
 @app.task(name="tagging.tasks.nightly_check")
 def nightly_check() -> int:
     return len(list(each_brand(check_bits)))
+
+
+# ---- value
+
+
+@app.task(name="tagging.tasks.recompute_all_values")
+def recompute_all_values() -> int:
+    """Each night: scores, groups, next orders, models and stages of every brand."""
+    return len(list(each_brand(recompute_values)))
+
+
+@tenant_task
+def recompute_values(brand: Brand) -> None:
+    """Everybody of one brand; each part is a transaction of its own and safe to repeat."""
+    n = value.recompute(brand)
+    value_model.fit(brand)
+    n_model = value_model.apply(brand)
+    moved = lifecycle.place(brand)
+    lifecycle.note_counts(brand)
+    log.info("values: %s scores, %s lifetime values, %s stages changed", n, n_model, moved)
+
+
+@app.task(name="tagging.tasks.value_tick")
+def value_tick() -> int:
+    """Every few seconds: customers to whom something has happened are scored again."""
+    return len(list(each_brand(score_changed)))
+
+
+@tenant_task(expires=14)
+def score_changed(brand: Brand) -> None:
+    value_reader.run(brand)

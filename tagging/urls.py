@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tagging.views import acts, computed, files, library, removing, rules
+from tagging.views import acts, computed, files, library, removing, rules, value
 
 _ITEM = r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})"
 
@@ -49,6 +49,12 @@ urlpatterns = [
     path("tags/history/", acts.history, name="tag_acts"),
     path("tags/history/<int:act_id>/", files.act_page, name="tag_act"),
     path("tags/history/<int:act_id>/undo/", acts.undo, name="tag_act_undo"),
+    path("value/", value.overview, name="value"),
+    path("value/people/", value.people, name="value_people"),
+    path("value/next/", value.next_orders, name="value_next"),
+    path("value/lifecycle/", value.lifecycle_page, name="value_lifecycle"),
+    path("value/settings/", value.settings, name="value_settings"),
+    path("value/stages/", value.stages_save, name="value_stages"),
     path("tags/waiting/", acts.waiting_list, name="tags_waiting"),
     path("tags/waiting/drop/", acts.waiting_drop, name="tags_waiting_drop"),
 ]

@@ -254,6 +254,7 @@ class EventType(models.IntegerChoices):
     REMARKED = 12, _("Remark changed")
     MERGED = 13, _("Joined with another record")
     DO_NOT_CONTACT = 14, _("Do-not-contact changed")
+    LIFECYCLE_CHANGED = 17, _("Lifecycle stage changed")
     WELCOMED = 20, _("Welcome sent")
     WELCOME_FAILED = 21, _("Welcome not sent")
     TOUCH_SENT = 22, _("Message delivered")

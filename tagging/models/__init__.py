@@ -5,6 +5,7 @@ from tagging.models.bits import BITS, Dim, DimBits, Flag
 from tagging.models.rules import ComputedTag, TagRule, TagRuleBits
 from tagging.models.segments import Segment, SegmentVersion
 from tagging.models.tags import Color, ContactTag, Tag, TagGroup
+from tagging.models.value import LifecycleFlow, LifecycleStage, ValueGroup, ValueSetting
 
 __all__ = [
     "BITS",
@@ -14,6 +15,8 @@ __all__ = [
     "Dim",
     "DimBits",
     "Flag",
+    "LifecycleFlow",
+    "LifecycleStage",
     "Segment",
     "SegmentVersion",
     "Tag",
@@ -23,5 +26,7 @@ __all__ = [
     "TagRule",
     "TagRuleBits",
     "TagTarget",
+    "ValueGroup",
+    "ValueSetting",
     "WaitingTag",
 ]

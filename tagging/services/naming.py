@@ -5,13 +5,12 @@ from typing import Any
 
 from django.apps import apps
 from django.db.models import QuerySet
-from django.utils.translation import gettext_lazy as _
 
 from commerce.models import Product
 from contacts.models import BehaviourKind, CustomField, Stage
 from org.models import Region, Staff, Store
 from tagging.conditions import FieldType, Known
-from tagging.models import Segment, Tag
+from tagging.models import LifecycleStage, Segment, Tag, ValueGroup
 
 MAX_CHOICES = 50
 
@@ -106,6 +105,6 @@ def _collect(node: Any, wanted: dict[str, set[int]], depth: int) -> None:
 
 # Numbers of ContactStat with names: source → {number: name}. Stages of the lifecycle are a brand's own.
 FIXED: dict[str, Callable[[], Mapping[int, Any]]] = {
-    "value_groups": lambda: {1: _("Loyal"), 2: _("Good"), 3: _("Ordinary"), 4: _("Lost")},
-    "lifecycle_stages": dict,
+    "value_groups": lambda: {int(group): str(group.label) for group in ValueGroup},
+    "lifecycle_stages": lambda: dict(LifecycleStage.objects.values_list("number", "name")),
 }

@@ -1,0 +1,222 @@
+"""客户价值: the RFM grid, groups, the flow between stages, who buys next, and the settings of all that."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from contacts.models import Contact, ContactStat
+from org.access import staff_can
+from org.forms import add_errors
+from scrm import clock
+from scrm.errors import InvalidError, NotFoundError
+from scrm.responses import go
+from tagging.models import LifecycleStage, ValueGroup, ValueSetting
+from tagging.services import lifecycle, value
+from tagging.services.lifecycle import StageInput
+
+SPANS = (7, 30, 90)
+PEOPLE = 100
+_CUTS = ("r_cuts", "f_cuts", "m_cuts")
+
+
+class CutsField(forms.CharField):
+    """Four rising numbers, divided by commas or blanks."""
+
+    def clean(self, given: Any) -> list[int]:
+        text = super().clean(given).replace("，", ",").replace(",", " ")
+        try:
+            return [int(part) for part in text.split()]
+        except ValueError as error:
+            raise forms.ValidationError(_("Four numbers that rise")) from error
+
+
+class SettingForm(forms.Form):
+    method = forms.ChoiceField(label=gettext_lazy("How it is cut"), choices=ValueSetting.Method.choices)
+    r_cuts = CutsField(
+        label=gettext_lazy("Recency: days since the last order"),
+        help_text=gettext_lazy("Four numbers that rise. With fifths they are found anew each night."),
+    )
+    f_cuts = CutsField(label=gettext_lazy("Frequency: orders"))
+    m_cuts = CutsField(label=gettext_lazy("Money: yuan in all"))
+    r_weight = forms.IntegerField(label=gettext_lazy("Weight of recency"), min_value=0, max_value=100)
+    f_weight = forms.IntegerField(label=gettext_lazy("Weight of frequency"), min_value=0, max_value=100)
+    m_weight = forms.IntegerField(label=gettext_lazy("Weight of money"), min_value=0, max_value=100)
+    loyal_score = forms.IntegerField(label=gettext_lazy("Loyal from a score of"), min_value=0, max_value=100)
+    good_score = forms.IntegerField(label=gettext_lazy("Good from a score of"), min_value=0, max_value=100)
+    lost_days = forms.IntegerField(
+        label=gettext_lazy("Lost after days without an order"), min_value=1, max_value=3650
+    )
+
+
+def _tabs(active: str) -> list[dict[str, Any]]:
+    rows = [
+        ("rfm", "/value/", _("Value")),
+        ("flow", "/value/lifecycle/", _("Lifecycle")),
+        ("next", "/value/next/", _("Next orders")),
+        ("settings", "/value/settings/", _("Settings")),
+    ]
+    return [{"url": url, "label": label, "active": key == active} for key, url, label in rows]
+
+
+@require_GET
+@staff_can("segments.view")
+def overview(request: Any) -> HttpResponse:
+    """The grid of R and F, the scores, the groups."""
+    setting = value.setting_of(request.brand)
+    grid = value.grid(request.brand)
+    most = max((n for row in grid for n, _spent in row), default=0)
+    tens, groups = value.distribution(request.brand)
+    context = {
+        "setting": setting,
+        "rows": [
+            {
+                "r": r,
+                "cells": [
+                    {"f": f, "n": n, "spent": spent, "shade": -(-9 * n // most) if most else 0}
+                    for f, (n, spent) in enumerate(row, 1)
+                ],
+            }
+            for r, row in zip(range(5, 0, -1), grid, strict=True)
+        ],
+        "groups": [(group, *groups[int(group)]) for group in ValueGroup],
+        "total": sum(tens),
+        "scores": {
+            "kind": "bar",
+            "x": [f"{10 * n}–{10 * n + 9 if n < 9 else 100}" for n in range(10)],
+            "x_name": _("Score"),
+            "series": [{"name": _("Customers"), "data": tens, "color": "blue"}],
+        },
+        "tabs": _tabs("rfm"),
+    }
+    return render(request, "tagging/value/overview.html", context)
+
+
+@require_GET
+@staff_can("segments.view")
+def people(request: Any) -> HttpResponse:
+    """The people behind a number: r and f of a cell, a group, a stage, or a span of days of the next order."""
+    given = {name: request.GET.get(name, "") for name in ("r", "f", "group", "stage")}
+    columns = {"r": "recency", "f": "frequency", "group": "value_group", "stage": "lifecycle"}
+    if not any(given.values()) or not all(
+        text == "" or (text.isdigit() and len(text) < 5) for text in given.values()
+    ):
+        raise NotFoundError()
+    wanted = {columns[name]: int(text) for name, text in given.items() if text}
+    rows = ContactStat.objects.filter(**wanted).order_by("-value_score", "-spent_fen", "contact_id")
+    return _people(request, rows, title=_title(wanted))
+
+
+def _title(wanted: dict[str, int]) -> str:
+    if group := wanted.get("value_group"):
+        return str(ValueGroup(group).label) if group in ValueGroup.values else "—"
+    if stage := wanted.get("lifecycle"):
+        return LifecycleStage.objects.filter(number=stage).values_list("name", flat=True).first() or "—"
+    return f"R{wanted.get('recency', '·')} F{wanted.get('frequency', '·')}"
+
+
+def _people(request: Any, rows: Any, *, title: str, tabs: str = "rfm") -> HttpResponse:
+    seen = Contact.objects.visible_to(request.staff).values("pk")
+    found = list(rows.filter(contact__in=seen).select_related("contact")[: PEOPLE + 1])
+    context = {
+        "rows": found[:PEOPLE],
+        "more": len(found) > PEOPLE,
+        "title": title,
+        "limit": PEOPLE,
+        "tabs": _tabs(tabs),
+    }
+    return render(request, "tagging/value/people.html", context)
+
+
+@require_GET
+@staff_can("segments.view")
+def next_orders(request: Any) -> HttpResponse:
+    """Who is expected to order again soon, the most valuable first."""
+    days = request.GET.get("days", "7")
+    n = int(days) if days.isdigit() and int(days) in SPANS else 7
+    today = clock.today(request.brand.timezone)
+    rows = ContactStat.objects.filter(
+        next_order_on__gte=today, next_order_on__lte=today + timedelta(days=n), n_follows__gt=0
+    )
+    return _people(
+        request, rows.order_by("next_order_on", "-value_score"), title=_("Next orders"), tabs="next"
+    )
+
+
+@require_GET
+@staff_can("segments.view")
+def lifecycle_page(request: Any) -> HttpResponse:
+    days = request.GET.get("days", "30")
+    n = int(days) if days.isdigit() and int(days) in SPANS else 30
+    found = lifecycle.flow(request.brand, clock.today(request.brand.timezone) - timedelta(days=n - 1))
+    most = max([n_people for _a, _b, n_people in found.moves], default=0)
+    total = sum(n_people for _stage, n_people in found.stages)
+    context = {
+        "stages": [
+            (stage, n_people, round(100 * n_people / total, 1) if total else 0)
+            for stage, n_people in found.stages
+        ],
+        "moves": [
+            (a, b, n_people, max(2, round(100 * n_people / most))) for a, b, n_people in found.moves[:40]
+        ],
+        "days": n,
+        "periods": [(span, _("%(n)s days") % {"n": span}) for span in SPANS],
+        "tabs": _tabs("flow"),
+    }
+    return render(request, "tagging/value/lifecycle.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("segments.edit")
+def settings(request: Any) -> HttpResponse:
+    """Cuts, weights and groups; the stages of the lifecycle below them."""
+    present = value.setting_of(request.brand)
+    initial = {name: getattr(present, name) for name in value.COLUMNS if name not in _CUTS}
+    initial |= {
+        name: ", ".join(str(n // (100 if name == "m_cuts" else 1)) for n in getattr(present, name))
+        for name in _CUTS
+    }
+    form = SettingForm(request.POST or None, initial=initial)
+    context: dict[str, Any] = {"form": form, "tabs": _tabs("settings"), "setting": present}
+    if request.method == "POST" and form.is_valid():
+        values = {**form.cleaned_data, "m_cuts": [100 * n for n in form.cleaned_data["m_cuts"]]}
+        try:
+            if "preview" in request.POST:
+                found = value.preview(request.brand, **values)
+                context["preview"] = [
+                    (g.label, found.before.get(int(g), 0), found.after.get(int(g), 0)) for g in ValueGroup
+                ]
+                context["n_changed"] = found.n_changed
+            else:
+                value.change_setting(request.brand, by=request.actor, **values)
+                return go(request, "/value/settings/", _("Saved. Everybody is scored anew in a moment."))
+        except InvalidError as error:
+            add_errors(form, error)
+    stages = lifecycle.stages_of(request.brand)
+    context["stages"] = json.dumps(
+        [{"number": s.number, "name": s.name, "color": s.color, "condition": s.condition} for s in stages],
+        ensure_ascii=False, indent=1,
+    )  # fmt: skip
+    return render(request, "tagging/value/settings.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@staff_can("segments.edit")
+def stages_save(request: Any) -> HttpResponse:
+    """The stages as JSON, in order."""
+    try:
+        rows = json.loads(request.POST.get("stages", ""))
+        stages = [
+            StageInput(str(r["name"]), r["condition"], str(r.get("color", "blue")), r.get("number"))
+            for r in rows
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidError(_("The stages cannot be read: %(error)s") % {"error": error}) from error
+    lifecycle.change_stages(request.brand, stages, by=request.actor)
+    return go(request, "/value/settings/", _("Saved. Everybody is placed anew in a moment."))
