@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tagging', '0005_segments'),
+        ('tagging', '0006_target_sides'),
         ('tenants', '0002_brand_without_key'),
     ]
 
