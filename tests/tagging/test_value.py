@@ -44,7 +44,9 @@ def people(brand: Any, corp: Any, staff: Any) -> list[Contact]:
             for n in range(20)
             for k in range(n)
         ]
-        assert all(outcome.result.value == "accepted" for outcome in record_orders(brand, rows, source="test"))
+        assert all(
+            outcome.result.value == "accepted" for outcome in record_orders(brand, rows, source="test")
+        )
     return found
 
 
@@ -74,7 +76,9 @@ def test_fifths_scores_and_groups(brand: Any, people: list[Contact]) -> None:
 
 def test_own_rhythm_and_usage_time(brand: Any, people: list[Contact]) -> None:
     with in_brand(brand), clock.at(NOW):
-        products.record_products(brand, [{"sku": "P90", "name": "90天装", "usage_days": 90, "updated_at": NOW}])
+        products.record_products(
+            brand, [{"sku": "P90", "name": "90天装", "usage_days": 90, "updated_at": NOW}]
+        )
         lines = [{"sku": "P90", "name": "90天装", "quantity": 2, "amount_fen": 100}]
         record_orders(brand, [order("pack", "13800000005", NOW - DAY, lines=lines)], source="test")
         value.recompute(brand)
