@@ -120,6 +120,12 @@ def _needs(request: Any) -> list[dict[str, Any]]:
         "codes_failed": (_("Channel codes were refused by WeCom"), "qr-code", "/codes/"),
         "sends_failed": (_("Messages could not be handed over"), "send", "/touches/"),
         "jobs_failed": (_("Jobs have failed"), "list-x", "/sync/"),
+        "contact_quota": (
+            _("The contact quota is used up; customers still arrive, nobody is turned away"),
+            "gauge",
+            "/settings/",
+        ),
+        "contact_quota_near": (_("The contact quota is nearly used up"), "gauge", "/settings/"),
     }
     counts = health.attention(request.brand)
     return _leavers(request) + [

@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.db.models import Count, Max, Min, Q
 
 from campaigns.models import SendTask
-from insights.services.figures import keep_totals
+from insights.services.figures import keep_totals, totals
 from livecodes.models import ChannelCode
 from org.models import Corp, Job
 from org.services.people import n_logins
@@ -28,7 +28,12 @@ ATTENTION_RIGHTS = {
     "codes_failed": "codes.view",
     "sends_failed": "sops.view",
     "jobs_failed": "sync.view",
+    "contact_quota": "brand.edit",
+    "contact_quota_near": "brand.edit",
 }
+# of these the platform's owner hears as well
+PROBLEMS = ("corp_checks", "inbox_late", "inbox_dead", "contact_quota", "contact_quota_near")
+NEAR = 0.9  # of a quota: time to talk about it. Nobody who arrives is ever turned away
 
 
 def count_attention(brand: Brand) -> dict[str, int]:
@@ -45,6 +50,17 @@ def count_attention(brand: Brand) -> dict[str, int]:
         "codes_failed": ChannelCode.objects.live().filter(sync_state=ChannelCode.Sync.FAILED).count(),
         "sends_failed": SendTask.objects.filter(state=SendTask.State.FAILED, at__gte=now - RECENT).count(),
         "jobs_failed": Job.objects.filter(state=Job.State.FAILED, ended_at__gte=now - RECENT).count(),
+        **_quota(brand),
+    }
+
+
+def _quota(brand: Brand) -> dict[str, int]:
+    """Contacts of a brand whose quota is used up, or nearly so."""
+    n = totals(brand).n_contacts
+    full = n >= brand.contact_quota
+    return {
+        "contact_quota": max(n, 1) if full else 0,
+        "contact_quota_near": n if not full and n >= NEAR * brand.contact_quota else 0,
     }
 
 
@@ -75,19 +91,17 @@ def check(brand: Brand) -> BrandHealth:
     `problem` holds words that the page translates, separated by commas.
     """
     now = clock.now()
-    totals, needs = keep_totals(brand), keep_attention(brand)
+    counted, needs = keep_totals(brand), keep_attention(brand)
     inbox = CallbackEvent.objects.filter(
         state__in=[CallbackEvent.State.NEW, CallbackEvent.State.RETRY]
     ).aggregate(n=Count("pk"), oldest=Min("received_at", filter=Q(state=CallbackEvent.State.NEW)))
     people = n_logins(brand)
-    problems = [word for word in ("corp_checks", "inbox_late", "inbox_dead") if needs[word]]
-    if totals.n_contacts >= brand.contact_quota:
-        problems.append("contact_quota")
+    problems = [word for word in PROBLEMS if needs[word]]
     if people >= brand.staff_quota:
         problems.append("staff_quota")
     values: dict[str, Any] = {
         "checked_at": now,
-        "n_contacts": totals.n_contacts,
+        "n_contacts": counted.n_contacts,
         "n_staff": people,
         "inbox_waiting": inbox["n"],
         "inbox_dead": needs["inbox_dead"],

@@ -30,9 +30,13 @@ def edit_brand(brand: Brand, *, by: Actor, name: str, timezone: str) -> Brand:
 
 
 def usage(brand: Brand) -> list[dict[str, Any]]:
-    """Quotas: {name ("contacts", "logins"), n (None before the first count), quota}."""
+    """Quotas: {name ("contacts", "logins"), n (None before the first count), quota, is_full, is_near}."""
     health = BrandHealth.objects.filter(brand=brand).first()
-    return [
+    rows: list[dict[str, Any]] = [
         {"name": "contacts", "n": health.n_contacts if health else None, "quota": brand.contact_quota},
         {"name": "logins", "n": n_logins(brand), "quota": brand.staff_quota},
     ]
+    for row in rows:
+        n, quota = row["n"] or 0, row["quota"]
+        row |= {"is_full": n >= quota, "is_near": n >= 0.9 * quota}
+    return rows

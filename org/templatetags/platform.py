@@ -13,6 +13,7 @@ PROBLEMS: dict[str, Any] = {
     "inbox_late": lazy("Callbacks wait for longer than a minute"),
     "inbox_dead": lazy("Callbacks need a person"),
     "contact_quota": lazy("The contact quota is used up"),
+    "contact_quota_near": lazy("The contact quota is nearly used up"),
     "staff_quota": lazy("The log-in quota is used up"),
 }
 

@@ -196,7 +196,11 @@ def test_what_needs_attention_by_right(brand: Brand, other_brand: Brand, corp: C
     trouble(brand, corp)
     with in_brand(brand):
         counts = health.count_attention(brand)
-    assert {key for key, n in counts.items() if n == 1} == set(health.ATTENTION_RIGHTS) - {"sends_failed"}
+    assert {key for key, n in counts.items() if n == 1} == set(health.ATTENTION_RIGHTS) - {
+        "sends_failed",
+        "contact_quota",
+        "contact_quota_near",
+    }
     assert len(sign_in(brand).get("/").context["needs"]) == 6
     assert {need["url"] for need in sign_in(brand, "operator").get("/").context["needs"]} == {
         "/sync/",
@@ -252,3 +256,19 @@ def test_a_full_quota_is_a_problem(brand: Brand, sign_in: Any) -> None:
     Brand.objects.filter(pk=brand.pk).update(contact_quota=0, staff_quota=1)
     tasks.health_tick()
     assert BrandHealth.objects.get().problem == "contact_quota,staff_quota"
+
+
+def test_a_quota_warns_before_it_is_full_and_stops_nobody(brand: Brand, staff: Staff, sign_in: Any) -> None:
+    admin, warned = sign_in(brand), "contact_quota_near"
+    steps, there = ((8, ""), (9, warned), (10, "contact_quota"), (11, "contact_quota")), 0
+    for n, problem in steps:
+        for _ in range(n - there):
+            arrive(brand, staff, "客")
+        there = n
+        Brand.objects.filter(pk=brand.pk).update(contact_quota=10)
+        tasks.health_tick()
+        assert BrandHealth.objects.get(brand=brand).problem == problem
+        assert [need["n"] for need in admin.get("/").context["needs"]] == ([n] if problem else [])
+    admin.cookies["scrm_language"] = "en"
+    assert "nobody is turned away" in admin.get("/settings/").content.decode()
+    assert sign_in(brand, "operator").get("/").context["needs"] == []
