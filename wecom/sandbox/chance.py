@@ -70,11 +70,15 @@ def fresh(size: int) -> bytes:
 
 def noise(size: int, what: str) -> bytes:
     """Bytes that nobody keeps: nonces, padding, hints. A name of its own for each use keeps them apart."""
-    if _seed is None:
-        return secrets.token_bytes(size)
+    n = nth(what)
+    return secrets.token_bytes(size) if _seed is None else _digest(size, "noise", _seed, what, n)
+
+
+def nth(what: str) -> int:
+    """1, 2, 3 … of this name since the process, or the seed, began."""
     with _lock:
         _noise[what] = _noise.get(what, 0) + 1
-        return _digest(size, "noise", _seed, what, _noise[what])
+        return _noise[what]
 
 
 def draws(*key: object) -> random.Random:

@@ -3,7 +3,6 @@
 Source: developer.work.weixin.qq.com/document/path/90313 (texts are not contractual).
 """
 
-import itertools
 from typing import Any
 
 from . import chance
@@ -148,8 +147,6 @@ HEADS: dict[int, str] = {
     301002: "not allow operate another agent with this accesstoken",
 }
 
-_serial = itertools.count(1)
-
 
 class WeComError(Exception):
     """An answer with errcode ≠ 0 (HTTP 200), as WeCom gives it."""
@@ -177,6 +174,6 @@ def head(errcode: int) -> str:
 def errmsg(errcode: int, detail: str, *, at: float, ip: str) -> str:
     """Message in WeCom's form: head, hint, caller's address, page of the code."""
     text = f"{head(errcode)}: {detail}" if detail else head(errcode)
-    hint = f"{int(at)}_{next(_serial)}_{chance.noise(16, 'hint').hex()}"
+    hint = f"{int(at)}_{chance.nth('serial')}_{chance.noise(16, 'hint').hex()}"
     page = f"https://open.work.weixin.qq.com/devtool/query?e={errcode}"
     return f"{text}, hint: [{hint}], from ip: {ip}, more info at {page}"

@@ -30,9 +30,11 @@ class Server(BaseApplication):
 
         prepare()
         from . import delivery, store, ticker
+        from .api import media_by_url
 
         store.load()
         delivery.start()
+        media_by_url.take_up()
         ticker.start()
         _begin()
         return get_wsgi_application()

@@ -51,6 +51,31 @@ def test_double_and_lost(corp: Sandbox, receiver: Receiver) -> None:
     assert len(receiver.events) == 2 and corp.deliveries()[-1]["state"] == "lost"
 
 
+def test_faults_by_event(corp: Sandbox, receiver: Receiver) -> None:
+    """Each kind for one event only; the others come as ever."""
+    corp.post("faults", kind="cb_lose", api="change_external_contact/del_follow_user")
+    corp.post("faults", kind="cb_double", api="change_external_contact/add_external_contact")
+    corp.post("faults", kind="cb_late", api="change_external_chat", seconds=0.4, corpid=CORPID)
+    corp.post("faults", kind="cb_lose", corpid="ww-of-somebody-else")
+    corp.post("group_create", corpid=CORPID, owner="lisi", name="群")
+    external = scan(corp)[0]
+    corp.post("customer_deletes", corpid=CORPID, userid="lisi", external_userid=external)
+    corp.post("member_changes", corpid=CORPID, userid="lisi", department=[3])
+    corp.wait_idle()
+    kinds = [event["ChangeType"] for event in receiver.events]
+    assert sorted(kinds) == ["add_external_contact", "add_external_contact", "create", "update_user"]
+    assert kinds[-1] == "create"
+    assert {row["change_type"] for row in corp.deliveries(state="lost")} == {"del_follow_user"}
+
+
+def test_a_share_is_reversed(corp: Sandbox, receiver: Receiver) -> None:
+    corp.post("faults", kind="cb_reverse", api="change_external_contact/add_external_contact", times=1)
+    external = scan(corp)[0]
+    corp.post("customer_deletes", corpid=CORPID, userid="lisi", external_userid=external)
+    corp.wait_idle()
+    assert [event["ChangeType"] for event in receiver.events] == ["del_follow_user", "add_external_contact"]
+
+
 def test_reverse(corp: Sandbox, receiver: Receiver) -> None:
     corp.post("settings", callbacks={"reverse": True})
     corp.wait_for(lambda: time.time() % 0.5 < 0.2)  # both happen in one window

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.wecom.sandbox.conftest import Receiver
+from tests.wecom.sandbox.conftest import Api, Receiver
 from tests.wecom.sandbox_client import CORPID, ControlError, Sandbox
 
 AT = 1_790_000_000
@@ -133,6 +133,30 @@ def test_everything_people_do_happens(sandbox: Sandbox, receiver: Receiver) -> N
     orders = sandbox.get("orders", corpid=CORPID)
     assert orders and all(AT <= order["paid_at"] <= AT + 7200 for order in orders)
     assert [mass["create_type"] for mass in sandbox.get("mass", corpid=CORPID)] == [1]
+
+
+def test_the_same_calls_at_the_same_moments_make_the_same_world(sandbox: Sandbox, receiver: Receiver) -> None:
+    """A client that does the same gets the same ids, tokens and refusals, between the steps of a scenario."""
+    worlds = []
+    for _ in range(2):
+        sandbox.reset()
+        begin(sandbox, receiver.url)
+        api, answers = Api(sandbox), []
+        for n in range(4):
+            answers.append(
+                api.post("externalcontact/add_contact_way", type=1, scene=2, user=["guide1"], state=f"s{n}")
+            )
+            sandbox.post("scenario/step", seconds=600)
+            who = sandbox.post("scan", corpid=CORPID, state=f"s{n}", name="手扫")
+            given = {"welcome_code": who["welcome_code"], "text": {"content": "你好"}}
+            answers += [api.post("externalcontact/send_welcome_msg", **given) for _ in range(2)]
+            template = {"sender": "guide1", "text": {"content": "上新"}}
+            answers.append(api.post("externalcontact/add_msg_template", **template))
+        sandbox.post("scenario/step", seconds=1800)
+        sandbox.wait_idle()
+        worlds.append((answers, dump(sandbox)))
+    assert worlds[0] == worlds[1]
+    assert {answer["errcode"] for answer in worlds[0][0]} == {0, 41051}
 
 
 def test_another_seed_makes_another_day(sandbox: Sandbox, receiver: Receiver) -> None:

@@ -71,6 +71,37 @@ def test_faults(corp: Sandbox, api: Api) -> None:
         corp.post("faults", kind="earthquake")
 
 
+def test_faults_of_the_token_of_the_server_and_for_a_while(corp: Sandbox, api: Api) -> None:
+    corp.post("faults", kind="kill_token", api="department/list", times=1)
+    assert api.get("department/list")["errcode"] == 40014
+    assert api.get("user/get", userid="lisi")["errcode"] == 40014  # it is dead everywhere
+    api.token = corp.token()
+    assert api.get("department/list")["errcode"] == 0
+    corp.post("faults", kind="http500", errcode=503, api="user/get", for_s=60)
+    url, query = f"{corp.url}/cgi-bin/user/get", {"access_token": api.token, "userid": "lisi"}
+    assert requests.get(url, params=query).status_code == 503
+    corp.post("clock", advance_s=61)
+    assert requests.get(url, params=query).json()["errcode"] == 0
+    assert corp.get("faults") == []
+
+
+def test_a_share_of_the_calls(corp: Sandbox, api: Api) -> None:
+    corp.post("seed", seed=1)
+    corp.post("faults", kind="errcode", errcode=-1, api="user/get", rate=0.3)
+    bad = sum(api.get("user/get", userid="lisi")["errcode"] == -1 for _ in range(200))
+    assert 40 < bad < 80
+
+
+def test_limits_in_a_short_minute(corp: Sandbox, api: Api) -> None:
+    corp.post("settings", minute_limit=2, limit_minute_s=1)
+    corp.post("clock", at=1_790_000_000, speed=0)
+    api.token = corp.token()
+    codes = [api.get("user/get", userid="lisi")["errcode"] for _ in range(3)]
+    corp.post("clock", advance_s=1.5)
+    codes.append(api.get("user/get", userid="lisi")["errcode"])
+    assert codes == [0, 0, 45009, 0]
+
+
 def test_drop_after_does_the_work(corp: Sandbox, api: Api) -> None:
     corp.post("faults", kind="drop_after", api="externalcontact/add_corp_tag", times=1)
     with pytest.raises(requests.ConnectionError):

@@ -24,11 +24,12 @@ from wecom.sandbox.call import (
 )
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.events import emit
-from wecom.sandbox.models import Corp, Customer, Follow, FollowTag, Member, Tag, TagGroup
+from wecom.sandbox.models import Corp, Customer, Follow, FollowTag, Member
 
 from . import media
 
 GET_PAGE = 500
+OF_MEMBER = "SELECT external_userid FROM sandbox_follow WHERE corpid = %s AND userid = %s AND (%s OR NOT lost) ORDER BY id"
 MEMBERS = (
     "SELECT userid, has_contact_right FROM sandbox_member"
     " WHERE corpid = %s AND status <> %s AND userid IN (SELECT value FROM json_each(%s))"
@@ -48,10 +49,9 @@ def get_follow_user_list(call: Call) -> dict[str, Any]:
 def list_customers(call: Call) -> dict[str, Any]:
     """All customers of one member; 84061 when he has none."""
     found = serving_member(call, call.query.get("userid", ""))
-    rows = Follow.objects.filter(corpid=call.corpid, userid=found.userid).order_by("id")
-    if store.quirk("lost_in_lists") == "gone":
-        rows = rows.filter(lost=False)
-    external = list(rows.values_list("external_userid", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(OF_MEMBER, [call.corpid, found.userid, store.quirk("lost_in_lists") == "kept"])
+        external = [row[0] for row in cursor.fetchall()]
     if not external and store.quirk("no_customers") == "84061":
         raise WeComError(84061)
     return {"external_userid": external}
@@ -105,33 +105,37 @@ def tags_of(follows: list[int]) -> dict[int, list[str]]:
     return found
 
 
-def _named_tags(call: Call, tag_ids: set[str]) -> dict[str, dict[str, Any]]:
-    rows = {row.tag_id: row for row in Tag.objects.filter(corpid=call.corpid, tag_id__in=tag_ids)}
-    group_ids = {row.group_id for row in rows.values()}
-    groups = {group.group_id: group for group in TagGroup.objects.filter(group_id__in=group_ids)}
-    found = {}
-    for tag_id, row in rows.items():
-        group = groups[row.group_id]
-        kind = 1 if group.strategy is None else 3
-        found[tag_id] = {"group_name": group.name, "tag_name": row.name, "tag_id": tag_id, "type": kind}
+FOLLOWS = (
+    "SELECT f.* FROM sandbox_follow f JOIN sandbox_member m ON m.corpid = f.corpid AND m.userid = f.userid"
+    " WHERE f.corpid = %s AND f.external_userid = %s AND m.status <> %s ORDER BY f.id"
+)
+FOLLOW = "SELECT * FROM sandbox_follow WHERE corpid = %s AND external_userid = %s AND userid = %s"
+CUSTOMER = "SELECT * FROM sandbox_customer WHERE corpid = %s AND external_userid = %s"
+NAMED_TAGS = (
+    "SELECT f.follow, t.tag_id, t.name, g.name, g.strategy FROM sandbox_followtag f"
+    " JOIN sandbox_tag t ON t.tag_id = f.tag_id JOIN sandbox_taggroup g ON g.group_id = t.group_id"
+    " WHERE f.follow IN (SELECT value FROM json_each(%s)) AND t.corpid = %s ORDER BY f.id"
+)
+
+
+def named_tags(call: Call, follows: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """Corp and rule-group tags of relations, with their names."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(NAMED_TAGS, [store.as_json(follows), call.corpid])
+        for follow, tag_id, name, group_name, strategy in cursor.fetchall():
+            kind = 1 if strategy is None else 3
+            one = {"group_name": group_name, "tag_name": name, "tag_id": tag_id, "type": kind}
+            found.setdefault(follow, []).append(one)
     return found
 
 
 def visible_follows(call: Call, external_userid: str) -> list[Follow]:
     """Relations with members who are there and in the visible range, oldest first."""
-    found = Follow.objects.filter(corpid=call.corpid, external_userid=external_userid)
-    if store.quirk("lost_in_lists") == "gone":
-        found = found.filter(lost=False)
-    rows = list(found.order_by("id"))
-    users = ranges.visible_users(call.app)
-    there = {
-        userid.lower()
-        for userid in Member.objects.filter(corpid=call.corpid, userid__in=[row.userid for row in rows])
-        .exclude(status=ranges.LEFT)
-        .values_list("userid", flat=True)
-    }
+    rows = Follow.objects.raw(FOLLOWS, [call.corpid, external_userid, ranges.LEFT])
+    users, keeps_lost = ranges.visible_users(call.app), store.quirk("lost_in_lists") == "kept"
     return [
-        row for row in rows if row.userid.lower() in there and (users is None or row.userid.lower() in users)
+        row for row in rows if (keeps_lost or not row.lost) and (users is None or row.userid.lower() in users)
     ]
 
 
@@ -140,7 +144,7 @@ def get(call: Call) -> dict[str, Any]:
     external_userid = call.query.get("external_userid", "")
     if not external_userid:
         raise WeComError(41035)
-    customer = Customer.objects.filter(corpid=call.corpid, external_userid=external_userid).first()
+    customer = next(iter(Customer.objects.raw(CUSTOMER, [call.corpid, external_userid])), None)
     if customer is None:
         raise WeComError(40096)
     position = read_cursor(dict(call.query), 1)
@@ -148,13 +152,11 @@ def get(call: Call) -> dict[str, Any]:
     if not rows and position is None:
         raise WeComError(84061)
     page, next_cursor = cut_page(rows, GET_PAGE, lambda row: [row.pk])
-    tags = tags_of([row.pk for row in page])
-    named = _named_tags(call, {tag_id for tag_ids in tags.values() for tag_id in tag_ids})
+    named = named_tags(call, [row.pk for row in page])
     follow_user = []
     for row in page:
-        own = [named[tag_id] for tag_id in tags.get(row.pk, ()) if tag_id in named]
         personal = [{"group_name": "个人标签", "tag_name": name, "type": 2} for name in row.personal_tags]
-        follow_user.append(_relation(row, customer.type) | {"tags": own + personal})
+        follow_user.append(_relation(row, customer.type) | {"tags": named.get(row.pk, []) + personal})
     found = {
         "external_contact": external_contact(call.corp, customer, base_url=call.base_url),
         "follow_user": follow_user,
@@ -248,13 +250,10 @@ def follow_of(call: Call, userid: str, external_userid: str) -> Follow:
     if not external_userid:
         raise WeComError(41035)
     found = member(call, userid)
-    if not Customer.objects.filter(corpid=call.corpid, external_userid=external_userid).exists():
-        raise WeComError(40096)
-    row = Follow.objects.filter(
-        corpid=call.corpid, userid=found.userid, external_userid=external_userid
-    ).first()
+    row = next(iter(Follow.objects.raw(FOLLOW, [call.corpid, external_userid, found.userid])), None)
     if row is None:
-        raise WeComError(84061)
+        known = Customer.objects.filter(corpid=call.corpid, external_userid=external_userid).exists()
+        raise WeComError(84061 if known else 40096)
     return row
 
 

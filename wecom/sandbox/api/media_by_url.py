@@ -45,6 +45,12 @@ def upload(call: Call) -> dict[str, Any]:
     return {"jobid": job.jobid}
 
 
+def take_up() -> None:
+    """Fetch what an earlier process did not get to."""
+    for jobid in UrlJob.objects.filter(status=1).values_list("jobid", flat=True):
+        threading.Thread(target=_fetch, args=(jobid,), name="upload_by_url", daemon=True).start()
+
+
 def _download(job: UrlJob) -> tuple[int, bytes]:
     """(errcode, bytes)."""
     try:

@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+from django.db import connection
+
 from wecom.sandbox import ids, store
 from wecom.sandbox.call import Call, number, strings, text
 from wecom.sandbox.errors import WeComError
@@ -11,6 +13,8 @@ from wecom.sandbox.models import FollowTag, Tag, TagGroup
 from .contacts import follow_of, tell_written
 
 MOST_PER_FOLLOW = 3000
+PUT_ON = "INSERT OR IGNORE INTO sandbox_followtag (follow, tag_id) VALUES (%s, %s)"
+TAKE_OFF = "DELETE FROM sandbox_followtag WHERE follow = %s AND tag_id IN (SELECT value FROM json_each(%s))"
 
 _marking: set[tuple[str, str]] = set()
 _marking_lock = threading.Lock()
@@ -228,7 +232,7 @@ def mark(call: Call) -> dict[str, Any]:
             if not known.issuperset(adding) or not known.issuperset(removing):
                 raise WeComError(40068)
             put(row.pk, adding, removing)
-            if FollowTag.objects.filter(follow=row.pk).count() > MOST_PER_FOLLOW:
+            if adding and FollowTag.objects.filter(follow=row.pk).count() > MOST_PER_FOLLOW:
                 raise WeComError(40058, "too many tags")
             tell_written(call, row)
     finally:
@@ -238,7 +242,7 @@ def mark(call: Call) -> dict[str, Any]:
 
 def put(follow: int, adding: list[str], removing: list[str]) -> None:
     """Add and remove tags of a relation; repeating either changes nothing."""
-    FollowTag.objects.filter(follow=follow, tag_id__in=removing).delete()
-    FollowTag.objects.bulk_create(
-        [FollowTag(follow=follow, tag_id=tag_id) for tag_id in adding], ignore_conflicts=True
-    )
+    with connection.cursor() as cursor:
+        if removing:
+            cursor.execute(TAKE_OFF, [follow, store.as_json(removing)])
+        cursor.executemany(PUT_ON, [(follow, tag_id) for tag_id in adding])
