@@ -28,7 +28,13 @@ PEOPLE: dict[str, tuple[str, str, tuple[str, ...], str]] = {
 
 # how the sandbox's people behave: enough that something happens on every page
 GUIDES = {"accept_rate": 0.9, "reply_rate": 0.7, "note_rate": 0.2}
-CUSTOMERS = {"read_rate": 0.7, "read_after_s": [5, 600], "answer_rate": 0.1, "delete_rate": 0.01, "join_rate": 0.1}
+CUSTOMERS = {
+    "read_rate": 0.7,
+    "read_after_s": [5, 600],
+    "answer_rate": 0.1,
+    "delete_rate": 0.01,
+    "join_rate": 0.1,
+}
 
 
 class Command(BaseCommand):
