@@ -16,6 +16,7 @@ from contacts.models import EventType, Follow
 from contacts.services import stats, sync
 from demo.people import Person, people
 from demo.sandbox import control
+from demo.shopping import shop
 from demo.story import BrandStory
 from insights.services import rollups
 from livecodes.models import ChannelCode, Welcome
@@ -59,6 +60,8 @@ def build(story: BrandStory, say: Say) -> Brand:
         _member_numbers(brand, corp, crowd)
         _losses(brand, crowd)
         say(f"{brand.name}: {len(crowd):,} customers synced")
+        n_orders, n_acts = shop(brand, story, crowd, FILE)
+        say(f"{brand.name}: {n_orders:,} orders, {n_acts:,} acts of behaviour")
         _enrol(brand, sop)
         _todays_sop(brand)
         rollups.rebuild(brand)
