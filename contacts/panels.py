@@ -13,6 +13,7 @@ from contacts.models import Contact
 
 PANELS = [
     "tagging.value_panel.contact_panel",
+    "commerce.panels.contact_panel",
     "campaigns.panels.contact_panel",
     "groups.panels.contact_panel",
 ]

@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/", "", _("Overview"), "layout-dashboard", "overview.view"),
     ("/contacts/", _("Customers"), _("Contacts"), "users", "contacts.view"),
+    ("/orders/", _("Customers"), _("Orders"), "shopping-bag", "orders.view"),
+    ("/products/", _("Customers"), _("Products"), "package", "orders.view"),
     ("/tags/", _("Customers"), _("Tags"), "tags", "tags.edit"),
     ("/groups/", _("Customers"), _("Customer groups"), "messages-square", "groups.view"),
     ("/handover/", _("Customers"), _("Hand-over"), "arrow-right-left", "handover.view"),

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("org.urls")),
     path("", include("wecom.urls")),
     path("", include("contacts.urls")),
+    path("", include("commerce.urls")),
     path("", include("tagging.urls")),
     path("", include("campaigns.urls")),
     path("", include("groups.urls")),

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from commerce.models import Product
 from commerce.services import staging
 from contacts.services.outcomes import Counts, Outcome
 from contacts.services.staging import analyze, drop, open_results
+from org import audit
+from org.access import Actor
 from scrm import clock
+from scrm.errors import ConflictError
 from tenants.models import Brand
 
 BAD = """
@@ -141,3 +145,39 @@ def names_of(product_ids: Sequence[int]) -> dict[int, str]:
 def by_sku(skus: Sequence[str]) -> dict[str, int]:
     """Ids of products by their number."""
     return dict(Product.objects.filter(sku__in=skus).values_list("sku", "pk"))
+
+
+@transaction.atomic
+def save_product(
+    brand: Brand,
+    *,
+    product: Product | None,
+    by: Actor,
+    sku: str,
+    name: str,
+    category: str,
+    price_fen: int,
+    usage_days: int | None,
+    is_active: bool,
+) -> Product:
+    """A product made (None) or changed by a person; newer than what was told before.
+
+    Raises:
+        ConflictError: the number is taken.
+    """
+    names = ["name", "category", "price_fen", "usage_days", "is_active"]
+    before = audit.snapshot(product, names) if product else {}
+    if product is None:
+        if Product.objects.filter(sku=sku.strip()).exists():
+            text = _("There is a product of this number already")
+            raise ConflictError(text, fields={"sku": text})
+        record_products(brand, [{"sku": sku.strip(), "name": name}])
+        product = Product.objects.get(sku=sku.strip())
+    given = (name.strip(), category.strip(), price_fen, usage_days, is_active)
+    for field, value in zip(names, given, strict=True):
+        setattr(product, field, value)
+    product.updated_at = clock.now()
+    product.save(update_fields=[*names, "updated_at"])
+    after = audit.snapshot(product, names)
+    audit.record(by, "product.edit" if before else "product.create", product, before=before, after=after)
+    return product
