@@ -201,6 +201,19 @@ def test_the_clock_plays_it_by_itself(sandbox: Sandbox, receiver: Receiver) -> N
     assert before["customers"] <= sandbox.get("state", corpid=CORPID)["counts"]["customers"]
 
 
+def test_a_clock_too_fast_for_its_people_can_still_be_stopped(sandbox: Sandbox) -> None:
+    """More happens than can be played: the control API gets its turn all the same."""
+    sandbox.make_corp()
+    sandbox.load(members=[{"userid": "lisi", "name": "李四"}])
+    day = {"hours": 1000, "arrivals": [{"per_hour": 3600}]}
+    sandbox.post("scenario/start", scenario=day, corpid=CORPID, speed=100_000)
+    sandbox.wait_for(lambda: sandbox.get("state", corpid=CORPID)["counts"]["customers"] > 20, 30)
+    sandbox.post("scenario/stop")
+    sandbox.post("clock", speed=0)
+    sandbox.reset()
+    assert sandbox.get("state")["counts"]["customers"] == 0
+
+
 def test_a_clock_that_runs_is_not_stepped(sandbox: Sandbox, receiver: Receiver) -> None:
     begin(sandbox, receiver.url)
     sandbox.post("clock", speed=1)
