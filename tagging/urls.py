@@ -53,6 +53,7 @@ urlpatterns = [
     path("value/people/", value.people, name="value_people"),
     path("value/next/", value.next_orders, name="value_next"),
     path("value/lifecycle/", value.lifecycle_page, name="value_lifecycle"),
+    path("value/lookalike/", value.lookalike_page, name="value_lookalike"),
     path("value/settings/", value.settings, name="value_settings"),
     path("value/stages/", value.stages_save, name="value_stages"),
     path("tags/waiting/", acts.waiting_list, name="tags_waiting"),

@@ -12,10 +12,11 @@ from django.db import connection, transaction
 
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import bitmaps, gate, planes, planning, rules, variables
-from campaigns.services.bitmaps import Bits, Frame
+from campaigns.services import gate, planes, planning, rules, variables
 from org.models import Staff
 from scrm import clock
+from tagging.services import frames
+from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
 
 CHUNK = 1_000  # contacts of one send task
@@ -101,7 +102,7 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
     _keep_sets(wave, frame, wanted, verdict.refused)
     tasks = _write_tasks(brand, wave, frame, verdict.allowed, at)
     reached = _ledger(brand, wave, at)
-    n_allowed = bitmaps.count(verdict.allowed)
+    n_allowed = frames.count(verdict.allowed)
     if reached != n_allowed:  # nobody among the active guides has them
         alone = verdict.allowed & ~_planned_bits(brand, wave, frame)
         verdict.refused[Touch.Reason.NOT_FOLLOWED] = (
@@ -111,8 +112,8 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
         verdict = verdict._replace(allowed=verdict.allowed & ~alone)
     _held(brand, wave, at)
     planes.add(frame, governance.day_of(at, allowed.zone), int(Touch.Kind.BROADCAST), verdict.allowed)
-    numbers = {"wanted": bitmaps.count(wanted), "planned": reached, "tasks": tasks}
-    numbers |= {reason.name.lower(): bitmaps.count(found) for reason, found in verdict.refused.items()}
+    numbers = {"wanted": frames.count(wanted), "planned": reached, "tasks": tasks}
+    numbers |= {reason.name.lower(): frames.count(found) for reason, found in verdict.refused.items()}
     wave.state, wave.planned_at, wave.numbers = Wave.State.PLANNED, now, numbers
     wave.save(update_fields=["state", "planned_at", "numbers"])
     return numbers

@@ -16,12 +16,13 @@ from django.db import connection
 from campaigns import governance
 from campaigns.governance import Rules
 from campaigns.models import NoContactRule, Touch
-from campaigns.services import bitmaps, planes
-from campaigns.services.bitmaps import Bits, Frame
+from campaigns.services import planes
 from campaigns.services.rules import rules_of
 from campaigns.services.touches import array
 from tagging.models import Dim, Flag
 from tagging.services import bits as stored
+from tagging.services import frames
+from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
 
 _GATE = 0x70_0C  # first key of the advisory lock; the second is the brand
@@ -64,7 +65,7 @@ def ask(
     if not ids:
         return {}
     stored.flush()
-    frame, places = bitmaps.frame_of(brand, ids)
+    frame, places = frames.frame_of(brand, ids)
     everybody = frame.of_positions(places)
     rules = rules_of(brand)
     if len(ids) > FEW:
@@ -142,7 +143,7 @@ def _by_planes(frame: Frame, left: Bits, at: datetime, kind: int, rules: Rules) 
     first, last, allowed = governance.allowance_period(date.fromordinal(day), rules.allowance)
     reach = rules.reach_days
     span = min(day - reach, first), max(day + reach, last)
-    shape = (len(frame.chunks), bitmaps.BITS)
+    shape = (len(frame.chunks), frames.BITS)
     counts, dirty = planes.counts_by_day(frame, *span, planes.ALL)
     own = planes.counts_by_day(frame, *span, kind)[0] if any(cap.kind == kind for cap in rules.caps) else {}
     capped = frame.empty()
@@ -158,10 +159,10 @@ def _by_planes(frame: Frame, left: Bits, at: datetime, kind: int, rules: Rules) 
     }
     doubtful = left & dirty & (capped | used_up)
     if doubtful.any():
-        asked = bitmaps.contacts_at(frame.brand, frame, doubtful)
+        asked = frames.contacts_at(frame.brand, frame, doubtful)
         exact = {reason: frame.empty() for reason in BY_NUMBER}
         for start in range(0, len(asked), FEW):
-            few, places = bitmaps.frame_of(frame.brand, asked[start : start + FEW])
+            few, places = frames.frame_of(frame.brand, asked[start : start + FEW])
             for reason, bits in _by_ledger(few, places, set(places.values()), at, kind, rules).items():
                 exact[reason] |= frame.of_positions(few.positions(bits))
         found = {reason: (bits & ~doubtful) | exact[reason] for reason, bits in found.items()}

@@ -14,10 +14,10 @@ from django.db import connection, transaction
 
 from campaigns.governance import day_of, midnight
 from campaigns.models import Touch
-from campaigns.services.bitmaps import Bits, Frame, frame_of
 from scrm import clock
 from tagging.models import Dim
 from tagging.services import bits as stored
+from tagging.services.frames import Bits, Frame, frame_of
 from tenants.models import Brand
 
 LEVELS = 14  # touches of one kind on one day that are told apart

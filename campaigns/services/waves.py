@@ -10,16 +10,16 @@ from django.db import connection, transaction
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import bitmaps, fanout, gate, planes, results, rules, schedule
-from campaigns.services.bitmaps import Bits, Frame
+from campaigns.services import fanout, gate, planes, results, rules, schedule
 from org.access import Actor
 from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, LimitError
 from tagging.conditions import ConditionError
-from tagging.services import audience
+from tagging.services import audience, frames
 from tagging.services.audience import Audience
+from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def wanted_of(brand: Brand, broadcast: Broadcast, wave: Wave | None, frame: Fram
 
 def _audience(brand: Brand, given: dict[str, Any], frame: Frame) -> Bits:
     if "contacts" in given:
-        _few, places = bitmaps.frame_of(brand, given["contacts"])
+        _few, places = frames.frame_of(brand, given["contacts"])
         return frame.of_positions(places)
     if "segment" in given:
         raw: Any = {"kind": "segment", "mode": "any", "ids": [given["segment"]]}
@@ -176,12 +176,12 @@ def dry_run(brand: Brand, broadcast: Broadcast, *, wave: Wave | None = None) -> 
     wanted = wanted_of(brand, broadcast, wave, frame)
     verdict = fanout.decide(frame, wanted, broadcast, at, allowed)
     found = DryRun(
-        at=at, wanted=bitmaps.count(wanted), is_held=governance.is_quiet(now, allowed.quiet, allowed.zone)
+        at=at, wanted=frames.count(wanted), is_held=governance.is_quiet(now, allowed.quiet, allowed.zone)
     )
     per_guide = _per_guide(brand, frame, verdict.allowed)
     found.planned = sum(per_guide.values())
-    refused = {reason: bitmaps.count(bits) for reason, bits in verdict.refused.items()}
-    if alone := bitmaps.count(verdict.allowed) - found.planned:  # only guides who have left have them
+    refused = {reason: frames.count(bits) for reason, bits in verdict.refused.items()}
+    if alone := frames.count(verdict.allowed) - found.planned:  # only guides who have left have them
         refused[Touch.Reason.NOT_FOLLOWED] = refused.get(Touch.Reason.NOT_FOLLOWED, 0) + alone
     rows = sorted(refused.items(), key=lambda row: -row[1])
     found.refused = [(int(reason), str(reason.label), n) for reason, n in rows if n]
@@ -229,7 +229,7 @@ def _add_guides(
 
 
 def _left(frame: Frame, planned: Bits, at: datetime, allowed: governance.Rules) -> float:
-    n = bitmaps.count(planned)
+    n = frames.count(planned)
     if not n:
         return 0.0
     on = at.astimezone(ZoneInfo(allowed.zone)).date()
@@ -244,7 +244,7 @@ def _left(frame: Frame, planned: Bits, at: datetime, allowed: governance.Rules) 
 def people_of(brand: Brand, wave: Wave, what: int, limit: int = 100) -> list[int]:
     """Contacts of a planned wave: those wanted (0) or held back for a reason, by position."""
     frame = Frame.whole(brand)
-    return bitmaps.contacts_at(brand, frame, _set_of(frame, wave.pk, what), limit)
+    return frames.contacts_at(brand, frame, _set_of(frame, wave.pk, what), limit)
 
 
 # ---- the tick

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from contacts.models import Contact, ContactStat
 from org.access import staff_can
 from org.forms import add_errors
+from org.models import Job
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from scrm.responses import go
-from tagging.models import LifecycleStage, ValueGroup, ValueSetting
-from tagging.services import lifecycle, value
+from tagging.models import LifecycleStage, Segment, ValueGroup, ValueSetting
+from tagging.services import lifecycle, lookalike, segments, value
 from tagging.services.lifecycle import StageInput
 
 SPANS = (7, 30, 90)
@@ -60,6 +61,7 @@ def _tabs(active: str) -> list[dict[str, Any]]:
         ("rfm", "/value/", _("Value")),
         ("flow", "/value/lifecycle/", _("Lifecycle")),
         ("next", "/value/next/", _("Next orders")),
+        ("like", "/value/lookalike/", _("Lookalike")),
         ("settings", "/value/settings/", _("Settings")),
     ]
     return [{"url": url, "label": label, "active": key == active} for key, url, label in rows]
@@ -220,3 +222,40 @@ def stages_save(request: Any) -> HttpResponse:
         raise InvalidError(_("The stages cannot be read: %(error)s") % {"error": error}) from error
     lifecycle.change_stages(request.brand, stages, by=request.actor)
     return go(request, "/value/settings/", _("Saved. Everybody is placed anew in a moment."))
+
+
+class LikeForm(forms.Form):
+    segment = forms.ChoiceField(label=gettext_lazy("Like the people of"))
+    size = forms.IntegerField(
+        label=gettext_lazy("How many"), min_value=1, max_value=lookalike.MAX_SIZE, initial=1000
+    )
+    name = forms.CharField(label=gettext_lazy("Name of the list"), max_length=60)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows = Segment.objects.filter(deleted_at=None).order_by("name").values_list("pk", "name")
+        self.fields["segment"].choices = [(str(pk), name) for pk, name in rows[:500]]  # type: ignore[attr-defined]
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("segments.edit")
+def lookalike_page(request: Any) -> HttpResponse:
+    """Look for more people like those of a segment; below, what earlier searches found and why."""
+    form = LikeForm(request.POST or None, initial={"segment": request.GET.get("segment", "")})
+    if request.method == "POST" and form.is_valid():
+        segment = segments.get_segment(int(form.cleaned_data["segment"]))
+        try:
+            lookalike.start(
+                request.brand,
+                segment=segment,
+                size=form.cleaned_data["size"],
+                name=form.cleaned_data["name"],
+                by=request.actor,
+            )
+        except InvalidError as error:
+            add_errors(form, error)
+        else:
+            return go(request, "/value/lookalike/", _("Looking. The list appears among the segments."))
+    jobs = Job.objects.filter(kind="lookalike").order_by("-pk")[:10]
+    context = {"form": form, "jobs": jobs, "tabs": _tabs("like")}
+    return render(request, "tagging/value/lookalike.html", context, status=422 if form.errors else 200)

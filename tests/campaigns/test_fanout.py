@@ -10,11 +10,12 @@ from django.db import transaction
 from campaigns import chance
 from campaigns.governance import CapRule
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave, WaveSet
-from campaigns.services import bitmaps, fanout, gate, policy
+from campaigns.services import fanout, gate, policy
 from contacts.models import Contact, Follow
 from contacts.services import stats
 from org.access import SYSTEM
 from scrm import clock
+from tagging.services import frames
 from tests.campaigns.conftest import Live, at
 from tests.factories import in_brand, make_contact, make_staff
 
@@ -30,7 +31,7 @@ def make_broadcast(moment: datetime = NOW, letters: str = "A", **over: Any) -> W
 
 
 def plan(brand: Any, wave: Wave) -> dict[str, int] | None:
-    frame = bitmaps.Frame.whole(brand)
+    frame = frames.Frame.whole(brand)
     everybody = frame.of_positions(Contact.objects.values_list("position", flat=True))
     return fanout.plan_wave(brand, wave.pk, frame, everybody)
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from campaigns import governance
 from campaigns.governance import CapRule
 from campaigns.models import Touch
-from campaigns.services import bitmaps, gate, planes, policy, rules, touches
+from campaigns.services import gate, planes, policy, rules, touches
 from contacts.models import Contact
 from contacts.services import stats
 from org.access import SYSTEM
 from scrm.errors import InvalidError
+from tagging.services import frames
 from tagging.services.tags import add_tags
 from tests.campaigns.conftest import at
 from tests.factories import in_brand, make_contact, make_tag
@@ -43,13 +44,13 @@ def touch(
 
 def judged(brand: Any, moment: datetime, kind: Touch.Kind = K.BROADCAST) -> dict[int, Touch.Reason]:
     """Everybody asked through the bitmaps."""
-    frame = bitmaps.Frame.whole(brand)
+    frame = frames.Frame.whole(brand)
     everybody = frame.of_positions(Contact.objects.values_list("position", flat=True))
     verdict = gate.judge(frame, everybody, at=moment, kind=kind, rules=rules.rules_of(brand))
     return {
         contact_id: reason
         for reason, bits in verdict.refused.items()
-        for contact_id in bitmaps.contacts_at(brand, frame, bits)
+        for contact_id in frames.contacts_at(brand, frame, bits)
     }
 
 

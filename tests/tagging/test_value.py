@@ -303,3 +303,50 @@ def test_pages(brand: Any, other_brand: Any, people: list[Contact], sign_in: Any
         assert client.post("/value/stages/", {"stages": bad_text}).status_code == 422, bad_text
     assert people[19].name not in sign_in(other_brand).get("/value/people/?r=5&f=5").content.decode()
     assert sign_in(brand, "guide").get("/value/").status_code == 403
+
+
+# ---- lookalike
+
+
+def test_people_with_the_same_marks_come_first(brand: Any, corp: Any, staff: Any) -> None:
+    """Half of the mothers are given; the other half is found before everybody else, for the tag's sake."""
+    from tagging.models import Segment
+    from tagging.services import lookalike, segments
+    from tagging.services.tags import add_tags
+    from tests.factories import make_tag
+
+    with in_brand(brand):
+        mothers = [make_contact(brand, staff, gender=2) for _ in range(60)]
+        others = [make_contact(brand, staff, gender=1) for _ in range(100)]
+        baby, common = make_tag(brand, "宝妈"), make_tag(brand, "会员")
+        add_tags(brand, contacts=mothers, tags=[baby.pk], source="page")
+        add_tags(brand, contacts=[*mothers[::2], *others[::2]], tags=[common.pk], source="page")
+        seed = segments.create_list(brand, by=SYSTEM, name="种子", contact_ids=[c.pk for c in mothers[:30]])
+        found = lookalike.find(brand, seed, 30)
+        assert set(found.contact_ids) == {c.pk for c in mothers[30:]}
+        assert {found.reasons[0].name, found.reasons[1].name} <= {"宝妈", "男", "女", "Male", "Female"}
+        assert found.reasons[0].of_seed > found.reasons[0].of_others
+        assert len(lookalike.find(brand, seed, 1_000).contact_ids) == 130
+        few = segments.create_list(brand, by=SYSTEM, name="少", contact_ids=[mothers[0].pk])
+        with pytest.raises(InvalidError):
+            lookalike.find(brand, few, 10)
+        assert Segment.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lookalike_page_makes_a_list(brand: Any, corp: Any, staff: Any, sign_in: Any) -> None:
+    from tagging.models import Segment
+    from tagging.services import segments
+
+    with in_brand(brand):
+        people = [make_contact(brand, staff) for _ in range(30)]
+        seed = segments.create_list(brand, by=SYSTEM, name="种子", contact_ids=[c.pk for c in people[:20]])
+    client = sign_in(brand)
+    assert client.post("/value/lookalike/", {"segment": seed.pk, "size": "0", "name": "x"}).status_code == 422
+    assert (
+        client.post("/value/lookalike/", {"segment": seed.pk, "size": "5", "name": "像种子"}).status_code
+        == 302
+    )
+    with in_brand(brand):
+        assert Segment.objects.get(name="像种子").kind == "list"
+    assert "种子" in client.get("/value/lookalike/").content.decode()
