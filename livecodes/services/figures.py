@@ -21,6 +21,8 @@ from livecodes.services.rotation import day_start
 from scrm import clock
 from tenants.models import Brand
 
+# whom a colleague has got by hand-over is not lost
+LOST = Q(ended_at__isnull=False) & ~Q(end_kind=Follow.End.TRANSFERRED)
 BIG, BIG_KEPT_S = 20_000, 300  # totals of codes with so many adds are counted every five minutes only
 
 
@@ -79,7 +81,7 @@ def _totals(brand: Brand, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         pk: (n, lost)
         for pk, n, lost in Follow.objects.filter(channel_code_id__in=missing)
         .values_list("channel_code_id")
-        .annotate(n=Count("pk"), lost=Count("pk", filter=Q(ended_at__isnull=False)))
+        .annotate(n=Count("pk"), lost=Count("pk", filter=LOST))
         .order_by()
     }
     big = {f"code-totals:{brand.pk}:{pk}": value for pk, value in counted.items() if value[0] >= BIG}
@@ -107,7 +109,7 @@ def retention(brand: Brand, code: ChannelCode, days: Sequence[int] = (1, 7, 30))
     now = clock.now()
     parts = (
         "count(*) FILTER (WHERE added_at <= %s), count(*) FILTER (WHERE added_at <= %s"
-        " AND (ended_at IS NULL OR ended_at >= added_at + %s * interval '1 day'))"
+        " AND (ended_at IS NULL OR end_kind = 'transfer' OR ended_at >= added_at + %s * interval '1 day'))"
     )
     params: list[Any] = []
     for n in days:
@@ -128,14 +130,16 @@ def by_day(brand: Brand, code: ChannelCode, n_days: int) -> list[tuple[date, int
     zone = ZoneInfo(brand.timezone)
     first = day_start(brand.timezone, clock.now()) - timedelta(days=n_days - 1)
     added = _per_day(code, "added_at", first, zone)
-    lost = _per_day(code, "ended_at", first, zone)
+    lost = _per_day(code, "ended_at", first, zone, LOST)
     days = [first.date() + timedelta(days=n) for n in range(n_days)]
     return [(day, added.get(day, 0), lost.get(day, 0)) for day in days]
 
 
-def _per_day(code: ChannelCode, name: str, first: datetime, zone: ZoneInfo) -> dict[date, int]:
+def _per_day(
+    code: ChannelCode, name: str, first: datetime, zone: ZoneInfo, which: Q | None = None
+) -> dict[date, int]:
     rows = (
-        Follow.objects.filter(channel_code_id=code.pk, **{f"{name}__gte": first})
+        Follow.objects.filter(which or Q(), channel_code_id=code.pk, **{f"{name}__gte": first})
         .annotate(on=TruncDate(name, tzinfo=zone))
         .values_list("on")
         .annotate(n=Count("pk"))
@@ -164,7 +168,7 @@ def by_guide(brand: Brand, code: ChannelCode) -> Mapping[int, GuideFigures]:
         .values("staff_id")
         .annotate(
             n=Count("pk"),
-            lost=Count("pk", filter=Q(ended_at__isnull=False)),
+            lost=Count("pk", filter=LOST),
             week=Count("pk", filter=Q(added_at__gte=since)),
             last=Max("added_at"),
         )

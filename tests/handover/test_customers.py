@@ -17,6 +17,8 @@ from handover.services import handing, leavers, results, runs
 from handover.services.choosing import Choice
 from handover.services.runs import Share
 from handover.tasks import tick_brand
+from livecodes.models import ChannelCode
+from livecodes.services import figures
 from org.access import SYSTEM
 from org.models import Job, Staff
 from org.services import jobs
@@ -576,3 +578,17 @@ def test_what_wecom_has_forgotten_ends(house: House) -> None:
     with later(days=4):
         house.poll(run)
     assert house.states(run) == {"FAILED": 3}
+
+
+def test_a_channel_does_not_lose_whom_it_handed_over(house: House) -> None:
+    with in_brand(house.brand):
+        code = ChannelCode.objects.create(corp=house.corp, name="包裹卡", state="c1")
+        Follow.objects.filter(external_userid__in=LISTED).update(channel_code_id=code.pk)
+    house.start(house.b, customers="list", listed=LISTED)
+    house.complete()
+    house.deliver()
+    with in_brand(house.brand):
+        numbers = figures.of_codes(house.brand, [code])[code.pk]
+        assert (numbers.n_all, numbers.n_lost) == (3, 0)
+        assert figures.by_guide(house.brand, code)[house.a.pk].n_lost == 0
+        assert sum(lost for _day, _n, lost in figures.by_day(house.brand, code, 3)) == 0
