@@ -12,7 +12,9 @@ from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
 from handover.api import HandoverViewSet
 from scrm import api_docs
+from tagging.rule_api import RuleViewSet
 from tagging.segment_api import SegmentViewSet
+from tagging.tag_api import ContactTagViewSet, TagViewSet
 
 urlpatterns: list[Any] = [
     path("schema/", api_docs.schema, name="api_schema"),
@@ -38,6 +40,29 @@ urlpatterns: list[Any] = [
     path("handovers/", HandoverViewSet.as_view({"get": "list"}), name="api_handovers"),
     path("handovers/<int:pk>/", HandoverViewSet.as_view({"get": "retrieve"}), name="api_handover"),
     path("handovers/<int:pk>/items/", HandoverViewSet.as_view({"get": "items"}), name="api_handover_items"),
+    path("tags/", TagViewSet.as_view({"get": "list", "post": "create"}), name="api_tags"),
+    path(
+        "tags/<int:pk>/",
+        TagViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
+        name="api_tag",
+    ),
+    path("tags/<int:pk>/restore/", TagViewSet.as_view({"post": "restore"}), name="api_tag_restore"),
+    path(
+        "contacts/<int:pk>/tags/", ContactTagViewSet.as_view({"get": "retrieve"}), name="api_tags_of_contact"
+    ),
+    path("contact-tags/", ContactTagViewSet.as_view({"post": "create"}), name="api_contact_tags"),
+    path("tag-acts/<int:pk>/undo/", ContactTagViewSet.as_view({"post": "undo"}), name="api_tag_act_undo"),
+    path("tag-rules/", RuleViewSet.as_view({"get": "list", "post": "create"}), name="api_tag_rules"),
+    path("tag-rules/events/", RuleViewSet.as_view({"get": "events"}), name="api_tag_rule_events"),
+    path("tag-rules/preview/", RuleViewSet.as_view({"post": "preview"}), name="api_tag_rule_preview"),
+    path(
+        "tag-rules/<int:pk>/",
+        RuleViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_tag_rule",
+    ),
+    path("tag-rules/<int:pk>/on/", RuleViewSet.as_view({"post": "on"}), name="api_tag_rule_on"),
+    path("tag-rules/<int:pk>/off/", RuleViewSet.as_view({"post": "off"}), name="api_tag_rule_off"),
+    path("tag-rules/<int:pk>/runs/", RuleViewSet.as_view({"get": "runs"}), name="api_tag_rule_runs"),
     path("segments/", SegmentViewSet.as_view({"get": "list", "post": "create"}), name="api_segments"),
     path("segments/kinds/", SegmentViewSet.as_view({"get": "kinds"}), name="api_segment_kinds"),
     path("segments/count/", SegmentViewSet.as_view({"post": "count"}), name="api_segment_count"),

@@ -5,7 +5,7 @@ nobody is left out or done twice, whatever changes meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -75,6 +75,11 @@ def days_of(value: Any) -> int | None:
     if isinstance(value, float) or not 1 <= days <= MAX_DAYS:
         raise InvalidError(text, fields={"days": text})
     return days
+
+
+def until(days: int | None) -> datetime | None:
+    """The moment at which a tag for some days ends."""
+    return clock.now() + timedelta(days=days) if days else None
 
 
 def alive(tag_ids: Iterable[int]) -> list[Tag]:

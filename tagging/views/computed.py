@@ -90,7 +90,8 @@ def computed_edit(request: Any, row_id: int | None = None) -> HttpResponse:
     }
     if request.method == "GET":
         if row:
-            scale = 100 if MEASURES[row.measure].is_money else 1
+            measure = MEASURES.get(row.measure)
+            scale = 100 if measure and measure.is_money else 1
             shown = [
                 {
                     **b,
