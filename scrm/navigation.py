@@ -20,6 +20,8 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/touches/", _("Growth"), _("Touches"), "send", "sops.view"),
     ("/sync/", _("WeCom"), _("Sync and inbox"), "refresh-cw", "sync.view"),
     ("/setup/", _("WeCom"), _("WeCom set-up"), "stethoscope", "corps.edit"),
+    ("/imports/", _("Administration"), _("Imports"), "file-up", "imports.run"),
+    ("/exports/", _("Administration"), _("Exports"), "file-down", "exports.run"),
     ("/staff/", _("Administration"), _("Staff and roles"), "id-card", "staff.view"),
     ("/settings/", _("Administration"), _("Brand settings"), "settings", "brand.edit"),
     ("/audit/", _("Administration"), _("Audit log"), "scroll-text", "audit.view"),

@@ -46,6 +46,7 @@ BEAT_SCHEDULE = {
     },
     "segments": {"task": "tagging.tasks.nightly_snapshots", "schedule": crontab(hour="16", minute="20")},
     "bits-check": {"task": "tagging.tasks.nightly_check", "schedule": crontab(hour="19", minute="20")},
+    "files-purge": {"task": "datafiles.tasks.purge_all_files", "schedule": crontab(hour="19", minute="5")},
     "partitions": {"task": "tenants.tasks.make_partitions", "schedule": crontab(hour="18", minute="5")},
 }
 

@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("groups.urls")),
     path("", include("handover.urls")),
     path("", include("livecodes.urls")),
+    path("", include("datafiles.urls")),
     path("", include("drift.urls")),
     path("", include("insights.urls")),
 ]

@@ -8,7 +8,6 @@ it was. Rows that somebody else has overtaken meanwhile are judged again in anot
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -17,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from datafiles.blocks import Prepared
 from datafiles.blocks import prepare as prepare_text
-from datafiles.kinds import Code, kind_of
+from datafiles.kinds import kind_of
 from datafiles.kinds.base import Task
 from datafiles.layout import of_json
 from datafiles.models import ImportFile
@@ -133,6 +132,14 @@ def _start(brand: Brand, file: ImportFile, kind: str, title: str, by: Actor) -> 
     file.job_id = job.pk
     file.save(update_fields=["job_id"])
     return job
+
+
+def _must_rest(file: ImportFile) -> None:
+    if (
+        file.job_id
+        and Job.objects.filter(pk=file.job_id, state__in=["waiting", "running", "paused"]).exists()
+    ):
+        raise ConflictError(_("Something is still being done with this file"))
 
 
 def _must_be(file: ImportFile, *states: str) -> None:
@@ -323,4 +330,22 @@ def _finish(task: Task, job: Job) -> None:
         jobs.save_step(job, n_done=job.n_total or 0, stage="")
 
 
-__all__ = ["CHECK", "RUN", "Code", "Path", "set_mapping", "start_check", "start_import"]
+@transaction.atomic
+def discard(brand: Brand, *, file: ImportFile, by: Actor) -> None:
+    """Throw away a file that was not imported.
+
+    Raises:
+        ConflictError: imported, or a job of it is going on.
+    """
+    _must_be(file, *BEFORE)
+    _must_rest(file)
+    audit.record(by, "import.discard", file)
+    folder = places.import_folder(file)
+    file.delete()
+    transaction.on_commit(lambda: places.remove(folder))
+
+
+@transaction.atomic
+def note_download(brand: Brand, *, file: ImportFile, by: Actor) -> None:
+    """Refused rows hold people's data: who took them is logged."""
+    audit.record(by, "import.refused", file)

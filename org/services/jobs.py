@@ -51,6 +51,7 @@ KINDS: dict[str, str] = {
     "reconcile": "drift.services.runs.step",
     "drift_repair": "drift.services.repairs.step",
     "file_undo": "datafiles.services.undo.step",
+    "file_export": "datafiles.services.exports.step",
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process
