@@ -139,7 +139,7 @@ def _finish(brand: Brand, row: ExportFile, job: Job, path: Path, n: int, heading
         path.unlink()
     else:
         with path.open("ab") as file:
-            file.write(("\r\n" + harmless(words) + "\r\n").encode())
+            file.write((harmless(words) + "\r\n").encode())
         path.replace(target)
     row.n_rows, row.size, row.ended_at = n, target.stat().st_size, clock.now()
     row.save(update_fields=["n_rows", "size", "ended_at"])
