@@ -9,6 +9,7 @@ import pytest
 from openpyxl import load_workbook
 
 from contacts.models import Contact
+from contacts.services.search import refresh_grams
 from datafiles import watermark
 from datafiles.exports import KINDS, export_kind
 from datafiles.models import ExportFile
@@ -56,6 +57,7 @@ def people(brand: Any, staff: Any) -> list[Contact]:
         ]
         for n, contact in enumerate(found):
             contact.identities.create(kind="phone", value=f"1380013800{n}")
+        refresh_grams(brand, [contact.pk for contact in found])
         add_tags(brand, contacts=found[:2], tags=[make_tag(brand, "VIP")], source="page")
         return found
 
