@@ -1,5 +1,6 @@
 """Builds one demo brand, step by step; every step can be repeated, so that a killed set-up goes on at the next start."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
@@ -55,6 +56,7 @@ def build(story: BrandStory, say: Say) -> Brand:
         say(f"{brand.name}: corp, {len(guides)} guides, {len(made)} channel codes")
         crowd = _crowd(story, guides)
         _load_people(story, crowd, guides, made)
+        _load_groups(story, crowd, guides)
         say(f"{brand.name}: {len(crowd):,} customers are in WeCom's sandbox")
         _sync(brand, corp)
         _member_numbers(brand, corp, crowd)
@@ -215,6 +217,27 @@ def _load_people(
                 }
             )
         control("load", corpid=story.corpid, customers=rows)
+
+
+def _load_groups(story: BrandStory, crowd: list[Person], guides: list[Staff]) -> None:
+    """Customer groups of some guides, founded weeks apart; members are their newest customers. A second start finds
+    them there."""
+    now = clock.now().timestamp()
+    for n, name in enumerate(story.groups):
+        owner = n % len(guides)
+        own = [p.external_userid for p in crowd if p.guide == owner and not p.lost_after][-(25 + 15 * n) :]
+        with contextlib.suppress(CommandError):
+            control(
+                "group_create",
+                corpid=story.corpid,
+                chat_id=f"wr{story.seed:06d}{n:024d}",
+                owner=guides[owner].userid,
+                name=name,
+                notice="每周三晚八点上新，群内优先。请勿发布广告。",
+                members=[guides[(owner + 1) % len(guides)].userid],
+                customers=own,
+                create_time=int(now - (60 - 9 * n) * 86_400),
+            )
 
 
 @transaction.atomic

@@ -34,10 +34,12 @@ class BrandStory:
     sop_name: str = ""
     sop_steps: tuple[tuple[int, int, str], ...] = ()  # day, hour, text
     departments: tuple[str, ...] = field(default=("总部", "门店"))
+    groups: tuple[str, ...] = ()
 
 
 WARM = BrandStory(
     slug="nuanguang",
+    groups=("包裹福利群", "暖光会员群", "新品体验官", "门店好邻居", "宝妈交流群"),
     name="暖光生活",
     corpid="ww5c1e7a90b2d4f608",
     agent_id=1000002,

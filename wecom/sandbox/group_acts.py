@@ -96,6 +96,8 @@ def create(corpid: str, given: dict[str, Any]) -> dict[str, Any]:
     """
     with store.writing():
         owner = people.member_of(corpid, given["owner"]).userid
+        if given.get("chat_id") and GroupChat.objects.filter(chat_id=given["chat_id"]).exists():
+            raise Refused(f"group {given['chat_id']!r} is there already", status=409)
         chat = GroupChat.objects.create(
             chat_id=given.get("chat_id") or ids.chat_id(),
             corpid=corpid,
