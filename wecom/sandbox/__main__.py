@@ -126,7 +126,7 @@ def _tell(given: argparse.Namespace) -> None:
 
         sys.stdout.write(page())
         return
-    from .scenario import ready
+    from .scenario_file import ready
 
     for one in ready():
         sys.stdout.write(f"{one['name']:14} {one['hours']:>4} h  {one['title']['zh']} {one['title']['en']}\n")

@@ -26,6 +26,7 @@ from . import (
     quirks,
     robots,
     scenario,
+    scenario_file,
     store,
     transfer_acts,
 )
@@ -475,6 +476,6 @@ READS: dict[str, Act] = {
     "settings": Act(lambda given: store.settings(), "", "all settings"),
     "quirks": Act(lambda given: quirks.listed(), "", "contradictions of the documents, with their choices"),
     "faults": Act(lambda given: faults.active(), "", "disturbances in force"),
-    "scenarios": Act(lambda given: scenario.ready(), "", "ready scenarios"),
+    "scenarios": Act(lambda given: scenario_file.ready(), "", "ready scenarios"),
     "scenario": Act(lambda given: scenario.status(), "", "the one that plays"),
 }

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from . import control, control_files, scenario, store
+from . import control, control_files, scenario_file, store
 from .errors import Refused
 from .pages_stage import CUSTOMERS, GUIDES
 from .quirks import QUIRKS
@@ -40,7 +40,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect("/")
     name = request.POST.get("name", "")
     try:
-        speed = scenario.ready_one(name).get("speed") or 1
+        speed = scenario_file.ready_one(name).get("speed") or 1
         playing = control.done("scenario/start", {"name": name, "speed": speed})
     except Refused as reason:
         return HttpResponse(str(reason), status=reason.status, content_type="text/plain")

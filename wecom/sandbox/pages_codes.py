@@ -6,7 +6,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from . import arrivals, scenario, store
+from . import arrivals, scenario_file, store
 from .codes import people_behind
 from .generate import a_name, draw
 from .models import ContactWay, Corp, Customer, Follow, GroupChat, JoinWay, Link
@@ -27,7 +27,7 @@ def home(request: HttpRequest) -> HttpResponse:
     }
     context = {
         "corps": [(corp, counts.get(corp.corpid, 0)) for corp in corps],
-        "ready": [] if corps else scenario.ready(),
+        "ready": [] if corps else scenario_file.ready(),
         "base_url": f"{request.scheme}://{request.get_host()}",
         **language(request),
     }

@@ -6,7 +6,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from . import arrivals, behaviour, chance, clock, life, scenario
+from . import arrivals, behaviour, chance, clock, life, scenario, scenario_file
 from .models import Corp, Due, Purchase
 from .page_frame import frame, page
 
@@ -70,7 +70,7 @@ def stage(request: HttpRequest, corp: Corp) -> HttpResponse:
     if request.GET.get("part"):
         return render(request, "sandbox/_stage.html", context)
     context |= {
-        "ready": scenario.ready(),
+        "ready": scenario_file.ready(),
         "speeds": SPEEDS,
         "steps": STEPS,
         "drifts": DRIFTS,

@@ -45,14 +45,14 @@ def _begin() -> None:
     wanted = os.environ.pop("SANDBOX_SCENARIO", "")
     if not wanted:
         return
-    from . import scenario
+    from . import scenario, scenario_file
     from .errors import Refused
 
     given = json.loads(wanted)
     try:
         if given["speed"] is None:
             text = given.get("scenario")
-            whole = scenario.read(text) if text is not None else scenario.ready_one(given["name"])
+            whole = scenario_file.read(text) if text is not None else scenario_file.ready_one(given["name"])
             given["speed"] = whole.get("speed") or 1
         scenario.start({key: value for key, value in given.items() if value is not None})
     except Refused as reason:
