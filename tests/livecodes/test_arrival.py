@@ -346,7 +346,7 @@ def test_statements_of_an_arrival(shop: Shop, capsys: Any) -> None:
             transaction.set_rollback(True)
     with capsys.disabled():
         print(f"\n  arrival with tag, SOP, remark and notice: {n} statements")
-    assert n <= 26  # each costs a round trip while the customer waits
+    assert n <= 23  # each costs a round trip while the customer waits
 
 
 def _is_frame(sql: str) -> bool:
