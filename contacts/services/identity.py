@@ -67,8 +67,8 @@ MOVES: list[Move] = [
 def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -> Contact:
     """Note the unionid of a contact; if another contact of the brand has it, both become the older one.
 
-    Gives the contact that stays, its row locked. Safe to repeat and to run at once for both contacts. Other
-    ids of a contact never join two people: a phone number typed by a guide is no proof.
+    Gives the contact that stays, its row locked. Safe to repeat and to run at once for both contacts. A phone
+    number typed by a guide joins nobody but a member who waits (`join_member`).
     """
     if not unionid:
         return contact
@@ -88,6 +88,31 @@ def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -
             return pair[0]
         elif Identity.objects.get(**key).contact_id == other_id:
             return merge(brand, keep=pair[0], lose=pair[1], why={"unionid": unionid}, source=source)
+
+
+@transaction.atomic
+def join_member(brand: Brand, *, contact: Contact, phones: list[str], source: str = "") -> Contact:
+    """A member of a list has added a guide: who waits with one of these phone numbers and is nobody else becomes one
+    with the contact. Gives the contact that stays.
+
+    Nobody else: no guide has or had them, no unionid and no external_userid is known of them, and the contact has not
+    another member number.
+    """
+    owners = Identity.objects.filter(kind=Identity.Kind.PHONE, scope="", value__in=phones)
+    waiting = Contact.objects.filter(
+        pk__in=owners.values("contact"), member_at__isnull=False, n_follows=0, lost_at=None
+    ).exclude(pk=contact.pk)
+    known = [Identity.Kind.UNIONID, Identity.Kind.EXTERNAL_USERID]
+    for pk in waiting.order_by("pk").values_list("pk", flat=True)[:5]:
+        pair = list(Contact.objects.select_for_update().filter(pk__in={contact.pk, pk}).order_by("pk"))
+        if len(pair) < 2:
+            continue
+        kinds = list(Identity.objects.filter(contact=pk).values_list("kind", flat=True))
+        mine = Identity.objects.filter(contact=contact.pk, kind=Identity.Kind.MEMBER_NO)
+        if set(kinds) & set(known) or (Identity.Kind.MEMBER_NO in kinds and mine.exists()):
+            continue
+        contact = merge(brand, keep=pair[0], lose=pair[1], why={"phone": True}, source=source)
+    return contact
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from contacts import hooks
 from contacts.identities import normal
 from contacts.models import Contact, EventType, Follow, Identity
 from contacts.services import stats
-from contacts.services.identity import note_identities, resolve
+from contacts.services.identity import join_member, note_identities, resolve
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import EventRow, record_events
 from org.models import Corp
@@ -72,6 +72,8 @@ def keep(
     hooks.take_over_tags(brand, corp=corp, relations=relations)
     phones = {digits(mobile) for row in customer["follow_user"] for mobile in row.get("remark_mobiles") or []}
     note_identities(brand, contact, Identity.Kind.PHONE, sorted(phones - {""}))
+    if phones - {""}:
+        contact = join_member(brand, contact=contact, phones=sorted(phones - {""}), source=source)
     refresh_grams(brand, [contact.pk])
     stats.refresh(brand, [contact.pk])
     return resolve(brand, contact=contact, unionid=profile.get("unionid") or "", source=source)

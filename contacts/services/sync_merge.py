@@ -45,6 +45,8 @@ def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = Fals
         sync_new.finish(brand)
     for contact_id, n in sync_new.to_join():
         write.join(brand, contact_id, rows[n])
+    for contact_id, phone in sync_new.waiting_members(brand):
+        write.join_member(brand, contact_id, phone)
     return done
 
 

@@ -184,6 +184,25 @@ def finish(brand: Brand) -> None:
         first_grams(brand, [(row[0], text) for row in made for text in row[1:]])
 
 
+_MEMBERS = """
+    SELECT DISTINCT s.contact_id, x.value FROM sync_found s
+      JOIN sync_page p ON p.n = s.n AND p.phones <> '', unnest(string_to_array(p.phones, ' ')) AS x(value)
+      JOIN contacts_identity i ON i.brand_id = %(b)s AND i.kind = 'phone' AND i.scope = '' AND i.value = x.value
+      JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = i.contact_id
+     WHERE c.id <> s.contact_id AND c.member_at IS NOT NULL AND c.n_follows = 0 AND c.lost_at IS NULL
+"""
+
+
+def waiting_members(brand: Brand) -> list[tuple[int, str]]:
+    """(contact id, phone) where somebody of an imported list waits with the number that a guide has noted."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM sync_page WHERE phones <> '')")
+        if not cursor.fetchone()[0]:
+            return []
+        cursor.execute(_MEMBERS, {"b": brand.pk})
+        return cursor.fetchall()
+
+
 def to_join() -> list[tuple[int, int]]:
     """(contact id, number of the row) where the row's unionid belongs to another contact."""
     with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ from django.db import connection
 
 from contacts import hooks
 from contacts.models import Contact, EventType, Follow
-from contacts.services import stats
+from contacts.services import identity, stats
 from contacts.services.follow import record_follow, recount
 from contacts.services.identity import resolve
 from contacts.services.search import refresh_grams
@@ -165,3 +165,10 @@ def join(brand: Brand, contact_id: int, row: Row) -> None:
         write_profiles(brand, {kept.pk: row})
         stats.refresh(brand, [kept.pk])
         refresh_grams(brand, [kept.pk])
+
+
+def join_member(brand: Brand, contact_id: int, phone: str) -> None:
+    """Somebody of an imported list has added a guide."""
+    contact = Contact.objects.filter(pk=contact_id).first()
+    if contact is not None:
+        identity.join_member(brand, contact=contact, phones=[phone], source="sync")

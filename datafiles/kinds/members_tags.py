@@ -77,8 +77,8 @@ def _make(task: Task, words: list[str], by: Actor) -> list[int]:
     made: list[int] = []
     groups: dict[str, list[str]] = {}
     for word in words:
-        group, _sep, name = word.partition("/") if "/" in word.strip("/") else ("", "", word)
-        groups.setdefault(group.strip() or _("Imported"), []).append(name.strip()[: library.MAX_NAME])
+        before, _sep, name = word.partition("/") if "/" in word.strip("/") else ("", "", word)
+        groups.setdefault(before.strip() or _("Imported"), []).append(name.strip()[: library.MAX_NAME])
     for group_name, names in groups.items():
         group = TagGroup.objects.filter(corp=None, name=group_name[: library.MAX_NAME]).first()
         if group is None:
@@ -102,7 +102,7 @@ def put_on(task: Task, cursor: Any, done: Done) -> None:
     put = changes.put_on(task.brand, pairs, source=f"import:{task.file.pk}", act_id=act_id)
     done.notes["tagged"] = put.n
     cursor.execute(f"SELECT coalesce(array_agg(DISTINCT tag_id), '{{}}') FROM ({pairs.sql}) x")
-    act = TagAct.objects.select_for_update(no_key=True).filter(pk=act_id).first()
+    act = TagAct.objects.select_for_update(no_key=True).filter(pk=act_id).first() if act_id else None
     if act is not None:
         act.add_tag_ids = sorted({*act.add_tag_ids, *cursor.fetchone()[0]})
         act.n_added += put.n

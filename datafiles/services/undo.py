@@ -73,7 +73,10 @@ def start_undo(brand: Brand, *, file: ImportFile, by: Actor) -> Job:
     """
     if not can_undo(file):
         raise ConflictError(_("This import cannot be taken back any more"))
-    if Job.objects.filter(pk=file.job_id, state__in=["waiting", "running", "paused"]).exists():
+    if (
+        file.job_id
+        and Job.objects.filter(pk=file.job_id, state__in=["waiting", "running", "paused"]).exists()
+    ):
         raise ConflictError(_("Something is still being done with this file"))
     total = sum(high - low + 1 for low, high in _ranges(file).values_list("low", "high"))
     total += ImportChange.objects.filter(file=file).count()

@@ -32,9 +32,9 @@ def columns_of(head: Head, targets: Sequence[Target], mapping: dict[str, Any]) -
     for n, heading in enumerate(head.headings):
         cells = [row[n].strip() for row in head.rows if n < len(row) and row[n].strip()]
         key, entry = chosen.get(n, ("", {}))
-        target = known.get(key)
+        chosen_target = known.get(key)
         options = []
-        for name in options_of(target.type) if target else ():
+        for name in options_of(chosen_target.type) if chosen_target else ():
             # the order of day and month matters only where it can be mistaken
             if name == "order" and not any("/" in cell or "." in cell for cell in cells[:50]):
                 continue
@@ -42,7 +42,7 @@ def columns_of(head: Head, targets: Sequence[Target], mapping: dict[str, Any]) -
         found.append(
             {
                 "n": n, "heading": heading, "samples": list(dict.fromkeys(cells))[:SAMPLES], "target": key, "options": options,
-                "hint": target.hint if target else "",
+                "hint": chosen_target.hint if chosen_target else "",
                 "groups": [(group, [(t.key, t.label, t.key == key) for t in ts]) for group, ts in groups.items()],
             }
         )  # fmt: skip
