@@ -12,6 +12,8 @@ from django.utils.module_loading import import_string
 from contacts.models import Contact
 
 PANELS = [
+    "contacts.cards.profile_panel",
+    "contacts.cards.reminder_panel",
     "tagging.value_panel.contact_panel",
     "commerce.panels.contact_panel",
     "campaigns.panels.contact_panel",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from contacts.views import bulk, detail, lists, sync
+from contacts.views import bulk, detail, lists, own, profile, sync
 
 urlpatterns = [
     path("contacts/", lists.contact_list, name="contacts"),
@@ -22,6 +22,15 @@ urlpatterns = [
         detail.contact_tag_remove,
         name="contact_tag_remove",
     ),
+    path("contacts/<int:contact_id>/fields/", profile.contact_fields, name="contact_fields"),
+    path("contacts/<int:contact_id>/stage/", profile.contact_stage, name="contact_stage"),
+    path("contacts/<int:contact_id>/reminders/new/", profile.reminder_new, name="reminder_new"),
+    path("reminders/", profile.reminder_list, name="reminders"),
+    path("reminders/<int:reminder_id>/<slug:act>/", profile.reminder_act, name="reminder_act"),
+    path("settings/fields/", own.own_page, name="own_page"),
+    path("settings/fields/<slug:what>/new/", own.own_new, name="own_new"),
+    path("settings/fields/<slug:what>/<int:row_id>/", own.own_edit, name="own_edit"),
+    path("settings/fields/<slug:what>/<int:row_id>/<slug:act>/", own.own_act, name="own_act"),
     path("sync/", sync.sync_page, name="sync"),
     path("sync/start/", sync.sync_start, name="sync_start"),
 ]

@@ -142,6 +142,7 @@ def _refunds(brand: Brand, story: BrandStory, now: datetime) -> None:
         found = list(recent.values_list("order_no", "amount_fen", "paid_at"))
     rows = []
     for number, fen, paid_at in found:
+        assert paid_at is not None
         dice = random.Random(f"refund:{number}")
         at = paid_at + timedelta(days=dice.randrange(1, 9), seconds=dice.randrange(30_000))
         if dice.random() < 0.025 and at < now:
@@ -177,7 +178,7 @@ def _acts(brand: Brand, story: BrandStory, crowd: Sequence[Person], shelf: Shelf
     """What a quarter of the people did on the brand's pages in the last 60 days."""
     kinds, weights = [kind for kind, _ in ACTS], [weight for _, weight in ACTS]
     midnight = datetime.combine(now.astimezone(SHANGHAI).date(), time(), SHANGHAI).astimezone(UTC)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for person in crowd:
         dice = random.Random(f"acts:{story.seed}:{person.member_no}")
         if dice.random() > 0.25:
@@ -189,11 +190,8 @@ def _acts(brand: Brand, story: BrandStory, crowd: Sequence[Person], shelf: Shelf
             if at >= now or at < person.joined_at:
                 continue
             kind = dice.choices(kinds, weights)[0] if dice.random() > 0.04 else dice.choice(shelf.kinds)[0]
-            data, sku = None, dice.choice(shelf.items).sku
-            if kind == "search":
-                data, sku = f'{{"query": "{dice.choice(shelf.words)}"}}', None
-            elif kind not in kinds:
-                sku = None
+            data = f'{{"query": "{dice.choice(shelf.words)}"}}' if kind == "search" else None
+            sku = dice.choice(shelf.items).sku if kind in kinds and kind != "search" else None
             rows.append(
                 {
                     "n": len(rows), "kind": kind, "at": at, "source_key": f"{person.member_no}-{n}",

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/", "", _("Overview"), "layout-dashboard", "overview.view"),
     ("/contacts/", _("Customers"), _("Contacts"), "users", "contacts.view"),
+    ("/reminders/", _("Customers"), _("Reminders"), "alarm-clock", "contacts.view"),
     ("/orders/", _("Customers"), _("Orders"), "shopping-bag", "orders.view"),
     ("/products/", _("Customers"), _("Products"), "package", "orders.view"),
     ("/tags/", _("Customers"), _("Tags"), "tags", "tags.edit"),

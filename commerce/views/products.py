@@ -50,7 +50,7 @@ def product_list(request: Any) -> HttpResponse:
     if category:
         rows = rows.filter(category=category)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"))
-    context = {"page": page}
+    context: dict[str, Any] = {"page": page}
     if request.htmx:
         return render(request, "commerce/products/_rows.html", context)
     names = Product.objects.exclude(category="").order_by("category").values_list("category", flat=True)
@@ -93,7 +93,7 @@ def product_detail(request: Any, product_id: int) -> HttpResponse:
 def product_edit(request: Any, product_id: int | None = None) -> HttpResponse:
     """A modal: a new product, or one changed."""
     product = _product(product_id) if product_id else None
-    initial = {"is_active": True}
+    initial: dict[str, Any] = {"is_active": True}
     if product:
         names = ("sku", "name", "category", "usage_days", "is_active")
         initial = {name: getattr(product, name) for name in names} | {"price": product.price_fen / 100}

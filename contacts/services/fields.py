@@ -51,7 +51,7 @@ def create_field(
     Raises:
         InvalidError, ConflictError: the key is taken, or there are too many.
     """
-    label = _label(label)
+    label = label_of(label)
     if type not in T.values:
         raise InvalidError(_("Choose one of the list"), fields={"type": _("Choose one of the list")})
     if CustomField.objects.filter(archived_at=None).count() >= MAX_FIELDS:
@@ -91,7 +91,7 @@ def edit_field(
     """
     field = get_field(field_id)
     before = {"name": field.label, "options": field.options}
-    field.label, field.options = _label(label), _options(field.type, options)
+    field.label, field.options = label_of(label), _options(field.type, options)
     field.save(update_fields=["label", "options"])
     for old, new in (renamed or {}).items():
         if old != new and new in field.options:
@@ -136,7 +136,7 @@ def move_in(rows: list[Any], row_id: int, *, down: bool) -> None:
             row.save(update_fields=["position"])
 
 
-def _label(text: str) -> str:
+def label_of(text: str) -> str:
     text = " ".join(text.replace("\x00", "").split())[:40]
     if not text:
         raise InvalidError(_("A name is needed"), fields={"label": _("A name is needed")})

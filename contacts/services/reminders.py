@@ -18,6 +18,7 @@ from tenants.models import Brand
 from wecom.services.notices import notify_staff
 
 MAX_TEXT = 200
+A_DAY = timedelta(days=1)
 AHEAD = timedelta(days=2 * 366)
 BATCH = 500
 

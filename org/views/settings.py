@@ -46,6 +46,7 @@ class KeyForm(forms.Form):
 _TABS = [
     ("brand", "brand.edit", "settings", gettext_lazy("Brand")),
     ("touch", "brand.edit", "touch_policy", gettext_lazy("Cap of touches")),
+    ("fields", "fields.edit", "own_page", gettext_lazy("Fields and stages")),
     ("keys", "keys.edit", "keys", gettext_lazy("API keys")),
 ]
 

@@ -121,6 +121,8 @@ VALUES: list[tuple[Any, Any]] = [
 def _value(field: Any) -> Any:
     if field.related_model:
         return FOREIGN
+    if field.choices:
+        return field.flatchoices[0][0]
     for kind, value in VALUES:
         if isinstance(field, kind):
             return value
