@@ -31,6 +31,7 @@ class Bench:
     web_port: int
     userids: list[str]
     env: dict[str, str] = field(default_factory=dict)
+    sandbox_pid: int = 0
 
     def control(self, path: str, **given: Any) -> Any:
         answer = requests.post(f"{self.sandbox}/control/{path}", json=given, timeout=300)
@@ -78,7 +79,10 @@ def bench_corp(guides: int = 10, *, with_staff: bool = True) -> Iterator[Bench]:
     Brand.objects.filter(slug__startswith="bench-corp-").update(state=Brand.State.CLOSED)
     brand = create_brand(name=f"Bench {n}", slug=f"bench-corp-{n}")
     userids = [f"guide{i}" for i in range(guides)]
-    with tempfile.TemporaryDirectory(prefix="scrm-bench-") as data, servers.sandbox(sandbox_port, Path(data)):
+    with (
+        tempfile.TemporaryDirectory(prefix="scrm-bench-") as data,
+        servers.sandbox(sandbox_port, Path(data)) as child,
+    ):
         with tenant_scope(brand):
             corp = connect_corp(
                 brand,
@@ -100,7 +104,7 @@ def bench_corp(guides: int = 10, *, with_staff: bool = True) -> Iterator[Bench]:
             "STATIC_PLAIN": "1",
             **{f"WECOM_{name}_URL": sandbox for name in ("API", "OAUTH", "LOGIN", "JSSDK")},
         }
-        made = Bench(brand, corp, sandbox, web_port, userids, env)
+        made = Bench(brand, corp, sandbox, web_port, userids, env, child.pid)
         made.control(
             "corps",
             corpid=corp.corpid,

@@ -173,7 +173,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
-            "shared_buffers": "128MB",
+            "shared_buffers": os.environ.get("PG_SHARED_BUFFERS", "128MB"),
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_min_messages": "warning",

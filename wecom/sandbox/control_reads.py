@@ -1,5 +1,6 @@
 """Control calls that only read: what was received, what was called, what the sandbox knows."""
 
+import collections
 from typing import Any
 
 from django.db.models import Count
@@ -61,6 +62,12 @@ def calls(given: Given) -> list[Given]:
         and row["id"] > int(given.get("after") or 0)
     ]
     return rows[-int(given.get("limit") or MOST_ROWS) :]
+
+
+def call_counts(given: Given) -> dict[str, int]:
+    """How many of the calls in memory went to which API."""
+    wanted = given.get("corpid")
+    return collections.Counter(row["api"] for row in list(dispatch.calls) if wanted in (None, row["corpid"]))
 
 
 def state(given: Given) -> Given:

@@ -103,6 +103,12 @@ def verify_callback(given: Given) -> Given:
     return {"ok": answer.status_code == 200 and answer.text == echo, "status": answer.status_code}
 
 
+def forget_calls(given: Given) -> Given:
+    """Empty the log of calls."""
+    dispatch.calls.clear()
+    return {}
+
+
 def kill_tokens(given: Given) -> Given:
     """All access tokens of a corp answer 40014 from now on."""
     apps = [app.pk for app in store.apps_of(given["corpid"])]

@@ -199,6 +199,7 @@ ACTS: dict[str, Act] = {
     "faults/clear": Act(
         system.clear_faults, "id?:int", "end all disturbances, or one; who hangs is let go", "Trouble"
     ),
+    "calls/forget": Act(system.forget_calls, "", "the log of calls is emptied", "Trouble"),
     "kill_tokens": Act(system.kill_tokens, "corpid", "all access tokens answer 40014", "Trouble"),
     # ---- customers and guides
     "scan": Act(
@@ -459,6 +460,7 @@ READS: dict[str, Act] = {
         "corpid? api? after?:int limit?:int",
         "calls of the API: [{id, corpid, api, errcode, at, ms}], the last 50,000, in memory only",
     ),
+    "calls/counts": Act(reads.call_counts, "corpid?", "how many of these calls each API had"),
     "deliveries": Act(
         reads.deliveries,
         "corpid? event? change_type? state? after?:int limit?:int",
