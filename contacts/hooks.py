@@ -35,6 +35,7 @@ IDENTITIES_NOTED = [
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
 CONTACTS_MADE = "tagging.services.bits_made.contacts_made"
+RELATIONS_MADE = "tagging.services.bits_made.relations_made"
 CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
 
 
@@ -46,6 +47,11 @@ def contacts_changed(brand: Any, contact_ids: Sequence[int]) -> None:
 def contacts_made(brand: Any, first: int, n: int) -> None:
     """Many contacts are new, at `n` positions from `first` on: their flags are written."""
     import_string(CONTACTS_MADE)(brand, first, n)
+
+
+def relations_made(brand: Any, rows: Sequence[tuple[int, int, int | None]]) -> None:
+    """Contacts that are new have their first relations: (position, staff id, code id) of each."""
+    import_string(RELATIONS_MADE)(brand, rows)
 
 
 def contacts_joined(brand: Any, *, keep_id: int, lose_id: int) -> None:

@@ -71,7 +71,7 @@ def exchange(
     reason, is_file = "", False
     left = max(0.1, end - time.monotonic())
     try:
-        response = _session(fresh=not repeatable).request(
+        response = _session(url, fresh=not repeatable).request(
             method,
             url,
             params=dict(params),
@@ -153,11 +153,12 @@ def _never_sent(error: Exception) -> bool:
     return isinstance(cause, urllib3.exceptions.NewConnectionError)  # refused, or no such name
 
 
-def _session(*, fresh: bool) -> requests.Session:
+def _session(url: str, *, fresh: bool) -> requests.Session:
     """This thread's connections (requests promises nothing across threads, and a fork must not share
     sockets).
 
     Args:
+        url: of WeCom: all calls go to one host.
         fresh: open a new connection. One that WeCom closed while it was idle breaks after the request was
             sent, which
             would leave a call that must happen once without an answer.
@@ -165,6 +166,10 @@ def _session(*, fresh: bool) -> requests.Session:
     session: requests.Session | None = getattr(_local, "session", None)
     if session is None or _local.pid != os.getpid():
         session = requests.Session()
+        # proxies and certificates of the environment, read once and not for every call; no password file
+        session.trust_env = False
+        session.proxies = requests.utils.get_environ_proxies(url)
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # shared by corps: no cookies
         _local.session, _local.pid = session, os.getpid()
     elif fresh:

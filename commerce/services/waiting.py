@@ -15,6 +15,10 @@ from scrm import clock
 from tenants.models import Brand
 
 SLICE = 20_000
+MANY = 50
+ANY_WAITS = """
+    SELECT EXISTS (SELECT 1 FROM commerce_order WHERE brand_id = %s AND contact_id IS NULL AND buyer_value <> '')
+"""
 
 # by the identities of some contacts: their orders, through the index of orders without a customer
 OF_CONTACTS = """
@@ -62,6 +66,10 @@ def attach(brand: Brand, contact_ids: Sequence[int]) -> int:
     if not contact_ids:
         return 0
     with connection.cursor() as cursor:
+        if len(contact_ids) > MANY:  # a sync or an import: mostly nothing waits
+            cursor.execute(ANY_WAITS, [brand.pk])
+            if not cursor.fetchone()[0]:
+                return 0
         cursor.execute(OF_CONTACTS, {"brand": brand.pk, "contacts": list(contact_ids)})
         return _give(cursor, brand, cursor.fetchall())
 

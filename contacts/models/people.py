@@ -193,7 +193,8 @@ class Follow(TenantModel):
 
     contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="follows")
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
-    corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+")
+    # without a key in Postgres: the guide's own one keeps the corp
+    corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     external_userid = models.CharField(max_length=64)
     state = models.CharField(max_length=64, blank=True)  # WeCom's word for our channel string
     channel_code_id = models.BigIntegerField(null=True)  # livecodes.ChannelCode, an app below this one

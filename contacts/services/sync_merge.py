@@ -34,15 +34,16 @@ def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = Fals
     if not found.n_new and not found.changed:
         return done
     _lock(brand)
+    first = 0
     if found.n_strangers:
-        done.new_contacts = sync_new.make_contacts(brand)
+        first, done.new_contacts = sync_new.make_contacts(brand)
     sync_new.note_identities(brand, corp)
     if found.n_new:
         done.new_relations = sync_new.make_follows(brand, corp, found.n_new, careful=careful)
     if found.changed:
         done.changed, done.returned = _change(brand, corp, found.changed)
     if found.n_new:
-        sync_new.finish(brand)
+        sync_new.finish(brand, first, done.new_contacts)
     for contact_id, n in sync_new.to_join():
         write.join(brand, contact_id, rows[n])
     for contact_id, phone in sync_new.waiting_members(brand):

@@ -1,8 +1,6 @@
 """Relations that the sync sees for the first time: persons, outside ids, relations, their events and tags, written from
 the temporary tables of sync_stage.py in a fixed number of statements."""
 
-from typing import Any
-
 from django.db import connection
 
 from contacts import hooks
@@ -41,7 +39,7 @@ _NAME_CONTACTS = """
 # an id that was free a moment ago must still be; a phone number may belong to several, the first one keeps it
 _NOTE_IDENTITIES = """
     WITH wanted AS (
-        SELECT DISTINCT ON (kind, scope, value) kind, scope, value, contact_id FROM (
+        SELECT DISTINCT ON (kind, scope, value COLLATE "C") kind, scope, value, contact_id FROM (
             SELECT 'external_userid' AS kind, %(corpid)s AS scope, p.external_userid AS value, s.contact_id, s.n
               FROM sync_found s JOIN sync_page p ON p.n = s.n WHERE NOT s.has_external
             UNION ALL
@@ -51,10 +49,10 @@ _NOTE_IDENTITIES = """
             SELECT 'phone', '', x.value, s.contact_id, s.n
               FROM sync_found s JOIN sync_page p ON p.n = s.n, unnest(string_to_array(p.phones, ' ')) AS x(value)
              WHERE p.phones <> ''
-        ) t ORDER BY kind, scope, value, n
+        ) t ORDER BY kind, scope, value COLLATE "C", n
     ), noted AS (
         INSERT INTO contacts_identity (brand_id, contact_id, kind, scope, value, added_at)
-        SELECT %(b)s, contact_id, kind, scope, value, %(now)s FROM wanted ORDER BY kind, scope, value
+        SELECT %(b)s, contact_id, kind, scope, value, %(now)s FROM wanted ORDER BY kind, scope, value COLLATE "C"
         ON CONFLICT DO NOTHING RETURNING kind, contact_id
     )
     SELECT (SELECT count(*) FROM wanted WHERE kind <> 'phone'), (SELECT count(*) FROM noted WHERE kind <> 'phone'),
@@ -77,7 +75,7 @@ _MAKE_FOLLOWS = """
            p.description, string_to_array(p.tag_ids, ' ')::varchar[], false, to_timestamp(p.added_s), '',
            to_timestamp(p.added_s)
       FROM sync_found s JOIN sync_page p ON p.n = s.n
-      LEFT JOIN unnest(%s::text[], %s::bigint[]) AS c(state, id) ON c.state = p.state
+      LEFT JOIN sync_code c ON c.state = p.state
      WHERE s.follow_id IS NULL ORDER BY s.contact_id, p.staff_id
     ON CONFLICT DO NOTHING
 """
@@ -90,7 +88,7 @@ _ADDED = f"""
            || CASE WHEN p.add_way <> 0 THEN jsonb_build_object('add_way', p.add_way) ELSE '{{}}' END AS data,
            'follow' AS key_source, 'add:' || p.staff_id || ':' || p.external_userid || ':' || p.added_s AS source_key
       FROM sync_found s JOIN sync_page p ON p.n = s.n
-      LEFT JOIN unnest(%(states)s::text[], %(codes)s::bigint[]) AS c(state, id) ON c.state = p.state
+      LEFT JOIN sync_code c ON c.state = p.state
      WHERE s.follow_id IS NULL AND NOT (p.add_way = {ASSIGNED} AND s.person IS NULL)
 """  # noqa: S608
 # a relation that is older than what we knew of its contact makes the contact older
@@ -103,15 +101,23 @@ _MOVE_BACK = """
 """
 
 
-def make_contacts(brand: Brand) -> int:
-    """A contact for each person whom we do not know; gives how many."""
+_MADE = """
+    SELECT x.position, p.staff_id, c.id, s.contact_id, p.name, p.remark
+      FROM sync_found s JOIN sync_page p ON p.n = s.n JOIN sync_person x ON x.person = s.person
+      LEFT JOIN sync_code c ON c.state = p.state
+"""
+
+
+def make_contacts(brand: Brand) -> tuple[int, int]:
+    """A contact for each person whom we do not know; gives the first of their positions, and how many."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(DISTINCT person) FROM sync_found")
         (n,) = cursor.fetchone()
-        cursor.execute(_PERSONS, [positions.take(brand, n)])
+        first = positions.take(brand, n)
+        cursor.execute(_PERSONS, [first])
         cursor.execute(_MAKE_CONTACTS, [brand.pk, clock.now()])
         cursor.execute(_NAME_CONTACTS)
-    return n
+    return first, n
 
 
 def note_identities(brand: Brand, corp: Corp) -> None:
@@ -147,11 +153,14 @@ def make_follows(brand: Brand, corp: Corp, n_new: int, *, careful: bool) -> int:
         )
         states = {row[0] for row in cursor.fetchall()}
         codes = hooks.codes_by_state(brand, corp=corp, states=states) if states else {}
-        columns: list[list[Any]] = [list(codes), list(codes.values())]
-        cursor.execute(_MAKE_FOLLOWS, [brand.pk, corp.pk, *columns])
+        cursor.execute(
+            "CREATE TEMP TABLE sync_code ON COMMIT DROP AS SELECT * FROM unnest(%s::text[], %s::bigint[]) AS c(state, id)",
+            [list(codes), list(codes.values())],
+        )
+        cursor.execute(_MAKE_FOLLOWS, [brand.pk, corp.pk])
         if cursor.rowcount != n_new:
             raise Conflict
-        record_selected(brand, _ADDED, {"states": columns[0], "codes": columns[1]})
+        record_selected(brand, _ADDED, {})
         cursor.execute(
             "SELECT s.contact_id, p.staff_id, string_to_array(p.tag_ids, ' ') FROM sync_found s"
             " JOIN sync_page p ON p.n = s.n WHERE s.follow_id IS NULL AND p.tag_ids <> ''"
@@ -162,8 +171,9 @@ def make_follows(brand: Brand, corp: Corp, n_new: int, *, careful: bool) -> int:
     return n_new
 
 
-def finish(brand: Brand) -> None:
-    """What hangs on new relations: counts of contacts that were known, figures, search."""
+def finish(brand: Brand, first: int, n_made: int) -> None:
+    """What hangs on new relations: counts of contacts that were known; figures, bitmaps and search of those that were
+    made, at `n_made` positions from `first` on."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT contact_id FROM sync_found WHERE follow_id IS NULL AND person IS NULL"
@@ -171,17 +181,17 @@ def finish(brand: Brand) -> None:
         met = [row[0] for row in cursor.fetchall()]
         if met:
             cursor.execute(_MOVE_BACK, [brand.pk])
-        cursor.execute(
-            "SELECT s.contact_id, p.name, p.remark FROM sync_found s JOIN sync_page p ON p.n = s.n"
-            " WHERE s.person IS NOT NULL"
-        )
-        made = cursor.fetchall()
+        made = []
+        if n_made:
+            cursor.execute(_MADE)
+            made = cursor.fetchall()
     if met:
         recount(brand, met)
         refresh_grams(brand, met)
-    if made:
-        stats.refresh(brand, {contact_id for contact_id, _name, _remark in made})
-        first_grams(brand, [(row[0], text) for row in made for text in row[1:]])
+    if n_made:
+        stats.make(brand, first, n_made)
+        hooks.relations_made(brand, [row[:3] for row in made])
+        first_grams(brand, [(row[3], text) for row in made for text in row[4:]])
 
 
 _MEMBERS = """

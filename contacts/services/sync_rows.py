@@ -76,7 +76,7 @@ def _small(value: Any) -> int:
 
 def escaped(text: str) -> str:
     """A value as COPY reads it."""
-    return text.translate(_SPECIAL)
+    return text if text.isprintable() and "\\" not in text else text.translate(_SPECIAL)
 
 
 def lines(rows: Sequence[Row]) -> bytes:

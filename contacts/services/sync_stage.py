@@ -85,7 +85,7 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute("DISCARD PLANS")
-        cursor.execute("DROP TABLE IF EXISTS sync_page, sync_found, sync_person")
+        cursor.execute("DROP TABLE IF EXISTS sync_page, sync_found, sync_person, sync_code")
         cursor.execute(_PAGE)
         cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
         # a page is looked up in indexes, however large Postgres believes it to be

@@ -42,6 +42,11 @@ class Mask(NamedTuple):
     is_on: bool
 
 
+def note_mask(dim: Dim, val: int, chunk: int, bits: int, is_on: bool) -> None:
+    """Note bits of one row; see `Mask`."""
+    connection.before_commit(_write, Mask(int(dim), val, chunk, bits, is_on))  # type: ignore[attr-defined]
+
+
 def note_masks(brand: Brand, dim: Dim, rows: Iterable[tuple[int, int, str]], is_on: bool) -> None:
     """Note whole rows: (val, chunk, text of bits that change). For sets too large to send as ids."""
     for val, chunk, text in rows:

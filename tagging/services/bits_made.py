@@ -1,12 +1,13 @@
 """Bits of a hundred thousand new contacts: one number per contact is read, the rows of the bitmaps are folded here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from django.db import connection
 
 from tagging.models import BITS, Dim
-from tagging.services.bits import FLAG_SQL
+from tagging.services.bits import FLAG_SQL, note_mask
 from tenants.models import Brand
 
 # every position of the range as one byte, in order; bit k is flag k, an empty position is 0
@@ -29,6 +30,18 @@ def contacts_made(brand: Brand, first: int, n: int) -> None:
     """Note that contacts are new at `n` positions from `first` on; their flags are written before the commit."""
     if n > 0:
         connection.before_commit(_write, (first, n))  # type: ignore[attr-defined]
+
+
+def relations_made(brand: Brand, rows: Sequence[tuple[int, int, int | None]]) -> None:
+    """Note the guides and codes of contacts that are new: (position, staff id, code id) of each relation."""
+    masks: dict[tuple[Dim, int, int], int] = {}
+    for position, staff_id, code_id in rows:
+        chunk, bit = position // BITS, 1 << (BITS - 1 - position % BITS)
+        for dim, val in ((Dim.STAFF, staff_id), (Dim.CODE, code_id)):
+            if val:
+                masks[dim, val, chunk] = masks.get((dim, val, chunk), 0) | bit
+    for (dim, val, chunk), bits in masks.items():
+        note_mask(dim, val, chunk, bits, True)
 
 
 def _write(brand_id: int, items: list[Any]) -> None:
