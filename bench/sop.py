@@ -54,6 +54,7 @@ def _enrolled(brand: Brand, n: int, due: int) -> Sop:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM campaigns_enrolment WHERE brand_id = %s", [brand.pk])
         cursor.execute("DELETE FROM campaigns_touch WHERE brand_id = %s", [brand.pk])
+        cursor.execute("DELETE FROM tagging_dimbits WHERE brand_id = %s AND dim = 5", [brand.pk])
         cursor.execute(
             """
             INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at, entered_at,

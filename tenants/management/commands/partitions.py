@@ -54,6 +54,8 @@ class Command(BaseCommand):
                     # one month, one transaction: the default partition is locked while its rows move
                     with transaction.atomic("owner"), connection.cursor() as cursor:
                         policies.make_month(cursor, table, str(column.column), month, has_rows=month in late)
+                        if fill := getattr(model, "partition_fillfactor", 0):
+                            cursor.execute(f"ALTER TABLE {name} SET (fillfactor = {int(fill)})")
                     made += 1
         if options["verbosity"]:
             self.stdout.write(f"{made} partitions made")

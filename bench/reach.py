@@ -1,0 +1,175 @@
+"""Broadcasts: audience with caps from bitmaps, the plan with its ledger, the dry run, marking and claiming chunks."""
+
+import time
+from datetime import timedelta
+
+from django.db import connection, transaction
+
+from bench import big
+from bench.figures import Figure
+from bench.limits import copy_rate
+from campaigns.governance import CapRule
+from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
+from campaigns.services import fanout, gate, policy, rules, touches, waves
+from contacts.models import Contact
+from org.access import SYSTEM
+from scrm import clock
+from tagging.services.frames import Frame, count
+from tenants.models import Brand
+from tenants.scoping import tenant_scope
+
+EVERYBODY = {"condition": {"kind": "everybody"}}
+
+
+def run(full: bool) -> list[Figure]:
+    made, _beside = big.brands(full)
+    copy = copy_rate()
+    with tenant_scope(made.brand):
+        _clean(made.brand)
+        policy.change_policy(made.brand, by=SYSTEM, caps=[CapRule(7, 3), CapRule(30, 8)])
+        first = _broadcast(hold_out_percent=10)
+        dry = _spent(lambda: _in_transaction(lambda: waves.dry_run(made.brand, first.broadcast)))
+        plan, numbers = _plan(made.brand, first)
+        second = _broadcast()
+        audience = _spent(lambda: _audience(made.brand))
+        _plan(made.brand, second)
+        with transaction.atomic():
+            rows = Touch.objects.filter(broadcast_id=first.broadcast_id).count()
+            tasks = list(SendTask.objects.filter(broadcast=first.broadcast).order_by("pk"))
+        chunk_plan = _chunk_plan(made.brand)
+        claimed, claim_s = _claims(made.brand)
+        marked, mark_s = _mark(made.brand, tasks)
+        plain = _plain(made.brand)
+    wanted = numbers["wanted"]
+    return [
+        Figure(
+            f"audience of {wanted:,}: caps, do-not-contact, from bitmaps", audience, "s", "", "≤ 0.5 s", audience <= 0.5
+        ),
+        Figure(f"dry run of a broadcast to {wanted:,}", dry, "s", "", "≤ 3 s at 500,000", dry <= 3),
+        _rate(f"plan {wanted:,}: one row of the ledger each, A/B, hold-out", wanted / plan, copy, 0.1, f"ORM {plain:,.0f}/s"),
+        _rate("chunk plan alone", wanted / chunk_plan, copy, 0.3, ""),
+        Figure("rows of the ledger (everybody accounted for)", rows, "rows", "", f"{wanted:,}", rows == wanted),
+        Figure(
+            "claims", claimed / claim_s, "contacts/s", f"{len(tasks):,} chunks", "≥ 1,000,000", claimed / claim_s >= 1e6
+        ),
+        _rate(f"mark {marked:,} as sent", marked / mark_s, copy, 0.1, ""),
+    ]  # fmt: skip
+
+
+def _rate(name: str, rate: float, copy: float, share: float, beside: str) -> Figure:
+    ratio = f"{rate / copy:.3f} × COPY ({copy:,.0f} rows/s) {beside}"
+    return Figure(name, rate, "contacts/s", ratio, f"≥ {share} × COPY", rate / copy >= share)
+
+
+def _clean(brand: Brand) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in (
+            "campaigns_touch",
+            "campaigns_sendtask",
+            "campaigns_waveset",
+            "campaigns_wave",
+            "campaigns_variant",
+        ):
+            cursor.execute(f"DELETE FROM {table} WHERE brand_id = %s", [brand.pk])
+        cursor.execute("DELETE FROM campaigns_broadcast WHERE brand_id = %s", [brand.pk])
+        cursor.execute("DELETE FROM tagging_dimbits WHERE brand_id = %s AND dim = 5", [brand.pk])
+
+
+@transaction.atomic
+def _broadcast(hold_out_percent: int = 0) -> Wave:
+    broadcast = Broadcast.objects.create(
+        name="bench", state="on", audience=EVERYBODY, hold_out_percent=hold_out_percent
+    )
+    for letter in "AB":
+        Variant.objects.create(broadcast=broadcast, letter=letter, text=f"{letter}：新品到店")
+    return Wave.objects.create(broadcast=broadcast, n=1, at=clock.now())
+
+
+def _spent(act) -> float:  # type: ignore[no-untyped-def]
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def _in_transaction(act):  # type: ignore[no-untyped-def]
+    with transaction.atomic():
+        return act()
+
+
+def _plan(brand: Brand, wave: Wave) -> tuple[float, dict[str, int]]:
+    start = time.perf_counter()
+    assert waves.plan(brand, wave.pk)
+    spent = time.perf_counter() - start
+    with transaction.atomic():
+        return spent, Wave.objects.get(pk=wave.pk).numbers
+
+
+def _audience(brand: Brand) -> None:
+    with transaction.atomic():
+        frame = Frame.whole(brand)
+        wanted = waves.wanted_of(brand, Broadcast(audience=EVERYBODY), None, frame)
+        verdict = gate.judge(
+            frame, wanted, at=clock.now(), kind=Touch.Kind.BROADCAST, rules=rules.rules_of(brand)
+        )
+        assert count(verdict.allowed)
+
+
+def _chunk_plan(brand: Brand) -> float:
+    """The send tasks without the ledger, taken back afterwards."""
+    wave = _broadcast()
+    with transaction.atomic():
+        frame = Frame.whole(brand)
+        wanted = waves.wanted_of(brand, wave.broadcast, wave, frame)
+        start = time.perf_counter()
+        fanout._write_tasks(brand, wave, frame, wanted, clock.now())
+        spent = time.perf_counter() - start
+        transaction.set_rollback(True)
+    return spent
+
+
+def _claims(brand: Brand, n: int = 300) -> tuple[int, float]:
+    """Contacts claimed: state of the chunk, one commit each, without looking at each person again."""
+    with transaction.atomic():
+        ids = list(SendTask.objects.filter(state="planned").order_by("-n").values_list("pk", flat=True)[:n])
+    contacts, start = 0, time.perf_counter()
+    for task_id in ids:
+        with transaction.atomic():
+            row = (
+                SendTask.objects.select_for_update(skip_locked=True)
+                .only("n")
+                .filter(pk=task_id, state="planned")
+                .first()
+            )
+            if row:
+                SendTask.objects.filter(pk=task_id).update(called_at=clock.now())
+                contacts += row.n
+    return contacts, time.perf_counter() - start
+
+
+def _mark(brand: Brand, tasks: list[SendTask]) -> tuple[int, float]:
+    marked, start = 0, time.perf_counter()
+    for task in tasks:
+        with transaction.atomic():
+            marked += len(
+                touches.settle(
+                    brand,
+                    send_task_id=task.pk,
+                    at=task.at,
+                    state=Touch.State.DELIVERED,
+                    done_at=clock.now(),
+                )
+            )
+    return marked, time.perf_counter() - start
+
+
+def _plain(brand: Brand, n: int = 500) -> float:
+    """People per second by the ORM: one question of the cap and one row each, a transaction for each person."""
+    with transaction.atomic():
+        ids = list(Contact.objects.order_by("pk").values_list("pk", flat=True)[:n])
+    now, start = clock.now(), time.perf_counter()
+    for contact_id in ids:
+        with transaction.atomic():
+            since = now - timedelta(days=7)
+            if Touch.objects.filter(contact_id=contact_id, at__gte=since).count() < 100:
+                Touch.objects.create(at=now, kind=Touch.Kind.BROADCAST, contact_id=contact_id)
+    return n / (time.perf_counter() - start)
