@@ -5,7 +5,19 @@ import sys
 import time
 from importlib import import_module
 
-NAMES = ["callbacks", "arrival", "inbox", "sop", "sync", "groups", "pages", "orders", "value", "reach", "setup"]
+NAMES = [
+    "callbacks",
+    "arrival",
+    "inbox",
+    "sop",
+    "sync",
+    "groups",
+    "pages",
+    "orders",
+    "value",
+    "reach",
+    "setup",
+]
 
 
 def main() -> None:
