@@ -8,6 +8,7 @@ from campaigns.api import SopViewSet, TouchViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
+from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
 from handover.api import HandoverViewSet
@@ -88,4 +89,11 @@ urlpatterns: list[Any] = [
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),
     path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),
     path("drift/differences/", DifferenceViewSet.as_view({"get": "list"}), name="api_drift_differences"),
+    path("imports/", ImportViewSet.as_view({"post": "create"}), name="api_imports"),
+    path("imports/<int:pk>/", ImportViewSet.as_view({"get": "retrieve"}), name="api_import"),
+    path("imports/<int:pk>/start/", ImportViewSet.as_view({"post": "start"}), name="api_import_start"),
+    path("imports/<int:pk>/refused/", ImportViewSet.as_view({"get": "refused"}), name="api_import_refused"),
+    path("exports/", ExportViewSet.as_view({"post": "create"}), name="api_exports"),
+    path("exports/<int:pk>/", ExportViewSet.as_view({"get": "retrieve"}), name="api_export"),
+    path("exports/<int:pk>/file/", ExportViewSet.as_view({"get": "file"}), name="api_export_file"),
 ]

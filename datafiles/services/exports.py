@@ -154,6 +154,12 @@ def footer(brand: Brand, row: ExportFile, n: int) -> str:
     }  # fmt: skip
 
 
+def is_of(row: ExportFile, by: Actor) -> bool:
+    """Whether somebody asked for an export and may still see such a list."""
+    same = row.user_id == by.user_id and (by.user_id is not None or row.created_by == by.name)
+    return same and by.can(export_kind(row.kind).right)
+
+
 def open_file(brand: Brand, *, export_id: int, by: Actor) -> tuple[Path, str]:
     """Path of a finished export and the name to save it under, for the person who asked for it; the download is logged.
 
@@ -161,7 +167,7 @@ def open_file(brand: Brand, *, export_id: int, by: Actor) -> tuple[Path, str]:
         NotFoundError: another person's or brand's, not finished, or expired.
     """
     row = ExportFile.objects.filter(pk=export_id, ended_at__isnull=False, purged_at=None).first()
-    if row is None or row.user_id != by.user_id or (by.user_id is None and row.created_by != by.name):
+    if row is None or not is_of(row, by):
         raise NotFoundError()
     path = places.export_folder(row) / f"export.{row.format}"
     if row.expires_at < clock.now() or not path.is_file():

@@ -66,11 +66,10 @@ def _rows(path: Path) -> Iterator[list[str]]:
         with zipfile.ZipFile(path) as archive:
             if sum(info.file_size for info in archive.infolist()) > MAX_UNPACKED:
                 raise InvalidError(_("The file is too large once unpacked"))
-        book = load_workbook(path, read_only=True, data_only=True)
-        try:
+        with path.open("rb") as file:  # by its bytes: our files have no suffix
+            book = load_workbook(file, read_only=True, data_only=True)
             for row in book.worksheets[0].iter_rows(values_only=True):
                 yield [_text(value) for value in row[:200]]
-        finally:
             book.close()
     except InvalidError:
         raise

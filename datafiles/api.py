@@ -1,0 +1,183 @@
+"""Imports and exports by API key: upload, state, refused rows; a list, its state, its file."""
+
+import json
+from typing import Any, ClassVar
+
+from django.http import FileResponse, JsonResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiTypes, extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.parsers import JSONParser, MultiPartParser
+
+from datafiles.exports import KINDS as LISTS
+from datafiles.kinds import KINDS
+from datafiles.models import ExportFile, ImportFile
+from datafiles.services import exports, imports, places, refused, uploads
+from org.models import Job
+from scrm.errors import InvalidError, NotFoundError
+
+
+class ImportIn(serializers.Serializer):
+    kind = serializers.ChoiceField(choices=list(KINDS))
+    file = serializers.FileField()
+    mapping = serializers.CharField(
+        required=False, help_text='JSON: {"phone": {"column": 0}, …}; without it as guessed'
+    )
+    options = serializers.CharField(required=False, help_text='JSON, e.g. {"source": "shop"}')
+    start = serializers.ChoiceField(choices=["check", "import", "no"], default="check")
+
+
+class ImportOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    state = serializers.CharField(help_text="uploaded, checked, running, done, undoing, undone")
+    job = serializers.CharField(
+        help_text="waiting, running, paused, done, failed, cancelled; empty before the first"
+    )
+    error = serializers.CharField()
+    headings = serializers.ListField(child=serializers.CharField())
+    mapping = serializers.DictField()
+    counts = serializers.DictField(help_text="of the check, or of the import when it is done")
+
+
+class ExportIn(serializers.Serializer):
+    kind = serializers.ChoiceField(choices=list(LISTS))
+    format = serializers.ChoiceField(choices=list(exports.FORMATS), default="csv")
+    filter = serializers.DictField(required=False, help_text="as in the address of the list's page")
+
+
+class ExportOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    kind = serializers.CharField()
+    format = serializers.CharField()
+    job = serializers.CharField()
+    error = serializers.CharField()
+    rows = serializers.IntegerField()
+    is_ready = serializers.BooleanField()
+    expires_at = serializers.DateTimeField()
+
+
+def _json(given: Any, name: str) -> dict[str, Any]:
+    text = given.get(name)
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidError(_("This is no JSON object"), fields={name: _("This is no JSON object")})
+    return value
+
+
+def _job_of(row: ImportFile | ExportFile) -> Job | None:
+    return Job.objects.filter(pk=row.job_id).first() if row.job_id else None
+
+
+def _import(pk: int) -> ImportFile:
+    found = ImportFile.objects.filter(pk=pk).first()
+    if found is None:
+        raise NotFoundError()
+    return found
+
+
+def _shown(file: ImportFile) -> dict[str, Any]:
+    job = _job_of(file)
+    return {
+        "id": file.pk, "kind": file.kind, "name": file.name, "state": file.state, "job": job.state if job else "",
+        "error": job.error if job else "", "headings": file.headings, "mapping": file.mapping,
+        "counts": file.result or file.checked.get("counts", {}),
+    }  # fmt: skip
+
+
+class ImportViewSet(viewsets.ViewSet):
+    capabilities: ClassVar[dict[str, str]] = {
+        "create": "imports.run", "retrieve": "imports.run", "start": "imports.run", "refused": "imports.run",
+    }  # fmt: skip
+    parser_classes: ClassVar[list[Any]] = [MultiPartParser, JSONParser]
+
+    @extend_schema(request=ImportIn, responses={201: ImportOut}, tags=["files"])
+    def create(self, request: Any) -> JsonResponse:
+        """Upload a file; `start` says whether it is checked (the default), imported at once, or only kept."""
+        given = ImportIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        data = given.validated_data["file"]
+        mapping, options = _json(given.validated_data, "mapping"), _json(given.validated_data, "options")
+        brand, by = request._request.brand, request.user
+        file = uploads.receive(
+            brand, kind=given.validated_data["kind"], name=data.name or "file", data=data, by=by
+        )
+        if mapping or options:
+            imports.set_mapping(brand, file=file, mapping=mapping or file.mapping, options=options)
+        start = {"check": imports.start_check, "import": imports.start_import}.get(
+            given.validated_data["start"]
+        )
+        if start:
+            start(brand, file=file, by=by)
+        return JsonResponse(_shown(file), status=201)
+
+    @extend_schema(responses=ImportOut, tags=["files"])
+    def retrieve(self, request: Any, pk: int) -> JsonResponse:
+        """State and counts of an import."""
+        return JsonResponse(_shown(_import(pk)))
+
+    @extend_schema(request=None, responses=ImportOut, tags=["files"])
+    def start(self, request: Any, pk: int) -> JsonResponse:
+        """Import what was checked."""
+        file = _import(pk)
+        imports.start_import(request._request.brand, file=file, by=request.user)
+        return JsonResponse(_shown(file), status=202)
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY}, tags=["files"])
+    def refused(self, request: Any, pk: int) -> Any:
+        """Rows that were left out, with row number and reasons."""
+        file = _import(pk)
+        path = places.import_folder(file) / refused.NAME
+        if not path.is_file():
+            raise NotFoundError()
+        imports.note_download(request._request.brand, file=file, by=request.user)
+        return FileResponse(
+            path.open("rb"), as_attachment=True, filename="refused.csv", content_type="text/csv"
+        )
+
+
+class ExportViewSet(viewsets.ViewSet):
+    capabilities: ClassVar[dict[str, str]] = {
+        "create": "exports.run", "retrieve": "exports.run", "file": "exports.run",
+    }  # fmt: skip
+
+    @extend_schema(request=ExportIn, responses={201: ExportOut}, tags=["files"])
+    def create(self, request: Any) -> JsonResponse:
+        """Begin an export; phone numbers are masked unless the key has `contacts.phones`."""
+        given = ExportIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        row = exports.start_export(
+            request._request.brand, kind=values["kind"], query=values.get("filter", {}), format=values["format"],
+            by=request.user, staff=None,
+        )  # fmt: skip
+        return JsonResponse(self._shown(row), status=201)
+
+    @extend_schema(responses=ExportOut, tags=["files"])
+    def retrieve(self, request: Any, pk: int) -> JsonResponse:
+        """State of an export of this key."""
+        row = ExportFile.objects.filter(pk=pk, user_id=None).first()
+        if row is None or not exports.is_of(row, request.user):
+            raise NotFoundError()
+        return JsonResponse(self._shown(row))
+
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY}, tags=["files"])
+    def file(self, request: Any, pk: int) -> Any:
+        """The finished file, for three days."""
+        path, name = exports.open_file(request._request.brand, export_id=pk, by=request.user)
+        return FileResponse(path.open("rb"), as_attachment=True, filename=name)
+
+    @staticmethod
+    def _shown(row: ExportFile) -> dict[str, Any]:
+        job = _job_of(row)
+        return {
+            "id": row.pk, "kind": row.kind, "format": row.format, "job": job.state if job else "",
+            "error": job.error if job else "", "rows": row.n_rows, "is_ready": row.ended_at is not None,
+            "expires_at": row.expires_at,
+        }  # fmt: skip
