@@ -11,8 +11,10 @@ from tagging.models import Tag, TagGroup
 from tenants.models import Brand
 from wecom.api import tags as api
 from wecom.client import WeComClient, client_for
+from wecom.errors import WeComRejected
 
 MAX_NAME = 30
+NO_SUCH_TAG = 40068
 
 
 def sync_corp_tags(brand: Brand, corp: Corp, client: WeComClient) -> dict[str, int]:
@@ -26,20 +28,25 @@ def on_tag_changed(brand: Brand, corp: Corp, payload: dict[str, Any], event: Any
     Source: developer.work.weixin.qq.com/document/path/92130
     """
     wecom_id, is_group = payload.get("Id", ""), payload.get("TagType") == "tag_group"
-    if payload.get("ChangeType") == "delete":
-        with transaction.atomic():
-            tags = Tag.objects.filter(group__corp=corp, deleted_at=None)
-            tags.filter(**{"group__wecom_id" if is_group else "wecom_id": wecom_id}).update(
-                deleted_at=clock.now()
-            )
-        return
     client = client_for(corp)
     if not wecom_id:
         sync_corp_tags(brand, corp, client)
-    elif is_group:
-        store(brand, corp, api.corp_tags(client, group_ids=[wecom_id]))
-    else:
-        store(brand, corp, api.corp_tags(client, tag_ids=[wecom_id]))
+        return
+    try:
+        ids = [wecom_id]
+        groups = api.corp_tags(client, group_ids=ids) if is_group else api.corp_tags(client, tag_ids=ids)
+    except WeComRejected as error:
+        if error.errcode != NO_SUCH_TAG:
+            raise
+        groups = []
+    alive = {t["id"] for group in groups for t in group.get("tag") or [] if not t.get("deleted")}
+    with transaction.atomic():
+        store(brand, corp, groups)
+        # a word of deleting is believed for what WeCom does not show any more
+        ours = Tag.objects.filter(**{"group__wecom_id" if is_group else "wecom_id": wecom_id})
+        ours.filter(group__corp=corp, deleted_at=None).exclude(wecom_id__in=alive).update(
+            deleted_at=clock.now()
+        )
 
 
 @transaction.atomic

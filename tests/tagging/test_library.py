@@ -102,6 +102,9 @@ def test_events_of_the_library(c: Any, api: Any) -> None:
     happened("update", "tag", new)  # late: it is deleted meanwhile
     happened("delete", "tag", new)
     assert names(c) == theirs(c)
+    happened("delete", "tag_group", gold.group.wecom_id)  # WeCom still shows it: not believed
+    assert names(c) == theirs(c)
+    api("del_corp_tag", group_id=[gold.group.wecom_id])
     happened("delete", "tag_group", gold.group.wecom_id)
     assert "等级2" not in names(c)
     read(c)
