@@ -62,14 +62,14 @@ def _orders(
     shift = now.astimezone(SHANGHAI).date() - timedelta(days=1) - max(row[1] for row in history)
     categories = sorted({item.category for item in shelf.items})
     by_category = {c: [item for item in shelf.items if item.category == c] for c in categories}
-    nth: Counter[tuple[str, date]] = Counter()
+    nth: Counter[str] = Counter()
     found = []
     for customer, day, quantity, cents in history:
         person = people.get(customer)
         if person is None:
             continue
-        nth[customer, day] += 1
-        number = f"{story.slug[:2].upper()}{day:%Y%m%d}{customer}{nth[customer, day]}"
+        nth[customer] += 1
+        number = f"{story.slug[:2].upper()}{customer}{nth[customer]:03d}"
         dice = random.Random(f"{story.seed}:{number}")
         seconds = int(min(max(dice.gauss(16, 4), 8), 23.9) * 3600) + dice.randrange(300)
         at = datetime.combine(day + shift, time(), SHANGHAI).astimezone(UTC) + timedelta(seconds=seconds)

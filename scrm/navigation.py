@@ -24,6 +24,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/imports/", _("Administration"), _("Imports"), "file-up", "imports.run"),
     ("/exports/", _("Administration"), _("Exports"), "file-down", "exports.run"),
     ("/staff/", _("Administration"), _("Staff and roles"), "id-card", "staff.view"),
+    ("/fields/", _("Administration"), _("Fields and stages"), "list-checks", "fields.edit"),
     ("/settings/", _("Administration"), _("Brand settings"), "settings", "brand.edit"),
     ("/audit/", _("Administration"), _("Audit log"), "scroll-text", "audit.view"),
 ]

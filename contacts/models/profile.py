@@ -18,7 +18,7 @@ class CustomField(TenantModel):
 
     class Type(models.TextChoices):
         TEXT = "text", _("Text")
-        NUMBER = "number", _("Number")
+        NUMBER = "number", _("A number")
         DATE = "date", _("Date")
         CHOICE = "choice", _("Choice")
         BOOL = "bool", _("Yes or no")

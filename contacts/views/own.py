@@ -15,7 +15,7 @@ from org.views.settings import tabs
 from scrm.errors import NotFoundError, SCRMError
 from scrm.responses import go
 
-PAGE = "/settings/fields/"
+PAGE = "/fields/"
 
 
 @require_GET

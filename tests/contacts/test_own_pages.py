@@ -74,7 +74,7 @@ def test_reminders(brand: Any, corp: Any, contact: Contact, staff: Any, sign_in:
 
 def test_settings(brand: Any, other_brand: Any, contact: Contact, sign_in: Any) -> None:
     client = sign_in(brand)
-    page = "/settings/fields/"
+    page = "/fields/"
     assert "肤质" in client.get(page).text
     for what in ("field", "stage", "kind"):
         assert client.get(f"{page}{what}/new/").status_code == 200
