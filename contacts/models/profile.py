@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from contacts.models.people import Contact
 from org.models import Staff
@@ -18,7 +19,7 @@ class CustomField(TenantModel):
 
     class Type(models.TextChoices):
         TEXT = "text", _("Text")
-        NUMBER = "number", _("A number")
+        NUMBER = "number", pgettext_lazy("type of a field", "Number")
         DATE = "date", _("Date")
         CHOICE = "choice", _("Choice")
         BOOL = "bool", _("Yes or no")
