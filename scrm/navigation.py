@@ -14,6 +14,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/tags/", _("Customers"), _("Tags"), "tags", "tags.edit"),
     ("/groups/", _("Customers"), _("Customer groups"), "messages-square", "groups.view"),
     ("/handover/", _("Customers"), _("Hand-over"), "arrow-right-left", "handover.view"),
+    ("/segments/", _("Customers"), _("Segments"), "funnel", "segments.view"),
     ("/value/", _("Customers"), _("Value"), "gem", "segments.view"),
     ("/codes/", _("Growth"), _("Channel codes"), "qr-code", "codes.view"),
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tagging.views import acts, computed, files, library, removing, rules, value
+from tagging.views import acts, computed, files, library, removing, rules, segments, value
 
 _ITEM = r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})"
 
@@ -49,6 +49,18 @@ urlpatterns = [
     path("tags/history/", acts.history, name="tag_acts"),
     path("tags/history/<int:act_id>/", files.act_page, name="tag_act"),
     path("tags/history/<int:act_id>/undo/", acts.undo, name="tag_act_undo"),
+    path("segments/", segments.segment_list, name="segments"),
+    path("segments/new/", segments.segment_edit, name="segment_new"),
+    path("segments/count/", segments.count, name="segment_count"),
+    path("segments/choices/", segments.choices, name="segment_choices"),
+    path("segments/<int:segment_id>/", segments.segment_detail, name="segment"),
+    path("segments/<int:segment_id>/edit/", segments.segment_edit, name="segment_edit"),
+    path("segments/<int:segment_id>/why/", segments.segment_why, name="segment_why"),
+    re_path(
+        r"^segments/(?P<segment_id>\d{1,18})/(?P<act>count|freeze|delete)/$",
+        segments.segment_act,
+        name="segment_act",
+    ),
     path("value/", value.overview, name="value"),
     path("value/people/", value.people, name="value_people"),
     path("value/next/", value.next_orders, name="value_next"),

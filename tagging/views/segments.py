@@ -1,0 +1,243 @@
+"""人群: the list, the builder with its live count, one segment with its people, why somebody is in or out."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from contacts.models import Contact
+from org.access import staff_can
+from scrm import clock
+from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.keyset import keyset_page
+from scrm.responses import go
+from tagging.conditions import ConditionError, references, summary
+from tagging.conditions.leaves import FIELD_TESTS, GROUPS, LEAVES
+from tagging.conditions.shapes import OPS, WINDOW_PARAMS
+from tagging.conditions.summary import sentence
+from tagging.conditions.templates import TEMPLATES
+from tagging.models import Dim, Segment
+from tagging.services import audience, naming, portrait, segments, snapshots, why
+
+SAMPLE, PEOPLE = 8, 50
+
+# words of options that a person chooses from; what is not here shows as it is
+WORDS: dict[str, Any] = {
+    **summary.WORDS,
+    **summary.EVENTS,
+    "eq": "=", "ne": "≠", "ge": "≥", "gt": ">", "le": "≤", "lt": "<", "between": gettext_lazy("between"),
+    "last": gettext_lazy("in the last"), "before": gettext_lazy("longer ago than"), "next": gettext_lazy("in the next"),
+    "this": gettext_lazy("this"), "previous": gettext_lazy("the previous"), "anniversary": gettext_lazy("comes round within"),
+    "month": gettext_lazy("in the month"), "ever": gettext_lazy("at any time"), "never": gettext_lazy("never"),
+    "day": gettext_lazy("day"), "hour": gettext_lazy("hour"), "week": gettext_lazy("week"), "year": gettext_lazy("year"),
+    "any": gettext_lazy("any of"), "all": gettext_lazy("all of"), "none": gettext_lazy("none of"),
+    "at_least": gettext_lazy("at least so many of"), "count": gettext_lazy("number"), "sum": gettext_lazy("sum"),
+    "avg": gettext_lazy("average"), "max": gettext_lazy("largest"), "quantity": gettext_lazy("pieces"),
+    "n_orders": gettext_lazy("orders in all"), "spent_fen": gettext_lazy("spent in all (fen)"),
+    "avg_fen": gettext_lazy("average order (fen)"), "value_score": gettext_lazy("value score"),
+    "recency": "R", "frequency": "F", "monetary": "M", "ltv_fen": gettext_lazy("worth in a year (fen)"),
+    "alive_ratio": gettext_lazy("probability of still buying (0–1)"), "contains": gettext_lazy("contains"),
+    "starts": gettext_lazy("starts with"), "filled": gettext_lazy("is filled in"), "empty": gettext_lazy("is empty"),
+    "in": gettext_lazy("is one of"), "compare": gettext_lazy("compares"), "window": gettext_lazy("falls"),
+    "yes": gettext_lazy("yes"), "no": gettext_lazy("no"),
+}  # fmt: skip
+
+
+@require_GET
+@staff_can("segments.view")
+def segment_list(request: Any) -> HttpResponse:
+    rows = Segment.objects.filter(deleted_at=None)
+    page = keyset_page(rows, order=("-changed_at", "-pk"), after=request.GET.get("after"), size=30)
+    known = _known([s.condition or {} for s in page])
+    for segment in page:
+        segment.words = sentence(segment.condition, known) if segment.condition else ""
+    context = {"page": page, "templates": TEMPLATES}
+    template = "tagging/segments/_rows.html" if request.htmx else "tagging/segments/list.html"
+    return render(request, template, context)
+
+
+def _known(conditions: list[Any]) -> Any:
+    wanted: dict[str, set[int]] = {}
+    for condition in conditions:
+        for source, ids in references(condition).items():
+            wanted.setdefault(source, set()).update(ids)
+    return naming.Known(naming.names(wanted), naming.fields())
+
+
+# ---- the builder
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("segments.edit")
+def segment_edit(request: Any, segment_id: int | None = None) -> HttpResponse:
+    """Make a segment, or change its condition."""
+    segment = segments.get_segment(segment_id) if segment_id else None
+    if segment and segment.kind != Segment.Kind.DYNAMIC:
+        raise InvalidError(_("A list has no condition; put people on it or take them off"))
+    begin = next((t for t in TEMPLATES if t.key == request.GET.get("template")), None)
+    name = segment.name if segment else str(begin.name) if begin else ""
+    condition = segment.condition if segment else begin.condition if begin else {"all": []}
+    context: dict[str, Any] = {"segment": segment, "name": name, "note": segment.note if segment else ""}
+    if request.method == "POST":
+        context |= {"name": request.POST.get("name", ""), "note": request.POST.get("note", "")}
+        try:
+            condition = json.loads(request.POST.get("condition", ""))
+            saved = _save(request, segment, context["name"], context["note"], condition)
+            return go(request, f"/segments/{saved.pk}/", _("Saved"))
+        except ValueError:
+            context["error"] = _("The form did not arrive complete. Load the page again.")
+        except SCRMError as error:
+            context["error"] = str(error)
+    context["builder"] = {**_meta(), "condition": condition, "names": _names(condition)}
+    return render(request, "tagging/segments/edit.html", context, status=422 if "error" in context else 200)
+
+
+def _save(request: Any, segment: Segment | None, name: str, note: str, condition: Any) -> Segment:
+    if segment is None:
+        return segments.create_segment(
+            request.brand, by=request.actor, name=name, note=note, condition=condition
+        )
+    return segments.update_segment(
+        request.brand, by=request.actor, segment=segment, name=name, note=note, condition=condition
+    )
+
+
+def _meta() -> dict[str, Any]:
+    """What the builder in the browser knows: kinds with their parameters, words, own fields."""
+    kinds = [
+        {
+            "kind": kind,
+            "label": str(leaf.label),
+            "group": str(GROUPS[leaf.group]),
+            "params": [
+                {
+                    "name": p.name, "type": p.type, "options": list(p.options), "source": p.source, "default": p.default,
+                    "needed": p.needed if isinstance(p.needed, bool) else False,
+                }
+                for p in leaf.params
+            ],
+        }
+        for kind, leaf in LEAVES.items()
+    ]  # fmt: skip
+    fields = [
+        {"key": key, "label": f.label, "options": list(f.options), "tests": FIELD_TESTS[f.type]}
+        for key, f in naming.fields().items()
+    ]
+    return {
+        "kinds": kinds,
+        "fields": fields,
+        "ops": OPS,
+        "window_params": WINDOW_PARAMS,
+        "words": {key: str(label) for key, label in WORDS.items()},
+    }
+
+
+def _names(condition: Any) -> dict[str, dict[int, str]]:
+    try:
+        return naming.known(condition).names  # type: ignore[return-value]
+    except (TypeError, AttributeError, KeyError):
+        return {}
+
+
+@require_GET
+@staff_can("segments.view")
+def choices(request: Any) -> JsonResponse:
+    """What may be chosen from a source, by a part of its name: [[id, name], …]."""
+    source = request.GET.get("source", "")
+    if source != "categories" and source not in naming.SOURCES and source not in naming.FIXED:
+        raise NotFoundError()
+    return JsonResponse({"results": naming.choices(source, request.GET.get("q", ""))})
+
+
+@require_POST
+@staff_can("segments.view")
+def count(request: Any) -> JsonResponse:
+    """How many match a condition now, some of them, the condition in words; or what is wrong, and where."""
+    try:
+        raw = json.loads(request.POST.get("condition", ""))
+    except ValueError as error:
+        raise InvalidError(_("The form did not arrive complete. Load the page again.")) from error
+    try:
+        condition = audience.read(request.brand, raw)
+        n, ids = audience.Audience(request.brand, condition, staff=request.staff).count_and_sample(SAMPLE)
+    except ConditionError as error:
+        return JsonResponse({"problems": error.details["problems"]})
+    names = dict(Contact.objects.filter(pk__in=ids).values_list("pk", "name"))
+    sample = [{"id": pk, "name": names.get(pk) or "—"} for pk in ids]
+    return JsonResponse({"n": n, "sample": sample, "sentence": sentence(condition, naming.known(condition))})
+
+
+# ---- one segment
+
+
+@require_GET
+@staff_can("segments.view")
+def segment_detail(request: Any, segment_id: int) -> HttpResponse:
+    segment = segments.get_segment(segment_id)
+    found = snapshots.condition_of(segment)
+    context: dict[str, Any] = {"segment": segment, "uses": segments.uses(request.brand, segment.pk)}
+    try:
+        people = audience.Audience(request.brand, found, staff=request.staff)
+        context["n"], ids = people.count_and_sample(PEOPLE)
+        context["people"] = Contact.objects.filter(pk__in=ids).order_by("-added_at", "-pk")
+        context["words"] = (
+            sentence(segment.condition, naming.known(segment.condition)) if segment.condition else ""
+        )
+    except ConditionError as error:
+        context["error"] = str(error)
+    curve = snapshots.curve(segment)
+    if curve:
+        context["curve"] = {
+            "kind": "bar",
+            "x": [f"{row['on']:%m-%d}" for row in curve],
+            "series": [
+                {"name": _("Entered"), "data": [row["entered"] for row in curve], "color": "green"},
+                {"name": _("Left"), "data": [-row["left"] for row in curve], "color": "red"},
+                {"name": _("Size"), "data": [row["n"] for row in curve], "kind": "line", "color": "blue"},
+            ],
+        }
+    version = portrait.version_of(segment)
+    if version:
+        tags = portrait.telling(portrait.shares(request.brand, version, Dim.TAG, "tags"))
+        codes = portrait.shares(request.brand, version, Dim.CODE, "codes")[:8]
+        context["profile"] = [(_("Tags"), tags), (_("Channels"), codes)]
+        context["overlaps"] = portrait.overlaps(request.brand, segment, n=8)
+    return render(request, "tagging/segments/detail.html", context)
+
+
+@require_GET
+@staff_can("segments.view")
+def segment_why(request: Any, segment_id: int) -> HttpResponse:
+    """Why a person is in or out: the condition as a tree with what is true of them."""
+    segment = segments.get_segment(segment_id)
+    text = request.GET.get("contact", "").strip()
+    seen = Contact.objects.visible_to(request.staff)
+    contact = (
+        seen.filter(pk=int(text)).first()
+        if text.isdigit() and len(text) < 19
+        else seen.filter(name=text).first()
+    )
+    if contact is None:
+        return render(request, "tagging/segments/_why.html", {"missing": text})
+    tree = why.explain_segment(request.brand, segment, contact.pk)
+    return render(request, "tagging/segments/_why.html", {"tree": tree, "contact": contact})
+
+
+@require_POST
+@staff_can("segments.edit")
+def segment_act(request: Any, segment_id: str, act: str) -> HttpResponse:
+    """Count now, freeze, delete."""
+    segment = segments.get_segment(int(segment_id))
+    if act == "count":
+        snapshots.snapshot(request.brand, segment)
+        return go(request, f"/segments/{segment.pk}/", _("Counted"))
+    if act == "freeze":
+        name = f"{segment.name[:45]} {clock.today(request.brand.timezone):%m-%d}"
+        made = segments.freeze(request.brand, by=request.actor, name=name, segment=segment)
+        return go(request, f"/segments/{made.pk}/", _("Frozen: these people stay, whatever changes"))
+    segments.delete_segment(request.brand, by=request.actor, segment=segment)
+    return go(request, "/segments/", _("Deleted"))

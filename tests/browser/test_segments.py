@@ -1,0 +1,67 @@
+"""The builder of segments in Chromium: conditions put together, counted while edited, undone, saved; phone width."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tagging.models import Segment
+from tagging.services.tags import add_tags
+from tests.factories import in_brand, make_contact, make_tag
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def signed_in(page: Page, live_server: Any, brand: Any, staff: Any, sign_in: Any, settings: Any) -> Page:
+    with in_brand(brand):
+        people = [make_contact(brand, staff, name=f"王小{n}") for n in "明美丽强"]
+        tag = make_tag(brand, "宝妈")
+        add_tags(brand, contacts=people[:3], tags=[tag.pk], source="page")
+    key = sign_in(brand, "operator").cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": live_server.url}])
+    return page
+
+
+def test_build_count_undo_save(signed_in: Page, live_server: Any, brand: Any) -> None:
+    page = signed_in
+    page.goto(f"{live_server.url}/segments/new/")
+    page.locator(".builder-add button").first.click()
+    page.locator(".builder-chooser input").first.click()
+    page.click(".builder-choice:has-text('宝妈')")
+    expect(page.locator("#count")).to_have_text("3")
+    expect(page.locator("#sentence")).to_contain_text("宝妈")
+    page.locator(".builder-leaf .builder-not input").check()
+    expect(page.locator("#count")).to_have_text("1")
+    page.click("#undo")
+    expect(page.locator("#count")).to_have_text("3")
+    page.click("#redo")
+    expect(page.locator("#count")).to_have_text("1")
+    page.click("#undo")
+    # a group of its own, empty: said where it is wrong
+    page.locator(".builder-add button").nth(1).click()
+    expect(page.locator(".field-error")).to_be_visible()
+    page.click("#undo")
+    expect(page.locator("#count")).to_have_text("3")
+    page.fill("[name=name]", "宝妈们")
+    page.click("#segment-form .btn-primary")
+    page.wait_for_url("**/segments/*/")
+    with in_brand(brand):
+        segment = Segment.objects.get()
+        assert segment.name == "宝妈们" and segment.condition["all"][0]["kind"] == "tags"
+    page.fill("[name=contact]", "王小强")
+    page.locator("form:has([name=contact]) button").click()
+    expect(page.locator("#why .fails").first).to_be_visible()
+
+
+def test_moved_by_keys_on_a_phone(signed_in: Page, live_server: Any) -> None:
+    page = signed_in
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{live_server.url}/segments/new/?template=cart_not_bought")
+    first = page.locator(".builder-items > div").first
+    expect(first).to_be_visible()
+    before = first.inner_text()
+    page.locator(".builder-items .builder-handle").first.focus()
+    page.keyboard.press("Alt+ArrowDown")
+    expect(page.locator(".builder-items > div").first).not_to_have_text(before)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

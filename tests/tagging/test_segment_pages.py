@@ -1,0 +1,84 @@
+"""Pages of segments: list, builder, live count, one segment, why."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contacts.models import Contact
+from tagging.models import Segment
+from tagging.services import segments
+from tagging.services.tags import add_tags
+from tests.factories import in_brand, make_contact, make_tag
+
+NAMED = {"all": [{"kind": "named"}]}
+
+
+@pytest.fixture
+def world(brand: Any, corp: Any, staff: Any) -> dict[str, Any]:
+    with in_brand(brand):
+        people = [make_contact(brand, staff) for _ in range(6)]
+        tag = make_tag(brand, "宝妈")
+        add_tags(brand, contacts=people[:4], tags=[tag.pk], source="page")
+        from org.access import SYSTEM
+
+        condition = {
+            "all": [{"kind": "tags", "mode": "any", "ids": [tag.pk]}, {"not": {"kind": "do_not_contact"}}]
+        }
+        segment = segments.create_segment(brand, by=SYSTEM, name="宝妈们", condition=condition)
+    return {"brand": brand, "people": people, "tag": tag, "segment": segment, "condition": condition}
+
+
+def test_live_count_says_how_many_and_what_is_wrong(world: dict[str, Any], sign_in: Any) -> None:
+    client = sign_in(world["brand"], "operator")
+    found = client.post("/segments/count/", {"condition": json.dumps(world["condition"])}).json()
+    assert found["n"] == 4 and len(found["sample"]) == 4 and "宝妈" in found["sentence"]
+    bad = {"all": [{"kind": "named"}, {"not": {"kind": "tags", "mode": "any"}}]}
+    problems = client.post("/segments/count/", {"condition": json.dumps(bad)}).json()["problems"]
+    assert [p["path"] for p in problems] == ["1.0"]
+    assert client.post("/segments/count/", {"condition": "{"}).status_code == 422
+
+
+def test_from_a_template_to_a_segment(world: dict[str, Any], sign_in: Any) -> None:
+    client = sign_in(world["brand"], "operator")
+    assert "cart" in client.get("/segments/new/?template=cart_not_bought").content.decode()
+    answer = client.post("/segments/new/", {"name": "有名字", "note": "", "condition": json.dumps(NAMED)})
+    assert answer.status_code == 302
+    url = answer["Location"]
+    assert client.get(url).status_code == client.get(f"{url}edit/").status_code == 200
+    changed = {"name": "有名字的", "note": "x", "condition": json.dumps({"all": [{"kind": "everybody"}]})}
+    assert client.post(f"{url}edit/", changed).status_code == 302
+    for bad in ({"name": ""}, {"condition": "{"}, {"condition": json.dumps({"all": []})}, {"name": "宝妈们"}):
+        assert (
+            client.post(
+                "/segments/new/", {"name": "y", "note": "", "condition": json.dumps(NAMED), **bad}
+            ).status_code
+            == 422
+        )
+    for act in ("count", "freeze"):
+        assert client.post(f"{url}{act}/").status_code == 302
+    assert "6" in client.get(url).content.decode()
+    with in_brand(world["brand"]):
+        assert Segment.objects.filter(kind="frozen").count() == 1
+    assert client.post(f"{url}delete/").status_code == 302
+    assert client.get(url).status_code == 404
+
+
+def test_why_somebody_is_in_or_out(world: dict[str, Any], sign_in: Any) -> None:
+    client, url = sign_in(world["brand"], "operator"), f"/segments/{world['segment'].pk}/why/"
+    inside, outside = world["people"][0], world["people"][5]
+    for contact, first in ((inside.name, "holds"), (str(outside.pk), "fails")):
+        found = client.get(url, {"contact": contact}).content.decode()
+        assert found.split('<li class="')[1].startswith(first)
+    assert client.get(url, {"contact": "没有这个人"}).status_code == 200
+
+
+def test_choices_and_the_other_brand(world: dict[str, Any], other_brand: Any, sign_in: Any) -> None:
+    client, stranger = sign_in(world["brand"], "operator"), sign_in(other_brand)
+    assert client.get("/segments/choices/?source=tags&q=宝").json()["results"][0][0] == world["tag"].pk
+    assert stranger.get("/segments/choices/?source=tags&q=宝").json()["results"] == []
+    assert client.get("/segments/choices/?source=secrets").status_code == 404
+    assert stranger.get(f"/segments/{world['segment'].pk}/").status_code == 404
+    assert sign_in(world["brand"], "guide").get("/segments/").status_code == 403
+    with in_brand(world["brand"]):
+        assert Contact.objects.count() == 6
