@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
@@ -198,12 +199,12 @@ class SegmentViewSet(viewsets.ViewSet):
         )
         return JsonResponse({"n": n})
 
-    @extend_schema(operation_id="segments_why", responses=serializers.DictField())
+    @extend_schema(operation_id="segments_why", responses=OpenApiTypes.OBJECT)
     def why(self, request: Any, pk: int, contact_id: int) -> JsonResponse:
         """GET /api/v1/segments/<id>/why/<contact id>/: the condition as a tree, with what is true of this contact."""
         return JsonResponse(why.explain_segment(request.brand, segments.get_segment(pk), contact_id))
 
-    @extend_schema(operation_id="segments_sizes", responses=serializers.DictField())
+    @extend_schema(operation_id="segments_sizes", responses=OpenApiTypes.OBJECT)
     def sizes(self, request: Any, pk: int) -> JsonResponse:
         """GET /api/v1/segments/<id>/sizes/: size, entered and left by day, the last 400 days."""
         rows = snapshots.curve(segments.get_segment(pk), days=400)
@@ -221,7 +222,7 @@ class SegmentViewSet(viewsets.ViewSet):
         made = segments.freeze(request.brand, by=request.user, name=body.get("name", ""), segment=segment)
         return JsonResponse(_out([made])[0], status=201)
 
-    @extend_schema(operation_id="segments_kinds", responses=serializers.DictField())
+    @extend_schema(operation_id="segments_kinds", responses=OpenApiTypes.OBJECT)
     def kinds(self, request: Any) -> JsonResponse:
         """GET /api/v1/segments/kinds/: the kinds of conditions and their parameters."""
         found = {
