@@ -18,6 +18,7 @@ NAMES = [
     "reach",
     "setup",
 ]
+NAMES = ["callbacks", "arrival", "inbox", "sop", "sync", "pages", "orders", "setup", "tags"]
 
 
 def main() -> None:

@@ -212,6 +212,7 @@ def put_on(
         tell_wecom: False for what WeCom has told us.
         is_alone: the transaction does nothing else.
     """
+    pairs = _fixed(brand, pairs, own)
     told = {"kind": int(EventType.TAGGED), "staff": "w.staff_id", "source": "w.source", "where": "d.is_new"}
     wanted = {
         "columns": _columns(own),
@@ -246,6 +247,7 @@ def take_off(
     tell_wecom: bool = True,
 ) -> Done:
     """Take tags off in the caller's transaction; pairs that are not there are passed over. As `put_on`."""
+    pairs = _fixed(brand, pairs, own)
     told = {"kind": int(EventType.UNTAGGED), "staff": "w.staff_id", "source": "w.source", "where": "true"}
     shape, noted = _bits(pairs, is_alone=False)
     sql = _TAKE_OFF.format(
@@ -269,6 +271,30 @@ def _columns(own: Sequence[str], names: Iterable[str] = tuple(COLUMNS)) -> str:
     if unknown := set(own) - set(names):
         raise ValueError(f"unknown columns {unknown}")
     return ", ".join(f"p.{name}" if name in own else f"{COLUMNS[name]} AS {name}" for name in names)
+
+
+def _fixed(brand: Brand, pairs: Pairs, own: Sequence[str]) -> Pairs:
+    """Pairs whose number is not known become rows: Postgres would guess a few, and compare each with each."""
+    if pairs.most is not None:
+        return pairs
+    names = ("tag_id", "contact_id", *own)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(names)} FROM ({pairs.sql}) p",  # noqa: S608
+            {**pairs.params, "brand": brand.pk, "now": clock.now()},
+        )
+        columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+    kinds = [COLUMNS[name].rpartition("::")[2] if name in COLUMNS else "bigint" for name in names]
+    parts = ", ".join(f"%(fixed_{name})s::{kind}[]" for name, kind in zip(names, kinds, strict=True))
+    params: dict[str, Any] = {
+        # numbers as one text: read in a tenth of the time
+        f"fixed_{name}": f"{{{','.join('NULL' if v is None else str(v) for v in values)}}}"
+        if kind == "bigint"
+        else list(values)
+        for name, kind, values in zip(names, kinds, columns, strict=True)
+    }
+    sql = f"SELECT * FROM unnest({parts}) AS x({', '.join(names)})"  # noqa: S608
+    return Pairs(sql, params, len(columns[0]))
 
 
 def _bits(pairs: Pairs, *, is_alone: bool) -> tuple[str, str]:

@@ -20,7 +20,7 @@ def tabs(active: str) -> list[dict[str, Any]]:
         ("rules", "/tags/rules/", _("Automatic rules")),
         ("computed", "/tags/computed/", _("Computed tags")),
         ("acts", "/tags/history/", _("What was done")),
-        ("waiting", "/tags/waiting/", _("Waiting")),
+        ("waiting", "/tags/waiting/", _("Waiting tags")),
     ]
     return [{"url": url, "label": label, "active": key == active} for key, url, label in rows]
 

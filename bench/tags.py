@@ -1,0 +1,265 @@
+"""Tags: 100,000 people at once right after a checkpoint, one person at a time, rules over events, computed tags.
+
+Each beside the machine's limit of the same run and beside the plain ORM.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection, connections, transaction
+
+from bench.data import brand_of
+from bench.figures import Figure
+from bench.limits import copy_rate
+from contacts.models import Contact, EventType
+from contacts.services import stats
+from contacts.services.timeline import record_event
+from org.access import SYSTEM
+from scrm import clock
+from tagging.models import ComputedTag, ContactTag, Tag, TagAct, TagGroup, TagRule
+from tagging.services import bits_check, computed, mass, reacting, rules
+from tagging.services.changes import each, put_on
+from tagging.services.tags import add_tags
+from tenants.models import Brand
+from tenants.scoping import tenant_scope
+
+CLIENTS = (1, 4)
+SECONDS = 3.0
+
+
+def run(full: bool) -> list[Figure]:
+    n, many = (1_000_000, 100_000) if full else (20_000, 10_000)
+    brand = brand_of(n)
+    with tenant_scope(brand):
+        stats.rebuild(brand)
+        _quiet(brand)
+        return [*_many(brand, many), *_one(brand), *_rules(brand, many), *_computed(brand, n)]
+
+
+def _quiet(brand: Brand) -> None:
+    """Earlier runs' rules do not take part."""
+    with transaction.atomic():
+        TagRule.objects.update(is_on=False)
+        ComputedTag.objects.update(is_on=False)
+
+
+def _tag(name: str) -> Tag:
+    with transaction.atomic():
+        group = TagGroup.objects.create(name=f"{name} {time.time_ns()}"[:30])
+        return Tag.objects.create(group=group, name=name)
+
+
+def _checkpoint() -> None:
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SELECT pg_has_role(current_user, 'pg_checkpoint', 'USAGE')")
+        if cursor.fetchone()[0]:
+            cursor.execute("CHECKPOINT")
+
+
+# ---- many at once
+
+
+def _many(brand: Brand, many: int) -> list[Figure]:
+    """Scattered people: every nth."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT array_agg(id) FROM (SELECT id FROM contacts_contact WHERE brand_id = %s"
+            " ORDER BY md5(position::text) LIMIT %s) x",
+            [brand.pk, many],
+        )
+        (ids,) = cursor.fetchone()
+    copy_s = many / copy_rate()
+    tag = _tag("一批")
+    _checkpoint()
+    start = time.perf_counter()
+    with transaction.atomic():
+        for k in range(0, many, 50_000):
+            put_on(brand, each([tag.pk], ids[k : k + 50_000]), source="bench", timeline=False)
+    bare = time.perf_counter() - start
+    tag = _tag("一批带动态")
+    _checkpoint()
+    start = time.perf_counter()
+    with transaction.atomic():
+        who = mass.Who.of_ids(ids)
+        job = mass.start(brand, kind=TagAct.Kind.SEGMENT, title="bench", by=SYSTEM, who=who, add=[tag.pk])
+    while mass.step(brand, job):
+        pass
+    whole = time.perf_counter() - start
+    plain = _plain(_tag("逐个"), ids[:400])
+    words = (
+        f"{bare / copy_s:.0f} × COPY of as many rows ({copy_s * 1000:.0f} ms); ORM row by row {plain:,.0f}/s"
+    )
+    return [
+        Figure(
+            f"{many:,} tagged: truth and bitmap", bare * 1000, "ms", words, "≤ 30 × COPY", bare <= 30 * copy_s
+        ),
+        Figure(
+            f"{many:,} tagged as a job, timeline and undo too",
+            whole * 1000,
+            "ms",
+            f"{whole / copy_s:.0f} × COPY",
+        ),
+    ]
+
+
+def _plain(tag: Tag, ids: list[int]) -> float:
+    start = time.perf_counter()
+    for contact_id in ids:
+        with transaction.atomic():
+            ContactTag.objects.get_or_create(tag=tag, contact_id=contact_id, defaults={"source": "bench"})
+    spent = time.perf_counter() - start
+    with transaction.atomic():  # it knows nothing of bitmaps
+        ContactTag.objects.filter(tag=tag).delete()
+    return len(ids) / spent
+
+
+# ---- one at a time
+
+
+def _one(brand: Brand) -> list[Figure]:
+    """The whole act of the product (truth, bitmap, timeline) against a durable commit of one row, the same clients."""
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS bench_one_row (a bigint, b bigint, at timestamptz)")
+        cursor.execute("GRANT INSERT ON bench_one_row TO app_rw")
+    with transaction.atomic():
+        ids = list(Contact.objects.order_by("?").values_list("pk", flat=True)[:20_000])
+    found = []
+    for clients in CLIENTS:
+        tag = _tag(f"单个{clients}")
+        commits = _clients(brand, clients, _commit, [], 0)
+        tagged = _clients(brand, clients, _tag_one, ids, tag.pk)
+        ratio = tagged / commits
+        words = f"{ratio:.2f} × commits of one row ({commits:,.0f}/s)"
+        found.append(
+            Figure(
+                f"one contact tagged, {clients} client(s)",
+                tagged,
+                "acts/s",
+                words,
+                "≥ 0.8 × commits",
+                ratio >= 0.8,
+            )
+        )
+    return found
+
+
+def _commit(brand: Brand, n: int, ids: list[int], tag_id: int) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO bench_one_row VALUES (%s, %s, %s)", [brand.pk, n, clock.now()])
+
+
+def _tag_one(brand: Brand, n: int, ids: list[int], tag_id: int) -> None:
+    add_tags(brand, contacts=[ids[n % len(ids)]], tags=[tag_id], source="page")
+
+
+def _clients(brand: Brand, clients: int, act: Callable[..., None], ids: list[int], tag_id: int) -> float:
+    """Acts per second of some processes."""
+    queue: Any = multiprocessing.get_context("fork").Queue()
+    context = multiprocessing.get_context("fork")
+    started = [
+        context.Process(target=_client, args=(brand, act, ids[k::clients], tag_id, queue))
+        for k in range(clients)
+    ]
+    for process in started:
+        process.start()
+    total = sum(queue.get() for _process in started)
+    for process in started:
+        process.join()
+    return total
+
+
+def _client(brand: Brand, act: Callable[..., None], ids: list[int], tag_id: int, queue: Any) -> None:
+    for alias in connections:
+        connections[alias].connection = None  # the parent's; it must not be closed from here
+    with tenant_scope(brand):
+        act(brand, 0, ids, tag_id)
+        n, end = 1, time.perf_counter() + SECONDS
+        while time.perf_counter() < end:
+            act(brand, n, ids, tag_id)
+            n += 1
+    queue.put(n / SECONDS)
+
+
+# ---- rules and computed tags
+
+
+def _rules(brand: Brand, events: int) -> list[Figure]:
+    """20 rules over as many events: reading, matching, tagging, the timeline, all in."""
+    with transaction.atomic():
+        group = TagGroup.objects.create(name=f"规则 {time.time_ns()}"[:30])
+        tags = Tag.objects.bulk_create(Tag(group=group, name=f"标签{i}") for i in range(20))
+        for i, tag in enumerate(tags):
+            values = {
+                "name": f"bench {i} {time.time_ns()}", "kind": "event", "event": "word_said" if i % 2 else "content_opened",
+                "filters": {"words": [f"w{i}"]}, "add_tag_ids": [tag.pk],
+            }  # fmt: skip
+            rules.switch_on(
+                brand, by=SYSTEM, rule=rules.create(brand, by=SYSTEM, values=values), confirmed=True
+            )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO contacts_event (brand_id, at, contact_id, type, source, data)"
+            " SELECT brand_id, %s, id, CASE WHEN position %% 2 = 0 THEN %s ELSE %s END, 'bench',"
+            "        jsonb_build_object('text', 'w' || position %% 40) FROM contacts_contact"
+            "  WHERE brand_id = %s ORDER BY position LIMIT %s",
+            [clock.now(), int(EventType.OPENED), int(EventType.WORD_SAID), brand.pk, events],
+        )
+    start = time.perf_counter()
+    n = reacting.react(brand)
+    spent = time.perf_counter() - start
+    with transaction.atomic():
+        n_tagged = ContactTag.objects.filter(tag__group=group).count()
+    plain = _plain_rules(brand, tags)
+    with transaction.atomic():
+        ContactTag.objects.filter(source="bench", tag__group=group).delete()
+    _quiet(brand)
+    words = f"{20 * n / spent:,.0f} rules × events/s; {n_tagged:,} tags put on; one event after the other by ORM {plain:,.0f}/s"
+    return [Figure(f"20 rules over {n:,} events", n / spent, "events/s", words)]
+
+
+def _plain_rules(brand: Brand, tags: list[Tag]) -> float:
+    with transaction.atomic():
+        ids = list(Contact.objects.values_list("pk", flat=True)[:200])
+    start = time.perf_counter()
+    for n, contact_id in enumerate(ids):
+        with transaction.atomic():
+            for rule in TagRule.objects.filter(is_on=True):
+                if f"w{n % 40}" in rule.filters["words"]:
+                    ContactTag.objects.get_or_create(
+                        tag_id=rule.add_tag_ids[0], contact_id=contact_id, defaults={"source": "bench"}
+                    )
+                    at = clock.now()
+                    record_event(brand, contact_id=contact_id, type=EventType.TAGGED, at=at, source="bench")
+    return len(ids) / (time.perf_counter() - start)
+
+
+def _computed(brand: Brand, n: int) -> list[Figure]:
+    """Months since joining for everybody: the first time, and a night in which nothing moved."""
+    shapes = [(None, 1), (1, 3), (3, 6), (6, None)]
+    brackets = [{"name": f"档{i}", "from": low, "to": high} for i, (low, high) in enumerate(shapes)]
+    name = f"月数 {time.time_ns()}"[:30]
+    row = computed.save(
+        brand, by=SYSTEM, values={"name": name, "measure": "months_joined", "brackets": brackets}
+    )
+    with transaction.atomic():
+        row.is_on = True
+        row.save(update_fields=["is_on"])
+    times = []
+    for _round in range(2):
+        with transaction.atomic():
+            job = computed.start(brand, row=row, by=SYSTEM)
+        start = time.perf_counter()
+        while computed.step(brand, job):
+            pass
+        times.append(time.perf_counter() - start)
+        with transaction.atomic():
+            type(job).objects.filter(pk=job.pk).update(state="done")
+    _quiet(brand)
+    wrong = sum(bits_check.check(brand).values())
+    return [
+        Figure(f"computed tag, {n:,} people, first time", times[0], "s"),
+        Figure(f"computed tag, {n:,} people, nothing has moved", times[1], "s"),
+        Figure("bits that differ from the truth afterwards", wrong, "bits", "", "0", wrong == 0),
+    ]
