@@ -95,7 +95,7 @@ class ImportViewSet(viewsets.ViewSet):
     capabilities: ClassVar[dict[str, str]] = {
         "create": "imports.run", "retrieve": "imports.run", "start": "imports.run", "refused": "imports.run",
     }  # fmt: skip
-    parser_classes: ClassVar[list[Any]] = [MultiPartParser, JSONParser]
+    parser_classes = [MultiPartParser, JSONParser]
 
     @extend_schema(request=ImportIn, responses={201: ImportOut}, tags=["files"])
     def create(self, request: Any) -> JsonResponse:
