@@ -17,8 +17,8 @@ NAMES = [
     "value",
     "reach",
     "setup",
+    "tags",
 ]
-NAMES = ["callbacks", "arrival", "inbox", "sop", "sync", "pages", "orders", "setup", "tags"]
 
 
 def main() -> None:
