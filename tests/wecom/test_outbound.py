@@ -384,3 +384,22 @@ def test_what_failed_does_not_undo_what_came_later(customer: SimpleNamespace, by
         "externalcontact/get", access_token=customer.sandbox.token(), external_userid=EXTERNAL
     )
     assert [tag["tag_id"] for tag in profile["follow_user"][0]["tags"]] == [two]
+
+
+def test_a_tag_deleted_meanwhile_takes_no_other_with_it(customer: SimpleNamespace, by_hand: Any) -> None:
+    token = customer.sandbox.token()
+
+    def call(path: str, **body: Any) -> Any:
+        return customer.sandbox.api(f"externalcontact/{path}", body, access_token=token)
+
+    made = call("add_corp_tag", group_name="会员", tag=[{"name": "一"}, {"name": "二"}])["tag_group"]["tag"]
+    gone, stays = (tag["id"] for tag in made)
+    with in_brand(customer.brand):
+        payload = {"userid": "guidea", "external_userid": EXTERNAL, "add": [gone, stays], "remove": []}
+        queued = outbound.enqueue(
+            customer.brand, corp=customer.corp, kind="mark_tag", key="t", subject=EXTERNAL, payload=payload
+        )
+    call("del_corp_tag", tag_id=[gone])
+    assert queued and deliver(customer, queued.pk) == "done"
+    follow = follow_in_wecom(customer)
+    assert stays in str(follow) and gone not in str(follow)

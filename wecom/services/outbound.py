@@ -41,6 +41,7 @@ State = OutboundCall.State
 LEASE = timedelta(seconds=120)  # longer than a call with all its repeats
 PAUSES_S = (5, 30, 120, 600, 3600, 3 * 3600)
 BUSY_PAUSE_S, TURN_WAIT_S = 2, 2.0
+TAG_IS_GONE = 40068  # WeCom refuses the whole call for one tag that it does not know
 AT_ONCE = 50  # calls per task
 
 
@@ -246,9 +247,33 @@ def _mark_tag(client: WeComClient, payload: dict[str, Any]) -> None:
     add, remove = payload.get("add") or [], payload.get("remove") or []
     for start in range(0, max(len(add), len(remove)), 100):
         part = slice(start, start + 100)
-        tags.mark_tag(
-            client, payload["userid"], payload["external_userid"], add=add[part], remove=remove[part]
-        )
+        try:
+            tags.mark_tag(
+                client, payload["userid"], payload["external_userid"], add=add[part], remove=remove[part]
+            )
+        except WeComRejected as error:
+            if error.errcode != TAG_IS_GONE:
+                raise
+            _mark_one_by_one(client, payload, add[part], remove[part])
+
+
+def _mark_one_by_one(
+    client: WeComClient, payload: dict[str, Any], add: Sequence[str], remove: Sequence[str]
+) -> None:
+    """A tag was deleted in WeCom meanwhile, and WeCom refused the whole call: the others are not lost for it."""
+    for tag, is_on in [(tag, True) for tag in add] + [(tag, False) for tag in remove]:
+        try:
+            tags.mark_tag(
+                client,
+                payload["userid"],
+                payload["external_userid"],
+                add=[tag] if is_on else [],
+                remove=[] if is_on else [tag],
+            )
+        except WeComRejected as error:
+            if error.errcode != TAG_IS_GONE:
+                raise
+            log.info("tag %s is gone in WeCom: nothing to mark", tag)
 
 
 def _remark(client: WeComClient, payload: dict[str, Any]) -> None:
