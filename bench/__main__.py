@@ -14,6 +14,7 @@ NAMES = [
     "groups",
     "pages",
     "orders",
+    "segments",
     "value",
     "reach",
     "setup",

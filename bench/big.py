@@ -137,7 +137,7 @@ def _bare(cursor: Any) -> Iterator[None]:
     yield
     began = time.monotonic()
     for _name, definition in indexes:
-        cursor.execute(definition)
+        cursor.execute(definition.replace(" ON ONLY ", " ON "))  # of partitions as well
     for table, name, definition in keys:
         cursor.execute(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
     print(f"  indexes and foreign keys: {time.monotonic() - began:.0f} s", flush=True)

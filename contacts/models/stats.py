@@ -13,7 +13,7 @@ class ContactStat(KeyedTenantModel):
     sums of its orders (commerce), its value (recomputed nightly). Everything can be rebuilt.
 
     Money, dates and counts only: what is a yes or no is a bit (tagging/services/bits.py). No column of values
-    is indexed, so that the nightly recompute rewrites rows in place (HOT); one index covers what is asked most.
+    is indexed, so that the nightly recompute rewrites rows in place (HOT); the indexes cover what is asked most.
     """
 
     pk = models.CompositePrimaryKey("brand", "contact")
@@ -47,4 +47,6 @@ class ContactStat(KeyedTenantModel):
                 include=["contact", "position", "spent_fen", "n_orders", "do_not_contact"],
                 name="stat_last_order",
             ),
+            models.Index(fields=["brand", "added_at"], include=["contact", "position"], name="stat_added"),
+            models.Index(fields=["brand", "spent_fen"], include=["contact", "position"], name="stat_spent"),
         ]

@@ -68,6 +68,8 @@ class Audience:
         if scope is not None:
             plan = conjunction([plan, plan_of({"kind": "staff", "mode": "any", "ids": scope}, build)])
         bits.flush()
+        if not plan.is_bits or build.converted:
+            _make_room()
         return plan, build
 
     def count_sql(self) -> tuple[str, dict[str, Any]]:
@@ -203,6 +205,16 @@ class Audience:
             f"   WHERE bit_count(q.bits) > 0 AND get_bit(q.bits, i) = 1) p"
             f" JOIN contacts_contact c ON c.brand_id = {self.brand.pk} AND c.position = p.position",
             build.params,
+        )
+
+
+def _make_room() -> None:
+    """Hash tables of hundreds of thousands of people stay in memory, and no statement waits for workers to start:
+    for this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('work_mem', '64MB', true), set_config('max_parallel_workers_per_gather', '0', true),"
+            " set_config('jit', 'off', true)"
         )
 
 

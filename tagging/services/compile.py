@@ -12,7 +12,7 @@ own statistics and the policy is a check made once.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,10 +24,11 @@ from tagging.services.bits import ZERO
 
 @dataclass(frozen=True)
 class Rows:
-    """A query of `contact_id`, each once."""
+    """A query of `contact_id`, each once; or `some`, a cheaper query of the same contacts, perhaps several times."""
 
     sql: str
     negated: bool = False
+    some: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def disjunction(plans: Sequence[Plan], build: Build) -> Plan:
         return plans[0]
     if all(plan.stat and not plan.bits and not plan.rows for plan in plans):
         return Plan(stat="(" + " OR ".join(f"({plan.stat})" for plan in plans) + ")")
+    plans = [_without_absent(plan, build) for plan in plans]
     columns = [as_bits(plan, build) for plan in plans]
     return Plan(bits=f"({' | '.join(columns)})", bounded=all(plan.bounded for plan in plans))
 
@@ -124,14 +126,18 @@ def negation(plan: Plan, build: Build) -> Plan:
     if plan.stat and not plan.bits and not plan.rows:
         return Plan(stat=f"({plan.stat}) IS NOT TRUE")
     if len(plan.rows) == 1 and not plan.bits and not plan.stat:
-        return Plan(rows=(Rows(plan.rows[0].sql, not plan.rows[0].negated),))
+        return Plan(rows=(replace(plan.rows[0], negated=not plan.rows[0].negated),))
     return Plan(bits=f"(~{as_bits(plan, build)})", bounded=False)
 
 
 def as_bits(plan: Plan, build: Build) -> str:
     """The plan as an expression over bitmaps; its rows become a bitmap."""
-    if plan.is_bits:
-        return plan.bits
+    plan = _without_absent(plan, build)
+    return plan.bits if plan.is_bits else _converted(plan, build)
+
+
+def _converted(plan: Plan, build: Build) -> str:
+    """The column of a bitmap made of rows."""
     query = (
         f"SELECT m.position / {BITS} AS chunk, bit_or(set_bit({ZERO}, m.position %% {BITS}, 1)) AS bits"  # noqa: S608
         f" FROM ({members_query(plan, build)}) m GROUP BY 1"
@@ -140,15 +146,28 @@ def as_bits(plan: Plan, build: Build) -> str:
     return f"r{len(build.converted) - 1}"
 
 
+def _without_absent(plan: Plan, build: Build) -> Plan:
+    """Where only the absence of rows is asked, those who have some are made a bitmap and taken away: that is cheaper than
+    to look at everybody."""
+    if plan.stat or not plan.rows or any(not rows.negated for rows in plan.rows):
+        return plan
+    taken = [f"(~{_converted(Plan(rows=(replace(rows, negated=False),)), build)})" for rows in plan.rows]
+    kept = [plan.bits] if plan.bits else []
+    return Plan(bits=f"({' & '.join([*kept, *taken])})", bounded=plan.bounded and bool(plan.bits))
+
+
 # ---- queries
 
 
 def bits_query(plan: Plan, build: Build) -> str:
     """Query of (chunk, bits): the members as bitmaps; chunks without any may be missing or zero."""
-    expression = as_bits(plan, build)
-    if plan.is_bits and not plan.bounded:
-        expression = f"{build.everybody} & {expression}"
-    return _read(expression, build)
+    plan = _without_absent(plan, build)
+    return _read(_bounded(plan, build) if plan.is_bits else _converted(plan, build), build)
+
+
+def _bounded(plan: Plan, build: Build) -> str:
+    """The expression of a plan's bitmaps, of people who exist."""
+    return plan.bits if plan.bounded else f"{build.everybody} & {plan.bits}"
 
 
 def _read(expression: str, build: Build) -> str:
@@ -186,6 +205,7 @@ def is_one_of(column: str, vals: Sequence[int]) -> str:
 
 def members_query(plan: Plan, build: Build) -> str:
     """Query of (contact_id, position), each member once, in no order."""
+    plan = _without_absent(plan, build)
     b = build.brand_id
     if plan.is_bits:
         return (
@@ -194,30 +214,41 @@ def members_query(plan: Plan, build: Build) -> str:
             f" WHERE get_bit(q.bits, s.position %% {BITS}) = 1"
         )
     driver = _driver(plan)
-    rest = [rows for rows in plan.rows if rows is not driver]
-    tables, where = "contacts_contactstat s", [f"s.brand_id = {b}"]
+    rest = [_tested(rows, "s" if driver is None else "e") for rows in plan.rows if rows is not driver]
     if driver is not None:
-        tables = f"({driver.sql}) e JOIN contacts_contactstat s ON s.contact_id = e.contact_id"
-    if plan.stat:
-        where.append(f"({plan.stat})")
-    where += [_tested(rows, "s") for rows in rest]
-    if plan.bits:
-        # fenced: Postgres would put the expression together again for every row
-        expression = plan.bits if plan.bounded else f"{build.everybody} & {plan.bits}"
-        tables += f" JOIN ({_read(expression, build)} OFFSET 0) q ON q.chunk = s.position / {BITS}"
-        where.append(f"get_bit(q.bits, s.position %% {BITS}) = 1")
-    return f"SELECT s.contact_id, s.position FROM {tables} WHERE {' AND '.join(where)}"  # noqa: S608
+        found = f"SELECT e.contact_id FROM ({driver.sql}) e{_where(rest)}"  # noqa: S608
+        query = (
+            f"SELECT s.contact_id, s.position FROM ({found} OFFSET 0) e"  # noqa: S608
+            f" JOIN contacts_contactstat s ON s.brand_id = {b} AND s.contact_id = e.contact_id"
+        )
+    else:
+        where = _where([f"s.brand_id = {b}", f"({plan.stat})", *rest])
+        query = f"SELECT s.contact_id, s.position FROM contacts_contactstat s{where}"  # noqa: S608
+    if not plan.bits:
+        return query
+    # Fenced twice: Postgres would put the expression together again for every row, and it takes a bit to be rare, so it
+    # would look up the other rows one by one
+    fence = " OFFSET 0" if rest or driver else ""
+    return (
+        f"SELECT s.contact_id, s.position FROM ({query}{fence}) s"  # noqa: S608
+        f" JOIN ({_read(_bounded(plan, build), build)} OFFSET 0) q ON q.chunk = s.position / {BITS}"
+        f" WHERE get_bit(q.bits, s.position %% {BITS}) = 1"
+    )
+
+
+def _where(tests: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(tests)}" if tests else ""
 
 
 def count_query(plan: Plan, build: Build) -> str:
     """Query of one number."""
+    plan = _without_absent(plan, build)
     if plan.is_bits:
         return f"SELECT coalesce(sum(bit_count(bits)), 0)::bigint FROM ({bits_query(plan, build)}) q"  # noqa: S608
     driver = _driver(plan)
     if driver is not None and not plan.bits:  # nobody's position is needed
         rest = [_tested(rows, "e") for rows in plan.rows if rows is not driver]
-        where = f" WHERE {' AND '.join(rest)}" if rest else ""
-        return f"SELECT count(*) FROM ({driver.sql}) e{where}"  # noqa: S608
+        return f"SELECT count(*) FROM ({driver.sql}) e{_where(rest)}"  # noqa: S608
     return f"SELECT count(*) FROM ({members_query(plan, build)}) m"  # noqa: S608
 
 
@@ -228,4 +259,4 @@ def _driver(plan: Plan) -> Rows | None:
 
 def _tested(rows: Rows, alias: str) -> str:
     word = "NOT EXISTS" if rows.negated else "EXISTS"
-    return f"{word} (SELECT 1 FROM ({rows.sql}) x WHERE x.contact_id = {alias}.contact_id)"  # noqa: S608
+    return f"{word} (SELECT 1 FROM ({rows.some or rows.sql}) x WHERE x.contact_id = {alias}.contact_id)"  # noqa: S608

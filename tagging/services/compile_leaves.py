@@ -70,12 +70,27 @@ def _zero_counts(compare: Mapping[str, Any]) -> bool:
     return passes(0, compare)
 
 
-def _counted(query: str, having: str, compare: Mapping[str, Any]) -> Plan:
+def _counted(rows: str, having: str, compare: Mapping[str, Any], *, is_count: bool = True) -> Plan:
     """Contacts by a number of their rows. Who has none at all passes when zero does: then those who do not pass are
-    looked up, and everybody else is meant."""
+    looked up, and everybody else is meant.
+
+    Args:
+        rows: query of contact_id, a row for each thing counted.
+        having: the test of a group of them.
+    """
+    grouped = f"{rows} GROUP BY contact_id"
+    op, value = compare["op"], compare["value"]
+    if is_count and (op, value) in _AT_ALL:
+        return Plan(rows=(Rows(grouped, some=rows),))
+    if is_count and (op, value) in _NOT_AT_ALL:
+        return Plan(rows=(Rows(grouped, negated=True, some=rows),))
     if _zero_counts(compare):
-        return Plan(rows=(Rows(f"{query} HAVING NOT ({having})", negated=True),))
-    return Plan(rows=(Rows(f"{query} HAVING {having}"),))
+        return Plan(rows=(Rows(f"{grouped} HAVING NOT ({having})", negated=True),))
+    return Plan(rows=(Rows(f"{grouped} HAVING {having}"),))
+
+
+_AT_ALL = (("ge", 1), ("gt", 0))
+_NOT_AT_ALL = (("eq", 0), ("lt", 1), ("le", 0))
 
 
 # ---- bitmaps
@@ -220,11 +235,11 @@ def _orders(condition: Condition, build: Build) -> Plan:
         )
     else:
         orders = f"SELECT o.contact_id, o.amount_fen - o.refunded_fen AS amount FROM commerce_order o WHERE {where}"  # noqa: S608
-    query = f"SELECT x.contact_id FROM ({orders}) x GROUP BY x.contact_id"  # noqa: S608
+    query = f"SELECT x.contact_id FROM ({orders}) x"  # noqa: S608
     having = compared(_HAVING[measure], compare, build)
     if measure in ("avg", "max"):
-        return Plan(rows=(Rows(f"{query} HAVING {having}"),))
-    return _counted(query, having, compare)
+        return Plan(rows=(Rows(f"{query} GROUP BY contact_id HAVING {having}"),))
+    return _counted(query, having, compare, is_count=measure == "count")
 
 
 def _products(condition: Condition, build: Build) -> str:
@@ -247,7 +262,7 @@ def _event(condition: Condition, build: Build) -> Plan:
     for name in ("product_ids", "behaviour_ids", "group_ids"):
         if ids := condition.get(name):
             where.append(is_one_of("object_id", ids))
-    query = f"SELECT contact_id FROM contacts_event WHERE {' AND '.join(where)} GROUP BY contact_id"  # noqa: S608
+    query = f"SELECT contact_id FROM contacts_event WHERE {' AND '.join(where)}"  # noqa: S608
     return _counted(query, compared("count(*)", condition["compare"], build), condition["compare"])
 
 
@@ -257,7 +272,7 @@ def _above(condition: Condition, build: Build) -> Plan:
     if condition["window"]["type"] != "ever":
         query += f" WHERE {within('x.at', condition['window'], build)}"
     having = compared("count(*)", condition["compare"], build)
-    return _counted(f"{query} GROUP BY x.contact_id", having, condition["compare"])
+    return _counted(query, having, condition["compare"])
 
 
 def _stage(condition: Condition, build: Build) -> Plan:
