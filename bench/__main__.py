@@ -17,6 +17,7 @@ NAMES = [
     "segments",
     "value",
     "reach",
+    "imports",
     "setup",
     "tags",
 ]
