@@ -32,7 +32,7 @@ from tenants.scoping import tenant_scope
 
 BESIDE = {
     "identities": r"contacts_identity",
-    "search": r"INSERT INTO contacts_contactgram|DELETE FROM contacts_contactgram|generate_series\(1, length",
+    "search": r"contacts_contactgram|generate_series\(1, length",
     "narrow row and bits": r"contacts_contactstat|tagging_dimbits|string_agg\(lpad",
 }
 LIMITS = {"first": 8.0, "unchanged": 2.5, "half changed": 14.0}
