@@ -56,6 +56,8 @@ MOVES: list[Move] = [
         close={"ended_at": NOW, "next_run_at": None, "end_kind": "removed"},
     ),
     Move("campaigns.Touch"),
+    Move("campaigns.StaffTask"),
+    Move("campaigns.Refusal", clash=("kind",)),
     Move("drift.Difference"),
     Move("campaigns.SendTask", "contact_ids", live="t.state IN ('planned', 'calling', 'handed')", array=True),
     Move("groups.GroupMember"),
