@@ -207,8 +207,8 @@
       chip.append(button("×", () => set(chosen.filter((other) => other !== id)), { className: "chip-remove", ariaLabel: text.remove }));
       box.append(chip);
     }
-    const search = element("input", { className: "form-control form-control-sm", placeholder: text.search });
-    search.setAttribute("aria-label", text.search);
+    const search = element("input", { className: "form-control form-control-sm", placeholder: `${word(source)}…` });
+    search.setAttribute("aria-label", word(source));
     const list = element("div", { className: "builder-choices", hidden: true });
     const look = async () => {
       const answer = await fetch(`${form.dataset.choices}?source=${source}&q=${encodeURIComponent(search.value)}`);

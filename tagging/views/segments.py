@@ -43,6 +43,12 @@ WORDS: dict[str, Any] = {
     "alive_ratio": gettext_lazy("probability of still buying (0–1)"), "contains": gettext_lazy("contains"),
     "starts": gettext_lazy("starts with"), "filled": gettext_lazy("is filled in"), "empty": gettext_lazy("is empty"),
     "in": gettext_lazy("is one of"), "compare": gettext_lazy("compares"), "window": gettext_lazy("falls"),
+    "tags": gettext_lazy("Tags"), "codes": gettext_lazy("Channel codes"), "staff": gettext_lazy("Guides"),
+    "stores": gettext_lazy("Stores"), "regions": gettext_lazy("Regions"), "groups": gettext_lazy("Groups"),
+    "products": gettext_lazy("Products"), "categories": gettext_lazy("Categories"), "sops": gettext_lazy("SOPs"),
+    "behaviours": gettext_lazy("Kinds of behaviour"), "stages": gettext_lazy("Stages"),
+    "segments": gettext_lazy("Segments"), "value_groups": gettext_lazy("Value group"),
+    "lifecycle_stages": gettext_lazy("Lifecycle stage"),
     "yes": gettext_lazy("yes"), "no": gettext_lazy("no"),
 }  # fmt: skip
 
