@@ -102,6 +102,8 @@ def _shown(name: str, value: Any, staff: Mapping[int, str], zone: str) -> str:
         return _("Yes") if value else _("No")
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if name == "config_id":
+        return f"{str(value)[:8]}…"
     if name.endswith("_at"):
         return f"{datetime.fromisoformat(str(value)).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
     return str(value)

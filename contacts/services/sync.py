@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from contacts import hooks
 from contacts.models import Follow
 from contacts.services.sync_gone import end_missing
-from contacts.services.sync_lanes import MEMBER_CODES, Reader, fill_lanes, guides_of, settle
+from contacts.services.sync_lanes import MEMBER_CODES, Page, Reader, fill_lanes, guides_of, settle
 from contacts.services.sync_lists import compare_lists
 from contacts.services.sync_merge import merge
 from contacts.services.sync_run import LABELS, Overtaken, Run
@@ -163,18 +163,24 @@ def _contacts(run: Run) -> None:
     with Reader(run.corp) as reader:
         while lanes := fill_lanes(run):
             reader.start(lanes)
-            pages = reader.take(MERGE)
-            rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
-            stops = [error for page in pages if (error := settle(run, page))]
-            _merge(run, list(rows.values()))
-            if stops:
-                raise stops[0]  # what the other lanes have read is kept
+            _keep(run, reader.take(MERGE))
             if not run.is_live or time.monotonic() > until:
-                return None
+                return _keep(run, reader.rest())
     with transaction.atomic():
         for name in ("lanes", "apart", "after", "size"):
             at.pop(name, None)
         return run.next("gone" if at.pop("only", None) is not None else "lists")
+
+
+def _keep(run: Run, pages: Sequence[Page]) -> None:
+    """Merge pages with the position behind them; what stopped a lane is raised when the others are kept."""
+    if not pages:
+        return
+    rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
+    stops = [error for page in pages if (error := settle(run, page))]
+    _merge(run, list(rows.values()))
+    if stops:
+        raise stops[0]
 
 
 def _merge(run: Run, rows: Sequence[Row]) -> None:

@@ -101,11 +101,23 @@ class Reader:
         return self
 
     def __exit__(self, *_problem: Any) -> None:
+        self._halt()
+
+    def _halt(self) -> None:
+        """No page is begun any more; returns when those under way are there."""
         self._stop.set()
         for _ in range(LANES):
             self._room.release()
         for _lane, future in self._started:
             future.result()
+
+    def rest(self) -> list[Page]:
+        """Stop, and give what was read and not taken yet."""
+        self._halt()
+        pages = []
+        while not self._pages.empty():
+            pages.append(self._pages.get())
+        return pages
 
     def start(self, lanes: Sequence[tuple[Lane, dict[str, int]]]) -> None:
         """Begin with those that were not begun yet."""

@@ -8,7 +8,7 @@ Each step compares a little and commits the differences, their repair and its ow
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from contacts.models import Follow
 from contacts.services import sync_lists
 from contacts.services.sync import TRIES, may_repeat, progress
 from contacts.services.sync_gone import believable, end_gone
-from contacts.services.sync_lanes import Reader, fill_lanes, guides_of, settle
+from contacts.services.sync_lanes import Page, Reader, fill_lanes, guides_of, settle
 from contacts.services.sync_run import Overtaken, Run
 from contacts.services.sync_types import Conflict, Row
 from drift.models import Difference, DriftRun
@@ -214,18 +214,24 @@ def _contacts(work: _Work) -> None:
     with Reader(run.corp) as reader:
         while lanes := fill_lanes(run):
             reader.start(lanes)
-            pages = reader.take(MERGE)
-            rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
-            stops = [error for page in pages if (error := settle(run, page))]
-            _compare(work, list(rows.values()))
-            if stops:
-                raise stops[0]
+            _keep(work, reader.take(MERGE))
             if not run.is_live or time.monotonic() > until:
-                return None
+                return _keep(work, reader.rest())
     with transaction.atomic():
         for name in ("lanes", "apart", "after", "size"):
             at.pop(name, None)
         return run.next("lists")
+
+
+def _keep(work: _Work, pages: Sequence[Page]) -> None:
+    """Compare pages, with the position behind them; what stopped a lane is raised when the others are kept."""
+    if not pages:
+        return
+    rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
+    stops = [error for page in pages if (error := settle(work.run, page))]
+    _compare(work, list(rows.values()))
+    if stops:
+        raise stops[0]
 
 
 def _compare(work: _Work, rows: list[Row]) -> None:
