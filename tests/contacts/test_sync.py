@@ -442,7 +442,7 @@ from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
 brand_id, job_id, later = map(int, sys.argv[1:])
-sync_lanes.PAGE, sync.MERGE, sync.STEP_S, sync.DEPARTMENTS = 5, 1, 0, 1
+sync_lanes.PAGE, sync_lanes.AHEAD, sync.MERGE, sync.STEP_S, sync.DEPARTMENTS = 5, 1, 1, 0, 1
 inner = sync.step
 
 def step(brand, job):
@@ -529,6 +529,7 @@ def test_paused_and_resumed(connected: SimpleNamespace, monkeypatch: pytest.Monk
     monkeypatch.setattr(sync_lanes, "PAGE", 10)
     monkeypatch.setattr(sync, "MERGE", 1)
     monkeypatch.setattr(sync, "STEP_S", 0)
+    monkeypatch.setattr(sync_lanes, "AHEAD", 1)
     connected.sandbox.load(customers=customers(60))
     with in_brand(connected.brand):
         job = sync.start_sync(connected.brand, corp=connected.corp, by=SYSTEM)
