@@ -277,7 +277,7 @@ assert set(IDS) < set(Identity.Kind.values)
 
 KIND = Kind(
     key="members",
-    label=gettext_lazy("Members"),
+    label=gettext_lazy("Member list"),
     icon="users",
     hint=gettext_lazy("People by phone or member number, with name, tags and your own fields"),
     targets=targets,

@@ -43,7 +43,7 @@ def task_of(brand: Brand, file: ImportFile) -> Task:
     known = {target.key: target for target in kind.targets(brand)}
     columns = {
         key: Column(known[key], entry["column"], entry)
-        for key, entry in sorted(file.mapping.items())
+        for key, entry in sorted(file.mapping.items(), key=lambda item: item[1]["column"])
         if key in known
     }
     return Task(brand, file, kind, columns, file.options)

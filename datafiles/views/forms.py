@@ -1,5 +1,6 @@
 """The form of the columns: what it shows for each column of a file, and what it says when it comes back."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from datafiles.targets import Target
 from datafiles.values import options_of
 
 SAMPLES = 3
+_YEAR_LAST = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
 
 
 def option_words() -> dict[str, list[tuple[str, str]]]:
@@ -36,7 +38,7 @@ def columns_of(head: Head, targets: Sequence[Target], mapping: dict[str, Any]) -
         options = []
         for name in options_of(chosen_target.type) if chosen_target else ():
             # the order of day and month matters only where it can be mistaken
-            if name == "order" and not any("/" in cell or "." in cell for cell in cells[:50]):
+            if name == "order" and not any(_YEAR_LAST.match(cell) for cell in cells[:50]):
                 continue
             options.append({"name": name, "choices": words[name], "value": entry.get(name)})
         found.append(
