@@ -55,6 +55,7 @@ urlpatterns = [
     path("segments/choices/", segments.choices, name="segment_choices"),
     path("segments/<int:segment_id>/", segments.segment_detail, name="segment"),
     path("segments/<int:segment_id>/edit/", segments.segment_edit, name="segment_edit"),
+    path("segments/<int:segment_id>/tag/", segments.segment_tag, name="segment_tag"),
     path("segments/<int:segment_id>/why/", segments.segment_why, name="segment_why"),
     re_path(
         r"^segments/(?P<segment_id>\d{1,18})/(?P<act>count|freeze|delete)/$",

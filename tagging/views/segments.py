@@ -20,8 +20,8 @@ from tagging.conditions.leaves import FIELD_TESTS, GROUPS, LEAVES
 from tagging.conditions.shapes import OPS, WINDOW_PARAMS
 from tagging.conditions.summary import sentence
 from tagging.conditions.templates import TEMPLATES
-from tagging.models import Dim, Segment
-from tagging.services import audience, naming, portrait, segments, snapshots, why
+from tagging.models import Dim, Segment, TagAct
+from tagging.services import audience, mass, naming, portrait, segments, snapshots, why
 
 SAMPLE, PEOPLE = 8, 50
 
@@ -186,6 +186,8 @@ def segment_detail(request: Any, segment_id: int) -> HttpResponse:
     segment = segments.get_segment(segment_id)
     found = snapshots.condition_of(segment)
     context: dict[str, Any] = {"segment": segment, "uses": segments.uses(request.brand, segment.pk)}
+    if request.actor.can("tags.edit"):
+        context["tags"] = naming.choices("tags")
     try:
         people = audience.Audience(request.brand, found, staff=request.staff)
         context["n"], ids = people.count_and_sample(PEOPLE)
@@ -231,6 +233,30 @@ def segment_why(request: Any, segment_id: int) -> HttpResponse:
         return render(request, "tagging/segments/_why.html", {"missing": text})
     tree = why.explain_segment(request.brand, segment, contact.pk)
     return render(request, "tagging/segments/_why.html", {"tree": tree, "contact": contact})
+
+
+@require_POST
+@staff_can("tags.edit")
+def segment_tag(request: Any, segment_id: int) -> HttpResponse:
+    """Put a tag on everybody of a segment, or take it off: a job with progress, and an act that can be taken back."""
+    segment = segments.get_segment(segment_id)
+    text = request.POST.get("tag", "")
+    tag_ids = [int(text)] if text.isdigit() and len(text) < 19 else []
+    takes_off = request.POST.get("way") == "remove"
+    who = mass.Who(*audience.Audience(request.brand, snapshots.condition_of(segment)).bits_sql())
+    job = mass.start(
+        request.brand,
+        kind=TagAct.Kind.SEGMENT,
+        title=_("Segment “%(name)s”") % {"name": segment.name},
+        by=request.actor,
+        who=who,
+        add=[] if takes_off else tag_ids,
+        remove=tag_ids if takes_off else [],
+        days=None if takes_off else mass.days_of(request.POST.get("days", "")),
+    )
+    return go(
+        request, f"/tags/history/{job.params['act_id']}/", _("Under way; it can be left, and taken back")
+    )
 
 
 @require_POST

@@ -82,3 +82,25 @@ def test_choices_and_the_other_brand(world: dict[str, Any], other_brand: Any, si
     assert sign_in(world["brand"], "guide").get("/segments/").status_code == 403
     with in_brand(world["brand"]):
         assert Contact.objects.count() == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tag_for_everybody_of_a_segment_and_back(
+    world: dict[str, Any], other_brand: Any, sign_in: Any
+) -> None:
+    from tagging.models import ContactTag, TagAct
+
+    brand, url = world["brand"], f"/segments/{world['segment'].pk}/tag/"
+    with in_brand(brand):
+        gold = make_tag(brand, "金卡")
+    client = sign_in(brand)
+    assert client.post(url, {"tag": "x", "way": "add"}).status_code == 422
+    assert client.post(url, {"tag": gold.pk, "way": "add", "days": "0x"}).status_code == 422
+    assert sign_in(other_brand).post(url, {"tag": gold.pk, "way": "add"}).status_code == 404
+    assert client.post(url, {"tag": gold.pk, "way": "add", "days": "30"}).status_code == 302
+    with in_brand(brand):
+        assert ContactTag.objects.filter(tag=gold).count() == 4
+        act = TagAct.objects.get(kind="segment")
+    assert client.post(f"/tags/history/{act.pk}/undo/").status_code in (204, 302)
+    with in_brand(brand):
+        assert ContactTag.objects.filter(tag=gold).count() == 0
