@@ -26,8 +26,8 @@ def tick() -> int:
 
 @tenant_task(expires=55)
 def tick_brand(brand: Brand) -> None:
-    """Move on who is due, then start what send tasks want: hand over, look for, poll. Nothing due costs two
-    index probes."""
+    """Move on who is due, then start what send tasks want: hand over, look for, poll. Nothing due costs
+    three index probes."""
     done = stepping.run(brand, clock.now())
     if done.n:
         log.info("SOP steps: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)

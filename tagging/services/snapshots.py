@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from scrm import clock
 from scrm.errors import NotFoundError, SCRMError
+from tagging.conditions import ConditionError, Problem
 from tagging.models import BITS, Dim, Segment, SegmentVersion
 from tagging.services import bits
 from tagging.services.audience import Audience
@@ -23,9 +25,15 @@ _BITS = f"SELECT chunk, bits FROM tagging_dimbits WHERE brand_id = %(b)s AND dim
 
 
 def condition_of(segment: Segment) -> dict[str, Any]:
-    """What finds the members of a segment now."""
+    """What finds the members of a segment now.
+
+    Raises:
+        ConditionError: a dynamic segment without a condition; it is never taken to mean everybody.
+    """
     if segment.kind == Segment.Kind.DYNAMIC:
-        return segment.condition or {}
+        if not segment.condition:
+            raise ConditionError([Problem("", "", _("A condition is needed here"))])
+        return segment.condition
     return {"kind": "segment", "mode": "any", "ids": [segment.pk]}
 
 

@@ -184,12 +184,11 @@ def count(request: Any) -> JsonResponse:
 @staff_can("segments.view")
 def segment_detail(request: Any, segment_id: int) -> HttpResponse:
     segment = segments.get_segment(segment_id)
-    found = snapshots.condition_of(segment)
     context: dict[str, Any] = {"segment": segment, "uses": segments.uses(request.brand, segment.pk)}
     if request.actor.can("tags.edit"):
         context["tags"] = naming.choices("tags")
     try:
-        people = audience.Audience(request.brand, found, staff=request.staff)
+        people = audience.Audience(request.brand, snapshots.condition_of(segment), staff=request.staff)
         context["n"], ids = people.count_and_sample(PEOPLE)
         context["people"] = Contact.objects.filter(pk__in=ids).order_by("-added_at", "-pk")
         context["words"] = (

@@ -40,6 +40,7 @@ SAME_API = {
     "auth.jsapi_signatures",
     "directory.set_enabled",
     "messages.send_text_card",
+    "transfers.unassigned_page",
 }
 
 
