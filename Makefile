@@ -2,7 +2,7 @@
 # folder with spaces. Settings: PORT, SANDBOX_PORT, MIN_FREE_MB (see .env.example and docs/development.md).
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stop test test-browser check format bench messages lock shell doctor clean
+.PHONY: help demo demo-reset stop test test-browser test-faults check format bench messages lock shell doctor clean
 
 PY := .venv/bin/python
 UV := .venv/bin/uv
@@ -27,6 +27,10 @@ stop: .venv/.ready-demo ## stop a demo that runs in another window
 test: .venv/.ready-dev $(VENDOR) ## all tests; ARGS="tests/org -k audit" picks some
 	@$(PY) -m devtools.messages compile
 	@$(PY) -m pytest -n $(or $(WORKERS),2) $(ARGS)
+
+test-faults: .venv/.ready-dev $(VENDOR) ## real processes killed in the middle of a rush and a sync; needs a quiet machine
+	@$(PY) -m devtools.messages compile
+	@$(PY) -m pytest tests/faults $(ARGS)
 
 test-browser: .venv/.ready-dev $(VENDOR) ## only the tests that drive Chromium
 	@$(PY) -m devtools.messages compile
