@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.postgresql import base
+from django.db.utils import Error
 
 from tenants import scoping
 from tenants.db.features import DatabaseFeatures
@@ -41,9 +42,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
         # the outermost atomic() calls this with False: a transaction begins
-        super().set_autocommit(autocommit, *args, **kwargs)
-        if not autocommit and (setting := scoping.setting()):
-            self.apply_brand(setting)
+        try:
+            super().set_autocommit(autocommit, *args, **kwargs)
+            if not autocommit and (setting := scoping.setting()):
+                self.apply_brand(setting)
+        except Error:
+            # Postgres is gone. Left like this, outside of a block and not in autocommit, the next atomic() would take
+            # itself for an inner one, fail at its savepoint, and leave the connection inside a block for good.
+            if not self.in_atomic_block:
+                self.close()
+            raise
 
     # ---- what is written last, just before the commit
 

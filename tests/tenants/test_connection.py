@@ -1,10 +1,11 @@
 """Connections outlive requests and tasks, and one that Postgres has ended is noticed before it is used."""
 
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from scrm.celery import app, drop_dead_connections
@@ -52,3 +53,18 @@ def test_an_ended_connection_is_replaced(brand: Any) -> None:
     with tenant_scope(brand), transaction.atomic():
         make_contact(brand)
     assert _backend() != ended
+
+
+def test_a_connection_ended_within_a_task_is_not_inside_a_block_for_good(brand: Any) -> None:
+    """One task opens several transactions; Postgres may go between two of them, and the task may go on trying."""
+    with tenant_scope(brand):
+        _end(_backend())
+        for _ in range(3):
+            with suppress(OperationalError, InterfaceError), transaction.atomic():
+                make_contact(brand)
+        assert not connection.in_atomic_block
+        _before_task()
+        with transaction.atomic():
+            contact = make_contact(brand)
+    assert contact.pk
+    assert connection.get_autocommit()
