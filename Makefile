@@ -28,7 +28,7 @@ test: .venv/.ready-dev $(VENDOR) ## all tests; ARGS="tests/org -k audit" picks s
 	@$(PY) -m devtools.messages compile
 	@$(PY) -m pytest -n $(or $(WORKERS),2) $(ARGS)
 
-test-faults: .venv/.ready-dev $(VENDOR) ## real processes killed in the middle of a rush and a sync; needs a quiet machine
+test-faults: .venv/.ready-dev $(VENDOR) ## only the tests that kill real processes in the middle of a rush and a sync
 	@$(PY) -m devtools.messages compile
 	@$(PY) -m pytest tests/faults $(ARGS)
 

@@ -58,7 +58,7 @@ def rest(world: World, shop: Shop) -> None:
         inbox = seen[-1][1]["inbox"]
         return seen[-1][0] - min(since) > (7.0 if inbox.get("retry") else 1.0) and not inbox.get("new")
 
-    world.wait(is_still, 90, "rest")
+    world.wait(is_still, 25, "rest")
 
 
 def delivered(shop: Shop) -> set[str]:
