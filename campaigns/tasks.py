@@ -4,10 +4,8 @@ import logging
 from itertools import groupby
 from typing import Any
 
-from django.db import transaction
-
 from campaigns.models import SendTask
-from campaigns.services import handing, planes, results, sops, stepping, waves
+from campaigns.services import due, handing, planes, results, sops, stepping, waves
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -26,19 +24,18 @@ def tick() -> int:
 
 @tenant_task(expires=55)
 def tick_brand(brand: Brand) -> None:
-    """Move on who is due, then start what send tasks want: hand over, look for, poll. Nothing due costs
-    three index probes."""
+    """Move on who is due, plan waves, then start what send tasks want. Nothing due costs two statements."""
     done = stepping.run(brand, clock.now())
     if done.n:
         log.info("SOP steps: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)
-    waves.run_due(brand)
-    start_tasks(brand)
+    found = due.look()
+    if found.waves and waves.run_due(brand):
+        found = due.look()
+    start_tasks(brand, found.tasks)
 
 
-def start_tasks(brand: Brand) -> None:
-    """Start what send tasks want: hand over, look for, poll."""
-    with transaction.atomic():
-        waiting = handing.due(brand)
+def start_tasks(brand: Brand, waiting: dict[str, list[tuple[int, int]]]) -> None:
+    """Start what send tasks want, see `due.Due`: hand over, look for, poll."""
     planned = sorted(waiting[SendTask.State.PLANNED], key=lambda row: (row[1], row[0]))
     for _, rows in groupby(planned, key=lambda row: row[1]):  # a guide's tasks one after the other
         hand_over.delay(brand_id=brand.pk, task_ids=[task_id for task_id, _ in rows])
@@ -84,7 +81,7 @@ def close_sop(brand: Brand, *, sop_id: int) -> Any:
 def plan_waves(brand: Brand) -> None:
     """Plan what is due now (a launch does not wait for the next minute), and hand it over."""
     if waves.run_due(brand):
-        start_tasks(brand)
+        start_tasks(brand, due.look().tasks)
 
 
 @app.task(name="campaigns.tasks.finish_broadcasts")

@@ -52,17 +52,6 @@ class Claim:
     claimed_s: float
 
 
-def due(brand: Brand) -> dict[str, list[tuple[int, int]]]:
-    """(task, guide) of the send tasks that want something now, by state, oldest first. One index probe."""
-    found: dict[str, list[tuple[int, int]]] = {State.PLANNED: [], State.CALLING: [], State.HANDED: []}
-    rows = SendTask.objects.filter(state__in=list(found), next_try_at__lte=clock.now()).order_by(
-        "next_try_at", "pk"
-    )
-    for pk, staff_id, state in rows.values_list("pk", "staff_id", "state")[:20_000]:
-        found[state].append((pk, staff_id))
-    return found
-
-
 def hand_over(brand: Brand, task_id: int) -> None:
     """Give one planned task to WeCom. Does nothing when somebody else has it or it is not its time.
 

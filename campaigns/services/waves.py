@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
 from campaigns.services import fanout, gate, planes, results, rules, schedule
+from campaigns.services.due import due_waves
 from org.access import Actor
 from org.models import Job, Staff
 from org.services import jobs
@@ -250,18 +251,10 @@ def people_of(brand: Brand, wave: Wave, what: int, limit: int = 100) -> list[int
 # ---- the tick
 
 
-def due_waves(brand: Brand) -> list[int]:
-    """Waves whose time has come; one index probe when there are none."""
-    waiting = Wave.objects.filter(
-        state=Wave.State.WAITING, at__lte=clock.now(), broadcast__state=Broadcast.State.ON
-    )
-    return list(waiting.order_by("at", "pk").values_list("pk", flat=True))
-
-
 def run_due(brand: Brand) -> int:
     """Plan waves that are due, each in its own transaction, those of higher priority first; gives how many."""
     with transaction.atomic():
-        order = dict(Wave.objects.filter(pk__in=due_waves(brand)).values_list("pk", "broadcast__priority"))
+        order = dict(due_waves().values_list("pk", "broadcast__priority"))
     done = 0
     for wave_id in sorted(order, key=lambda pk: (-order[pk], pk)):
         done += plan(brand, wave_id)

@@ -17,7 +17,7 @@ from django.db import close_old_connections, connection, connections, transactio
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, SendTask, Touch, TouchKey
-from campaigns.services import enrolments, handing, planning, policy, sops, stepping
+from campaigns.services import due, enrolments, handing, planning, policy, sops, stepping
 from org.access import SYSTEM
 from scrm import clock
 from tests.campaigns.conftest import Live, at, set_sandbox_clock
@@ -349,7 +349,7 @@ def in_brand_scope(live: Live) -> Any:
 def live_hand(live: Live) -> None:
     with in_brand_scope(live):
         with transaction.atomic():
-            planned = handing.due(live.brand)["planned"]
+            planned = due.look().tasks["planned"]
         for task_id, _ in planned:
             handing.hand_over(live.brand, task_id)
 
