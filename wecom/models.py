@@ -126,15 +126,22 @@ class MediaFile(TenantModel):
 
 
 class MediaUpload(TenantModel):
-    """media_id of a file in one corp."""
+    """media_id of a file in one corp, for messages or for moments: WeCom does not take one for the other."""
+
+    class Use(models.TextChoices):
+        MESSAGE = "message", _("Messages")
+        MOMENT = "moment", _("Moments")
 
     file = BrandForeignKey(MediaFile, on_delete=models.CASCADE)
     corp = BrandForeignKey(Corp, on_delete=models.CASCADE)
+    use = models.CharField(max_length=8, choices=Use, default=Use.MESSAGE)
     media_id = models.CharField(max_length=128)
     uploaded_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["brand", "file", "corp"], name="media_upload_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["brand", "file", "corp", "use"], name="media_upload_once")
+        ]
 
 
 class ApiCall(TenantModel):

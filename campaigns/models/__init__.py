@@ -1,15 +1,23 @@
 """触达: one module for each topic; import the models from here."""
 
+from campaigns.models.alerts import Alert, AlertMessage, AlertPolicy, AlertRule
 from campaigns.models.broadcasts import Broadcast, Variant, Wave, WaveSet
 from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey
+from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
 from campaigns.models.sops import Enrolment, Sop, SopStep
 from campaigns.models.tasks import StaffTask
 
 __all__ = [
+    "Alert",
+    "AlertMessage",
+    "AlertPolicy",
+    "AlertRule",
     "Broadcast",
     "Cap",
     "Enrolment",
+    "Moment",
+    "MomentGuide",
     "NoContactRule",
     "Refusal",
     "SendTask",

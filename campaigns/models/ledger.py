@@ -82,6 +82,7 @@ class SendTask(TenantModel):
             ),
             models.Index(fields=["brand", "sop", "-id"], name="send_task_sop"),
             models.Index(fields=["brand", "staff", "-id"], name="send_task_staff"),
+            models.Index(fields=["brand", "at"], name="send_task_at"),  # calendar
             models.Index(
                 fields=["brand", "broadcast", "-id"],
                 name="send_task_broadcast",

@@ -58,6 +58,7 @@ class StaffTask(TenantModel):
             models.Index(fields=["brand", "contact", "-id"], name="staff_task_contact"),
             models.Index(fields=["brand", "source", "source_id"], name="staff_task_source"),
             models.Index(fields=["brand", "-id"], name="staff_task_newest"),
+            models.Index(fields=["brand", "due_at", "staff"], name="staff_task_calendar"),
         ]
 
     def __str__(self) -> str:

@@ -57,6 +57,7 @@ MOVES: list[Move] = [
     ),
     Move("campaigns.Touch"),
     Move("campaigns.StaffTask"),
+    Move("campaigns.Alert"),
     Move("campaigns.Refusal", clash=("kind",)),
     Move("drift.Difference"),
     Move("campaigns.SendTask", "contact_ids", live="t.state IN ('planned', 'calling', 'handed')", array=True),

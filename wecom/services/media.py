@@ -75,18 +75,24 @@ def read(file: MediaFile) -> bytes:
         ) from None
 
 
-def media_id(corp: Corp, client: WeComClient, file: MediaFile) -> str:
+def media_id(corp: Corp, client: WeComClient, file: MediaFile, *, use: str = MediaUpload.Use.MESSAGE) -> str:
     """WeCom's id of the file in this corp, uploaded if there is none that will live for another day. Calls
-    WeCom, so outside a transaction."""
+    WeCom, so outside a transaction.
+
+    Args:
+        use: for messages, or for moments.
+    """
     with transaction.atomic():
-        upload = MediaUpload.objects.filter(file=file, corp=corp, uploaded_at__gt=clock.now() - FRESH).first()
+        fresh = MediaUpload.objects.filter(file=file, corp=corp, use=use, uploaded_at__gt=clock.now() - FRESH)
+        upload = fresh.first()
     if upload:
         return upload.media_id
     started = clock.now()
-    new_id = api.upload(client, cast(Kind, file.kind), file.name, read(file))
+    make = api.upload_attachment if use == MediaUpload.Use.MOMENT else api.upload
+    new_id = make(client, cast(Any, file.kind), file.name, read(file))
     with transaction.atomic():
         MediaUpload.objects.update_or_create(
-            file=file, corp=corp, defaults={"media_id": new_id, "uploaded_at": started}
+            file=file, corp=corp, use=use, defaults={"media_id": new_id, "uploaded_at": started}
         )
     return new_id
 
