@@ -21,7 +21,7 @@ from devtools.places import ROOT, fail
 LOCALES = ("zh_Hans",)
 SOURCES = (
     "scrm", "tenants", "org", "wecom", "contacts", "commerce", "tagging",
-    "campaigns", "groups", "handover", "livecodes", "datafiles", "drift", "insights", "templates",
+    "campaigns", "groups", "handover", "livecodes", "datafiles", "drift", "guides", "insights", "templates",
 )  # fmt: skip
 LEFT_OUT = ("wecom/sandbox/",)
 KEYWORDS: dict[str, Any] = {

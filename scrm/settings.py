@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "livecodes",
     "datafiles",
     "drift",
+    "guides",
     "insights",
     "demo",
 ]

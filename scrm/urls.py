@@ -18,6 +18,7 @@ urlpatterns = [
     path("", include("livecodes.urls")),
     path("", include("datafiles.urls")),
     path("", include("drift.urls")),
+    path("", include("guides.urls")),
     path("", include("insights.urls")),
 ]
 

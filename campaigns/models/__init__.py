@@ -6,7 +6,7 @@ from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey
 from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
 from campaigns.models.sops import Enrolment, Sop, SopStep
-from campaigns.models.tasks import StaffTask
+from campaigns.models.tasks import GuideNotice, StaffTask
 
 __all__ = [
     "Alert",
@@ -16,6 +16,7 @@ __all__ = [
     "Broadcast",
     "Cap",
     "Enrolment",
+    "GuideNotice",
     "Moment",
     "MomentGuide",
     "NoContactRule",

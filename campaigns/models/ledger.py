@@ -84,6 +84,11 @@ class SendTask(TenantModel):
             models.Index(fields=["brand", "staff", "-id"], name="send_task_staff"),
             models.Index(fields=["brand", "at"], name="send_task_at"),  # calendar
             models.Index(
+                fields=["brand", "staff", "called_at"],
+                name="send_task_waits",
+                condition=models.Q(state="handed"),
+            ),
+            models.Index(
                 fields=["brand", "broadcast", "-id"],
                 name="send_task_broadcast",
                 condition=models.Q(broadcast__isnull=False),

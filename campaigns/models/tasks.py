@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from contacts.models import Contact
 from org.models import Staff
 from scrm import clock
-from tenants.base import TenantModel
+from tenants.base import KeyedTenantModel, TenantModel
 from tenants.fields import BrandForeignKey
 
 
@@ -41,7 +41,8 @@ class StaffTask(TenantModel):
     result = models.CharField(_("Result"), max_length=300, blank=True)
     done_at = models.DateTimeField(null=True)
     done_by = models.CharField(max_length=64, blank=True)
-    reminded_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)  # the guide has been told that it is there
+    reminded_at = models.DateTimeField(null=True)  # … that its deadline comes
     escalated_at = models.DateTimeField(null=True)
     created_by = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=clock.now)
@@ -59,7 +60,43 @@ class StaffTask(TenantModel):
             models.Index(fields=["brand", "source", "source_id"], name="staff_task_source"),
             models.Index(fields=["brand", "-id"], name="staff_task_newest"),
             models.Index(fields=["brand", "due_at", "staff"], name="staff_task_calendar"),
+            models.Index(
+                fields=["brand", "done_at"],
+                name="staff_task_over",
+                condition=models.Q(state__in=["done", "expired"]),
+            ),
+            # what the tick looks for: each holds only what is still to be done
+            models.Index(
+                fields=["brand", "created_at"],
+                name="staff_task_untold",
+                condition=models.Q(state="open", told_at__isnull=True),
+            ),
+            models.Index(
+                fields=["brand", "due_at", "staff"],
+                name="staff_task_unreminded",
+                condition=models.Q(state="open", reminded_at__isnull=True),
+            ),
+            models.Index(
+                fields=["brand", "due_at"],
+                name="staff_task_unescalated",
+                condition=models.Q(state="open", escalated_at__isnull=True),
+            ),
+            models.Index(
+                fields=["brand", "expires_at"],
+                name="staff_task_expires",
+                condition=models.Q(state="open", expires_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+
+class GuideNotice(KeyedTenantModel):
+    """What a guide was told last about tasks and sends that wait: notices are bundled, one for a guide."""
+
+    pk = models.CompositePrimaryKey("brand", "staff")
+    staff = BrandForeignKey(Staff, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField()
+    send_task_id = models.BigIntegerField(default=0)  # sends up to this one were told as waiting
+    escalated_send_id = models.BigIntegerField(default=0)  # … and to the manager

@@ -23,7 +23,8 @@ from livecodes.models import ChannelCode, CodeTag
 from livecodes.services import greeting
 from livecodes.services.meeting import Arrival, order_remark
 from livecodes.services.welcome import needs_name
-from org.models import Corp, Scope, Staff
+from org.models import Corp, Staff
+from org.services.managers import managers_of
 from tagging.services.tags import add_tags
 from tenants.models import Brand
 from wecom.models import CallbackEvent
@@ -249,22 +250,8 @@ def _alert(brand: Brand, corp: Corp, staff: Staff, follow: Follow, kind: str) ->
     days = max(0, (follow.ended_at - follow.added_at).days) if follow.ended_at else 0
     text = "\n".join([_("Customer lost"), what, _("After %(n)d days") % {"n": days}])
     key = f"lost:{follow.pk}:{int(follow.changed_at.timestamp())}"
-    receivers = {person.pk: person for person in managers_of(corp, staff)}
+    receivers = {person.pk: person for person in managers_of([staff])[staff.pk]}
     if by_customer:
         receivers.setdefault(staff.pk, staff)
     for person in receivers.values():
         notify_staff(brand, staff=person, key=key, text=text, url=f"/contacts/{contact.pk}/")
-
-
-def managers_of(corp: Corp, staff: Staff) -> list[Staff]:
-    """The guide's superior in WeCom; where none is set, whoever answers for the guide's store."""
-    there = (
-        Staff.objects.select_related("corp").filter(corp=corp, state=Staff.State.ACTIVE).exclude(pk=staff.pk)
-    )
-    if staff.leader_userid:
-        leader = there.filter(userid=staff.leader_userid.lower()).first()
-        if leader:
-            return [leader]
-    if staff.store_id is None:
-        return []
-    return list(there.filter(store=staff.store_id, role__scope=Scope.STORE).order_by("pk")[:5])
