@@ -23,10 +23,9 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField()),
                 ('send_task_id', models.BigIntegerField(default=0)),
                 ('escalated_send_id', models.BigIntegerField(default=0)),
+                ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
+                ('staff', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.staff')),
             ],
-            options={
-                'abstract': False,
-            },
         ),
         migrations.AddField(
             model_name='stafftask',
@@ -56,15 +55,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='stafftask',
             index=models.Index(condition=models.Q(('expires_at__isnull', False), ('state', 'open')), fields=['brand', 'expires_at'], name='staff_task_expires'),
-        ),
-        migrations.AddField(
-            model_name='guidenotice',
-            name='brand',
-            field=tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand'),
-        ),
-        migrations.AddField(
-            model_name='guidenotice',
-            name='staff',
-            field=tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.staff'),
         ),
     ]
