@@ -5,7 +5,7 @@ from campaigns.models.broadcasts import Broadcast, Variant, Wave, WaveSet
 from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey
 from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
-from campaigns.models.sops import Enrolment, Sop, SopStep
+from campaigns.models.sops import Enrolment, EntryMark, NodeFlow, Sop, SopCall, SopStep, SopVersion
 from campaigns.models.tasks import GuideNotice, StaffTask
 
 __all__ = [
@@ -16,14 +16,18 @@ __all__ = [
     "Broadcast",
     "Cap",
     "Enrolment",
+    "EntryMark",
     "GuideNotice",
     "Moment",
     "MomentGuide",
     "NoContactRule",
+    "NodeFlow",
     "Refusal",
     "SendTask",
     "Sop",
+    "SopCall",
     "SopStep",
+    "SopVersion",
     "StaffTask",
     "StepBlocked",
     "Touch",
