@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Sop, Touch
-from campaigns.services import numbers, sops
+from campaigns.services import broadcasts, numbers, sops
 from contacts.models import Contact
 from scrm.errors import InvalidError, NotFoundError
 from scrm.keyset import keyset_page
@@ -22,14 +22,20 @@ class TouchOut(serializers.Serializer):
 
     id = serializers.IntegerField()
     at = serializers.DateTimeField(help_text="the moment it was planned for, UTC")
-    kind = serializers.CharField(help_text="welcome | sop")
+    kind = serializers.CharField(help_text="welcome | sop | broadcast | direct")
     contact_id = serializers.IntegerField()
     staff_id = serializers.IntegerField(allow_null=True)
     sop_id = serializers.IntegerField(allow_null=True)
     step_id = serializers.IntegerField(allow_null=True)
+    broadcast_id = serializers.IntegerField(allow_null=True)
+    wave_id = serializers.IntegerField(allow_null=True)
+    variant_id = serializers.IntegerField(allow_null=True)
     state = serializers.CharField(help_text="planned | blocked | handed | delivered | failed | cancelled")
     reason = serializers.CharField(help_text="do_not_contact | capped | not_followed | too_late | … or empty")
     done_at = serializers.DateTimeField(allow_null=True)
+    opened_at = serializers.DateTimeField(allow_null=True, help_text="first opening of a link of it")
+    replied_at = serializers.DateTimeField(allow_null=True)
+    converted_at = serializers.DateTimeField(allow_null=True, help_text="first order counted for it")
 
 
 class SopStepOut(serializers.Serializer):
@@ -76,6 +82,7 @@ class TouchViewSet(viewsets.ViewSet):
         parameters=[
             OpenApiParameter("contact", int),
             OpenApiParameter("sop", int),
+            OpenApiParameter("broadcast", int),
             OpenApiParameter("state", str),
             AFTER,
         ],
@@ -89,6 +96,9 @@ class TouchViewSet(viewsets.ViewSet):
             rows = rows.filter(contact_id=contact_id)
         if (sop_id := _number(request, "sop")) is not None:
             rows = rows.filter(sop_id=sops.get_sop(sop_id).pk)
+        if (broadcast_id := _number(request, "broadcast")) is not None:
+            broadcast = broadcasts.get_broadcast(broadcast_id)
+            rows = rows.filter(broadcast_id=broadcast.pk, at__gte=broadcast.created_at)
         if state := request.query_params.get("state"):
             by_name = {s.name.lower(): s for s in Touch.State}
             if state not in by_name:
@@ -101,7 +111,10 @@ class TouchViewSet(viewsets.ViewSet):
 
 
 def _touch(touch: Touch) -> dict[str, Any]:
-    names = ("id", "at", "contact_id", "staff_id", "sop_id", "step_id", "done_at")
+    names = (
+        "id", "at", "contact_id", "staff_id", "sop_id", "step_id", "broadcast_id", "wave_id", "variant_id", "done_at",
+        "opened_at", "replied_at", "converted_at",
+    )  # fmt: skip
     return {name: getattr(touch, name) for name in names} | {
         "kind": Touch.Kind(touch.kind).name.lower(),
         "state": Touch.State(touch.state).name.lower(),

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from campaigns.models import SendTask
-from campaigns.services import due, handing, planes, results, sops, stepping, waves
+from campaigns.services import due, handing, marks, planes, results, sops, stepping, waves
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -104,3 +104,15 @@ def rebuild_planes() -> int:
 @tenant_task
 def rebuild_brand_planes(brand: Brand) -> None:
     planes.rebuild_recent(brand)
+
+
+@app.task(name="campaigns.tasks.mark_all")
+def mark_all() -> int:
+    """Every few seconds: one `mark_brand` for each active brand."""
+    return len(list(each_brand(mark_brand)))
+
+
+@tenant_task(expires=55)
+def mark_brand(brand: Brand) -> None:
+    """Who opened, replied, bought after a message."""
+    marks.run(brand)

@@ -27,6 +27,12 @@ class Broadcast(TenantModel):
     hold_out_percent = models.SmallIntegerField(_("Hold-out"), default=0)
     late_hours = models.IntegerField(_("Still sent within hours"), default=48)
     repeat = models.JSONField(default=dict, blank=True)  # {}: once
+    test = models.JSONField(
+        default=dict, blank=True
+    )  # services/winners.py: Rule; {}: contents are not compared
+    winner_id = models.BigIntegerField(null=True, editable=False)  # campaigns.Variant
+    winner_at = models.DateTimeField(null=True, editable=False)
+    winner_by = models.CharField(max_length=64, blank=True, editable=False)  # "rule", "time", or who chose it
     created_by = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     launched_by = models.CharField(max_length=64, blank=True, editable=False)

@@ -52,6 +52,10 @@ class SendTask(TenantModel):
     n_opened = models.IntegerField(default=0)  # folds of its touches' marks
     n_replied = models.IntegerField(default=0)
     n_converted = models.IntegerField(default=0)
+    converted_fen = models.BigIntegerField(default=0)  # orders counted for its touches
+    # ids between which its touches lie, so that a broadcast's need no index by send task; None: an SOP's
+    touch_first = models.BigIntegerField(null=True)
+    touch_last = models.BigIntegerField(null=True)
     state = models.CharField(max_length=9, choices=State, default=State.PLANNED)
     msgid = models.CharField(max_length=64, blank=True)
     called_at = models.DateTimeField(null=True)
@@ -154,9 +158,9 @@ class Touch(TenantModel):
     state = models.SmallIntegerField(choices=State, default=State.PLANNED)
     reason = models.SmallIntegerField(choices=Reason, default=Reason.NONE)
     done_at = models.DateTimeField(null=True)  # delivered, failed or blocked at
-    opened_at = models.DateTimeField(null=True)  # first opening of its link
+    opened_at = models.DateTimeField(null=True)  # first opening of its link (services/marks.py)
     replied_at = models.DateTimeField(null=True)
-    converted_at = models.DateTimeField(null=True)
+    converted_at = models.DateTimeField(null=True)  # first order counted for it
     error = models.CharField(max_length=200, blank=True)
 
     class Meta:
@@ -166,7 +170,7 @@ class Touch(TenantModel):
             models.Index(
                 fields=["brand", "send_task_id"],
                 name="touch_send_task",
-                condition=models.Q(send_task_id__isnull=False),
+                condition=models.Q(send_task_id__isnull=False, broadcast_id__isnull=True),
             ),
             models.Index(
                 fields=["brand", "sop_id", "-at"], name="touch_sop", condition=models.Q(sop_id__isnull=False)

@@ -39,6 +39,8 @@ class TouchPolicy(TenantModel):
     )
     guide_tasks_a_day = models.IntegerField(_("Send tasks of one guide a day at most"), null=True, blank=True)
     needs_approval = models.BooleanField(_("Broadcasts need a second person's approval"), default=False)
+    # an order, or an answer, within so many days after a message was delivered is counted for the latest such message
+    attribution_days = models.SmallIntegerField(_("Days in which an order counts for a message"), default=7)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand"], name="touch_policy_once")]

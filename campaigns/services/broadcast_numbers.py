@@ -20,7 +20,7 @@ class Numbers:
     Attributes:
         n: planned for: a row of the ledger with a guide.
         n_waiting: not with the customer yet.
-        n_opened, n_replied, n_converted: of those delivered.
+        n_opened, n_replied, n_converted: of those delivered; converted_fen: orders counted for them.
         n_tasks, n_confirmed: send tasks, and those that their guide has confirmed.
     """
 
@@ -32,6 +32,7 @@ class Numbers:
     n_opened: int = 0
     n_replied: int = 0
     n_converted: int = 0
+    converted_fen: int = 0
     n_tasks: int = 0
     n_confirmed: int = 0
 
@@ -51,9 +52,9 @@ class Report:
 def _grouped(broadcast_ids: Sequence[int], by: str) -> dict[int, Numbers]:
     found: dict[int, Numbers] = defaultdict(Numbers)
     rows = SendTask.objects.filter(broadcast__in=broadcast_ids).order_by().values_list(by, "state")
-    for key, state, n, sent, failed, opened, replied, converted, tasks, confirmed in rows.annotate(
+    for key, state, n, sent, failed, opened, replied, converted, tasks, confirmed, fen in rows.annotate(
         a=Sum("n"), b=Sum("n_sent"), c=Sum("n_failed"), d=Sum("n_opened"), e=Sum("n_replied"), f=Sum("n_converted"),
-        g=Count("pk"), h=Count("confirmed_at"),
+        g=Count("pk"), h=Count("confirmed_at"), i=Sum("converted_fen"),
     ):  # fmt: skip
         row = found[key]
         row.n += n
@@ -62,6 +63,7 @@ def _grouped(broadcast_ids: Sequence[int], by: str) -> dict[int, Numbers]:
         row.n_opened += opened
         row.n_replied += replied
         row.n_converted += converted
+        row.converted_fen += int(fen)
         row.n_tasks += tasks
         row.n_confirmed += confirmed
         rest = max(n - sent - failed, 0)

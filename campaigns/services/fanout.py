@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import gate, planes, planning, rules, variables
+from campaigns.services import gate, planes, planning, rules, touches, variables
 from org.models import Staff
 from scrm import clock
 from tagging.services import frames
@@ -56,9 +56,11 @@ _TASKS = """
 _SEND_TASKS = """
     INSERT INTO campaigns_sendtask (brand_id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
                                     at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed, n_opened,
-                                    n_replied, n_converted, state, msgid, next_try_at, n_tries, reminded_at, error)
+                                    n_replied, n_converted, converted_fen, state, msgid, next_try_at, n_tries,
+                                    reminded_at, error)
     SELECT %(b)s, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id, %(at)s, t.text,
-           v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 0, 0, 0, 'planned', '', %(at)s, 0, '{}', ''
+           v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 0, 0, 0, 0, 'planned', '', %(at)s, 0,
+           '{}', ''
       FROM plan_task t JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id
 """
 _LEDGER = """
@@ -67,7 +69,16 @@ _LEDGER = """
     SELECT %(b)s, t.at, t.kind, c.id, t.staff_id, t.broadcast_id, t.wave_id, t.variant_id, t.content_id,
            t.id, %(planned)s, 0, ''
       FROM campaigns_sendtask t, LATERAL unnest(t.contact_ids) AS c(id)
-     WHERE t.brand_id = %(b)s AND t.broadcast_id = %(broadcast)s AND t.wave_id = %(wave)s
+     WHERE t.brand_id = %(b)s AND t.broadcast_id = %(broadcast)s AND t.wave_id = %(wave)s ORDER BY t.id
+"""
+# ids are drawn in the order of the tasks: a task's lie beyond those drawn for the tasks before it and below those of the
+# tasks after it; what somebody else has drawn meanwhile only makes the stretch a little longer
+_STRETCHES = """
+    UPDATE campaigns_sendtask t SET touch_first = x.first, touch_last = x.last
+      FROM (SELECT id, %(before)s + 1 + sum(n) OVER (ORDER BY id) - n AS first,
+                   %(after)s - 1 - sum(n) OVER (ORDER BY id DESC) + n AS last
+              FROM campaigns_sendtask WHERE brand_id = %(b)s AND broadcast_id = %(broadcast)s AND wave_id = %(wave)s) x
+     WHERE t.brand_id = %(b)s AND t.broadcast_id = %(broadcast)s AND t.wave_id = %(wave)s AND t.id = x.id
 """
 _HELD = """
     INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, broadcast_id, wave_id, state, reason, done_at, error)
@@ -101,7 +112,7 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
     verdict = decide(frame, wanted, wave.broadcast, at, allowed)
     _keep_sets(wave, frame, wanted, verdict.refused)
     tasks = _write_tasks(brand, wave, frame, verdict.allowed, at)
-    reached = _ledger(brand, wave, at)
+    reached = _ledger(brand, wave)
     n_allowed = frames.count(verdict.allowed)
     if reached != n_allowed:  # nobody among the active guides has them
         alone = verdict.allowed & ~_planned_bits(brand, wave, frame)
@@ -228,18 +239,20 @@ def _fill_contents(cursor: Any, brand: Brand, variants: Sequence[Variant]) -> No
     )
 
 
-def _ledger(brand: Brand, wave: Wave, at: datetime) -> int:
+def _ledger(brand: Brand, wave: Wave) -> int:
+    given = {
+        "b": brand.pk,
+        "broadcast": wave.broadcast_id,
+        "wave": wave.pk,
+        "planned": int(Touch.State.PLANNED),
+    }
+    [before] = touches.new_ids(1)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _LEDGER,
-            {
-                "b": brand.pk,
-                "broadcast": wave.broadcast_id,
-                "wave": wave.pk,
-                "planned": int(Touch.State.PLANNED),
-            },
-        )
-        return cursor.rowcount
+        cursor.execute(_LEDGER, given)
+        reached = cursor.rowcount
+        [after] = touches.new_ids(1)
+        cursor.execute(_STRETCHES, {**given, "before": before, "after": after})
+    return reached
 
 
 def _held(brand: Brand, wave: Wave, at: datetime) -> None:

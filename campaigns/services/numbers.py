@@ -25,6 +25,7 @@ class StepNumbers:
         n_waiting: planned, being handed over, or with a guide who has not confirmed.
         n_sent: delivered, as WeCom reports it.
         n_failed: WeCom or the customer's side refused it.
+        n_opened, n_replied, n_converted: of those delivered.
         blocked: held back before they went to WeCom, by reason.
     """
 
@@ -32,6 +33,9 @@ class StepNumbers:
     n_sent: int = 0
     n_failed: int = 0
     n_cancelled: int = 0
+    n_opened: int = 0
+    n_replied: int = 0
+    n_converted: int = 0
     blocked: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -54,6 +58,9 @@ class StepNumbers:
         self.n_sent += other.n_sent
         self.n_failed += other.n_failed
         self.n_cancelled += other.n_cancelled
+        self.n_opened += other.n_opened
+        self.n_replied += other.n_replied
+        self.n_converted += other.n_converted
         for reason, n in other.blocked.items():
             self.blocked[reason] = self.blocked.get(reason, 0) + n
 
@@ -71,10 +78,19 @@ def of_steps(sop_ids: Collection[int]) -> dict[int, StepNumbers]:
     """{step: its numbers} of some SOPs, steps that were taken out included."""
     found: dict[int, StepNumbers] = defaultdict(StepNumbers)
     tasks = SendTask.objects.filter(sop__in=sop_ids).order_by()
-    for step_id, state, n, sent, failed in tasks.values_list("step_id", "state").annotate(
-        n=Sum("n"), sent=Sum("n_sent"), failed=Sum("n_failed")
-    ):
+    grouped = tasks.values_list("step_id", "state").annotate(
+        a=Sum("n"),
+        b=Sum("n_sent"),
+        c=Sum("n_failed"),
+        d=Sum("n_opened"),
+        e=Sum("n_replied"),
+        f=Sum("n_converted"),
+    )
+    for step_id, state, n, sent, failed, opened, replied, converted in grouped:
         row = found[step_id]
+        row.n_opened += opened
+        row.n_replied += replied
+        row.n_converted += converted
         row.n_sent += sent
         row.n_failed += failed
         rest = max(n - sent - failed, 0)

@@ -19,6 +19,7 @@ from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand
 
 MAX_CAPS, MAX_N, MAX_GAP_HOURS = 10, 100, 24 * 30
+MAX_ATTRIBUTION_DAYS = 90
 CAPPED_KINDS = (0, int(Touch.Kind.SOP), int(Touch.Kind.BROADCAST))
 REFUSABLE = (Touch.Kind.SOP, Touch.Kind.BROADCAST)
 
@@ -76,6 +77,8 @@ def _check(policy: TouchPolicy) -> None:
         wrong["sender"] = _("Unknown rule")
     if policy.guide_tasks_a_day is not None and not 1 <= policy.guide_tasks_a_day <= MAX_N:
         wrong["guide_tasks_a_day"] = _("Between 1 and %(n)s") % {"n": MAX_N}
+    if not 1 <= policy.attribution_days <= MAX_ATTRIBUTION_DAYS:
+        wrong["attribution_days"] = _("Between 1 and %(n)s days") % {"n": MAX_ATTRIBUTION_DAYS}
     if wrong:
         raise InvalidError(next(iter(wrong.values())), fields=wrong)
 

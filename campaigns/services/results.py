@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from campaigns.models import SendTask, Touch
-from campaigns.services import handing, touches
+from campaigns.services import handing, marks, touches
 from contacts.models import EventType, Identity
 from org import audit
 from org.access import Actor
@@ -119,6 +119,8 @@ def record_results(
         if external := row.get("external_userid"):
             by_status[int(row.get("status") or 0)].append(external)
     with transaction.atomic():
+        # the send task before its touches: as everybody who writes both
+        SendTask.objects.select_for_update().filter(pk=task.pk).values_list("pk").first()
         known = _contacts_of(task, [e for external in by_status.values() for e in external])
         changed = {Touch.State.DELIVERED: 0, Touch.State.FAILED: 0}
         for status, (state, reason, event) in _OUTCOMES.items():
@@ -135,6 +137,8 @@ def record_results(
                 contact_ids=ids,
             )
             changed[state] += len(done)
+            if state == Touch.State.DELIVERED:
+                marks.look_back(brand, [contact_id for _touch_id, contact_id in done], confirmed_at)
             touches.tell(
                 brand,
                 event,

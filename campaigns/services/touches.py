@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from campaigns.models import Touch, TouchKey
+from campaigns.models import SendTask, Touch, TouchKey
 from campaigns.services import planes
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_event, record_events
@@ -60,7 +60,7 @@ def record_no_welcome(
 
 
 def _claim(brand: Brand, key: str, *, at: datetime, **fields: Any) -> Touch | None:
-    [touch_id] = _new_ids(1)
+    [touch_id] = new_ids(1)
     if not _take_keys(brand, [(key, at, touch_id)]):
         return None
     return Touch.objects.create(pk=touch_id, at=at, kind=Touch.Kind.WELCOME, **fields)
@@ -112,7 +112,7 @@ def take_keys(brand: Brand, keys: Sequence[str], at: datetime) -> dict[str, int]
     before."""
     if not keys:
         return {}
-    rows = [(key, at, touch_id) for key, touch_id in zip(keys, _new_ids(len(keys)), strict=True)]
+    rows = [(key, at, touch_id) for key, touch_id in zip(keys, new_ids(len(keys)), strict=True)]
     taken = _take_keys(brand, rows)
     return {key: touch_id for key, _, touch_id in rows if key in taken}
 
@@ -184,6 +184,8 @@ def settle(
         send_task_id,
         [int(s) for s in was],
     ]
+    where, more = within(send_task_id)
+    sql, given = sql + where, [*given, *more]
     if contact_ids is not None:
         sql += " AND contact_id = ANY(%s::bigint[])"
         given.append(array(contact_ids))
@@ -193,6 +195,14 @@ def settle(
     if state not in planes.COUNTED:
         planes.mark_dirty(brand, at, [contact_id for _touch_id, contact_id in done_rows])
     return done_rows
+
+
+def within(send_task_id: int) -> tuple[str, list[Any]]:
+    """What leads to the touches of a send task beside its `at`: a broadcast's lie between two ids, an SOP's have an index."""
+    ids = SendTask.objects.filter(pk=send_task_id).values_list("touch_first", "touch_last").first()
+    if ids and ids[0] is not None:
+        return " AND id BETWEEN %s AND %s", list(ids)
+    return " AND broadcast_id IS NULL", []
 
 
 def tell(
@@ -229,7 +239,8 @@ def array(values: Iterable[Any]) -> str:
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
-def _new_ids(n: int) -> list[int]:
+def new_ids(n: int) -> list[int]:
+    """Ids of touches that are about to be written, in rising order."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('campaigns_touch_id_seq') FROM generate_series(1, %s)", [n])
         return [row[0] for row in cursor]

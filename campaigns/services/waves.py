@@ -86,7 +86,8 @@ _REACHED = """
     SELECT s.position FROM campaigns_touch t
       JOIN campaigns_sendtask k ON k.brand_id = %s AND k.id = t.send_task_id
       JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = t.contact_id
-     WHERE t.brand_id = %s AND t.at = k.at AND k.broadcast_id = %s AND k.wave_id = %s AND t.state = %s {only}
+     WHERE t.brand_id = %s AND t.at = k.at AND t.id BETWEEN k.touch_first AND k.touch_last
+       AND k.broadcast_id = %s AND k.wave_id = %s AND t.state = %s {only}
 """
 _ONLY = {
     "everybody": "",

@@ -34,6 +34,7 @@ _COLUMNS = (
     "allowance",
     "sender",
     "guide_tasks_a_day",
+    "attribution_days",
     "needs_approval",
 )
 
@@ -71,6 +72,14 @@ class PolicyForm(forms.Form):
         min_value=1,
         max_value=policy.MAX_N,
         help_text=gettext_lazy("Each has to be confirmed by hand. Empty: no limit."),
+    )
+    attribution_days = forms.IntegerField(
+        label=gettext_lazy("Days in which an order counts for a message"),
+        min_value=1,
+        max_value=policy.MAX_ATTRIBUTION_DAYS,
+        help_text=gettext_lazy(
+            "An order or an answer counts for the message that was delivered last before it, if that was not longer ago."
+        ),
     )
     needs_approval = forms.BooleanField(
         label=gettext_lazy("Broadcasts need a second person's approval"), required=False

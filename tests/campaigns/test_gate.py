@@ -34,7 +34,7 @@ def people(brand: Any, corp: Any, staff: Any) -> list[Any]:
 def touch(
     brand: Any, contact: Any, moment: datetime, kind: Touch.Kind = K.SOP, state: int = S.PLANNED
 ) -> None:
-    [touch_id] = touches._new_ids(1)
+    [touch_id] = touches.new_ids(1)
     touches.write(brand, moment, kind, [(touch_id, contact.pk, None, None, None, None, 0)])
     if state != S.PLANNED:
         Touch.objects.filter(pk=touch_id).update(state=state)
