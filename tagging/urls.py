@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tagging.views import acts, computed, files, library, removing, rules, segments, value
+from tagging.views import acts, computed, conditions, files, library, removing, rules, segments, value
 
 _ITEM = r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})"
 
@@ -51,8 +51,9 @@ urlpatterns = [
     path("tags/history/<int:act_id>/undo/", acts.undo, name="tag_act_undo"),
     path("segments/", segments.segment_list, name="segments"),
     path("segments/new/", segments.segment_edit, name="segment_new"),
-    path("segments/count/", segments.count, name="segment_count"),
-    path("segments/choices/", segments.choices, name="segment_choices"),
+    path("segments/builder/", conditions.meta, name="condition_meta"),
+    path("segments/count/", conditions.count, name="segment_count"),
+    path("segments/choices/", conditions.choices, name="segment_choices"),
     path("segments/<int:segment_id>/", segments.segment_detail, name="segment"),
     path("segments/<int:segment_id>/edit/", segments.segment_edit, name="segment_edit"),
     path("segments/<int:segment_id>/tag/", segments.segment_tag, name="segment_tag"),
@@ -68,7 +69,7 @@ urlpatterns = [
     path("value/lifecycle/", value.lifecycle_page, name="value_lifecycle"),
     path("value/lookalike/", value.lookalike_page, name="value_lookalike"),
     path("value/settings/", value.settings, name="value_settings"),
-    path("value/stages/", value.stages_save, name="value_stages"),
+    path("value/stages/", value.stages, name="value_stages"),
     path("tags/waiting/", acts.waiting_list, name="tags_waiting"),
     path("tags/waiting/drop/", acts.waiting_drop, name="tags_waiting_drop"),
 ]

@@ -14,9 +14,10 @@ from org.models import Job
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
-from tagging.models import Segment, Tag, TagAct, TagRule
+from tagging.conditions.summary import sentence
+from tagging.models import Tag, TagAct, TagRule
 from tagging.rule_events import ANSWERS, EVENTS, FILTERS, IDS, MONEY, WORDS
-from tagging.services import rule_preview, rule_runs, rules
+from tagging.services import naming, rule_preview, rule_runs, rules
 from tagging.services.naming import SOURCES
 from tagging.services.tags import choices
 from tagging.views.acts import act_rows
@@ -160,6 +161,7 @@ def _typed(request: Any) -> dict[str, Any]:
         "kind": request.POST.get("kind", "event"),
         "event": request.POST.get("event", ""),
         "name": request.POST.get("name", ""),
+        "condition_text": request.POST.get("condition", ""),
     }
 
 
@@ -226,16 +228,15 @@ def _fen(text: str, name: str) -> int | None:
 
 
 def _condition(request: Any) -> Any:
-    """The segments that are chosen, or the condition as JSON for those who write it."""
-    raw = request.POST.get("condition_json", "").strip()
-    if raw:
-        try:
-            return json.loads(raw)
-        except ValueError as error:
-            text = _("This is no JSON")
-            raise InvalidError(text, fields={"condition": text}) from error
-    ids = ids_of(request.POST, "segments")
-    return {"kind": "segment", "mode": "any", "ids": ids} if ids else None
+    """What the builder holds; None: no condition."""
+    raw = request.POST.get("condition", "").strip()
+    if not raw:
+        return None
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        text = _("The form did not arrive complete. Load the page again.")
+        raise InvalidError(text, fields={"condition": text}) from error
 
 
 def _form(rule: TagRule | None, values: dict[str, Any]) -> dict[str, Any]:
@@ -243,10 +244,6 @@ def _form(rule: TagRule | None, values: dict[str, Any]) -> dict[str, Any]:
     groups: dict[Any, list[Any]] = {}
     for one in EVENTS.values():
         groups.setdefault(one.group, []).append(one)
-    condition = values.get("condition")
-    is_segments = (
-        isinstance(condition, dict) and condition.get("kind") == "segment" and condition.get("mode") == "any"
-    )
     filters = values.get("filters") or {}
     keep = [*(values.get("add_tag_ids") or []), *(values.get("remove_tag_ids") or [])]
     return {
@@ -258,13 +255,8 @@ def _form(rule: TagRule | None, values: dict[str, Any]) -> dict[str, Any]:
         "filters": [_filter_field(name, filters.get(name)) for name in (event.filters if event else ())],
         "amount": _yuan(values.get("amount_at_least_fen")),
         "groups": choices(keep=keep),
-        "segments": list(
-            Segment.objects.filter(deleted_at=None).order_by("name").values_list("pk", "name")[:MOST_CHOICES]
-        ),
-        "chosen_segments": condition["ids"] if is_segments and condition else [],
-        "condition_json": ""
-        if is_segments or not condition
-        else json.dumps(condition, ensure_ascii=False, indent=2),
+        "condition": values.get("condition_text")
+        or (json.dumps(values["condition"], ensure_ascii=False) if values.get("condition") else ""),
         "large": int(rule_preview.LARGE * 100),
     }
 
@@ -315,7 +307,7 @@ def rule_detail(request: Any, rule_id: int) -> HttpResponse:
             for job in Job.objects.filter(kind=rule_runs.JOB, params__rule_id=rule.pk).order_by("-pk")[:3]
             if job.is_live or job.state == Job.State.FAILED
         ],
-        "condition_json": json.dumps(rule.condition, ensure_ascii=False, indent=2) if rule.condition else "",
+        "words": sentence(rule.condition, naming.known(rule.condition)) if rule.condition else "",
     }
     return render(request, "tagging/rules/detail.html", context)
 

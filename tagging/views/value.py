@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from contacts.models import Contact, ContactStat
 from org.access import staff_can
@@ -23,6 +23,15 @@ from tagging.services import lifecycle, lookalike, segments, value
 from tagging.services.lifecycle import StageInput
 
 SPANS = (7, 30, 90)
+STAGE_COLORS = [
+    ("blue", gettext_lazy("Blue")),
+    ("cyan", gettext_lazy("Cyan")),
+    ("green", gettext_lazy("Green")),
+    ("amber", gettext_lazy("Amber")),
+    ("red", gettext_lazy("Red")),
+    ("purple", gettext_lazy("Purple")),
+    ("grey", gettext_lazy("Grey")),
+]
 PEOPLE = 100
 _CUTS = ("r_cuts", "f_cuts", "m_cuts")
 
@@ -177,7 +186,7 @@ def lifecycle_page(request: Any) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @staff_can("segments.edit")
 def settings(request: Any) -> HttpResponse:
-    """Cuts, weights and groups; the stages of the lifecycle below them."""
+    """Cuts, weights and groups."""
     present = value.setting_of(request.brand)
     initial = {name: getattr(present, name) for name in value.COLUMNS if name not in _CUTS}
     initial |= {
@@ -200,28 +209,29 @@ def settings(request: Any) -> HttpResponse:
                 return go(request, "/value/settings/", _("Saved. Everybody is scored anew in a moment."))
         except InvalidError as error:
             add_errors(form, error)
-    stages = lifecycle.stages_of(request.brand)
-    context["stages"] = json.dumps(
-        [{"number": s.number, "name": s.name, "color": s.color, "condition": s.condition} for s in stages],
-        ensure_ascii=False, indent=1,
-    )  # fmt: skip
     return render(request, "tagging/value/settings.html", context, status=422 if form.errors else 200)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @staff_can("segments.edit")
-def stages_save(request: Any) -> HttpResponse:
-    """The stages as JSON, in order."""
+def stages(request: Any) -> HttpResponse:
+    """The stages in order, each with its condition. POST: all of them as JSON, in order."""
+    if request.method == "GET":
+        rows = [
+            {"stage": s, "condition": json.dumps(s.condition, ensure_ascii=False)}
+            for s in lifecycle.stages_of(request.brand)
+        ]
+        context = {"rows": rows, "colors": STAGE_COLORS, "most": lifecycle.MAX_STAGES, "tabs": _tabs("flow")}
+        return render(request, "tagging/value/stages.html", context)
     try:
-        rows = json.loads(request.POST.get("stages", ""))
-        stages = [
+        wanted = [
             StageInput(str(r["name"]), r["condition"], str(r.get("color", "blue")), r.get("number"))
-            for r in rows
+            for r in json.loads(request.POST.get("stages", ""))
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidError(_("The stages cannot be read: %(error)s") % {"error": error}) from error
-    lifecycle.change_stages(request.brand, stages, by=request.actor)
-    return go(request, "/value/settings/", _("Saved. Everybody is placed anew in a moment."))
+    lifecycle.change_stages(request.brand, wanted, by=request.actor)
+    return go(request, "/value/lifecycle/", _("Saved. Everybody is placed anew in a moment."))
 
 
 class LikeForm(forms.Form):

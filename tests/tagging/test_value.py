@@ -297,6 +297,7 @@ def test_pages(brand: Any, other_brand: Any, people: list[Contact], sign_in: Any
         assert client.post("/value/settings/", {**given, **bad_values}).status_code == 422
     with in_brand(brand):
         assert ValueSetting.objects.get().m_cuts == [10_000, 30_000, 60_000, 150_000]
+    assert "忠诚" in client.get("/value/stages/").text
     stages = json.dumps([{"name": "所有人", "condition": EVERYBODY}])
     assert client.post("/value/stages/", {"stages": stages}).status_code == 302
     for bad_text in ("", "{", "[]", '[{"name": "x"}]', '[{"name": "x", "condition": {"kind": "moon"}}]'):

@@ -1,0 +1,313 @@
+// The builder of a condition: nested groups, dragged or moved by keys, counted while they are edited. It takes hold of each
+// `.condition-builder` (templates/tagging/conditions/_builder.html), also of those that htmx brings; a script that makes one
+// calls `ConditionBuilder.attach(box)` and listens for `condition-change` on it.
+"use strict";
+(() => {
+  const fieldNeeds = { eq: "text", contains: "text", starts: "text", in: "texts", compare: "compare", window: "window" };
+  const metas = {};
+  const load = (url) => metas[url] ??= fetch(url).then((answer) => answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status))));
+
+  // ---- a tree of {mode, not, items} and {leaf, not}, and the JSON that the server reads
+
+  function read(raw) {
+    if (raw.not) return { ...read(raw.not), not: true };
+    for (const mode of ["all", "any"]) if (raw[mode]) return { mode, items: raw[mode].map(read) };
+    return { leaf: raw };
+  }
+  function write(node) {
+    const plain = node.leaf ? node.leaf : { [node.mode]: node.items.map(write) };
+    return node.not ? { not: plain } : plain;
+  }
+  function element(tag, options = {}, ...children) {
+    const made = Object.assign(document.createElement(tag), options);
+    made.append(...children);
+    return made;
+  }
+  function button(label, act, options = {}) {
+    const made = element("button", { type: "button", className: "btn btn-sm", textContent: label, ...options });
+    made.addEventListener("click", act);
+    return made;
+  }
+  function select(options, value, act, label) {
+    const made = element("select", { className: "form-select form-select-sm" });
+    made.setAttribute("aria-label", label);
+    made.append(...options.map(([key, name]) => element("option", { value: key, textContent: name, selected: String(key) === String(value ?? "") })));
+    made.addEventListener("change", () => act(made.value));
+    return made;
+  }
+  function input(type, value, act, label) {
+    const made = element("input", { type, className: "form-control form-control-sm", value: value ?? "" });
+    made.setAttribute("aria-label", label);
+    if (type === "number") made.step = "any";
+    made.addEventListener("change", () => act(type === "number" ? Number(made.value) : made.value));
+    return made;
+  }
+
+
+  function begin(home, data) {
+    const root = home.querySelector(".builder");
+    const field = home.querySelector("input[type=hidden]");
+    // what is found may be shown elsewhere on the page
+    const result = home.dataset.result ? document.querySelector(home.dataset.result) : home;
+    const part = (name) => (home.querySelector(`.builder-${name}`) ?? result?.querySelector(`.builder-${name}`));
+    const text = data.text;
+    const kinds = Object.fromEntries(data.kinds.map((kind) => [kind.kind, kind]));
+    const fields = Object.fromEntries(data.fields.map((one) => [one.key, one]));
+    const word = (key) => data.words[key] ?? key;
+    const names = {};
+    let problems = {};
+    const given = field.value ? JSON.parse(field.value) : { all: [] };
+    let tree = read(given.kind || given.not ? { all: [given] } : given);
+    const past = [];
+    const future = [];
+
+    function change(act) {
+      past.push(JSON.stringify(tree));
+      if (past.length > 100) past.shift();
+      future.length = 0;
+      act();
+      changed();
+    }
+    function step(from, to) {
+      if (!from.length) return;
+      to.push(JSON.stringify(tree));
+      tree = JSON.parse(from.pop());
+      changed();
+    }
+
+    // ---- drawing
+
+    function drawNode(node, parent, path) {
+      const box = element("div", { className: node.leaf ? "builder-leaf" : "builder-group" });
+      box.dataset.path = path;
+      const head = element("div", { className: "builder-head" });
+      if (parent) {
+        const handle = element("span", { className: "builder-handle", textContent: "⠿", tabIndex: 0, title: text.drag });
+        handle.setAttribute("role", "button");
+        handle.setAttribute("aria-label", text.drag);
+        handle.addEventListener("keydown", (event) => {
+          if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
+          event.preventDefault();
+          move(parent, node, event.key === "ArrowUp" ? -1 : 1);
+        });
+        head.append(handle);
+      }
+      const not = element("label", { className: "builder-not" });
+      const tick = element("input", { type: "checkbox", checked: Boolean(node.not) });
+      tick.addEventListener("change", () => change(() => { node.not = tick.checked; }));
+      not.append(tick, ` ${text.not}`);
+      head.append(not);
+      if (node.leaf) drawLeaf(node, head);
+      else head.append(select([["all", text.all], ["any", text.any]], node.mode, (value) => change(() => { node.mode = value; }), text.group));
+      if (parent) head.append(button("×", () => change(() => { parent.items.splice(parent.items.indexOf(node), 1); }), { className: "btn-icon builder-remove", title: text.remove, ariaLabel: text.remove }));
+      box.append(head);
+      const here = problems[node.not ? `${path}.0`.replace(/^\./, "") : path];
+      if (here) box.append(element("div", { className: "field-error", textContent: here.join(" · ") }));
+      if (!node.leaf) drawItems(node, box, path);
+      return box;
+    }
+    function drawItems(node, box, path) {
+      const list = element("div", { className: "builder-items" });
+      list.items = node.items;
+      const inner = node.not ? `${path}.0` : path;
+      node.items.forEach((item, i) => {
+        const drawn = drawNode(item, node, `${inner}.${i}`.replace(/^\./, ""));
+        drawn.node = item;
+        list.append(drawn);
+      });
+      box.append(list, element("div", { className: "builder-add" },
+        button(`+ ${text.add}`, () => change(() => { node.items.push({ leaf: { kind: "tags", mode: "any" } }); })),
+        button(`+ ${text.group}`, () => change(() => { node.items.push({ mode: "any", items: [] }); }))));
+      if (window.Sortable) window.Sortable.create(list, { group: "conditions", handle: ".builder-handle", animation: 120, onEnd: dropped });
+    }
+    function dropped(event) {
+      const node = event.item.node;
+      const from = event.from.items;
+      const to = event.to.items;
+      change(() => {
+        from.splice(from.indexOf(node), 1);
+        to.splice(event.newIndex, 0, node);
+      });
+    }
+    function move(parent, node, by) {
+      const at = parent.items.indexOf(node);
+      if (at + by < 0 || at + by >= parent.items.length) return;
+      change(() => { parent.items.splice(at, 1); parent.items.splice(at + by, 0, node); });
+      root.querySelectorAll(".builder-handle")[0]?.focus();
+    }
+
+    function drawLeaf(node, head) {
+      const leaf = node.leaf;
+      const made = element("select", { className: "form-select form-select-sm" });
+      made.setAttribute("aria-label", text.add);
+      const groups = {};
+      for (const kind of data.kinds) {
+        groups[kind.group] ??= element("optgroup", { label: kind.group });
+        groups[kind.group].append(element("option", { value: kind.kind, textContent: kind.label, selected: kind.kind === leaf.kind }));
+      }
+      made.append(...Object.values(groups));
+      made.addEventListener("change", () => change(() => { node.leaf = { kind: made.value }; }));
+      head.append(made);
+      for (const param of kinds[leaf.kind]?.params ?? []) {
+        if (leaf.kind === "field" && !["key", "test", fieldNeeds[leaf.test]].includes(param.name)) continue;
+        if (param.name === "n" && leaf.mode !== "at_least") continue;
+        head.append(drawParam(leaf, param));
+      }
+    }
+    function drawParam(leaf, param) {
+      const value = leaf[param.name] ?? param.default;
+      const set = (given) => change(() => { if (given === "" || given === undefined) delete leaf[param.name]; else leaf[param.name] = given; });
+      switch (param.type) {
+        case "ids": return chooser(param.source, value ?? [], (ids) => set(ids), true);
+        case "texts": return leaf.kind === "field" ? ticks(fields[leaf.key]?.options ?? [], value ?? [], set) : chooser("categories", value ?? [], set, false);
+        case "words": return ticks(param.options, value ?? [], set);
+        case "word": {
+          const options = param.name === "test" ? fields[leaf.key]?.tests ?? [] : param.options;
+          return select([["", text.choose], ...options.map((key) => [key, word(key)])], value, set, param.name);
+        }
+        case "text": return param.source === "fields"
+          ? select([["", text.choose], ...data.fields.map((field) => [field.key, field.label])], value, set, param.name)
+          : input("text", value, set, param.name);
+        case "bool": return select([["true", text.yes], ["false", text.no]], value ?? true, (given) => set(given === "true"), param.name);
+        case "int": return input("number", value, set, param.name);
+        case "compare": return compare(value, set);
+        case "window": return span(param, value, set);
+        default: return document.createTextNode("");
+      }
+    }
+    function ticks(options, chosen, set) {
+      return element("span", { className: "builder-ticks" }, ...options.map((key) => {
+        const tick = element("input", { type: "checkbox", checked: chosen.includes(key) });
+        tick.addEventListener("change", () => set(tick.checked ? [...chosen, key] : chosen.filter((other) => other !== key)));
+        return element("label", {}, tick, ` ${word(key)}`);
+      }));
+    }
+    function compare(value, set) {
+      const given = value ?? { op: "ge", value: 1 };
+      const parts = [
+        select(data.ops.map((op) => [op, word(op)]), given.op, (op) => set({ ...given, op, ...(op === "between" ? { to: given.to ?? given.value } : { to: undefined }) }), "op"),
+        input("number", given.value, (number) => set({ ...given, value: number }), "value"),
+      ];
+      if (given.op === "between") parts.push(input("number", given.to, (number) => set({ ...given, to: number }), "to"));
+      return element("span", { className: "builder-param" }, ...parts);
+    }
+    function span(param, value, set) {
+      const given = value ?? { type: param.options[0], n: 7 };
+      const wanted = data.window_params[given.type] ?? [];
+      const begin = (type) => {
+        const fresh = { type };
+        for (const name of data.window_params[type] ?? []) if (name === "n") fresh.n = given.n ?? 7; else if (name === "of") fresh.of = "this"; else if (name === "unit" && type !== "last") fresh.unit = "month";
+        set(fresh);
+      };
+      const parts = [select(param.options.map((type) => [type, word(type)]), given.type, begin, "window")];
+      for (const name of wanted) {
+        if (name === "n") parts.push(input("number", given.n, (n) => set({ ...given, n }), "n"));
+        else if (name === "from" || name === "to") parts.push(input("date", given[name], (day) => set({ ...given, [name]: day }), name));
+        else if (name === "of") parts.push(select([["this", word("this")], ["next", word("next")]], given.of, (of) => set({ ...given, of }), "of"));
+        else parts.push(select((given.type === "last" ? ["day", "hour"] : ["day", "week", "month", "year"]).map((unit) => [unit, word(unit)]), given.unit ?? "day", (unit) => set({ ...given, unit }), "unit"));
+      }
+      return element("span", { className: "builder-param" }, ...parts);
+    }
+    function chooser(source, chosen, set, numbers) {
+      const box = element("span", { className: "builder-chooser" });
+      const known = names[source] ??= {};
+      for (const id of chosen) {
+        const chip = element("span", { className: "chip chip-blue", textContent: known[id] ?? id });
+        chip.append(button("×", () => set(chosen.filter((other) => other !== id)), { className: "chip-remove", ariaLabel: text.remove }));
+        box.append(chip);
+      }
+      const search = element("input", { className: "form-control form-control-sm", placeholder: `${word(source)}…` });
+      search.setAttribute("aria-label", word(source));
+      const list = element("div", { className: "builder-choices", hidden: true });
+      const look = async () => {
+        const answer = await fetch(`${home.dataset.choices}?source=${source}&q=${encodeURIComponent(search.value)}`);
+        if (!answer.ok) return;
+        const { results } = await answer.json();
+        list.replaceChildren(...results.filter(([id]) => !chosen.includes(id)).map(([id, name]) => button(name, () => {
+          known[id] = name;
+          set([...chosen, numbers ? Number(id) : id]);
+        }, { className: "builder-choice" })));
+        list.hidden = false;
+      };
+      search.addEventListener("focus", look);
+      search.addEventListener("input", () => { clearTimeout(search.timer); search.timer = setTimeout(look, 150); });
+      box.addEventListener("focusout", (event) => { if (!box.contains(event.relatedTarget)) list.hidden = true; });
+      box.append(search, list);
+      return box;
+    }
+
+    // ---- counting while it is edited
+
+    let timer = 0;
+    let asked = 0;
+    function draw() {
+      root.replaceChildren(drawNode(tree, null, ""));
+      field.value = tree.items.length || !("optional" in home.dataset) ? JSON.stringify(write(tree)) : "";
+      part("undo").disabled = !past.length;
+      part("redo").disabled = !future.length;
+    }
+    function changed() {
+      draw();
+      home.dispatchEvent(new CustomEvent("condition-change", { detail: field.value, bubbles: true }));
+      clearTimeout(timer);
+      timer = setTimeout(count, 300);
+    }
+    async function count() {
+      const mine = ++asked;
+      if (!tree.items.length) return say("—", text.empty, []);
+      const body = new FormData();
+      body.append("condition", JSON.stringify(write(tree)));
+      const answer = await fetch(home.dataset.count, { method: "POST", body, headers: { "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value } });
+      if (mine !== asked || !answer.ok) return undefined;
+      const found = await answer.json();
+      for (const [source, known] of Object.entries(found.names ?? {})) names[source] = { ...names[source], ...known };
+      const before = JSON.stringify(problems);
+      problems = {};
+      for (const { path, text: words } of found.problems ?? []) (problems[path] ??= []).push(words);
+      if (before !== JSON.stringify(problems) && !root.contains(document.activeElement)) root.replaceChildren(drawNode(tree, null, ""));
+      else if (before !== JSON.stringify(problems)) showProblems();
+      if (found.problems) return say("—", found.problems[0].text, []);
+      return say(found.n.toLocaleString("en-US"), found.sentence, found.sample);
+    }
+    function showProblems() {
+      root.querySelectorAll(".field-error").forEach((old) => old.remove());
+      root.querySelectorAll("[data-path]").forEach((box) => {
+        const here = problems[box.dataset.path];
+        if (here) box.firstElementChild.after(element("div", { className: "field-error", textContent: here.join(" · ") }));
+      });
+    }
+    function say(n, words, sample) {
+      part("count").textContent = n;
+      part("sentence").textContent = words;
+      part("sample")?.replaceChildren(...sample.map((person) => element("li", {}, element("a", { href: `/contacts/${person.id}/`, textContent: person.name }))));
+    }
+
+    part("undo").addEventListener("click", () => step(past, future));
+    part("redo").addEventListener("click", () => step(future, past));
+    home.undo = () => step(past, future);
+    home.redo = () => step(future, past);
+    // the first answer brings the names of what the condition names
+    count().finally(draw);
+  }
+
+  let last = null; // the builder that a person works on; Ctrl+Z is for it
+  function attach(box) {
+    if (box.builderMade) return;
+    box.builderMade = true;
+    load(box.dataset.meta).then((data) => begin(box, data)).catch(() => { box.querySelector(".builder").textContent = box.dataset.failed; });
+  }
+  function attachAll(root) {
+    root.querySelectorAll(".condition-builder").forEach(attach);
+  }
+  document.addEventListener("focusin", (event) => { last = event.target.closest(".condition-builder") ?? last; });
+  document.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.target.matches("input:not([type=checkbox]), textarea")) return;
+    const box = event.target.closest(".condition-builder") ?? (last?.isConnected ? last : document.querySelector(".condition-builder[data-result]"));
+    if (!box?.undo) return;
+    if (event.key === "z" && !event.shiftKey) { event.preventDefault(); box.undo(); }
+    if (event.key === "y" || (event.key === "z" && event.shiftKey)) { event.preventDefault(); box.redo(); }
+  });
+  document.addEventListener("htmx:load", (event) => { if (event.target.querySelectorAll) attachAll(event.target.parentElement ?? event.target); });
+  attachAll(document);
+  window.ConditionBuilder = { attach };
+})();
