@@ -20,7 +20,7 @@ from devtools.places import ROOT, fail
 
 LOCALES = ("zh_Hans",)
 SOURCES = (
-    "scrm", "tenants", "org", "wecom", "contacts", "commerce", "tagging",
+    "scrm", "tenants", "org", "wecom", "contacts", "commerce", "tagging", "content",
     "campaigns", "groups", "handover", "livecodes", "datafiles", "drift", "guides", "insights", "templates",
 )  # fmt: skip
 LEFT_OUT = ("wecom/sandbox/",)

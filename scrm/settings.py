@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "contacts",
     "commerce",
     "tagging",
+    "content",
     "campaigns",
     "groups",
     "handover",

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("contacts.urls")),
     path("", include("commerce.urls")),
     path("", include("tagging.urls")),
+    path("", include("content.urls")),
     path("", include("campaigns.urls")),
     path("", include("groups.urls")),
     path("", include("handover.urls")),

@@ -120,6 +120,11 @@
       $("[data-attachment-ok]", event.target.closest("[data-attachment-form]")).click();
     }
   });
-  globalThis.attachments = { ready, listOf, titleOf, pictureOf };
+  // a whole list from elsewhere (content-picker.js), with the names of its files
+  function put(box, list, names = {}) {
+    Object.assign(files, names);
+    store(box, list);
+  }
+  globalThis.attachments = { ready, listOf, titleOf, pictureOf, put };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => ready()); else ready();
 })();

@@ -14,12 +14,12 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
 
+from content import variables
 from livecodes.models import ChannelCode
 from livecodes.services import ways
 from livecodes.services.codes import create_code
 from livecodes.services.content import CodeInput, GuideInput, WelcomeInput
 from livecodes.services.roster import is_able
-from livecodes.services.welcome import check_words
 from org.access import Actor
 from org.models import Corp, Job, Staff, Store
 from org.services import jobs
@@ -227,8 +227,8 @@ def _fill(row: Row, cells: Mapping[str, str], known: _Known) -> None:
             row.tags.append(ids[0])
             row.tag_names.append(word)
     row.cost_fen = _fen(cells.get("cost", ""))
-    check_words(row.remark, max_bytes=10_000)
-    check_words(row.welcome)
+    variables.check(row.remark, max_bytes=10_000)
+    variables.check(row.welcome)
     if store := cells.get("store", ""):
         row.store_id = known.stores.get(store.lower())
         if row.store_id is None:

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.models import Sop
+from content import variables
 from livecodes.models import ChannelCode, CodeGuide, CodeHours, CodeTag, Welcome
 from livecodes.services.roster import is_able
-from livecodes.services.welcome import check_words
 from org import audit
 from org.models import Corp, Staff, Store
 from scrm.errors import InvalidError, NotFoundError
@@ -189,7 +189,7 @@ def _known(model: Any, ids: Iterable[int | None]) -> None:
 
 def _check_remark(given: CodeInput, corp: Corp, code: ChannelCode | None) -> str:
     try:
-        check_words(given.remark, max_bytes=10_000)
+        variables.check(given.remark, max_bytes=10_000)
     except InvalidError as error:
         return str(error)
     return ""
@@ -241,7 +241,7 @@ def check_welcomes(welcomes: Sequence[WelcomeInput]) -> list[list[dict[str, Any]
         try:
             if not w.text.strip() and not w.attachments:
                 raise InvalidError(_("write a text or add an attachment"))
-            check_words(w.text)
+            variables.check(w.text)
             if w.audience not in Welcome.Audience.values or w.gender not in (None, 0, 1, 2):
                 raise InvalidError(_("choose for whom it is"))
             if (w.start is None) != (w.end is None):

@@ -20,8 +20,9 @@ from django.db import transaction
 from campaigns.models import Touch, TouchKey
 from campaigns.services import touches
 from contacts.models import Follow
+from content import variables
 from livecodes.services.meeting import Arrival, load
-from livecodes.services.welcome import candidates, choose, render, values_for
+from livecodes.services.welcome import candidates, choose
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -125,14 +126,13 @@ def _compose(
     )
     if chosen is None:
         return None
-    values = values_for(
+    values = variables.values_for(
         customer=(known.get("name") or contact.name).replace("\x00", ""),
         staff=arrival.staff,
         brand=brand,
-        store=arrival.staff.store.name if arrival.staff.store else "",
         code=code.name if code else "",
     )
-    return render(chosen.text, values), list(chosen.attachments)
+    return variables.render(chosen.text, values), list(chosen.attachments)
 
 
 @transaction.atomic

@@ -11,8 +11,9 @@ from campaigns.models import Touch
 from campaigns.services import touches
 from contacts.models import Contact, Follow
 from contacts.services import profile
+from content import variables
 from livecodes.models import ChannelCode
-from livecodes.services.welcome import MAX_REMARK, needs_name, render, values_for
+from livecodes.services.welcome import MAX_REMARK, needs_name
 from org.models import Corp, Staff
 from scrm import clock
 from scrm.redis import redis_client
@@ -151,9 +152,8 @@ def order_remark(
     brand: Brand, *, corp: Corp, staff: Staff, follow: Follow, contact: Contact, code: ChannelCode
 ) -> str:
     """Queue the code's remark for WeCom, once for each arrival; gives it."""
-    store = staff.store.name if staff.store else ""
-    values = values_for(customer=contact.name, staff=staff, brand=brand, store=store, code=code.name)
-    remark = render(code.remark, values, max_chars=MAX_REMARK)
+    values = variables.values_for(customer=contact.name, staff=staff, brand=brand, code=code.name)
+    remark = variables.render(code.remark, values, max_chars=MAX_REMARK)
     if not remark:
         return ""
     outbound.enqueue(

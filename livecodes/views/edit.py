@@ -8,12 +8,12 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from content import variables
 from livecodes.forms import CodeForm, initial_of, lists_of
 from livecodes.models import ChannelCode
 from livecodes.services import codes
 from livecodes.services.content import CodeInput, as_input
 from livecodes.services.roster import is_able
-from livecodes.services.welcome import MAX_BYTES, VARIABLES
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Corp, Staff
@@ -123,11 +123,8 @@ def _page(
 def editor_context(lists: Any) -> dict[str, Any]:
     """What the welcome editor needs on a page: its variables, WeCom's limit, names of attached files."""
     return {
-        "variables": [
-            {"name": name, "meaning": str(meaning), "longest": longest}
-            for name, (meaning, longest) in VARIABLES.items()
-        ],
-        "most_bytes": MAX_BYTES,
+        "variables": variables.choices(),
+        "most_bytes": variables.MAX_BYTES,
         "files": _files(lists),
         "weekdays": [(n, label) for n, label in enumerate(weekday_names(), 1)],
     }

@@ -11,7 +11,7 @@ from scrm.responses import error_body
 from wecom.models import MediaFile
 from wecom.services import media
 
-RIGHTS = ("codes.edit", "sops.edit")  # whoever writes messages
+RIGHTS = ("codes.edit", "sops.edit", "broadcasts.edit", "content.edit")  # whoever writes messages
 _TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 

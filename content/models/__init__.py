@@ -1,0 +1,6 @@
+"""Tables of the content library, by topic."""
+
+from content.models.library import Content, ContentPolicy, ContentVersion, Folder
+from content.models.words import SensitiveWord
+
+__all__ = ["Content", "ContentPolicy", "ContentVersion", "Folder", "SensitiveWord"]

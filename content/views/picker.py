@@ -1,0 +1,65 @@
+"""The picker: choose content of the library inside another form (templates/components/content_picker.html)."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from content.models import Content, Folder
+from content.services import folders, library
+from org.access import signed_in
+from scrm.errors import ForbiddenError
+from wecom.models import MediaFile
+
+RIGHTS = ("content.view", "sops.edit", "broadcasts.edit", "codes.edit")  # whoever sends content
+KINDS = (Content.Kind.MESSAGE, Content.Kind.SCRIPT)
+
+
+@require_GET
+@signed_in
+def picker(request: Any) -> HttpResponse:
+    """`q`, `folder`, `kind`; `personal=1`: also what speaks of the customer. `part=rows`: only the rows."""
+    if not any(request.actor.can(right) for right in RIGHTS):
+        raise ForbiddenError()
+    given = request.GET
+    folder = given.get("folder", "")
+    folder_id = int(folder) if folder.isdecimal() and len(folder) < 19 else None
+    kind = given.get("kind", "") if given.get("kind") in KINDS else ""
+    personal = given.get("personal") == "1"
+    rows = library.search(
+        request.brand,
+        q=given.get("q", "")[:60],
+        folder_id=folder_id,
+        kind=kind,
+        personal=personal,
+        limit=41,
+    )
+    files = _files(rows)
+    for row in rows:
+        picked = {key: row[key] for key in ("content_id", "version_id", "name", "text", "attachments")}
+        own = {str(a["file_id"]) for a in row["attachments"] if a.get("file_id")}
+        row["json"] = json.dumps(
+            picked | {"files": {pk: files[pk] for pk in own if pk in files}}, ensure_ascii=False
+        )
+        row["picture"] = next((a["file_id"] for a in row["attachments"] if a["type"] == "image"), None)
+    context = {
+        "rows": rows[:40],
+        "more": len(rows) > 40,
+        "q": given.get("q", ""),
+        "folder": folder,
+        "kind": kind,
+        "personal": personal,
+        "kinds": [(k.value, k.label) for k in KINDS],
+    }
+    if given.get("part") == "rows":
+        return render(request, "content/_picker_rows.html", context)
+    context["folders"] = folders.choices(list(Folder.objects.all()))
+    context["is_empty"] = not rows and not Content.objects.live().exists()
+    return render(request, "content/_picker.html", context)
+
+
+def _files(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    ids = {a["file_id"] for row in rows for a in row["attachments"] if a.get("file_id")}
+    return {str(f.pk): {"name": f.name, "kind": f.kind} for f in MediaFile.objects.filter(pk__in=ids)}
