@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='enrolment',
             name='node',
-            field=models.CharField(blank=True, max_length=12),
+            field=models.CharField(blank=True, db_default="", default="", max_length=12),
         ),
         migrations.AddField(
             model_name='enrolment',

@@ -127,7 +127,7 @@ class Enrolment(TenantModel):
     ended_at = models.DateTimeField(null=True)
     end_kind = models.CharField(max_length=8, choices=End, blank=True)
     version_id = models.BigIntegerField(null=True)  # SopVersion; empty in an SOP of steps
-    node = models.CharField(max_length=12, blank=True)
+    node = models.CharField(max_length=12, blank=True, default="", db_default="")
     node_at = models.DateTimeField(null=True)  # came to the node
     woken_at = models.DateTimeField(null=True)  # what it waits for has happened
 
