@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from campaigns.models import SendTask
-from campaigns.services import due, handing, marks, planes, results, sops, stepping, waves
+from campaigns.services import due, handing, marks, planes, results, sops, stepping, waves, winners
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -92,6 +92,7 @@ def finish_broadcasts() -> int:
 
 @tenant_task
 def finish_brand(brand: Brand) -> None:
+    winners.look_at_all(brand)
     waves.finish(brand)
 
 

@@ -22,6 +22,7 @@ urlpatterns = [
     path("broadcasts/<int:broadcast_id>/", broadcasts.broadcast_detail, name="broadcast"),
     path("broadcasts/<int:broadcast_id>/edit/", broadcasts.broadcast_edit, name="broadcast_edit"),
     path("broadcasts/<int:broadcast_id>/check/", broadcasts.dry_run, name="broadcast_check"),
+    path("broadcasts/<int:broadcast_id>/winner/", broadcasts.choose_winner, name="broadcast_winner"),
     path("broadcasts/<int:broadcast_id>/numbers/", broadcasts.live_numbers, name="broadcast_numbers"),
     path(
         "broadcasts/<int:broadcast_id>/waves/<int:wave_id>/", broadcasts.wave_people, name="broadcast_people"

@@ -68,6 +68,7 @@ class Wave(TenantModel):
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waits for its time")
+        HELD = "held", _("Waits for the winner")
         PLANNED = "planned", _("Planned")
         DONE = "done", _("Finished")
         SKIPPED = "skipped", _("Left out")

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import gate, touches, variables
+from campaigns.services import gate, touches, variables, winners
 from campaigns.services.rules import policy_of
 from org import audit
 from org.access import Actor
@@ -61,6 +61,7 @@ class BroadcastInput:
     Attributes:
         audience: {"segment": id}, {"condition": {…}} or {"contacts": [ids]}.
         repeat: "" once; day, week, month: again until `repeat_until`, each time with the audience of that moment.
+        test: how its contents are compared, keys of winners.Rule; {}: not at all.
     """
 
     name: str
@@ -72,6 +73,7 @@ class BroadcastInput:
     late_hours: int = 48
     repeat: str = ""
     repeat_until: datetime | None = None
+    test: dict[str, Any] = field(default_factory=dict)
 
 
 def get_broadcast(broadcast_id: int, *, lock: bool = False) -> Broadcast:
@@ -110,6 +112,7 @@ def save_draft(
     broadcast.late_hours = given.late_hours
     until = given.repeat_until.isoformat() if given.repeat_until else None
     broadcast.repeat = {"every": given.repeat, "until": until} if given.repeat else {}
+    broadcast.test = given.test
     broadcast.save()
     Variant.objects.filter(broadcast=broadcast).delete()
     Wave.objects.filter(broadcast=broadcast).delete()
@@ -155,9 +158,14 @@ def _checked(brand: Brand, given: BroadcastInput) -> BroadcastInput:
     _check_audience(brand, given.audience, wrong)
     _check_waves(brand, given.waves, wrong)
     variants = _check_variants(given.variants, wrong)
+    test = winners.check(given.test, len(given.variants), wrong)
+    if test and (given.repeat or (test["percent"] != 100 and len(given.waves) > 1)):
+        wrong["test"] = _("A comparison whose winner goes to the rest has one wave and is not repeated")
     if wrong:
         raise InvalidError(next(iter(wrong.values())), fields=wrong)
-    return BroadcastInput(**{**given.__dict__, "name": given.name.strip(), "variants": variants})
+    return BroadcastInput(
+        **{**given.__dict__, "name": given.name.strip(), "variants": variants, "test": test}
+    )
 
 
 def _check_audience(brand: Brand, given: dict[str, Any], wrong: dict[str, str]) -> None:
@@ -232,7 +240,14 @@ def duplicate(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     variants = [VariantInput(v.text, v.attachments, v.weight) for v in old.variants.order_by("letter")]
     name = _("%(name)s (copy)") % {"name": old.name[:50]}
     given = BroadcastInput(
-        name, old.audience, variants, [WaveInput()], old.priority, old.hold_out_percent, old.late_hours
+        name,
+        old.audience,
+        variants,
+        [WaveInput()],
+        old.priority,
+        old.hold_out_percent,
+        old.late_hours,
+        test=old.test,
     )
     return save_draft(brand, given, by=by)
 
@@ -247,7 +262,9 @@ def delete_draft(brand: Brand, *, broadcast_id: int, by: Actor) -> None:
 
 
 def _as_audit(broadcast: Broadcast) -> dict[str, Any]:
-    row = audit.snapshot(broadcast, ["name", "state", "priority", "hold_out_percent", "late_hours", "repeat"])
+    row = audit.snapshot(
+        broadcast, ["name", "state", "priority", "hold_out_percent", "late_hours", "repeat", "test"]
+    )
     audience_of = broadcast.audience
     if "contacts" in audience_of:
         audience_of = {"contacts": len(audience_of["contacts"])}
@@ -305,6 +322,9 @@ def _start(brand: Brand, broadcast: Broadcast, allowed: Collection[str], by: Act
     broadcast.save(update_fields=["launched_at"])
     first = Wave.objects.filter(broadcast=broadcast, n=1, condition__now=True)
     first.update(at=now)
+    if broadcast.test and broadcast.test["percent"] < 100:
+        rest = {"now": False, "after": "", "condition": {}, "winner": True}
+        Wave.objects.create(broadcast=broadcast, n=2, at=now, condition=rest, state=Wave.State.HELD)
     plan_waves.delay_on_commit(brand_id=brand.pk)
     return broadcast
 
@@ -339,7 +359,8 @@ def cancel(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     now = clock.now()
     broadcast.ended_at = now
     broadcast.save(update_fields=["ended_at"])
-    Wave.objects.filter(broadcast=broadcast, state=Wave.State.WAITING).update(state=Wave.State.SKIPPED)
+    open_waves = Wave.objects.filter(broadcast=broadcast, state__in=[Wave.State.WAITING, Wave.State.HELD])
+    open_waves.update(state=Wave.State.SKIPPED)
     planned = SendTask.objects.select_for_update().filter(broadcast=broadcast, state=SendTask.State.PLANNED)
     for task in planned.order_by("pk"):
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)

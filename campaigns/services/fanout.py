@@ -20,7 +20,10 @@ from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
 
 CHUNK = 1_000  # contacts of one send task
-HOLD_OUT_SEED = 1 << 40  # of the brand's global hold-out; broadcasts have seeds of their own
+VARIANT_SEED, TEST_SEED = (
+    1 << 40,
+    2 << 40,
+)  # added to a broadcast's own, that each cut is independent of the others
 WANTED = 0  # WaveSet.what
 
 BITS_TABLE = "CREATE TEMPORARY TABLE {name} (chunk int PRIMARY KEY, bits bit(8192) NOT NULL) ON COMMIT DROP"
@@ -150,6 +153,11 @@ def hold_out(frame: Frame, wanted: Bits, broadcast: Broadcast) -> Bits:
     return found & wanted
 
 
+def in_test(frame: Frame, broadcast: Broadcast, percent: int) -> Bits:
+    """Those who are in the comparison of contents; the others wait for the winner."""
+    return _share(frame, (broadcast.pk or 0) + TEST_SEED, percent * chance.BUCKETS // 100)
+
+
 def _share(frame: Frame, seed: int, below: int) -> Bits:
     return frame.select(
         f"SELECT position FROM contacts_contactstat WHERE brand_id = %s AND {chance.bucket_sql('contact_id', seed)} < %s",  # noqa: S608
@@ -175,7 +183,10 @@ def _keep_sets(wave: Wave, frame: Frame, wanted: Bits, refused: dict[Touch.Reaso
 
 def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: datetime) -> int:
     """Chunks of at most 1,000 contacts for each guide and variant; gives how many."""
-    variants = list(Variant.objects.filter(broadcast=wave.broadcast).order_by("letter"))
+    rows_of = Variant.objects.filter(broadcast=wave.broadcast)
+    if wave.condition.get("winner"):
+        rows_of = rows_of.filter(pk=wave.broadcast.winner_id)
+    variants = list(rows_of.order_by("letter"))
     order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
     rows = list(frame.rows(allowed))
     with connection.cursor() as cursor:
@@ -214,7 +225,7 @@ def _variant_sql(seed: int, variants: Sequence[Variant]) -> str:
     if not cases:
         return f"{variants[-1].pk}"
     # another seed than the hold-out's, or the variants would be cut from what is left of it
-    share = chance.bucket_sql("contact_id", seed + HOLD_OUT_SEED)
+    share = chance.bucket_sql("contact_id", seed + VARIANT_SEED)
     return f"(SELECT CASE{cases} ELSE {variants[-1].pk} END FROM (SELECT {share} AS bucket) x)"  # noqa: S608
 
 

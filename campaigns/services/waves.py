@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import fanout, gate, planes, results, rules, schedule
+from campaigns.services import fanout, gate, planes, results, rules, schedule, winners
 from campaigns.services.due import due_waves
 from org.access import Actor
 from org.models import Job, Staff
@@ -48,6 +48,9 @@ def wanted_of(brand: Brand, broadcast: Broadcast, wave: Wave | None, frame: Fram
         wanted = _audience(brand, broadcast.audience, frame)
         if wave and not broadcast.repeat:
             wanted = wanted & ~_in_earlier_waves(brand, wave, frame)
+    test = winners.rule_of(broadcast)
+    if test and test.percent < 100 and not asked.get("winner"):  # the others wait for the winner
+        wanted = wanted & fanout.in_test(frame, broadcast, test.percent)
     if condition := asked.get("condition"):
         wanted = wanted & frame.of_chunks(Audience(brand, audience.read(brand, condition)).bitmap())
     return wanted
@@ -306,7 +309,7 @@ def finish(brand: Brand) -> int:
     """End broadcasts none of whose waves and send tasks is open any more; gives how many."""
     done = 0
     for broadcast in Broadcast.objects.filter(state=Broadcast.State.ON).order_by("pk"):
-        if Wave.objects.filter(broadcast=broadcast, state=Wave.State.WAITING).exists():
+        if Wave.objects.filter(broadcast=broadcast, state__in=[Wave.State.WAITING, Wave.State.HELD]).exists():
             continue
         if SendTask.objects.filter(broadcast=broadcast, state__in=OPEN_TASKS).exists():
             continue

@@ -1,6 +1,7 @@
 """Broadcasts: the list, the editor, what a draft would do, a running one with its figures, and its states."""
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcast_numbers, broadcasts, numbers, variables, waves
+from campaigns.services import broadcast_numbers, broadcasts, numbers, variables, waves, winners
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.views.media import files_of
 from contacts.models import Contact
@@ -40,7 +41,13 @@ REPEATS = [
     ("week", gettext_lazy("Every week")),
     ("month", gettext_lazy("Every month")),
 ]
+GOALS = [
+    ("opened", gettext_lazy("Opened a link of it")),
+    ("replied", gettext_lazy("Replied")),
+    ("bought", gettext_lazy("Bought")),
+]
 EVERYBODY = "everybody"
+_TEST = ("goal", "hours", "least", "confidence", "percent", "auto", "wait_hours")
 
 
 class BroadcastForm(forms.Form):
@@ -68,6 +75,48 @@ class BroadcastForm(forms.Form):
     repeat = forms.ChoiceField(label=gettext_lazy("How often"), choices=REPEATS, required=False)
     repeat_until = forms.DateField(
         label=gettext_lazy("until"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+
+    test = forms.BooleanField(label=gettext_lazy("Compare the contents and name a winner"), required=False)
+    test_goal = forms.ChoiceField(
+        label=gettext_lazy("The better one is whose customers"), choices=GOALS, required=False
+    )
+    test_hours = forms.IntegerField(
+        label=gettext_lazy("within hours after the delivery"),
+        min_value=1,
+        max_value=winners.MAX_HOURS,
+        required=False,
+    )
+    test_least = forms.IntegerField(
+        label=gettext_lazy("People of each content at least"),
+        min_value=50,
+        max_value=winners.MAX_LEAST,
+        required=False,
+    )
+    test_confidence = forms.IntegerField(
+        label=gettext_lazy("Certainty, per cent"),
+        min_value=80,
+        max_value=99,
+        required=False,
+        help_text=gettext_lazy(
+            "95: where no content is better, a winner is named once in twenty times at most."
+        ),
+    )
+    test_percent = forms.IntegerField(
+        label=gettext_lazy("Per cent of the audience in the comparison"),
+        min_value=1,
+        max_value=100,
+        required=False,
+        help_text=gettext_lazy("The rest waits and gets the winner. 100: there is no rest."),
+    )
+    test_auto = forms.BooleanField(
+        label=gettext_lazy("Send the winner to the rest by itself"), required=False
+    )
+    test_wait_hours = forms.IntegerField(
+        label=gettext_lazy("Without a winner the rest gets the leading one after hours"),
+        min_value=1,
+        max_value=24 * 30,
+        required=False,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -141,7 +190,7 @@ def _initial(request: Any, broadcast: Broadcast | None) -> dict[str, Any]:
         given = request.GET.get("segment", "")
         return {
             "audience": given if given.isdigit() else EVERYBODY,
-            "priority": 5, "hold_out_percent": 0, "late_hours": 48, "repeat": "",
+            "priority": 5, "hold_out_percent": 0, "late_hours": 48, "repeat": "", **_initial_test({}),
         }  # fmt: skip
     audience = broadcast.audience
     if "segment" in audience:
@@ -157,6 +206,22 @@ def _initial(request: Any, broadcast: Broadcast | None) -> dict[str, Any]:
         "late_hours": broadcast.late_hours,
         "repeat": broadcast.repeat.get("every", ""),
         "repeat_until": datetime.fromisoformat(until).date() if until else None,
+        **_initial_test(broadcast.test),
+    }
+
+
+def _initial_test(stored: dict[str, Any]) -> dict[str, Any]:
+    values = {**asdict(winners.Rule(percent=30)), **stored}
+    return {"test": bool(stored)} | {f"test_{name}": values[name] for name in _TEST}
+
+
+def _test(given: dict[str, Any]) -> dict[str, Any]:
+    """The rule as it was sent; what was left empty is as suggested."""
+    if not given["test"]:
+        return {}
+    usual = asdict(winners.Rule())
+    return {
+        name: usual[name] if given[f"test_{name}"] in (None, "") else given[f"test_{name}"] for name in _TEST
     }
 
 
@@ -214,6 +279,7 @@ def _input(
         late_hours=given["late_hours"],
         repeat=given["repeat"],
         repeat_until=datetime(until.year, until.month, until.day, 23, 59, tzinfo=zone) if until else None,
+        test=_test(given),
     )
 
 
@@ -254,16 +320,18 @@ def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
         "audience": _audience_words(broadcast),
         "is_plan": broadcast.state in (State.DRAFT, State.APPROVAL),
         "variants": list(broadcast.variants.order_by("letter")),
-        **_numbers(broadcast),
+        "test_rule": winners.rule_of(broadcast),
+        **_numbers(request.brand, broadcast),
     }
     return render(request, "campaigns/broadcasts/detail.html", context)
 
 
-def _numbers(broadcast: Broadcast) -> dict[str, Any]:
+def _numbers(brand: Any, broadcast: Broadcast) -> dict[str, Any]:
     found = broadcast_numbers.report(broadcast)
     return {
         "broadcast": broadcast,
         "report": found,
+        "test": winners.test_of(brand, broadcast) if broadcast.launched_at else None,
         "is_live": broadcast.state in (State.ON, State.PAUSED),
         "unconfirmed": numbers.unconfirmed(broadcast_id=broadcast.pk, limit=20)
         if broadcast.launched_at
@@ -275,9 +343,19 @@ def _numbers(broadcast: Broadcast) -> dict[str, Any]:
 @staff_can("broadcasts.view")
 def live_numbers(request: Any, broadcast_id: int) -> HttpResponse:
     """The figures alone; a running page asks for them every few seconds."""
-    return render(
-        request, "campaigns/broadcasts/_numbers.html", _numbers(broadcasts.get_broadcast(broadcast_id))
-    )
+    context = _numbers(request.brand, broadcasts.get_broadcast(broadcast_id))
+    return render(request, "campaigns/broadcasts/_numbers.html", context)
+
+
+@require_POST
+@staff_can("broadcasts.edit")
+def choose_winner(request: Any, broadcast_id: int) -> HttpResponse:
+    """This content goes to those who have waited for the winner."""
+    given = request.POST.get("variant", "")
+    if not given.isdigit() or len(given) > 18:
+        raise NotFoundError()
+    winners.choose(request.brand, broadcast_id=broadcast_id, variant_id=int(given), by=request.actor)
+    return go(request, f"/broadcasts/{broadcast_id}/", _("It goes to the rest"))
 
 
 @require_GET

@@ -28,6 +28,9 @@
       left.classList.toggle("text-danger", size > most);
     });
     $("#add-content").disabled = rows.length >= letters.length;
+    $("#compare").hidden = rows.length < 2; // one content alone has nothing to be compared with
+    $("#compare-rule").hidden = !$("[name=test]").checked;
+    if (rows.length < 2) $("[name=test]").checked = false;
     all("wave").forEach((row, n) => {
       $("[data-remove-wave]", row).hidden = n === 0;
       $("[data-first-only]", row).hidden = n > 0;
@@ -66,6 +69,6 @@
       draw();
     }
   });
-  for (const name of ["input", "attachmentschange"]) $("#broadcast-form").addEventListener(name, draw);
+  for (const name of ["input", "change", "attachmentschange"]) $("#broadcast-form").addEventListener(name, draw);
   draw();
 })();

@@ -118,7 +118,7 @@ def test_variants_share_the_people_and_stay(brand: Any, people: list[Contact]) -
         a, b = Variant.objects.order_by("letter")
         found = dict(Touch.objects.values_list("contact_id", "variant_id"))
         ids = sorted(found)
-        expected = chance.buckets(ids, wave.broadcast_id + fanout.HOLD_OUT_SEED) < chance.BUCKETS // 2
+        expected = chance.buckets(ids, wave.broadcast_id + fanout.VARIANT_SEED) < chance.BUCKETS // 2
         assert [found[pk] for pk in ids] == [a.pk if first else b.pk for first in expected]
         assert 10 < sum(expected) < 50
         assert SendTask.objects.count() == 6
