@@ -185,7 +185,7 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
     """Chunks of at most 1,000 contacts for each guide and variant; gives how many."""
     rows_of = Variant.objects.filter(broadcast=wave.broadcast)
     if wave.condition.get("winner"):
-        rows_of = rows_of.filter(pk=wave.broadcast.winner_id)
+        rows_of = rows_of.filter(pk=wave.broadcast.winner_id or 0)
     variants = list(rows_of.order_by("letter"))
     order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
     rows = list(frame.rows(allowed))

@@ -101,11 +101,11 @@ _SHARES = """
 
 def shares(brand: Brand, broadcast: Broadcast, rule: Rule) -> dict[int, Share]:
     """{content: people whose hours are over, and those who did it}; of waves in which all contents went out."""
-    waves = Wave.objects.filter(broadcast=broadcast).exclude(condition__winner=True)
-    given = {
+    rows = Wave.objects.filter(broadcast=broadcast).values_list("pk", "condition")
+    given: dict[str, Any] = {
         "b": brand.pk,
         "broadcast": broadcast.pk,
-        "waves": list(waves.values_list("pk", flat=True)),
+        "waves": [pk for pk, condition in rows if not condition.get("winner")],
         "hours": timedelta(hours=rule.hours),
         "delivered": int(Touch.State.DELIVERED),
         "until": clock.now() - timedelta(hours=rule.hours),
