@@ -5,7 +5,19 @@ from itertools import groupby
 from typing import Any
 
 from campaigns.models import SendTask
-from campaigns.services import due, handing, marks, planes, results, sops, stepping, waves, winners
+from campaigns.services import (
+    due,
+    handing,
+    marks,
+    planes,
+    results,
+    sops,
+    staff_task_notices,
+    staff_tasks,
+    stepping,
+    waves,
+    winners,
+)
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -117,3 +129,18 @@ def mark_all() -> int:
 def mark_brand(brand: Brand) -> None:
     """Who opened, replied, bought after a message."""
     marks.run(brand)
+
+
+@app.task(name="campaigns.tasks.staff_tasks_tick")
+def staff_tasks_tick() -> int:
+    """Every two minutes: what guides and managers are to hear of tasks."""
+    return len(list(each_brand(staff_tasks_of_brand)))
+
+
+@tenant_task(expires=110)
+def staff_tasks_of_brand(brand: Brand) -> None:
+    """Tasks end, move from people who have left, are told and escalated. Nothing due costs five statements."""
+    staff_tasks.expire(brand)
+    staff_tasks.rehome(brand)
+    staff_task_notices.tell_guides(brand)
+    staff_task_notices.escalate(brand)

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from campaigns.views import broadcasts, people, policy, sops, touches
+from campaigns.views import broadcasts, people, policy, sops, staff_tasks, staff_tasks_new, touches
 
 urlpatterns = [
     path("sops/", sops.sop_list, name="sops"),
@@ -32,6 +32,20 @@ urlpatterns = [
         r"(?P<act>launch|approve|reject|pause|resume|cancel|remind|duplicate|delete)/$",
         broadcasts.broadcast_act,
         name="broadcast_act",
+    ),
+    path("tasks/", staff_tasks.task_list, name="staff_tasks"),
+    path("tasks/new/", staff_tasks_new.task_new, name="staff_task_new"),
+    path("tasks/chosen/", staff_tasks.chosen, name="staff_tasks_chosen"),
+    path("tasks/guides/", staff_tasks.by_guide, name="staff_task_guides"),
+    path("tasks/batches/", staff_tasks.batch_list, name="staff_task_batches"),
+    re_path(
+        r"^tasks/batches/(?P<job_id>\d+)/(?P<act>take|give)/$", staff_tasks.batch_act, name="staff_task_batch"
+    ),
+    path("tasks/<int:task_id>/done/", staff_tasks.task_done, name="staff_task_done"),
+    re_path(
+        r"^tasks/(?P<task_id>\d+)/(?P<act>cancel|restore|reopen)/$",
+        staff_tasks.task_act,
+        name="staff_task_act",
     ),
     path("touches/", touches.touch_list, name="touches"),
     path("touches/tasks/", touches.task_list, name="send_tasks"),

@@ -22,6 +22,8 @@ TAG_DAYS = "tagging.services.mass.days_of"
 TAG_WHYS = "tagging.services.tags.source_names"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
+TASK_KINDS = "campaigns.services.staff_task_batches.kinds"
+START_TASKS = "campaigns.services.staff_task_batches.start_for"
 PRODUCT_NAMES = "commerce.services.products.names_of"
 PRODUCTS_BY_SKU = "commerce.services.products.by_sku"
 ORDER_WORDS = "commerce.services.orders.words_of"
@@ -157,6 +159,16 @@ def sop_choices() -> list[tuple[int, str]]:
 def start_enrolling(brand: Any, **kwargs: Any) -> Any:
     """A job that puts a list of contacts into an SOP."""
     return import_string(START_ENROLLING)(brand, **kwargs)
+
+
+def task_kinds() -> list[tuple[str, Any]]:
+    """(key, name) of the kinds of tasks that guides can be given."""
+    return import_string(TASK_KINDS)()
+
+
+def start_tasks(brand: Any, **kwargs: Any) -> Any:
+    """A job that gives a task for each contact to its guide."""
+    return import_string(START_TASKS)(brand, **kwargs)
 
 
 def enrol(brand: Any, *, sop_id: int, contact_ids: Sequence[int]) -> int:

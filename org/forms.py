@@ -55,6 +55,7 @@ def right_groups(
         "orders": _("Products and orders"),
         "codes": _("Channel codes"),
         "sops": _("SOPs, broadcasts and touches"),
+        "tasks": _("Tasks of guides"),
         "groups": _("Groups and hand-overs"),
         "files": _("Imports and exports"),
         "wecom": _("WeCom"),

@@ -5,6 +5,7 @@ from typing import Any
 from django.urls import path
 
 from campaigns.api import SopViewSet, TouchViewSet
+from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
@@ -84,6 +85,11 @@ urlpatterns: list[Any] = [
         SegmentViewSet.as_view({"get": "why"}),
         name="api_segment_why",
     ),
+    path("tasks/", TaskViewSet.as_view({"get": "list", "post": "create"}), name="api_tasks"),
+    path("tasks/<int:pk>/", TaskViewSet.as_view({"get": "retrieve"}), name="api_task"),
+    path("tasks/<int:pk>/done/", TaskViewSet.as_view({"post": "done"}), name="api_task_done"),
+    path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
+    path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),

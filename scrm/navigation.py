@@ -19,6 +19,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/codes/", _("Growth"), _("Channel codes"), "qr-code", "codes.view"),
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),
     ("/broadcasts/", _("Growth"), _("Broadcasts"), "megaphone", "broadcasts.view"),
+    ("/tasks/", _("Growth"), _("Guides' tasks"), "list-todo", "tasks.view"),
     ("/touches/", _("Growth"), _("Touches"), "send", "sops.view"),
     ("/sync/", _("WeCom"), _("Sync and inbox"), "refresh-cw", "sync.view"),
     ("/setup/", _("WeCom"), _("WeCom set-up"), "stethoscope", "corps.edit"),

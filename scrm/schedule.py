@@ -11,6 +11,11 @@ BEAT_SCHEDULE = {
         "options": {"expires": 110},
     },
     "touch-marks": {"task": "campaigns.tasks.mark_all", "schedule": 15.0, "options": {"expires": 14}},
+    "staff-tasks": {
+        "task": "campaigns.tasks.staff_tasks_tick",
+        "schedule": crontab(minute="*/2"),
+        "options": {"expires": 110},
+    },
     "values": {"task": "tagging.tasks.recompute_all_values", "schedule": crontab(hour="19", minute="25")},
     "value-tick": {"task": "tagging.tasks.value_tick", "schedule": 15.0, "options": {"expires": 14}},
     "touch-planes": {"task": "campaigns.tasks.rebuild_planes", "schedule": crontab(hour="19", minute="5")},

@@ -118,7 +118,7 @@ def _once(values: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def resolve(values: Sequence[str], *, sop: Sop, staff: Staff) -> Found:
+def resolve(values: Sequence[str], *, sop: Sop | None, staff: Staff) -> Found:
     """Who the values are, of those whom `staff` may see; four statements for each 5,000 values."""
     found = Found(n_values=len(values))
     scopes = list(Corp.objects.values_list("corpid", flat=True))
@@ -143,7 +143,7 @@ def resolve(values: Sequence[str], *, sop: Sop, staff: Staff) -> Found:
     return found
 
 
-def check_ids(contact_ids: Sequence[int], *, sop: Sop, staff: Staff) -> Found:
+def check_ids(contact_ids: Sequence[int], *, sop: Sop | None, staff: Staff) -> Found:
     """The same for contacts that were chosen in the list of contacts."""
     found = Found(n_values=len(set(contact_ids)))
     seen = set(Contact.objects.visible_to(staff).filter(pk__in=contact_ids).values_list("pk", flat=True))
@@ -160,12 +160,14 @@ def _kinds(scopes: Sequence[str]) -> Q:
     )
 
 
-def _sort_out(found: Found, ids: Sequence[int], sop: Sop) -> None:
+def _sort_out(found: Found, ids: Sequence[int], sop: Sop | None) -> None:
     for start in range(0, len(ids), SLICE):
         part = ids[start : start + SLICE]
         lost = set(Contact.objects.filter(pk__in=part, lost_at__isnull=False).values_list("pk", flat=True))
-        open_rows = Enrolment.objects.filter(sop=sop, contact__in=part, ended_at=None)
-        inside = set(open_rows.values_list("contact_id", flat=True)) - lost
+        inside: set[int] = set()
+        if sop is not None:
+            open_rows = Enrolment.objects.filter(sop=sop, contact__in=part, ended_at=None)
+            inside = set(open_rows.values_list("contact_id", flat=True)) - lost
         found.n_lost += len(lost)
         found.n_inside += len(inside)
         found.contact_ids += [i for i in part if i not in lost and i not in inside]

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
-from campaigns.models import SendTask
 from contacts.models import Contact
 from org.models import Scope, Staff
 
@@ -19,8 +18,8 @@ def of_contacts(rows: "QuerySet[Rows]", staff: Staff) -> "QuerySet[Rows]":
     return rows.filter(Exists(Contact.objects.visible_to(staff).filter(pk=OuterRef("contact_id"))))
 
 
-def of_guides(rows: "QuerySet[SendTask]", staff: Staff) -> "QuerySet[SendTask]":
-    """Send tasks of guides of the person's region or store, or the person's own."""
+def of_guides(rows: "QuerySet[Rows]", staff: Staff) -> "QuerySet[Rows]":
+    """Rows with a `staff` (send tasks, tasks) of guides of the person's region or store, or the person's own."""
     scope = staff.role.scope if staff.role else Scope.OWN
     if scope == Scope.BRAND:
         return rows

@@ -1,6 +1,7 @@
 """员工任务: give tasks to guides, do them, take them back; reminders and escalation go out bundled.
 
-Acts take sets. Whoever orders tasks (a page, an SOP step, a rule) names a key for each, so a repeat gives none twice.
+Acts take sets. Notices are in staff_task_notices.py. Whoever orders tasks (a page, an SOP step, a rule) names a key for
+each, so a repeat gives none twice.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,10 +13,13 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import StaffTask
-from contacts.models import EventType
+from campaigns.services import senders
+from contacts.models import EventType, Follow
 from contacts.services.timeline import EventRow, record_events
 from org import audit
 from org.access import SYSTEM, Actor
+from org.models import Staff
+from org.services.managers import managers_of
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.models import Brand
@@ -53,18 +57,19 @@ def add_tasks(
     """
     now, new_ids = clock.now(), []
     for row in rows:
-        _check(row, now)
+        check(kind=row.kind, title=row.title, due_at=row.due_at, now=now)
     for start in range(0, len(rows), SLICE):
         new_ids += _insert(brand, rows[start : start + SLICE], source, source_id, by, now)
     return new_ids
 
 
-def _check(row: TaskInput, now: datetime) -> None:
-    if row.kind not in StaffTask.Kind.values:
-        raise InvalidError(_("Unknown kind of task: %(kind)s") % {"kind": row.kind})
-    if not row.title.strip() or len(row.title) > 80:
+def check(*, kind: str, title: str, due_at: datetime, now: datetime | None = None) -> None:
+    """Raises InvalidError for a kind, title or deadline that no task can have."""
+    if kind not in StaffTask.Kind.values:
+        raise InvalidError(_("Unknown kind of task: %(kind)s") % {"kind": kind})
+    if not title.strip() or len(title.strip()) > 80:
         raise InvalidError(_("1 to 80 characters"), fields={"title": _("1 to 80 characters")})
-    if row.due_at <= now:
+    if due_at <= (now or clock.now()):
         raise InvalidError(_("The deadline is over already"), fields={"due_at": _("In the future")})
 
 
@@ -197,9 +202,8 @@ def expire(brand: Brand) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE campaigns_stafftask SET state = 'expired', done_at = %s"
-            " WHERE brand_id = %s AND state = 'open' AND due_at <= %s AND expires_at <= %s"
-            " RETURNING id, staff_id, contact_id, title",
-            [now, brand.pk, now, now],
+            " WHERE brand_id = %s AND state = 'open' AND expires_at <= %s RETURNING id, staff_id, contact_id, title",
+            [now, brand.pk, now],
         )
         gone = cursor.fetchall()
     _tell(brand, EventType.TASK_MISSED, gone, now)
@@ -207,11 +211,84 @@ def expire(brand: Brand) -> int:
 
 
 @transaction.atomic
+def restore(
+    brand: Brand,
+    *,
+    by: Actor,
+    task_ids: Collection[int] | None = None,
+    source: str = "",
+    source_id: int | None = None,
+) -> int:
+    """Undo a cancellation within a day; gives how many are open again. Guides are told of them anew."""
+    rows = StaffTask.objects.filter(state=State.CANCELLED, done_at__gt=clock.now() - UNDO_WITHIN)
+    if task_ids is not None:
+        rows = rows.filter(pk__in=list(task_ids))
+    elif source:
+        rows = rows.filter(source=source, source_id=source_id)
+    else:
+        raise InvalidError(_("Choose which tasks to open again"))
+    n = rows.update(state=State.OPEN, done_at=None, done_by="", told_at=None)
+    if n:
+        audit.record(by, "task.restore", after={"n": n, "source": source, "source_id": source_id})
+    return n
+
+
+UNMARKED: dict[str, Any] = {
+    "told_at": None,
+    "reminded_at": None,
+    "escalated_at": None,
+}  # whoever gets it is told
+
+
+@transaction.atomic
 def reassign(brand: Brand, *, from_staff_id: int, to_staff_id: int, by: Actor) -> int:
     """Move a guide's open tasks to another one (a leaver, a holiday); gives how many."""
-    n = StaffTask.objects.filter(state=State.OPEN, staff=from_staff_id).update(
-        staff=to_staff_id, reminded_at=None, escalated_at=None
-    )
+    n = StaffTask.objects.filter(state=State.OPEN, staff=from_staff_id).update(staff=to_staff_id, **UNMARKED)
     if n:
         audit.record(by, "task.reassign", after={"n": n, "from": from_staff_id, "to": to_staff_id})
     return n
+
+
+@transaction.atomic
+def move(brand: Brand, *, task_ids: Collection[int], to_staff_id: int, by: Actor) -> int:
+    """Give some open tasks to somebody else; gives how many."""
+    rows = StaffTask.objects.filter(state=State.OPEN, pk__in=list(task_ids)).exclude(staff=to_staff_id)
+    n = rows.update(staff=to_staff_id, **UNMARKED)
+    if n:
+        audit.record(by, "task.reassign", after={"n": n, "to": to_staff_id})
+    return n
+
+
+@transaction.atomic
+def follow_customer(brand: Brand, *, contact_id: int, to_staff_id: int) -> int:
+    """A customer has changed hands: open tasks about them go along, unless whoever has one still has the customer."""
+    stays = Follow.objects.filter(contact=contact_id, ended_at=None, is_pending=False).values("staff")
+    rows = StaffTask.objects.filter(state=State.OPEN, contact=contact_id).exclude(staff__in=stays)
+    return rows.update(staff=to_staff_id, **UNMARKED)
+
+
+@transaction.atomic
+def rehome(brand: Brand) -> int:
+    """Open tasks of people who have left go to the customer's present guide, else to the leaver's manager; gives how
+    many. What nobody can take stays where it is and shows as such."""
+    rows = list(
+        StaffTask.objects.filter(
+            state=State.OPEN, staff__in=Staff.objects.filter(state=Staff.State.LEFT).values("pk")
+        )
+        .order_by("pk")
+        .values_list("pk", "staff_id", "contact_id")[:SLICE]
+    )
+    if not rows:
+        return 0
+    guides = senders.choose(brand, {contact_id for _id, _staff, contact_id in rows if contact_id})
+    leavers = list(Staff.objects.filter(pk__in={staff_id for _id, staff_id, _contact in rows}))
+    managers = managers_of(leavers)
+    to: dict[int, list[int]] = {}
+    for task_id, staff_id, contact_id in rows:
+        guide = guides.get(contact_id) if contact_id else None
+        manager = next(iter(managers[staff_id]), None)
+        if guide is not None or manager is not None:
+            to.setdefault(guide.staff_id if guide else manager.pk, []).append(task_id)  # type: ignore[union-attr]
+    for staff_id, task_ids in to.items():
+        move(brand, task_ids=task_ids, to_staff_id=staff_id, by=SYSTEM)
+    return sum(map(len, to.values()))

@@ -69,6 +69,24 @@ def visible_ids(staff: Staff, ids: Sequence[int]) -> list[int]:
     return found
 
 
+MAX_LISTED = 100_000
+
+
+def everybody_of(brand: Brand, *, staff: Staff, filters: Filters) -> list[int]:
+    """Ids of all who match a filter and whom the person may see.
+
+    Raises:
+        InvalidError: nobody, or too many for one act.
+    """
+    rows = listing.matching(brand, staff=staff, filters=filters)
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
+    if not ids:
+        raise InvalidError(_("Nobody matches this filter"))
+    if len(ids) > MAX_LISTED:
+        raise InvalidError(_("At most %(n)s at once") % {"n": f"{MAX_LISTED:,}"})
+    return ids
+
+
 @transaction.atomic
 def start(
     brand: Brand, *, act: str, filters: Filters, values: dict[str, Any], title: str, staff: Staff, by: Actor

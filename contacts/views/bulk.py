@@ -22,6 +22,7 @@ RIGHTS = {
     "dnc": "contacts.edit",
     "undnc": "contacts.edit",
     "enrol": "sops.edit",
+    "task": "tasks.edit",
 }
 
 
@@ -32,6 +33,7 @@ def _titles() -> dict[str, str]:
         "dnc": _("Do not contact"),
         "undnc": _("May be contacted again"),
         "enrol": _("Put into an SOP"),
+        "task": _("Give a task to the guides"),
     }
 
 
@@ -50,12 +52,24 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
         "query": query_of(filters),
         "groups": hooks.tag_choices() if act in ("tag", "untag") else [],
         "sops": hooks.sop_choices() if act == "enrol" else [],
+        "kinds": hooks.task_kinds() if act == "task" else [],
         "error": "",
     }
     if request.method == "GET":
         return render(request, "contacts/bulk.html", context)
     try:
         values = _values(request, act)
+        if act == "task":
+            everybody = request.POST.get("everybody") == "1"
+            ids = (
+                bulk.everybody_of(request.brand, staff=request.staff, filters=filters)
+                if everybody
+                else bulk.visible_ids(request.staff, _ids(request))
+            )
+            job = hooks.start_tasks(
+                request.brand, by=request.actor, staff=request.staff, contact_ids=ids, **values
+            )
+            return _job(request, context, job)
         if request.POST.get("everybody") == "1":
             job = bulk.start(
                 request.brand,
@@ -118,6 +132,8 @@ def _values(request: Any, act: str) -> dict[str, Any]:
             if not tag_ids:
                 raise InvalidError(_("Choose at least one tag"))
             return {"tag_ids": tag_ids, "days": hooks.tag_days(request.POST.get("days", "").strip())}
+        if act == "task":
+            return {name: request.POST.get(name, "") for name in ("kind", "title", "due")}
         if act == "enrol":
             return {"sop_id": int(request.POST.get("sop") or 0)}
     except ValueError as error:

@@ -156,6 +156,7 @@ def _acts(request: Any) -> list[dict[str, Any]]:
         ("tag", _("Add tags"), "tag", "contacts.edit"),
         ("untag", _("Remove tags"), "tags", "contacts.edit"),
         ("enrol", _("Put into an SOP"), "route", "sops.edit"),
+        ("task", _("Give a task to the guides"), "list-todo", "tasks.edit"),
         ("dnc", _("Do not contact"), "bell-off", "contacts.edit"),
         ("undnc", _("May be contacted again"), "bell", "contacts.edit"),
     ]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from campaigns.services import staff_tasks
 from contacts.models import Follow
 from contacts.services.follow import end_follow, record_follow
 from handover.models import HandoverItem, HandoverRun, Unassigned
@@ -96,6 +97,7 @@ def change_hands(
             inherited=True,
             source=source,
         ).follow
+    staff_tasks.follow_customer(brand, contact_id=new.contact_id, to_staff_id=receiver.pk)
     if not had or (since is not None and new.added_at >= since - NEAR):
         _take_along(brand, corp, receiver, new, old)
 

@@ -31,6 +31,7 @@ KINDS: dict[str, str] = {
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
     "lookalike": "tagging.services.lookalike.step",
+    "staff_tasks": "campaigns.services.staff_task_batches.step",
     "broadcast_cancel": "campaigns.services.waves.stop_step",
     "broadcast_remind": "campaigns.services.waves.remind_step",
     "group_sync": "groups.services.sync.step",

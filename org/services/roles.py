@@ -20,6 +20,7 @@ GROUPS: list[tuple[str, list[str]]] = [
     ("orders", ["orders.view", "orders.edit", "behaviour.edit"]),
     ("codes", ["codes.view", "codes.edit"]),
     ("sops", ["sops.view", "sops.edit", "broadcasts.view", "broadcasts.edit", "broadcasts.approve"]),
+    ("tasks", ["tasks.view", "tasks.edit"]),
     ("groups", ["groups.view", "handover.view", "handover.run"]),
     ("files", ["imports.run", "exports.run"]),
     ("wecom", ["sync.view", "sync.run", "corps.edit"]),

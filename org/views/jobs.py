@@ -19,6 +19,7 @@ RIGHTS_OF_KIND = {
     "code_batch": ("codes.edit", "codes.edit"),
     "code_zip": ("codes.view", "codes.view"),
     "sop_enrol": ("sops.edit", "sops.edit"),
+    "staff_tasks": ("tasks.view", "tasks.edit"),
     "file_check": ("imports.run", "imports.run"),
     "file_import": ("imports.run", "imports.run"),
     "file_undo": ("imports.run", "imports.run"),

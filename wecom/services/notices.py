@@ -1,6 +1,7 @@
 """Notices to staff: a message of the app in the WeCom client of one member."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from django.conf import settings
@@ -14,26 +15,69 @@ from wecom.services import outbound
 TITLE_CHARS, TEXT_CHARS, TEXT_BYTES = 128, 512, 2048  # of a card; of a plain text
 
 
+class Notice(NamedTuple):
+    """What one member is told, once per `key`; see `notify_staff`."""
+
+    staff: Staff
+    key: str
+    text: str
+    url: str = ""
+
+
 def notify_staff(brand: Brand, *, staff: Staff, key: str, text: str, url: str = "") -> OutboundCall | None:
     """Tell a member something, once per key, after the caller's transaction. None: told already, or not
     reachable (no WeCom account, or left).
 
     Args:
         text: the first line is the title where there is a `url`; what is too long for WeCom is cut.
-        url: a page of ours (path or whole address): the notice becomes a card that opens it.
+        url: a page of ours (path or whole address): the notice becomes a card that opens it. A guide's page (`/g/…`)
+            gets the corp added, so that whoever is not signed in goes through WeCom straight to it.
     """
-    if staff.corp is None or not staff.userid or staff.state != Staff.State.ACTIVE:
+    notice = Notice(staff, key, text, url)
+    if not _can_get(staff) or staff.corp is None:
         return None
-    payload: dict[str, Any] = {"userid": staff.userid}
-    if url:
-        title, _line, rest = text.strip().partition("\n")
-        payload |= {
-            "title": Truncator(title).chars(TITLE_CHARS),
-            "text": Truncator(rest.strip() or title).chars(TEXT_CHARS),
-            "url": urljoin(settings.PUBLIC_URL + "/", url),
-        }
-    else:
-        payload["text"] = text.encode()[:TEXT_BYTES].decode(errors="ignore")
     return outbound.enqueue(
-        brand, corp=staff.corp, kind=OutboundCall.Kind.NOTICE, key=f"{staff.pk}:{key}"[:120], payload=payload
+        brand, corp=staff.corp, kind=OutboundCall.Kind.NOTICE, key=_key(notice), payload=_payload(notice)
     )
+
+
+def notify_many(brand: Brand, notices: Iterable[Notice]) -> int:
+    """The same for many members; gives how many are told. One statement for each corp."""
+    by_corp: dict[int, list[Notice]] = {}
+    for notice in notices:
+        if _can_get(notice.staff):
+            by_corp.setdefault(notice.staff.corp_id or 0, []).append(notice)
+    n = 0
+    for rows in by_corp.values():
+        calls: list[outbound.NewCall] = [{"key": _key(row), "payload": _payload(row)} for row in rows]
+        corp = rows[0].staff.corp
+        assert corp is not None
+        n += len(outbound.enqueue_many(brand, corp=corp, kind=OutboundCall.Kind.NOTICE, calls=calls))
+    return n
+
+
+def _can_get(staff: Staff) -> bool:
+    return staff.corp_id is not None and bool(staff.userid) and staff.state == Staff.State.ACTIVE
+
+
+def _key(notice: Notice) -> str:
+    return f"{notice.staff.pk}:{notice.key}"[:120]
+
+
+def _payload(notice: Notice) -> dict[str, Any]:
+    payload: dict[str, Any] = {"userid": notice.staff.userid}
+    if not notice.url:
+        return payload | {"text": notice.text.encode()[:TEXT_BYTES].decode(errors="ignore")}
+    title, _line, rest = notice.text.strip().partition("\n")
+    return payload | {
+        "title": Truncator(title).chars(TITLE_CHARS),
+        "text": Truncator(rest.strip() or title).chars(TEXT_CHARS),
+        "url": urljoin(settings.PUBLIC_URL + "/", _with_corp(notice)),
+    }
+
+
+def _with_corp(notice: Notice) -> str:
+    url, corp = notice.url, notice.staff.corp
+    if not url.startswith("/g/") or corp is None:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}corp={corp.corpid}"

@@ -1,0 +1,195 @@
+"""Tasks for many customers at once: for a segment or a list of people, each to the customer's own guide, as a job.
+
+The job is the batch: its tasks carry `source = "job"` and its id, so all of them can be taken back together.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from campaigns.models import StaffTask
+from campaigns.services import senders, staff_tasks
+from campaigns.services.staff_tasks import TaskInput
+from contacts.models import Contact
+from org import audit
+from org.access import Actor
+from org.models import Job, Scope, Staff
+from org.services import jobs
+from scrm import clock
+from scrm.errors import InvalidError, NotFoundError
+from tagging.services import audience, segments, snapshots
+from tenants.models import Brand
+
+KIND = "staff_tasks"
+SOURCE = "job"
+SLICE = 2_000
+MOST_IDS = 100_000
+
+
+@transaction.atomic
+def start(
+    brand: Brand,
+    *,
+    by: Actor,
+    staff: Staff,
+    kind: str,
+    title: str,
+    due_at: datetime,
+    note: str = "",
+    expires_at: datetime | None = None,
+    contact_ids: Collection[int] | None = None,
+    segment_id: int | None = None,
+) -> Job:
+    """Begin to give a task for each of these people to their guide. A double click starts one job.
+
+    Args:
+        staff: who asks; people and guides out of their sight are passed over.
+        contact_ids, segment_id: one of them.
+
+    Raises:
+        InvalidError: nobody, or what `add_tasks` would refuse.
+    """
+    staff_tasks.check(kind=kind, title=title, due_at=due_at)
+    params: dict[str, Any] = {
+        "kind": kind,
+        "title": title.strip(),
+        "note": note.strip(),
+        "due_at": due_at.isoformat(),
+        "expires_at": expires_at.isoformat() if expires_at else None,
+        "staff_id": staff.pk,
+        "user_id": by.user_id,
+    }
+    if segment_id is not None:
+        segment = segments.get_segment(segment_id)
+        n = audience.count(brand, snapshots.condition_of(segment), staff=staff)
+        params["segment_id"], about = segment.pk, segment.name
+    else:
+        ids = sorted(set(contact_ids or ()))
+        if len(ids) > MOST_IDS:
+            raise InvalidError(_("At most %(n)s people at a time") % {"n": f"{MOST_IDS:,}"})
+        n, params["contact_ids"], about = len(ids), ids, _("a list")
+    if not n:
+        raise InvalidError(_("There is nobody in it"), fields={"segment": _("There is nobody in it")})
+    job = jobs.start_job(
+        brand,
+        kind=KIND,
+        title=_("Tasks “%(title)s” for %(about)s") % {"title": params["title"], "about": about},
+        params=params,
+        by=by,
+        n_total=n,
+    )
+    audit.record(
+        by, "task.give", job, name=job.title, after={"n": n, "kind": kind, "due_at": params["due_at"]}
+    )
+    return job
+
+
+def kinds() -> list[tuple[str, Any]]:
+    """(key, name) of the kinds of tasks that people give."""
+    return [pair for pair in StaffTask.Kind.choices if pair[0] != StaffTask.Kind.CONFIRM]
+
+
+def start_for(
+    brand: Brand, *, by: Actor, staff: Staff, contact_ids: Collection[int], kind: str, title: str, due: str
+) -> Job:
+    """The same for contacts that were chosen in their list.
+
+    Args:
+        due: the deadline as a datetime-local field gives it, in the brand's time.
+    """
+    try:
+        due_at = datetime.fromisoformat(due).replace(tzinfo=ZoneInfo(brand.timezone))
+    except ValueError as error:
+        raise InvalidError(_("Choose a moment")) from error
+    return start(brand, by=by, staff=staff, kind=kind, title=title, due_at=due_at, contact_ids=contact_ids)
+
+
+def step(brand: Brand, job: Job) -> bool:
+    """The next people by id; a person is given the task once however often the step is made. `n_bad` counts those
+    whom no guide in sight has, and those who do not want to be contacted."""
+    params = job.params
+    due_at = datetime.fromisoformat(params["due_at"])
+    if due_at <= clock.now():
+        raise InvalidError(_("The deadline is over already"))
+    with transaction.atomic():
+        staff = Staff.objects.select_related("role", "store", "region").get(pk=params["staff_id"])
+        after = int(job.position.get("after", 0))
+        ids = _next_ids(brand, params, staff, after)
+        if not ids:
+            return False
+        guides = _guides(brand, staff, ids)
+        expires_at = params["expires_at"] and datetime.fromisoformat(params["expires_at"])
+        rows = [
+            TaskInput(
+                staff_id=guides[pk],
+                contact_id=pk,
+                kind=params["kind"],
+                title=params["title"],
+                note=params["note"],
+                due_at=due_at,
+                expires_at=expires_at or None,
+                key=f"job:{job.pk}:{pk}",
+            )
+            for pk in ids
+            if pk in guides
+        ]
+        by = Actor(job.created_by, params.get("user_id"), staff)
+        new = staff_tasks.add_tasks(brand, rows, source=SOURCE, source_id=job.pk, by=by)
+        jobs.save_step(
+            job,
+            position={"after": ids[-1]},
+            n_done=job.n_done + len(ids),
+            n_bad=job.n_bad + len(ids) - len(rows),
+            result={**job.result, "given": int(job.result.get("given", 0)) + len(new)},
+        )
+        return len(ids) == SLICE
+
+
+def _next_ids(brand: Brand, params: dict[str, Any], staff: Staff, after: int) -> list[int]:
+    if "segment_id" not in params:
+        return [pk for pk in params["contact_ids"] if pk > after][:SLICE]  # kept in order
+    condition = snapshots.condition_of(segments.get_segment(params["segment_id"]))
+    sql, values = audience.members_sql(brand, condition, staff=staff)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT m.contact_id FROM ({sql}) m WHERE m.contact_id > {int(after)} ORDER BY 1 LIMIT {SLICE}",  # noqa: S608
+            values,
+        )
+        return [pk for (pk,) in cursor]
+
+
+def _guides(brand: Brand, staff: Staff, ids: Collection[int]) -> dict[int, int]:
+    """Contact → the guide who is to do it."""
+    seen = Contact.objects.visible_to(staff).filter(pk__in=ids, do_not_contact=False)
+    chosen = senders.choose(brand, list(seen.values_list("pk", flat=True)))
+    found = {pk: sender.staff_id for pk, sender in chosen.items()}
+    if staff.role and staff.role.scope == Scope.BRAND:
+        return found
+    own = set(Staff.objects.visible_to(staff).filter(pk__in=set(found.values())).values_list("pk", flat=True))
+    return {pk: guide_id for pk, guide_id in found.items() if guide_id in own}
+
+
+@transaction.atomic
+def take_back(brand: Brand, *, job_id: int, by: Actor) -> int:
+    """Stop the job if it still runs and cancel what is open of its tasks; gives how many."""
+    job = _batch(job_id)
+    if job.is_live:
+        jobs.cancel(job.pk)
+    return staff_tasks.cancel(brand, by=by, source=SOURCE, source_id=job.pk)
+
+
+@transaction.atomic
+def give_again(brand: Brand, *, job_id: int, by: Actor) -> int:
+    """Undo `take_back` within a day; gives how many are open again."""
+    return staff_tasks.restore(brand, by=by, source=SOURCE, source_id=_batch(job_id).pk)
+
+
+def _batch(job_id: int) -> Job:
+    job = Job.objects.filter(pk=job_id, kind=KIND).first()
+    if job is None:
+        raise NotFoundError()
+    return job
