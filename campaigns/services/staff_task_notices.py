@@ -174,7 +174,7 @@ _MARK_SENDS = """
 def escalate(brand: Brand) -> int:
     """Managers hear of what their guides have not done in time, each thing once; gives how many were told."""
     now = clock.now()
-    given = {"brand": brand.pk, "now": now, "late": now - LATE, "sent": now - SENDS_LATE}
+    given: dict[str, Any] = {"brand": brand.pk, "now": now, "late": now - LATE, "sent": now - SENDS_LATE}
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM campaigns_stafftask WHERE brand_id = %(brand)s AND state = 'open'"

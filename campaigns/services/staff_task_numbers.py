@@ -4,6 +4,7 @@ is the send task itself while it is handed over and not confirmed (closed by the
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -77,7 +78,12 @@ def of_guides(brand: Brand, staff_ids: Collection[int] | None = None) -> dict[in
     """
     now = clock.now()
     only = "" if staff_ids is None else "AND staff_id = ANY(%(guides)s::bigint[])"
-    given = {"brand": brand.pk, "now": now, "since": now - PERIOD, "guides": list(staff_ids or ())}
+    given: dict[str, Any] = {
+        "brand": brand.pk,
+        "now": now,
+        "since": now - PERIOD,
+        "guides": list(staff_ids or ()),
+    }
     with connection.cursor() as cursor:
         cursor.execute(_FIGURES.format(only=only), given)
         return {row[0]: Numbers(*row[1:]) for row in cursor}

@@ -33,10 +33,12 @@ OBJECTS: dict[str, Any] = {
     "staff": lazy("Staff"),
     "store": lazy("Store"),
     "sync": lazy("Sync"),
+    "stafftask": lazy("Task"),
     "tag": lazy("Tag"),
     "tag_act": lazy("Act on tags"),
     "tag_group": lazy("Tag group"),
     "tag_rule": lazy("Automatic rule"),
+    "task": lazy("Task"),
     "tagact": lazy("Act on tags"),
     "taggroup": lazy("Tag group"),
     "tagrule": lazy("Automatic rule"),
@@ -46,6 +48,9 @@ OBJECTS: dict[str, Any] = {
     "welcome": lazy("Welcome message"),
 }
 VERBS: dict[str, Any] = {
+    "give": lazy("given"),
+    "reassign": lazy("given to somebody else"),
+    "reopen": lazy("opened again"),
     "add": lazy("added"),
     "add_login": lazy("given a log-in"),
     "archive": lazy("archived"),
