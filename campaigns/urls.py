@@ -29,7 +29,7 @@ urlpatterns = [
     ),
     re_path(
         r"^broadcasts/(?P<broadcast_id>\d+)/"
-        r"(?P<act>launch|approve|reject|pause|resume|cancel|remind|duplicate|delete)/$",
+        r"(?P<act>launch|approve|reject|pause|resume|cancel|remind|reassign|duplicate|delete)/$",
         broadcasts.broadcast_act,
         name="broadcast_act",
     ),
@@ -50,7 +50,9 @@ urlpatterns = [
     path("touches/", touches.touch_list, name="touches"),
     path("touches/tasks/", touches.task_list, name="send_tasks"),
     re_path(
-        r"^touches/tasks/(?P<task_id>\d+)/(?P<act>remind|cancel)/$", touches.task_act, name="send_task_act"
+        r"^touches/tasks/(?P<task_id>\d+)/(?P<act>remind|cancel|reassign)/$",
+        touches.task_act,
+        name="send_task_act",
     ),
     path("settings/touch/", policy.touch_policy, name="touch_policy"),
     path("settings/touch/rules/", policy.rule_add, name="no_contact_add"),

@@ -66,6 +66,9 @@ class SendTask(TenantModel):
         null=True
     )  # somebody (or the 30 days' limit) stopped it; results may still come
     reminded_at = ArrayField(models.DateTimeField(), default=list)  # of the last 24 hours
+    is_moving = models.BooleanField(default=False)  # stopped, so that other guides get its people
+    moved_at = models.DateTimeField(null=True)  # planned anew then, from another guide's task
+    moved_from = models.BigIntegerField(null=True)
     error = models.CharField(max_length=500, blank=True)
 
     class Meta:

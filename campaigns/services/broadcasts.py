@@ -384,6 +384,16 @@ def remind_all(brand: Brand, *, broadcast_id: int, by: Actor) -> None:
     )
 
 
+@transaction.atomic
+def reassign_all(brand: Brand, *, broadcast_id: int, by: Actor) -> None:
+    """A job gives what guides have not confirmed to other guides of the same customers."""
+    broadcast = get_broadcast(broadcast_id)
+    if broadcast.state not in (State.ON, State.PAUSED):
+        raise ConflictError(_("Nobody has to confirm anything here"))
+    name = {"name": broadcast.name}
+    _job(brand, broadcast, "broadcast_reassign", _("Other guides for “%(name)s”") % name, by)
+
+
 def _job(brand: Brand, broadcast: Broadcast, kind: str, title: str, by: Actor) -> None:
     waiting = SendTask.objects.filter(broadcast=broadcast, state__in=["calling", "handed"], confirmed_at=None)
     params = {"broadcast_id": broadcast.pk, "after": 0}

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import gate, planes, planning, rules, touches, variables
+from campaigns.services import gate, outranking, planes, planning, rules, touches, variables
 from org.models import Staff
 from scrm import clock
 from tagging.services import frames
@@ -60,10 +60,10 @@ _SEND_TASKS = """
     INSERT INTO campaigns_sendtask (brand_id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
                                     at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed, n_opened,
                                     n_replied, n_converted, converted_fen, state, msgid, next_try_at, n_tries,
-                                    reminded_at, error)
+                                    reminded_at, is_moving, error)
     SELECT %(b)s, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id, %(at)s, t.text,
            v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 0, 0, 0, 0, 'planned', '', %(at)s, 0,
-           '{}', ''
+           '{}', false, ''
       FROM plan_task t JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id
 """
 _LEDGER = """
@@ -112,7 +112,8 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
         return None
     now, allowed = clock.now(), rules.rules_of(brand)
     at = governance.release_at(max(now, wave.at), allowed.quiet, allowed.zone)
-    verdict = decide(frame, wanted, wave.broadcast, at, allowed)
+    verdict, taken = decide(frame, wanted, wave.broadcast, at, allowed)
+    outranking.take_back(brand, frame, taken, now)
     _keep_sets(wave, frame, wanted, verdict.refused)
     tasks = _write_tasks(brand, wave, frame, verdict.allowed, at)
     reached = _ledger(brand, wave)
@@ -135,13 +136,19 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
 
 def decide(
     frame: Frame, wanted: Bits, broadcast: Broadcast, at: datetime, allowed: governance.Rules
-) -> gate.Verdict:
-    """Who of the wanted gets it and who does not and why: hold-out first, then the gate. Also the dry run."""
-    held = hold_out(frame, wanted, broadcast)
-    verdict = gate.judge(frame, wanted & ~held, at=at, kind=Touch.Kind.BROADCAST, rules=allowed)
+) -> tuple[gate.Verdict, list[outranking.Planned]]:
+    """Who of the wanted gets it and who does not and why, and planned touches of lower campaigns that give way to it:
+    hold-out first, then the gate. Also the dry run."""
+    kind, held = Touch.Kind.BROADCAST, hold_out(frame, wanted, broadcast)
+    verdict = gate.judge(frame, wanted & ~held, at=at, kind=kind, rules=allowed)
+    freed, taken = outranking.find(
+        frame.brand, frame, verdict.refused, at=at, kind=kind, priority=broadcast.priority, rules=allowed
+    )
+    refused = {reason: bits & ~freed for reason, bits in verdict.refused.items()}
+    refused = {reason: bits for reason, bits in refused.items() if bits.any()}
     if held.any():
-        verdict.refused[Touch.Reason.HOLD_OUT] = held
-    return verdict
+        refused[Touch.Reason.HOLD_OUT] = held
+    return gate.Verdict(verdict.allowed | freed, refused), taken
 
 
 def hold_out(frame: Frame, wanted: Bits, broadcast: Broadcast) -> Bits:

@@ -173,7 +173,7 @@ def _claim_row(brand: Brand, task_id: int) -> Claim | None:
     if (release := governance.release_at(now, allowed.quiet, allowed.zone)) > now:
         SendTask.objects.filter(pk=task.pk).update(next_try_at=release)
         return None
-    if task.at < now - _late_after(task):
+    if (task.moved_at or task.at) < now - _late_after(task):
         _hold_back(brand, task, task.contact_ids, Touch.Reason.TOO_LATE, now)
         SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
         return None

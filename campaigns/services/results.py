@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from campaigns.models import SendTask, Touch
+from campaigns.models import Broadcast, SendTask, Touch
 from campaigns.services import handing, marks, touches
 from contacts.models import EventType, Identity
 from org import audit
@@ -167,8 +167,13 @@ def _finish(
     brand: Brand, task: SendTask, at: datetime, *, is_last: bool, changed: dict[Touch.State, int]
 ) -> None:
     """The task is over; whoever WeCom did not speak of has their reason too."""
+    from campaigns.services import reassign
+
     state = State.CANCELLED if is_last else State.FINAL
     SendTask.objects.filter(pk=task.pk, state=State.HANDED).update(state=state, error="")
+    if is_last and task.is_moving and not is_over(task):
+        reassign.move(brand, task, clock.now())
+        return
     if is_last:
         touches.settle(
             brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=clock.now()
@@ -231,6 +236,17 @@ def cancel(brand: Brand, *, task_id: int, by: Actor) -> None:
             return
         # a process that is killed from here on leaves it to the next poll
         SendTask.objects.filter(pk=task.pk).update(next_try_at=now + LEASE)
+    close(brand, task_id)
+
+
+def is_over(task: SendTask) -> bool:
+    """Whether its broadcast was stopped meanwhile."""
+    return task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
+
+
+def close(brand: Brand, task_id: int) -> None:
+    """Stop a task that is marked so at WeCom and take its last results. Calls WeCom: outside a transaction."""
+    with transaction.atomic():
         task = _load(task_id)
     _close(brand, client_for(task.corp), task)
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import fanout, gate, planes, results, rules, schedule, winners
+from campaigns.services import fanout, gate, planes, reassign, results, rules, schedule, winners
 from campaigns.services.due import due_waves
 from org.access import Actor
 from org.models import Job, Staff
@@ -136,6 +136,7 @@ class DryRun:
     expected: int = 0
     left_per_person: float = 0.0
     over_limit: int = 0  # guides who would have more tasks today than the policy allows
+    n_taken: int = 0  # planned touches of lower campaigns that give way
     is_held: bool = False  # quiet hours put it off to `at`
 
     @property
@@ -179,9 +180,12 @@ def dry_run(brand: Brand, broadcast: Broadcast, *, wave: Wave | None = None) -> 
     at = governance.release_at(max(now, wave.at) if wave else now, allowed.quiet, allowed.zone)
     frame = Frame.whole(brand)
     wanted = wanted_of(brand, broadcast, wave, frame)
-    verdict = fanout.decide(frame, wanted, broadcast, at, allowed)
+    verdict, taken = fanout.decide(frame, wanted, broadcast, at, allowed)
     found = DryRun(
-        at=at, wanted=frames.count(wanted), is_held=governance.is_quiet(now, allowed.quiet, allowed.zone)
+        at=at,
+        wanted=frames.count(wanted),
+        n_taken=len(taken),
+        is_held=governance.is_quiet(now, allowed.quiet, allowed.zone),
     )
     per_guide = _per_guide(brand, frame, verdict.allowed)
     found.planned = sum(per_guide.values())
@@ -327,6 +331,11 @@ JOB_SLICE = 20
 def stop_step(brand: Brand, job: Job) -> bool:
     """Stop send tasks that guides have and have not confirmed."""
     return _each_task(brand, job, results.cancel)
+
+
+def reassign_step(brand: Brand, job: Job) -> bool:
+    """Give send tasks that their guides have not confirmed to other guides of the same customers."""
+    return _each_task(brand, job, reassign.reassign)
 
 
 def remind_step(brand: Brand, job: Job) -> bool:

@@ -311,7 +311,7 @@ def _wave(n: int, row: dict[str, Any], zone: ZoneInfo) -> WaveInput:
 @staff_can("broadcasts.view")
 def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
     broadcast = broadcasts.get_broadcast(broadcast_id)
-    kinds = ["broadcast_cancel", "broadcast_remind"]
+    kinds = ["broadcast_cancel", "broadcast_remind", "broadcast_reassign"]
     jobs = Job.objects.filter(kind__in=kinds, params__broadcast_id=broadcast.pk).order_by("-pk")[:3]
     context = {
         "broadcast": broadcast,
@@ -412,6 +412,11 @@ _ACTS: dict[str, tuple[set[str], str, Any, str, Any, str]] = {
         gettext_lazy("Everybody who has not confirmed is reminded in WeCom, at most three times in 24 hours."),
         "broadcasts.edit",
     ),
+    "reassign": (
+        {State.ON}, "users", gettext_lazy("Other guides"), "",
+        gettext_lazy("What guides have not confirmed goes to other guides of the same customers, where there are any."),
+        "broadcasts.edit",
+    ),
     "cancel": (
         {State.ON, State.PAUSED, State.APPROVAL}, "circle-x", gettext_lazy("Stop"), "danger",
         gettext_lazy("What is not sent yet is cancelled, also at the guides. What customers have stays."),
@@ -440,6 +445,7 @@ _DONE = {
     "resume": gettext_lazy("It goes on"),
     "cancel": gettext_lazy("Stopped. What was sent already stays."),
     "remind": gettext_lazy("The guides are being reminded"),
+    "reassign": gettext_lazy("Other guides are being asked"),
 }
 
 
@@ -463,6 +469,7 @@ def broadcast_act(request: Any, broadcast_id: str, act: str) -> HttpResponse:
         "resume": broadcasts.resume,
         "cancel": broadcasts.cancel,
         "remind": broadcasts.remind_all,
+        "reassign": broadcasts.reassign_all,
     }
     services[act](request.brand, broadcast_id=number, by=request.actor)
     return go(request, f"/broadcasts/{number}/", str(_DONE[act]))

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
-from campaigns.services import results, scope
+from campaigns.services import reassign, results, scope
 from contacts.models import Contact
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff
@@ -166,15 +166,20 @@ def task_list(request: Any) -> HttpResponse:
 @require_POST
 @staff_can_outside("sops.edit")
 def task_act(request: Any, task_id: str, act: str) -> HttpResponse:
-    """Remind the guide, or stop the task; both ask WeCom."""
+    """Remind the guide, stop the task, or give it to other guides; all ask WeCom."""
     with brand_transaction(request):
         task = scope.of_guides(SendTask.objects.filter(pk=int(task_id)), request.staff).first()
         if task is None:
             raise NotFoundError()
     back = f"/sops/{task.sop_id}/" if request.POST.get("back") == "sop" and task.sop_id else "/touches/tasks/"
+    if request.POST.get("back") == "broadcast" and task.broadcast_id:
+        back = f"/broadcasts/{task.broadcast_id}/"
     with tenant_scope(request.brand):
         if act == "remind":
             results.remind(request.brand, task_id=task.pk, by=request.actor)
             return go(request, back, _("WeCom has reminded the guide"))
+        if act == "reassign":
+            reassign.reassign(request.brand, task_id=task.pk, by=request.actor)
+            return go(request, back, _("Other guides of these customers have it now"))
         results.cancel(request.brand, task_id=task.pk, by=request.actor)
     return go(request, back, _("Stopped. What was sent already stays."))

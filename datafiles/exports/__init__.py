@@ -13,6 +13,7 @@ KINDS: dict[str, str] = {
     "products": "datafiles.exports.commerce.PRODUCTS",
     "refunds": "datafiles.exports.commerce.REFUNDS",
     "touches": "datafiles.exports.others.TOUCHES",
+    "broadcast": "datafiles.exports.reach.BROADCAST",
     "codes": "datafiles.exports.others.CODES",
     "audit": "datafiles.exports.others.AUDIT",
 }

@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     "staff_tasks": "campaigns.services.staff_task_batches.step",
     "broadcast_cancel": "campaigns.services.waves.stop_step",
     "broadcast_remind": "campaigns.services.waves.remind_step",
+    "broadcast_reassign": "campaigns.services.waves.reassign_step",
     "group_sync": "groups.services.sync.step",
     "handover": "handover.services.handing.step",
     "leavers": "handover.services.leavers.step",
