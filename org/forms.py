@@ -56,6 +56,7 @@ def right_groups(
         "codes": _("Channel codes"),
         "sops": _("SOPs, broadcasts and touches"),
         "tasks": _("Tasks of guides"),
+        "content": _("Content library"),
         "groups": _("Groups and hand-overs"),
         "files": _("Imports and exports"),
         "wecom": _("WeCom"),

@@ -21,6 +21,7 @@ GROUPS: list[tuple[str, list[str]]] = [
     ("codes", ["codes.view", "codes.edit"]),
     ("sops", ["sops.view", "sops.edit", "broadcasts.view", "broadcasts.edit", "broadcasts.approve"]),
     ("tasks", ["tasks.view", "tasks.edit"]),
+    ("content", ["content.view", "content.edit", "content.approve"]),
     ("groups", ["groups.view", "handover.view", "handover.run"]),
     ("files", ["imports.run", "exports.run"]),
     ("wecom", ["sync.view", "sync.run", "corps.edit"]),

@@ -1,0 +1,28 @@
+"""The tabs above the pages of this app."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from content.services import approval
+
+
+def tabs(request: Any, active: str) -> list[dict[str, Any]]:
+    """Library, approvals, sensitive words …; the figure at the approvals is what waits."""
+    n = approval.waiting().count()
+    rows = [
+        ("content", _("Library"), None),
+        ("content_approvals", _("Approvals"), n or None),
+        ("content_words", _("Sensitive words"), None),
+    ]
+    return [
+        {"url": reverse(name), "label": label, "active": name == active, "n": count}
+        for name, label, count in rows
+    ]
+
+
+def number(text: Any) -> int | None:
+    """An id from the address or a form; None for anything else."""
+    text = str(text or "")
+    return int(text) if text.isdecimal() and len(text) < 19 else None

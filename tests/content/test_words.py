@@ -1,0 +1,100 @@
+"""Sensitive words: found through disguises, refused or warned of, from a file, wherever something is written."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from content.models import SensitiveWord
+from content.services import sensitive
+from content.services.editing import ContentInput, create_content
+from content.words import found_in, plain
+from scrm.errors import InvalidError, NotFoundError
+from tenants.models import Brand
+from tests.content.conftest import CHECKER, MAKER, make_content
+from tests.factories import in_brand
+
+
+@pytest.mark.parametrize("text", ["根治", "根 治", "根．治", "包根\u200b治的", "根\n治"])
+def test_disguises_do_not_hide_a_word(text: str) -> None:
+    assert found_in(text, ["根治"]) == ["根治"]
+
+
+@pytest.mark.parametrize("text", ["vip", "ＶＩＰ", "V-I-P"])
+def test_case_and_width(text: str) -> None:
+    assert found_in(text, [plain("VIP")]) == ["vip"]
+
+
+@given(st.text(max_size=40), st.text(min_size=1, max_size=10), st.text(max_size=40))
+def test_a_word_is_found_wherever_it_stands(before: str, word: str, after: str) -> None:
+    # a mark that composes with its neighbour is another character
+    if plain(word) and plain(before + word + after) == plain(before) + plain(word) + plain(after):
+        assert found_in(before + word + after, [plain(word)])
+
+
+def put(brand: Brand, *words: str, level: str = "refuse", note: str = "") -> None:
+    sensitive.add_words(brand, words=words, level=level, note=note, by=CHECKER)
+
+
+def test_refused_and_warned_of(brand: Brand, other_brand: Brand) -> None:
+    with in_brand(brand):
+        put(brand, "根治", note="改为：舒缓")
+        put(brand, "最", level="warn")
+        with pytest.raises(InvalidError) as refused:
+            make_content(brand, text="可以根 治")
+        assert "改为" in str(refused.value) and "根治" in refused.value.details["fields"]["text"]
+        link = {"type": "link", "title": "根治方法", "url": "https://a.cn"}
+        with pytest.raises(InvalidError):
+            make_content(brand, attachments=[link])
+        saved = create_content(brand, given=ContentInput(name="a", text="最好的"), by=MAKER)
+        assert len(saved.warnings) == 1
+        page = {"title": "标题", "blocks": [{"type": "text", "text": "根治"}]}
+        with pytest.raises(InvalidError):
+            create_content(brand, given=ContentInput(name="a", kind="page", page=page), by=MAKER)
+    with in_brand(other_brand):
+        make_content(other_brand, text="根治")  # their list is their own
+
+
+def test_the_list(brand: Brand) -> None:
+    with in_brand(brand):
+        n, bad = sensitive.add_words(
+            brand, words=["A 级", " ", "ａ级", "长" * 41, "..."], level="refuse", by=CHECKER
+        )
+        assert (n, len(bad)) == (1, 2)
+        sensitive.add_words(brand, words=["A级"], level="warn", by=CHECKER)
+        word = SensitiveWord.objects.get()
+        assert word.level == "warn"
+        with pytest.raises(InvalidError):
+            sensitive.add_words(brand, words=["x"], level="kill", by=CHECKER)
+        assert sensitive.remove_words(brand, word_ids=[word.pk], by=CHECKER) == 1
+        with pytest.raises(NotFoundError):
+            sensitive.remove_words(brand, word_ids=[word.pk], by=CHECKER)
+
+
+def test_files_of_words() -> None:
+    assert sensitive.read_file("最\n根治\r\n".encode("gb18030")) == ["最", "根治"]
+    assert sensitive.read_file("\ufeff最".encode()) == ["最"]
+    for bad in (b"\x00\x01", b"\xff\xff\xff", b"a" * (2 * 1024 * 1024 + 1)):
+        with pytest.raises(InvalidError):
+            sensitive.read_file(bad)
+
+
+def test_the_page(brand: Brand, sign_in: Any) -> None:
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    admin = sign_in(brand)
+    file = SimpleUploadedFile("w.txt", "根治\n最\n".encode("gb18030"))
+    answer = admin.post("/content/words/add/", {"words": "第一，顶级", "level": "refuse", "file": file})
+    assert answer.status_code == 302
+    page = admin.get("/content/words/").content.decode()
+    assert all(word in page for word in ("根治", "第一", "顶级"))
+    assert "顶级" in admin.post("/content/words/try/", {"text": "这是顶 级的"}).content.decode()
+    assert admin.post("/content/words/add/", {"words": "", "level": "refuse"}).status_code == 422
+    assert (
+        sign_in(brand, "operator").post("/content/words/add/", {"words": "a", "level": "refuse"}).status_code
+        == 403
+    )
+    with in_brand(brand):
+        ids = list(SensitiveWord.objects.values_list("pk", flat=True))
+    assert admin.post("/content/words/remove/", {"ids": ids}).status_code == 302
