@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
 from campaigns.services import gate, touches, variables, winners
 from campaigns.services.rules import policy_of
+from content.services import sensitive
 from org import audit
 from org.access import Actor
 from org.services import jobs
@@ -223,6 +224,7 @@ def _check_variants(variants: Sequence[VariantInput], wrong: dict[str, str]) -> 
                 raise InvalidError(_("a weight between 1 and 100"))
             variables.check_text(variant.text)
             clean = attachments.validate(variant.attachments)
+            sensitive.check_here(variant.text, clean)
         except InvalidError as error:
             wrong["variants"] = _("Content %(letter)s: %(error)s") % {
                 "letter": letter,

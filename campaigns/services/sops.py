@@ -17,6 +17,7 @@ from campaigns.services.replanning import EditEffect
 from campaigns.services.schedule import MAX_DAY, StepTime
 from contacts.models import EventType
 from contacts.services.timeline import record_events
+from content.services import sensitive
 from org import audit
 from org.access import SYSTEM, Actor
 from scrm import clock
@@ -156,6 +157,7 @@ def _ordered(steps: Sequence[StepInput]) -> list[StepInput]:
         try:
             variables.check_text(step.text)
             clean = attachments.validate(step.attachments)
+            sensitive.check_here(step.text, clean)
         except InvalidError as error:
             text = _("Step %(n)s: %(error)s") % {"n": n, "error": error.message}
             raise InvalidError(text, code=error.code, step=n) from error

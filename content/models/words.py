@@ -11,12 +11,12 @@ class SensitiveWord(TenantModel):
     """敏感词. `plain` is what is compared: without case, width and spaces (content/words.py)."""
 
     class Level(models.TextChoices):
-        REFUSE = "refuse", _("Refused")
+        REFUSE = "refuse", _("Not allowed")
         WARN = "warn", _("Warned of")
 
     word = models.CharField(_("Word"), max_length=40)
     plain = models.CharField(max_length=40, editable=False)
-    level = models.CharField(_("What happens"), max_length=6, choices=Level, default=Level.REFUSE)
+    level = models.CharField(_("When it is found"), max_length=6, choices=Level, default=Level.REFUSE)
     note = models.CharField(_("Why, or what to say instead"), max_length=100, blank=True)
     created_by = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)

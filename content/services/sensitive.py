@@ -16,6 +16,7 @@ from org import audit
 from org.access import Actor
 from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand
+from tenants.scoping import current_brand_id
 
 MAX_WORDS = 20_000
 MAX_LENGTH = 40
@@ -57,6 +58,11 @@ def check(brand: Brand, text: str, attachments: Sequence[dict[str, Any]] = ()) -
             words=[f.word for f in refused],
         )
     return [_("Think about these words: %(words)s") % {"words": _with_note(f)} for f in found]
+
+
+def check_here(text: str, attachments: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """`check` for the brand in scope, where a form's checks do not carry it along."""
+    return check(Brand(pk=current_brand_id()), text, attachments)
 
 
 def words_of(attachments: Iterable[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import Sop
 from content import variables
+from content.services import sensitive
 from livecodes.models import ChannelCode, CodeGuide, CodeHours, CodeTag, Welcome
 from livecodes.services.roster import is_able
 from org import audit
@@ -250,6 +251,7 @@ def check_welcomes(welcomes: Sequence[WelcomeInput]) -> list[list[dict[str, Any]
                 raise InvalidError(_("choose weekdays"))
             _known(Staff, [w.staff_id])
             clean.append(stored_attachments.validate(list(w.attachments)))
+            sensitive.check_here(w.text, clean[-1])
         except InvalidError as error:
             if len(welcomes) == 1:
                 raise

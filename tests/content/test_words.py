@@ -98,3 +98,25 @@ def test_the_page(brand: Brand, sign_in: Any) -> None:
     with in_brand(brand):
         ids = list(SensitiveWord.objects.values_list("pk", flat=True))
     assert admin.post("/content/words/remove/", {"ids": ids}).status_code == 302
+
+
+def test_wherever_something_is_written(brand: Brand, staff: Any) -> None:
+    from campaigns.services import broadcasts, sops
+    from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+    from campaigns.services.sops import StepInput
+    from livecodes.services import defaults
+    from livecodes.services.content import WelcomeInput
+
+    everybody = {"condition": {"kind": "follow", "values": ["reachable"]}}
+    with in_brand(brand):
+        put(brand, "根治")
+        for write in (
+            lambda text: sops.create_sop(brand, name=text, steps=[StepInput(0, 10, 0, text)]),
+            lambda text: defaults.save_default(brand, by=MAKER, given=WelcomeInput(text=text)),
+            lambda text: broadcasts.save_draft(
+                brand, BroadcastInput(text, everybody, [VariantInput(text)], [WaveInput()]), by=MAKER
+            ),
+        ):
+            write("早上好")
+            with pytest.raises(InvalidError, match="根治"):
+                write("根治")
