@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('word', models.CharField(max_length=40, verbose_name='Word')),
                 ('plain', models.CharField(editable=False, max_length=40)),
-                ('level', models.CharField(choices=[('refuse', 'Not allowed'), ('warn', 'Warned of')], default='refuse', max_length=6, verbose_name='When it is found')),
+                ('level', models.CharField(choices=[('refuse', 'Forbidden'), ('warn', 'Warned of')], default='refuse', max_length=6, verbose_name='When it is found')),
                 ('note', models.CharField(blank=True, max_length=100, verbose_name='Why, or what to say instead')),
                 ('created_by', models.CharField(blank=True, editable=False, max_length=64)),
                 ('created_at', models.DateTimeField(default=scrm.clock.now, editable=False)),

@@ -11,7 +11,7 @@ class SensitiveWord(TenantModel):
     """敏感词. `plain` is what is compared: without case, width and spaces (content/words.py)."""
 
     class Level(models.TextChoices):
-        REFUSE = "refuse", _("Not allowed")
+        REFUSE = "refuse", _("Forbidden")
         WARN = "warn", _("Warned of")
 
     word = models.CharField(_("Word"), max_length=40)
