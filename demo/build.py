@@ -28,7 +28,9 @@ from org.models import Corp, Job, Region, Staff, Store
 from org.services import jobs
 from org.services.brands import connect_corp, create_brand
 from scrm import clock
-from tagging.models import Tag
+from tagging.conditions.templates import TEMPLATES
+from tagging.models import Segment, Tag, TagRule
+from tagging.services import lifecycle, rules, segments, value
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
@@ -64,6 +66,9 @@ def build(story: BrandStory, say: Say) -> Brand:
         say(f"{brand.name}: {len(crowd):,} customers synced")
         n_orders, n_acts = shop(brand, story, crowd, FILE)
         say(f"{brand.name}: {n_orders:,} orders, {n_acts:,} acts of behaviour")
+        _segments(brand)
+        _rules(brand)
+        _values(brand)
         _enrol(brand, sop)
         _todays_sop(brand)
         rollups.rebuild(brand)
@@ -292,6 +297,50 @@ def _losses(brand: Brand, crowd: list[Person]) -> None:
             ],
         )
         stats.refresh(brand, [pk for (pk,) in cursor.fetchall()])
+
+
+@transaction.atomic
+def _segments(brand: Brand) -> None:
+    """The first ready conditions as segments, each counted."""
+    for template in TEMPLATES:
+        if not Segment.objects.filter(name=str(template.name)).exists():
+            segments.create_segment(
+                brand,
+                by=SYSTEM,
+                name=str(template.name),
+                note=str(template.note),
+                condition=template.condition,
+            )
+
+
+@transaction.atomic
+def _rules(brand: Brand) -> None:
+    """One tag rule on an event, switched on: a large order."""
+    name = "单笔满 500 元"
+    if TagRule.objects.filter(name=name).exists():
+        return
+    tag = Tag.objects.filter(deleted_at=None, name="会员").first()
+    if tag is not None:
+        filters = {"amount_from_fen": 50_000}
+        rule = rules.create(
+            brand,
+            by=SYSTEM,
+            values={
+                "name": name,
+                "kind": "event",
+                "event": "order_paid",
+                "filters": filters,
+                "add_tag_ids": [tag.pk],
+            },
+        )
+        rules.switch_on(brand, by=SYSTEM, rule=rule, confirmed=True, past_days=0)
+
+
+@transaction.atomic
+def _values(brand: Brand) -> None:
+    """Scores, groups and stages as a night would make them."""
+    value.recompute(brand)
+    lifecycle.place(brand)
 
 
 def _enrol(brand: Brand, sop: Sop) -> None:

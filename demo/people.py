@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -66,6 +67,36 @@ def purchases(path: Path) -> Iterator[tuple[str, date, int, int]]:
                 yield parts[0], day, int(parts[2]), round(float(parts[3]) * 100)
 
 
+@dataclass(frozen=True)
+class Buyer:
+    """One customer of the history, moved to the present."""
+
+    first_on: date  # of the file; a person who has bought nothing here was first seen on it
+    bought: list[tuple[date, int, int]]  # day, pieces, cents
+
+
+def buyers(path: Path, today: date) -> dict[str, Buyer]:
+    """Customers of the file by id, in order; its last day becomes yesterday.
+
+    All of them bought for the first time within twelve weeks, as no shop's customers do: two in five begin on some later
+    day, with what they bought up to yesterday, and some of these have not bought yet.
+    """
+    rows = sorted(purchases(path))
+    last = max(day for _, day, _, _ in rows)
+    shift = today - timedelta(days=1) - last
+    found: dict[str, Buyer] = {}
+    for customer, mine in groupby(rows, key=lambda row: row[0]):
+        bought = [(day + shift, n, cents) for _, day, n, cents in mine]
+        dice = random.Random(f"begins:{customer}")
+        first, place = bought[0][0], dice.random()
+        if place < 0.4:
+            later = timedelta(days=int(((today - first).days - 1) * dice.random() ** 0.7))
+            first += later
+            bought = [(day + later, n, cents) for day, n, cents in bought if day + later < today]
+        found[customer] = Buyer(first, bought if place > 0.06 else [])
+    return found
+
+
 def people(
     path: Path, *, n: int, skip: int, now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int
 ) -> list[Person]:
@@ -74,29 +105,23 @@ def people(
     Half of them joined on a day on which they bought; the others on some later day, more often lately, so that
     every day has arrivals.
     """
-    history: dict[str, list[date]] = {}
-    last = date.min
-    for customer, day, _, _ in purchases(path):
-        history.setdefault(customer, []).append(day)
-        last = max(last, day)
-    shift = now.astimezone(SHANGHAI).date() - timedelta(days=1) - last
-    chosen = sorted(history)[skip : skip + n]
+    found = buyers(path, now.astimezone(SHANGHAI).date())
     return [
-        _person(customer, [day + shift for day in history[customer]], now, seed, n_channels, n_guides, n_tags)
-        for customer in chosen
+        _person(customer, found[customer], now, seed, n_channels, n_guides, n_tags)
+        for customer in list(found)[skip : skip + n]
     ]
 
 
 def _person(
-    customer: str, days: list[date], now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int
+    customer: str, buyer: Buyer, now: datetime, seed: int, n_channels: int, n_guides: int, n_tags: int
 ) -> Person:
     dice = random.Random(f"{seed}:{customer}")
     today = now.astimezone(SHANGHAI).date()
-    if dice.random() < 0.5 and len(days) > 1:
-        joined_on = dice.choice(days)
+    if dice.random() < 0.5 and len(buyer.bought) > 1:
+        joined_on = dice.choice(buyer.bought)[0]
     else:
-        span = (today - days[0]).days
-        joined_on = days[0] + timedelta(days=int((span + 1) * dice.random() ** 0.6))
+        span = (today - buyer.first_on).days
+        joined_on = buyer.first_on + timedelta(days=int((span + 1) * dice.random() ** 0.6))
     seconds = int(min(max(dice.gauss(15.5, 3.5), 7.0), 23.5) * 3600) + dice.randrange(600)
     joined_at = datetime.combine(joined_on, time(), SHANGHAI).astimezone(UTC) + timedelta(seconds=seconds)
     if joined_at >= now:  # some time today, so far

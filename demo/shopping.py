@@ -4,7 +4,7 @@ days, a dollar as seven yuan, demo_data/README.md); products, channels, refunds 
 import csv
 import io
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -19,12 +19,13 @@ from contacts.models import BehaviourKind, Contact, CustomField, Follow, Reminde
 from contacts.services import fields, reminders, stages, values
 from contacts.services.behaviour import COLUMNS, merge_behaviour
 from contacts.services.staging import open_table
-from demo.people import SHANGHAI, Person, purchases
+from demo.people import SHANGHAI, Person, buyers
 from demo.shelf import SHELVES, Item, Shelf
 from demo.story import BrandStory
 from org.access import SYSTEM, Actor
 from org.models import Staff
 from scrm import clock
+from tagging.services import lifecycle
 from tenants.models import Brand
 
 YUAN_PER_DOLLAR = 7
@@ -46,7 +47,12 @@ def shop(brand: Brand, story: BrandStory, crowd: Sequence[Person], file: Path) -
         ],
     )
     told = _orders(story, crowd, shelf, file, now)
-    n_orders = _tell_orders(brand, told)
+    # what lies more than two weeks back first, so that the stages of the lifecycle have moved since
+    before = now - timedelta(days=14)
+    n_orders = _tell_orders(brand, [row for row in told if row["paid_at"] < before])
+    with clock.at(before), transaction.atomic():
+        lifecycle.place(brand)
+    n_orders += _tell_orders(brand, [row for row in told if row["paid_at"] >= before])
     _refunds(brand, story, now)
     own(brand, shelf)
     n_acts = _acts(brand, story, crowd, shelf, now)
@@ -57,22 +63,20 @@ def shop(brand: Brand, story: BrandStory, crowd: Sequence[Person], file: Path) -
 def _orders(
     story: BrandStory, crowd: Sequence[Person], shelf: Shelf, file: Path, now: datetime
 ) -> list[dict[str, Any]]:
-    people = {person.member_no[1:]: person for person in crowd}
-    history = list(purchases(file))
-    shift = now.astimezone(SHANGHAI).date() - timedelta(days=1) - max(row[1] for row in history)
     categories = sorted({item.category for item in shelf.items})
     by_category = {c: [item for item in shelf.items if item.category == c] for c in categories}
-    nth: Counter[str] = Counter()
-    found = []
-    for customer, day, quantity, cents in history:
-        person = people.get(customer)
-        if person is None:
-            continue
-        nth[customer] += 1
-        number = f"{story.slug[:2].upper()}{customer}{nth[customer]:03d}"
+    found, history = [], buyers(file, now.astimezone(SHANGHAI).date())
+    told = [
+        (person, n, *row)
+        for person in crowd
+        for n, row in enumerate(history[person.member_no[1:]].bought, start=1)
+    ]
+    for person, n, day, quantity, cents in told:
+        customer = person.member_no[1:]
+        number = f"{story.slug[:2].upper()}{customer}{n:03d}"
         dice = random.Random(f"{story.seed}:{number}")
         seconds = int(min(max(dice.gauss(16, 4), 8), 23.9) * 3600) + dice.randrange(300)
-        at = datetime.combine(day + shift, time(), SHANGHAI).astimezone(UTC) + timedelta(seconds=seconds)
+        at = datetime.combine(day, time(), SHANGHAI).astimezone(UTC) + timedelta(seconds=seconds)
         favourite = categories[hash_of(customer) % len(categories)]
         fen = cents * YUAN_PER_DOLLAR
         lines = _basket(dice, by_category[favourite], shelf.items, quantity, fen)
@@ -123,6 +127,8 @@ def _copy(cursor: Any, table: str, columns: Sequence[str], rows: Sequence[dict[s
 
 @transaction.atomic
 def _tell_orders(brand: Brand, told: list[dict[str, Any]]) -> int:
+    if not told:
+        return 0
     lines = []
     for n, row in enumerate(told):
         row["n"] = n

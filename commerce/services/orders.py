@@ -5,14 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from commerce.models import Order, OrderLine
 from commerce.services import staging
 from commerce.services.order_merge import merge_orders
 from commerce.services.refund_merge import merge_refunds
 from contacts.identities import normal
+from contacts.models import visible_follows
 from contacts.services.outcomes import Outcome
+from org.models import Staff
 from tenants.models import Brand
 
 MAX_WORDS = 3
@@ -77,6 +79,14 @@ def words_of(order_ids: Sequence[int]) -> dict[int, str]:
         order_id: "、".join(words[:MAX_WORDS]) + ("…" if len(words) > MAX_WORDS else "")
         for order_id, words in found.items()
     }
+
+
+def visible_orders(rows: Any, staff: Staff) -> Any:
+    """Those of customers whom the person may see, and those bound to the person."""
+    follows = visible_follows(staff)
+    if follows is None:
+        return rows
+    return rows.filter(Q(staff=staff.pk) | Exists(follows.filter(contact=OuterRef("contact"))))
 
 
 def filtered(

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -13,7 +12,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from commerce.models import Order, OrderLine, Refund
 from commerce.services import orders
-from contacts.models import visible_follows
+from commerce.services.orders import visible_orders
 from org.access import staff_can
 from org.models import Staff, Store
 from scrm import clock
@@ -34,14 +33,6 @@ LOOKS = {
     Order.State.CLOSED: "muted",
 }
 MANY = 500  # choices in one select
-
-
-def visible_orders(rows: Any, staff: Staff) -> Any:
-    """Those of customers whom the person may see, and those bound to the person."""
-    follows = visible_follows(staff)
-    if follows is None:
-        return rows
-    return rows.filter(Q(staff=staff.pk) | Exists(follows.filter(contact=OuterRef("contact"))))
 
 
 def looked(rows: Any) -> list[Any]:

@@ -12,8 +12,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from django.views.decorators.vary import vary_on_headers
 
 from commerce.models import Order, OrderLine, Product
-from commerce.services import products
-from commerce.views.orders import looked, visible_orders
+from commerce.services import product_numbers, products
+from commerce.services.orders import visible_orders
+from commerce.views.orders import looked
 from org.access import staff_can
 from org.forms import add_errors
 from scrm.errors import NotFoundError, SCRMError
@@ -86,6 +87,20 @@ def product_detail(request: Any, product_id: int) -> HttpResponse:
     if request.htmx:
         return render(request, "commerce/products/_buyers.html", context)
     return render(request, "commerce/products/detail.html", context)
+
+
+@require_GET
+@staff_can("orders.view")
+def product_figures(request: Any, product_id: int) -> HttpResponse:
+    """What it has brought lately: a fragment, because it takes a moment for what sells most."""
+    found = product_numbers.numbers_of(request.brand, _product(product_id), staff=request.staff)
+    chart = {
+        "kind": "bar",
+        "x": [f"{day:%m-%d}" for day, _n in found.days],
+        "series": [{"name": _("Pieces"), "data": [n for _day, n in found.days], "color": "blue"}],
+    }
+    context = {"found": found, "chart": chart, "days": product_numbers.DAYS}
+    return render(request, "commerce/products/_figures.html", context)
 
 
 @require_http_methods(["GET", "POST"])

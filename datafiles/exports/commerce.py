@@ -10,15 +10,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from commerce.models import Order, Product, Refund
-from commerce.services.orders import words_of
+from commerce.services import orders
 from contacts.models import visible_follows
 from datafiles.exports.base import Export, ExportKind, Rows, nothing, yuan
+from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
 
 
+def _unread() -> InvalidError:
+    return InvalidError(_("This filter cannot be read"), code="bad_filter")
+
+
 def read_days(brand: Brand, query: Any) -> dict[str, Any]:
-    """`since` and `until`, days of the brand, both included; `state` of orders."""
+    """`since` and `until`, days of the brand, both included."""
     found: dict[str, Any] = {}
     for name in ("since", "until"):
         if text := str(query.get(name) or ""):
@@ -27,12 +32,29 @@ def read_days(brand: Brand, query: Any) -> dict[str, Any]:
             except ValueError:
                 day = None
             if day is None:
-                raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+                raise _unread()
             found[name] = day.isoformat()
-    if text := str(query.get("state") or ""):
-        if not text.isdigit() or int(text) not in Order.State.values:
-            raise InvalidError(_("This filter cannot be read"), code="bad_filter")
-        found["state"] = int(text)
+    return found
+
+
+def read_orders(brand: Brand, query: Any) -> dict[str, Any]:
+    """Days, and the filter of the page: `days` (up to now), `contact`, `guide`, `store`, `state`, `q` (the whole order
+    number), `waiting` (1: the buyer is not known)."""
+    found = read_days(brand, query)
+    for name in ("days", "contact", "guide", "store", "state"):
+        if text := str(query.get(name) or ""):
+            if not (text.isascii() and text.isdigit()) or len(text) > 18:
+                raise _unread()
+            found[name] = int(text)
+    if found.get("state") not in (None, *Order.State.values) or found.get("days", 0) > 36_500:
+        raise _unread()
+    # the list of the moment of asking, whenever the file is made
+    if days := found.pop("days", 0):
+        found["placed_after"] = (clock.now() - timedelta(days=days)).isoformat()
+    if number := " ".join(str(query.get("q") or "").split()):
+        found["q"] = number[:64]
+    if query.get("waiting") == "1":
+        found["waiting"] = True
     return found
 
 
@@ -64,13 +86,24 @@ def order_columns(export: Export) -> list[str]:
 
 
 def order_page(export: Export, after: Any, size: int) -> Rows:
-    rows = _mine(export, _between(export, Order.objects.all(), "placed_at"), "contact")
-    if "state" in export.params:
-        rows = rows.filter(state=export.params["state"])
+    given = export.params
+    after_at = given.get("placed_after")
+    rows = orders.filtered(
+        contact_id=given.get("contact"),
+        staff_id=given.get("guide"),
+        store_id=given.get("store"),
+        state=given.get("state"),
+        order_no=given.get("q", ""),
+        is_waiting=given.get("waiting", False),
+        since=datetime.fromisoformat(after_at) if after_at else None,
+    )
+    rows = _between(export, rows, "placed_at")
+    if export.staff is not None:
+        rows = orders.visible_orders(rows, export.staff)
     page = list(
         rows.filter(pk__gt=after or 0).select_related("contact", "staff", "store").order_by("pk")[:size]
     )
-    words = words_of([order.pk for order in page])
+    words = orders.words_of([order.pk for order in page])
     found = [
         [
             o.order_no, o.source, o.contact_id or "", o.contact.name if o.contact else "",
@@ -129,7 +162,7 @@ def refund_page(export: Export, after: Any, size: int) -> Rows:
 
 
 ORDERS = ExportKind(
-    key="orders", label=gettext_lazy("Orders"), icon="receipt", right="orders.view", read=read_days,
+    key="orders", label=gettext_lazy("Orders"), icon="receipt", right="orders.view", read=read_orders,
     columns=order_columns, page=order_page,
 )  # fmt: skip
 PRODUCTS = ExportKind(

@@ -17,7 +17,6 @@ from scrm import clock
 from scrm.errors import ForbiddenError, NotFoundError, SCRMError
 from scrm.keyset import keyset_page
 from scrm.responses import go
-from tagging.models import Segment
 
 
 @require_GET
@@ -72,7 +71,6 @@ def export_new(request: Any) -> HttpResponse:
     context = {
         "kind": kind, "query": request.GET.urlencode(), "error": error, "may_phones": request.actor.can("contacts.phones"),
         "filters": [(name, value) for name, values in query.lists() for value in values if value],
-        "segments": list(Segment.objects.values_list("pk", "name")[:1]) if kind.needs else [],
     }  # fmt: skip
     return render(request, "datafiles/export_new.html", context, status=422 if error else 200)
 

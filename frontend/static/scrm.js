@@ -245,6 +245,22 @@
           : { type: "funnel", data: rows, left: "8%", width: "84%", top: 8, bottom: 8, gap: 3, sort: "none", label: { color: "#fff", formatter: (p) => `${p.name}  ${number.format(p.value)}` } }],
       };
     }
+    if (data.kind === "sankey") {
+      // left and right are different nodes: whoever moves back makes no circle
+      const side = (name, on) => `${on} ${name}`;
+      const nodes = [...new Set(data.links.map(([from]) => side(from, "L")))].concat([...new Set(data.links.map(([, to]) => side(to, "R")))]);
+      const plain = (name) => name.slice(2);
+      return {
+        ...base, tooltip: { ...base.tooltip, trigger: "item", formatter: (p) => (p.dataType === "edge" ? `${escape(plain(p.data.source))} → ${escape(plain(p.data.target))}  <b>${number.format(p.value)}</b>` : `${escape(plain(p.name))}  <b>${number.format(p.value)}</b>`) },
+        legend: { show: false },
+        series: [{
+          type: "sankey", left: 8, right: 8, top: 8, bottom: 8, nodeGap: 12, nodeWidth: 12, draggable: false, emphasis: { focus: "adjacency" },
+          data: nodes.map((name) => ({ name, itemStyle: { color: shade[data.colors?.[plain(name)]] ?? shade.blue }, label: { position: name.startsWith("L") ? "right" : "left" } })),
+          links: data.links.map(([from, to], i) => ({ source: side(from, "L"), target: side(to, "R"), value: data.series[0].data[i] })),
+          lineStyle: { color: "source", opacity: .35 }, label: { color: shade.strong, fontSize: 12, formatter: (p) => plain(p.name) },
+        }],
+      };
+    }
     const flat = data.kind === "hbar";
     const names = { type: "category", data: data.x, axisLine: { lineStyle: { color: shade.line } }, axisTick: { show: false }, axisLabel: { color: shade.text, fontSize: 11, hideOverlap: true, ...(flat ? { width: 112, overflow: "truncate" } : {}) }, inverse: flat };
     const values = { type: "value", minInterval: 1, splitNumber: 4, axisLabel: { color: shade.text, fontSize: 11, hideOverlap: true }, splitLine: { lineStyle: { color: shade.line } } };

@@ -1,6 +1,7 @@
 """人群: the list, the editor, one segment with its people, why somebody is in or out."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
@@ -108,7 +109,7 @@ def segment_detail(request: Any, segment_id: int) -> HttpResponse:
             "x": [f"{row['on']:%m-%d}" for row in curve],
             "series": [
                 {"name": _("Entered"), "data": [row["entered"] for row in curve], "color": "green"},
-                {"name": _("Left"), "data": [-row["left"] for row in curve], "color": "red"},
+                {"name": _("Dropped out"), "data": [-row["left"] for row in curve], "color": "red"},
                 {"name": _("Size"), "data": [row["n"] for row in curve], "kind": "line", "color": "blue"},
             ],
         }
@@ -116,9 +117,36 @@ def segment_detail(request: Any, segment_id: int) -> HttpResponse:
     if version:
         tags = portrait.telling(portrait.shares(request.brand, version, Dim.TAG, "tags"))
         codes = portrait.shares(request.brand, version, Dim.CODE, "codes")[:8]
-        context["profile"] = [(_("Tags"), tags), (_("Channels"), codes)]
+        context["profile"] = [
+            ("tags", _("Tags"), _compared(tags)),
+            ("channels", _("Channels"), _compared(codes)),
+        ]
         context["overlaps"] = portrait.overlaps(request.brand, segment, n=8)
     return render(request, "tagging/segments/detail.html", context)
+
+
+def _compared(shares: Sequence[portrait.Share]) -> dict[str, Any] | None:
+    """A chart of what these people have beside everybody, in per cent."""
+    if not shares:
+        return None
+    rows = [(f"{row.name} ×{row.lift:.1f}", row.share, row.share_all) for row in shares]
+    return {
+        "kind": "hbar",
+        "unit": " %",
+        "x": [name for name, _here, _all in rows],
+        "series": [
+            {
+                "name": _("Here"),
+                "data": [round(100 * here, 1) for _name, here, _all in rows],
+                "color": "blue",
+            },
+            {
+                "name": _("Everybody"),
+                "data": [round(100 * rest, 1) for _name, _here, rest in rows],
+                "color": "grey",
+            },
+        ],
+    }
 
 
 @require_GET

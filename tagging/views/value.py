@@ -35,6 +35,10 @@ STAGE_COLORS = [
 PEOPLE = 100
 _CUTS = ("r_cuts", "f_cuts", "m_cuts")
 
+CHART_COLORS = {"cyan": "teal", "purple": "violet"} | {
+    key: key for key in ("blue", "green", "amber", "red", "grey")
+}
+
 
 class CutsField(forms.CharField):
     """Four rising numbers, divided by commas or blanks."""
@@ -166,16 +170,21 @@ def lifecycle_page(request: Any) -> HttpResponse:
     days = request.GET.get("days", "30")
     n = int(days) if days.isdigit() and int(days) in SPANS else 30
     found = lifecycle.flow(request.brand, clock.today(request.brand.timezone) - timedelta(days=n - 1))
-    most = max([n_people for _a, _b, n_people in found.moves], default=0)
+    moves = found.moves[:40]
     total = sum(n_people for _stage, n_people in found.stages)
     context = {
         "stages": [
             (stage, n_people, round(100 * n_people / total, 1) if total else 0)
             for stage, n_people in found.stages
         ],
-        "moves": [
-            (a, b, n_people, max(2, round(100 * n_people / most))) for a, b, n_people in found.moves[:40]
-        ],
+        "flow": {
+            "kind": "sankey",
+            "x": [f"{a} → {b}" for a, b, _n in moves],
+            "x_name": _("Move"),
+            "links": [[a, b] for a, b, _n in moves],
+            "colors": {stage.name: CHART_COLORS.get(stage.color, "blue") for stage, _n in found.stages},
+            "series": [{"name": _("Customers"), "data": [n_people for _a, _b, n_people in moves]}],
+        },
         "days": n,
         "periods": [(span, _("%(n)s days") % {"n": span}) for span in SPANS],
         "tabs": _tabs("flow"),

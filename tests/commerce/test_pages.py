@@ -77,6 +77,28 @@ def test_a_guide_sees_own_customers_orders(brand: Any, corp: Any, order: Order, 
     assert "A1001" in mine.get("/orders/").text
 
 
+def test_figures_of_a_product(brand: Any, staff: Any, corp: Any, order: Order, sign_in: Any) -> None:
+    """Pieces, money, buyers and who came back; of what the person may see; old and unpaid orders do not count."""
+    from commerce.services.product_numbers import DAYS, numbers_of
+    from org.models import Staff
+
+    client = sign_in(brand)
+    with in_brand(brand):
+        product, buyer = Product.objects.get(), make_contact(brand, staff)
+        for n, days in enumerate((2, 5, DAYS + 1)):
+            buy(brand, f"B{n}", buyer, paid_at=clock.now() - timedelta(days=days))
+        buy(brand, "UNPAID", buyer, paid_at=None, placed_at=clock.now())
+        buy(brand, "W", buyer_kind="phone", buyer_value="13800138000")
+        found = numbers_of(brand, product, staff=Staff.objects.get(role__name="品牌管理员"))
+        assert (found.quantity, found.amount_fen, found.n_orders) == (8, 4 * 9900, 4)
+        assert (found.n_buyers, found.n_again) == (2, 1)
+        assert sum(n for _day, n in found.days) == 8 and len(found.days) in (DAYS + 1, DAYS + 2)
+    assert "¥396.00" in client.get(f"/products/{product.pk}/figures/").text
+    with in_brand(brand):
+        other = make_staff(brand, corp)
+    assert "¥0.00" in sign_in(brand, "guide", staff=other).get(f"/products/{product.pk}/figures/").text
+
+
 def test_products(brand: Any, other_brand: Any, order: Order, sign_in: Any) -> None:
     client = sign_in(brand)
     with in_brand(brand):

@@ -170,11 +170,24 @@ def test_every_list_can_be_taken_out(brand: Any, sign_in: Any, people: Any, brin
     assert newest(brand).n_rows == 1
     take(client, "kind=orders&since=2026-01-06")
     assert newest(brand).n_rows == 0
+    # the filter of the page: what is there is found by it, what is not is not
+    for query, n in (
+        ("days=0&q=O1", 1), ("days=0&q=O2", 0), ("days=1", 0), ("days=36000&state=2", 1), ("state=5", 0),
+        ("waiting=1", 0), ("guide=987", 0), ("store=987", 0), ("contact=987", 0),
+    ):  # fmt: skip
+        take(client, f"kind=orders&{query}")
+        assert newest(brand).n_rows == n, query
 
 
 def test_what_is_not_understood_is_refused(brand: Any, sign_in: Any) -> None:
     client = sign_in(brand, "admin")
-    for query in ("kind=contacts&state=rich", "kind=orders&since=yesterday", "kind=segment"):
+    for query in (
+        "kind=contacts&state=rich",
+        "kind=orders&since=yesterday",
+        "kind=orders&days=many",
+        "kind=orders&state=99",
+        "kind=segment",
+    ):
         assert client.post(f"/exports/new/?{query}", {"format": "csv"}).status_code == 422, query
     assert client.post("/exports/new/?kind=secrets", {"format": "csv"}).status_code == 404
     assert client.post("/exports/new/?kind=products", {"format": "exe"}).status_code == 422
