@@ -9,6 +9,7 @@ from campaigns.services import (
     due,
     handing,
     marks,
+    moment_handing,
     planes,
     results,
     sops,
@@ -43,6 +44,8 @@ def tick_brand(brand: Brand) -> None:
     found = due.look()
     if found.waves and waves.run_due(brand):
         found = due.look()
+    for moment_id in found.moments:
+        run_moment.delay(brand_id=brand.pk, moment_id=moment_id)
     start_tasks(brand, found.tasks)
 
 
@@ -79,6 +82,12 @@ def poll(brand: Brand, *, task_ids: list[int]) -> None:
     """Ask what became of send tasks."""
     for task_id in task_ids:
         results.poll(brand, task_id)
+
+
+@tenant_task(expires=55)
+def run_moment(brand: Brand, *, moment_id: int) -> None:
+    """What a moment wants now: hand it over, look for it, ask how far WeCom and the guides are."""
+    moment_handing.move_on(brand, moment_id)
 
 
 @tenant_task

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from campaigns.views import broadcasts, people, policy, sops, staff_tasks, staff_tasks_new, touches
+from campaigns.views import broadcasts, moments, people, policy, sops, staff_tasks, staff_tasks_new, touches
 
 urlpatterns = [
     path("sops/", sops.sop_list, name="sops"),
@@ -46,6 +46,16 @@ urlpatterns = [
         r"^tasks/(?P<task_id>\d+)/(?P<act>cancel|restore|reopen)/$",
         staff_tasks.task_act,
         name="staff_task_act",
+    ),
+    path("moments/", moments.moment_list, name="moments"),
+    path("moments/new/", moments.moment_edit, name="moment_new"),
+    path("moments/<int:moment_id>/", moments.moment_detail, name="moment"),
+    path("moments/<int:moment_id>/edit/", moments.moment_edit, name="moment_edit"),
+    path("moments/<int:moment_id>/guides/", moments.moment_guides, name="moment_guides"),
+    re_path(
+        r"^moments/(?P<moment_id>\d+)/(?P<act>launch|remind|cancel|duplicate|delete)/$",
+        moments.moment_act,
+        name="moment_act",
     ),
     path("touches/", touches.touch_list, name="touches"),
     path("touches/tasks/", touches.task_list, name="send_tasks"),

@@ -64,6 +64,8 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.ALERTED: ("bell-ring", "muted", _("%(staff)s was alerted: %(title)s")),
     T.FORM_ANSWERED: ("clipboard-check", "info", _("Answered the form “%(title)s”")),
     T.COUPON_USED: ("ticket-check", "ok", _("Used the coupon “%(title)s”")),
+    T.MOMENT_LIKED: ("thumbs-up", "ok", _("Liked the moment “%(title)s” of %(staff)s")),
+    T.MOMENT_COMMENTED: ("message-square-text", "ok", _("Commented on the moment “%(title)s” of %(staff)s")),
     T.VIEWED: ("eye", "muted", _("Viewed %(product)s")),
     T.FAVOURITED: ("heart", "info", _("Kept %(product)s as a favourite")),
     T.CARTED: ("shopping-cart", "info", _("Put %(product)s into the cart")),
@@ -88,7 +90,7 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "tags": (_("Tags"), [T.TAGGED, T.UNTAGGED]),
     "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT, T.WORD_SAID]),
     "orders": (_("Orders"), [T.ORDER_PAID, T.ORDER_REFUNDED]),
-    "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.COUPON_USED]),
+    "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.MOMENT_COMMENTED]),
     "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.ALERTED]),
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (

@@ -5,6 +5,7 @@ from typing import Any
 from django.urls import path
 
 from campaigns.api import SopViewSet, TouchViewSet
+from campaigns.moment_api import MomentViewSet
 from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
@@ -91,6 +92,10 @@ urlpatterns: list[Any] = [
     path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
     path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
+    path("moments/", MomentViewSet.as_view({"get": "list", "post": "create"}), name="api_moments"),
+    path("moments/<int:pk>/", MomentViewSet.as_view({"get": "retrieve"}), name="api_moment"),
+    path("moments/<int:pk>/guides/", MomentViewSet.as_view({"get": "guides"}), name="api_moment_guides"),
+    path("moments/<int:pk>/cancel/", MomentViewSet.as_view({"post": "cancel"}), name="api_moment_cancel"),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),
     path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),

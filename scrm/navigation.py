@@ -21,6 +21,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),
     ("/broadcasts/", _("Growth"), _("Broadcasts"), "megaphone", "broadcasts.view"),
     ("/tasks/", _("Growth"), _("Guides' tasks"), "list-todo", "tasks.view"),
+    ("/moments/", _("Growth"), _("Moments"), "images", "broadcasts.view"),
     ("/touches/", _("Growth"), _("Touches"), "send", "sops.view"),
     ("/sync/", _("WeCom"), _("Sync and inbox"), "refresh-cw", "sync.view"),
     ("/setup/", _("WeCom"), _("WeCom set-up"), "stethoscope", "corps.edit"),

@@ -35,6 +35,7 @@ class RuleEvent:
 _ORDERS, _CONTENT, _GROUPS = _("Orders"), _("Content"), _("Groups")
 _GUIDES, _BEHAVIOUR, _TAGS = _("Guides"), _("Behaviour"), _("Tags")
 _SEEN, _CONTENT_FILTERS = ("seen_product_ids", "seen_categories"), ("object_ids", "words")
+_MOMENT_FILTERS = ("object_ids", "words", "staff_ids")
 _ORDER_FILTERS = ("amount_from_fen", "amount_to_fen", "product_ids", "categories", "stores", "order_channels")
 
 EVENTS: dict[str, RuleEvent] = {
@@ -47,6 +48,8 @@ EVENTS: dict[str, RuleEvent] = {
         RuleEvent("content_read", T.READ, _("Read a page"), _CONTENT, _CONTENT_FILTERS),
         RuleEvent("content_shared", T.SHARED, _("Shared a link"), _CONTENT, _CONTENT_FILTERS),
         RuleEvent("form_answered", T.FORM_ANSWERED, _("Answered a form"), _CONTENT, ("object_ids", "answers")),
+        RuleEvent("moment_liked", T.MOMENT_LIKED, _("Liked a moment"), _CONTENT, _MOMENT_FILTERS),
+        RuleEvent("moment_commented", T.MOMENT_COMMENTED, _("Commented on a moment"), _CONTENT, _MOMENT_FILTERS),
         RuleEvent("group_joined", T.GROUP_JOINED, _("Joined a group"), _GROUPS, ("object_ids",)),
         RuleEvent("group_left", T.GROUP_LEFT, _("Left a group"), _GROUPS, ("object_ids",)),
         RuleEvent("word_said", T.WORD_SAID, _("Said a word in a chat"), _GROUPS, ("words", "object_ids", "staff_ids")),

@@ -278,6 +278,8 @@ class EventType(models.IntegerChoices):
     SHARED = 72, _("Shared a link")
     FORM_ANSWERED = 73, _("Answered a form")
     COUPON_USED = 74, _("Used a coupon")
+    MOMENT_LIKED = 78, _("Liked a moment")
+    MOMENT_COMMENTED = 79, _("Commented on a moment")
     TASK_GIVEN = 80, _("A guide got a task")
     TASK_DONE = 81, _("A guide has done a task")
     TASK_MISSED = 82, _("A task was not done in time")

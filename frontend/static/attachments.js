@@ -13,9 +13,9 @@
   function titleOf(item) {
     return item.title || files[item.file_id]?.name || words()[item.type] || item.type;
   }
-  // only pictures are shown; a mini-program's file is its cover
+  // only pictures are shown; the file of a mini-program, or of a link in a moment, is its cover
   function pictureOf(item) {
-    return words().upload && (item.type === "image" || item.type === "miniprogram") && item.file_id ? `${words().upload}${item.file_id}/` : "";
+    return words().upload && ["image", "miniprogram", "link"].includes(item.type) && item.file_id ? `${words().upload}${item.file_id}/` : "";
   }
   function store(box, list) {
     fieldOf(box).value = JSON.stringify(list);

@@ -12,6 +12,7 @@ from wecom.models import MediaFile
 from wecom.services import media
 
 RIGHTS = ("codes.edit", "sops.edit", "broadcasts.edit", "content.edit")  # whoever writes messages
+LOOK = (*RIGHTS, "codes.view", "sops.view", "broadcasts.view", "content.view")  # whoever sees them
 _TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -38,7 +39,7 @@ def media_file(request: Any, file_id: int) -> HttpResponse:
     address."""
     kept = MediaFile.objects.filter(pk=file_id, kind="image").first()
     kind = _TYPES.get(kept.path[-4:]) if kept else None
-    if kept is None or kind is None or not any(request.actor.can(right) for right in RIGHTS):
+    if kept is None or kind is None or not any(request.actor.can(right) for right in LOOK):
         raise NotFoundError()
     response = HttpResponse(media.read(kept), content_type=kind)
     response["Cache-Control"] = "private, max-age=86400"

@@ -1,0 +1,133 @@
+"""REST API of moments: list, read, order one, stop it. Keyset pages `{"results": […], "next": "token or empty"}`."""
+
+from typing import Any
+
+from django.http import JsonResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers, viewsets
+
+from campaigns.models import Moment, MomentGuide
+from campaigns.services import moments
+from campaigns.services.moments import MomentInput
+from scrm.errors import InvalidError
+from scrm.keyset import keyset_page
+
+SIZE = 100
+MAX_KEY = 70
+
+
+class MomentOut(serializers.Serializer):
+    """A moment with its figures. `n_customers` counts a customer once for each guide who published it."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    text = serializers.CharField()
+    attachments = serializers.JSONField()
+    corp_id = serializers.IntegerField()
+    staff_ids = serializers.ListField(
+        child=serializers.IntegerField(), help_text="who publishes; empty: everybody in range"
+    )
+    tag_ids = serializers.ListField(
+        child=serializers.IntegerField(), help_text="who sees it; empty: all customers"
+    )
+    at = serializers.DateTimeField(help_text="when it goes to the guides, UTC")
+    state = serializers.ChoiceField(choices=Moment.State.values)
+    error = serializers.CharField(help_text="why it failed or waits; empty when all is well")
+    moment_id = serializers.CharField(help_text="WeCom's id, empty before")
+    n_guides = serializers.IntegerField()
+    n_published = serializers.IntegerField()
+    n_customers = serializers.IntegerField()
+    n_likes = serializers.IntegerField()
+    n_comments = serializers.IntegerField()
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class MomentIn(serializers.Serializer):
+    """`key` makes the order one: the same key gives the moment that is there, unchanged."""
+
+    key = serializers.CharField(max_length=MAX_KEY)
+    name = serializers.CharField(max_length=60)
+    text = serializers.CharField(required=False, allow_blank=True, max_length=4000)
+    attachments = serializers.JSONField(required=False)
+    corp_id = serializers.IntegerField(required=False, min_value=1)
+    staff_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1), required=False, max_length=moments.MAX_GUIDES
+    )
+    tag_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1), required=False, max_length=moments.MAX_TAGS
+    )
+    at = serializers.DateTimeField(required=False, help_text="with its zone; left out: now")
+
+
+class MomentGuideOut(serializers.Serializer):
+    staff_id = serializers.IntegerField(allow_null=True)
+    userid = serializers.CharField()
+    state = serializers.ChoiceField(choices=MomentGuide.State.values)
+    published_at = serializers.DateTimeField(allow_null=True, help_text="when we saw it")
+    n_customers = serializers.IntegerField()
+    n_likes = serializers.IntegerField()
+    n_comments = serializers.IntegerField()
+
+
+AFTER = OpenApiParameter("after", str, description="`next` of the page before")
+PAGE_OUT = inline_serializer("MomentPage", {"results": MomentOut(many=True), "next": serializers.CharField()})
+GUIDES_OUT = inline_serializer(
+    "MomentGuidePage", {"results": MomentGuideOut(many=True), "next": serializers.CharField()}
+)
+
+
+class MomentViewSet(viewsets.ViewSet):
+    capabilities = {
+        "list": "broadcasts.view",
+        "retrieve": "broadcasts.view",
+        "guides": "broadcasts.view",
+        "create": "broadcasts.edit",
+        "cancel": "broadcasts.edit",
+    }
+
+    @extend_schema(
+        operation_id="moments_list",
+        responses=PAGE_OUT,
+        parameters=[OpenApiParameter("state", str, enum=Moment.State.values), AFTER],
+    )
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/moments/: newest first."""
+        rows = Moment.objects.all()
+        if state := request.query_params.get("state"):
+            if state not in Moment.State.values:
+                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(Moment.State.values)})
+            rows = rows.filter(state=state)
+        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
+        return JsonResponse({"results": MomentOut(page.rows, many=True).data, "next": page.next})
+
+    @extend_schema(operation_id="moments_create", request=MomentIn, responses={201: MomentOut})
+    def create(self, request: Any) -> JsonResponse:
+        """POST /api/v1/moments/: planned at once; guides get it at `at`."""
+        given = MomentIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = dict(given.validated_data)
+        key = values.pop("key")
+        moment = moments.create_for(
+            request.brand, MomentInput(**values), key=key, source="api", by=request.actor
+        )
+        return JsonResponse(MomentOut(moment).data, status=201)
+
+    @extend_schema(operation_id="moments_retrieve", responses=MomentOut)
+    def retrieve(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/moments/<id>/."""
+        return JsonResponse(MomentOut(moments.get_moment(pk)).data)
+
+    @extend_schema(operation_id="moments_guides", responses=GUIDES_OUT, parameters=[AFTER])
+    def guides(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/moments/<id>/guides/: each guide's part."""
+        rows = MomentGuide.objects.filter(moment=moments.get_moment(pk))
+        page = keyset_page(rows, order=("userid",), after=request.query_params.get("after"), size=SIZE)
+        return JsonResponse({"results": MomentGuideOut(page.rows, many=True).data, "next": page.next})
+
+    @extend_schema(operation_id="moments_cancel", request=None, responses=MomentOut)
+    def cancel(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/moments/<id>/cancel/: who has not published it yet does not any more; within a minute."""
+        moment = moments.cancel(request.brand, moment_id=pk, by=request.actor, at_once=False)
+        return JsonResponse(MomentOut(moment).data)
