@@ -12,9 +12,11 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from campaigns.services import variables
+from content import variables
+from content.services import sensitive
 from org.models import Corp
 from scrm.errors import InvalidError
+from tenants.models import Brand
 from wecom.api import moments as api
 from wecom.client import WeComClient
 from wecom.models import MediaFile, MediaUpload
@@ -25,11 +27,11 @@ TEXT_BYTES = 4000  # WeCom's newer page; its older one says 2,000 characters: bo
 _PLACEHOLDER = "0"  # stands for a media_id while the rest is checked
 
 
-def checked(text: Any, attachments: Any) -> tuple[str, list[dict[str, Any]]]:
+def checked(brand: Brand, text: Any, attachments: Any) -> tuple[str, list[dict[str, Any]]]:
     """Text and attachments with known fields only, ready to store; in the caller's transaction.
 
     Raises:
-        InvalidError: what WeCom would refuse, in words.
+        InvalidError: what WeCom or the list of sensitive words would refuse.
     """
     text = _text(text)
     if not isinstance(attachments, list):
@@ -42,6 +44,7 @@ def checked(text: Any, attachments: Any) -> tuple[str, list[dict[str, Any]]]:
         if file is None or file.kind != kind:
             raise InvalidError(_("Attachment %(n)d: choose a file") % {"n": number})
     api.check_moment(text, [_shape(attachment, _PLACEHOLDER) for attachment in clean])
+    sensitive.check(brand, text, clean)
     return text, clean
 
 
@@ -51,14 +54,11 @@ def _text(given: Any) -> str:
     text = given.replace("\r\n", "\n").replace("\x00", "").strip()
     if len(text.encode()) > TEXT_BYTES:
         raise InvalidError(_("The text is too long: WeCom takes 4,000 bytes, about 1,300 Chinese characters"))
-    if used := [name for name in variables.names_in(text) if name in _VARIABLES]:
+    if used := [name for name in variables.names_in(text) if name in variables.VARIABLES]:
         raise InvalidError(
             _("{%(name)s} cannot be used in a moment: all guides publish the same text") % {"name": used[0]}
         )
     return text
-
-
-_VARIABLES = (*variables.NAMES, *variables.OF_A_CUSTOMER)
 
 
 def _clean(number: int, given: Any) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from campaigns import governance
 from campaigns.models import Moment
 from campaigns.services import moment_content, moment_results, rules
 from campaigns.services.moments import corp_tags
+from content.services import library
 from org.models import Staff
 from scrm import clock
-from scrm.errors import InvalidError
+from scrm.errors import InvalidError, SCRMError
 from tenants.models import Brand
 from wecom.api import moments as api
 from wecom.client import WeComClient, client_for
@@ -134,13 +135,24 @@ def _claim_row(brand: Brand, moment_id: int) -> Claim | None:
         problem = "guides"  # nobody is never everybody
     elif moment.tag_ids and not tag_ids:
         problem = "tags"
+    elif moment.content_id:
+        problem = _not_usable(brand, moment.content_id, now)
     if problem:
-        Moment.objects.filter(pk=moment.pk).update(state=State.FAILED, ended_at=now, error=problem)
+        Moment.objects.filter(pk=moment.pk).update(state=State.FAILED, ended_at=now, error=problem[:500])
         return None
     moment.state, moment.called_at, moment.next_try_at = State.CALLING, now, now + LEASE
     moment.n_tries += 1
     moment.save(update_fields=["state", "called_at", "next_try_at", "n_tries"])
     return Claim(moment, userids, tag_ids, time.monotonic())
+
+
+def _not_usable(brand: Brand, version_id: int, at: datetime) -> str:
+    """Why content of the library may not be published any more; "" when it may."""
+    try:
+        library.usable_version(brand, version_id, at)
+    except SCRMError as error:
+        return str(error)
+    return ""
 
 
 def _range(moment: Moment) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import Moment, MomentGuide
 from campaigns.services import moment_content
+from content.services import library
 from org import audit
 from org.access import SYSTEM, Actor
 from org.models import Corp, Staff
@@ -107,7 +108,7 @@ def _checked(brand: Brand, given: MomentInput) -> dict[str, Any]:
         wrong["name"] = _("1 to 60 characters")
     text, attachments = "", list[dict[str, Any]]()
     try:
-        text, attachments = moment_content.checked(given.text, given.attachments)
+        text, attachments = moment_content.checked(brand, given.text, given.attachments)
     except InvalidError as error:
         wrong["text"] = str(error)
     corp = _corp(given.corp_id, wrong)
@@ -123,7 +124,7 @@ def _checked(brand: Brand, given: MomentInput) -> dict[str, Any]:
     return {
         "name": name, "text": text, "attachments": attachments, "corp": corp, "staff_ids": staff_ids,
         "tag_ids": tag_ids, "at": given.at or now, "is_now": given.at is None, "late_hours": given.late_hours,
-        "content_id": given.content_id,
+        "content_id": library.same_version(given.content_id, text, attachments),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from campaigns.models import Moment, MomentGuide
 from campaigns.services import moment_reach, moments
 from campaigns.services.moments import MomentInput
 from campaigns.views.media import files_of
+from content.services import library
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.forms import add_errors
 from org.models import Corp, Staff
@@ -97,7 +98,7 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
     given = _given(request.POST) if posted else _stored(moment)
     if posted and form.is_valid():
         try:
-            written = _input(request, form.cleaned_data, given, moment)
+            written = _input(request, form.cleaned_data, given)
             saved = moments.save_draft(request.brand, written, by=request.actor, moment_id=moment_id)
             return go(request, f"/moments/{saved.pk}/", _("Saved. Look who could see it, then launch it."))
         except SCRMError as error:
@@ -111,6 +112,7 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
         "guides": _guide_choices(corps),
         "tags": _tag_choices(corps),
         "corp": corp,
+        "picked": library.names_of([given["content"]]).get(given["content"]),
         "files": files_of([given["attachments"]]),
     }
     return render(request, "campaigns/moments/edit.html", context, status=422 if posted else 200)
@@ -131,12 +133,13 @@ def _initial(request: Any, moment: Moment | None) -> dict[str, Any]:
 
 def _stored(moment: Moment | None) -> dict[str, Any]:
     if moment is None:
-        return {"text": "", "attachments": "[]", "guides": [], "tags": []}
+        return {"text": "", "attachments": "[]", "guides": [], "tags": [], "content": ""}
     return {
         "text": moment.text,
         "attachments": json.dumps(moment.attachments, ensure_ascii=False),
         "guides": moment.staff_ids,
         "tags": moment.tag_ids,
+        "content": moment.content_id or "",
     }
 
 
@@ -149,12 +152,11 @@ def _given(data: Any) -> dict[str, Any]:
         "attachments": data.get("attachments") or "[]",
         "guides": ids("guides"),
         "tags": ids("tags"),
+        "content": next(iter(ids("content")), ""),
     }
 
 
-def _input(
-    request: Any, cleaned: dict[str, Any], given: dict[str, Any], moment: Moment | None
-) -> MomentInput:
+def _input(request: Any, cleaned: dict[str, Any], given: dict[str, Any]) -> MomentInput:
     try:
         attachments = json.loads(given["attachments"])
         at = (
@@ -176,7 +178,7 @@ def _input(
         tag_ids=given["tags"],
         at=at,
         late_hours=cleaned["late_hours"],
-        content_id=moment.content_id if moment else None,
+        content_id=given["content"] or None,
     )
 
 
