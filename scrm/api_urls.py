@@ -5,6 +5,7 @@ from typing import Any
 from django.urls import path
 
 from campaigns.api import SopViewSet, TouchViewSet
+from campaigns.broadcast_api import BroadcastViewSet
 from campaigns.moment_api import MomentViewSet
 from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
@@ -96,6 +97,55 @@ urlpatterns: list[Any] = [
     path("moments/<int:pk>/", MomentViewSet.as_view({"get": "retrieve"}), name="api_moment"),
     path("moments/<int:pk>/guides/", MomentViewSet.as_view({"get": "guides"}), name="api_moment_guides"),
     path("moments/<int:pk>/cancel/", MomentViewSet.as_view({"post": "cancel"}), name="api_moment_cancel"),
+    path("broadcasts/", BroadcastViewSet.as_view({"get": "list", "post": "create"}), name="api_broadcasts"),
+    path(
+        "broadcasts/<int:pk>/",
+        BroadcastViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+        name="api_broadcast",
+    ),
+    path(
+        "broadcasts/<int:pk>/dry-run/",
+        BroadcastViewSet.as_view({"post": "dry_run"}),
+        name="api_broadcast_dry_run",
+    ),
+    path(
+        "broadcasts/<int:pk>/launch/",
+        BroadcastViewSet.as_view({"post": "launch"}),
+        name="api_broadcast_launch",
+    ),
+    path(
+        "broadcasts/<int:pk>/approve/",
+        BroadcastViewSet.as_view({"post": "approve"}),
+        name="api_broadcast_approve",
+    ),
+    path(
+        "broadcasts/<int:pk>/pause/", BroadcastViewSet.as_view({"post": "pause"}), name="api_broadcast_pause"
+    ),
+    path(
+        "broadcasts/<int:pk>/resume/",
+        BroadcastViewSet.as_view({"post": "resume"}),
+        name="api_broadcast_resume",
+    ),
+    path(
+        "broadcasts/<int:pk>/cancel/",
+        BroadcastViewSet.as_view({"post": "cancel"}),
+        name="api_broadcast_cancel",
+    ),
+    path(
+        "broadcasts/<int:pk>/remind/",
+        BroadcastViewSet.as_view({"post": "remind"}),
+        name="api_broadcast_remind",
+    ),
+    path(
+        "broadcasts/<int:pk>/reassign/",
+        BroadcastViewSet.as_view({"post": "reassign"}),
+        name="api_broadcast_reassign",
+    ),
+    path(
+        "broadcasts/<int:pk>/winner/",
+        BroadcastViewSet.as_view({"post": "winner"}),
+        name="api_broadcast_winner",
+    ),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),
     path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),

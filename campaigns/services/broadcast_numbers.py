@@ -10,7 +10,7 @@ from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
 from org.models import Staff
 
 State = SendTask.State
-_PLANS = {"wanted", "planned", "tasks", "error"}
+PLANS = {"wanted", "planned", "tasks", "error"}  # keys of Wave.numbers that are no reasons
 
 
 @dataclass
@@ -87,7 +87,7 @@ def report(broadcast: Broadcast, *, n_guides: int = 50) -> Report:
         found.waves.append((wave, waves.get(wave.pk, Numbers())))
         found.wanted += int(wave.numbers.get("wanted", 0))
         for name, n in wave.numbers.items():
-            if name not in _PLANS and n:
+            if name not in PLANS and n:
                 reason = Touch.Reason[name.upper()]
                 found.refused.append((int(reason), str(reason.label), n, wave.pk))
     found.refused.sort(key=lambda row: -row[2])

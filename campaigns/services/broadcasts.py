@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
 from campaigns.services import gate, touches, variables, winners
 from campaigns.services.rules import policy_of
-from content.services import sensitive
+from content.services import library, sensitive
 from org import audit
 from org.access import Actor
 from org.services import jobs
@@ -38,6 +38,7 @@ class VariantInput:
     text: str = ""
     attachments: list[dict[str, Any]] = field(default_factory=list)
     weight: int = 1
+    content_version: int | None = None  # of the library, as long as text and attachments are its own
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,14 @@ def save_draft(
     Variant.objects.filter(broadcast=broadcast).delete()
     Wave.objects.filter(broadcast=broadcast).delete()
     Variant.objects.bulk_create(
-        Variant(broadcast=broadcast, letter=letter, text=v.text, attachments=v.attachments, weight=v.weight)
+        Variant(
+            broadcast=broadcast,
+            letter=letter,
+            text=v.text,
+            attachments=v.attachments,
+            weight=v.weight,
+            content_id=library.same_version(v.content_version, v.text, v.attachments),
+        )
         for letter, v in zip(LETTERS, given.variants, strict=False)
     )
     Wave.objects.bulk_create(
@@ -158,7 +166,7 @@ def _checked(brand: Brand, given: BroadcastInput) -> BroadcastInput:
         wrong["repeat"] = _("What is repeated has one wave")
     _check_audience(brand, given.audience, wrong)
     _check_waves(brand, given.waves, wrong)
-    variants = _check_variants(given.variants, wrong)
+    variants = _check_variants(brand, given.variants, wrong)
     test = winners.check(given.test, len(given.variants), wrong)
     if test and (given.repeat or (test["percent"] != 100 and len(given.waves) > 1)):
         wrong["test"] = _("A comparison whose winner goes to the rest has one wave and is not repeated")
@@ -172,7 +180,9 @@ def _checked(brand: Brand, given: BroadcastInput) -> BroadcastInput:
 def _check_audience(brand: Brand, given: dict[str, Any], wrong: dict[str, str]) -> None:
     keys = set(given)
     if keys == {"segment"}:
-        if not Segment.objects.filter(pk=given["segment"], deleted_at=None).exists():
+        number = given["segment"]
+        is_id = isinstance(number, int) and 0 < number < 2**62
+        if not is_id or not Segment.objects.filter(pk=number, deleted_at=None).exists():
             wrong["audience"] = _("This segment does not exist any more")
     elif keys == {"condition"}:
         try:
@@ -185,7 +195,7 @@ def _check_audience(brand: Brand, given: dict[str, Any], wrong: dict[str, str]) 
             not isinstance(ids, list)
             or not ids
             or len(ids) > MAX_LIST
-            or not all(isinstance(n, int) for n in ids)
+            or not all(isinstance(n, int) and 0 < n < 2**62 for n in ids)
         ):
             wrong["audience"] = _("A list of 1 to %(n)s customers") % {"n": MAX_LIST}
     else:
@@ -211,7 +221,9 @@ def _check_waves(brand: Brand, waves: Sequence[WaveInput], wrong: dict[str, str]
                 wrong["waves"] = _("Wave %(n)s: %(error)s") % {"n": n, "error": error}
 
 
-def _check_variants(variants: Sequence[VariantInput], wrong: dict[str, str]) -> list[VariantInput]:
+def _check_variants(
+    brand: Brand, variants: Sequence[VariantInput], wrong: dict[str, str]
+) -> list[VariantInput]:
     if not 1 <= len(variants) <= len(LETTERS):
         wrong["variants"] = _("1 to %(n)s contents") % {"n": len(LETTERS)}
         return []
@@ -231,7 +243,7 @@ def _check_variants(variants: Sequence[VariantInput], wrong: dict[str, str]) -> 
                 "error": error.message,
             }
         else:
-            checked.append(VariantInput(variant.text.strip(), clean, variant.weight))
+            checked.append(VariantInput(variant.text.strip(), clean, variant.weight, variant.content_version))
     return checked
 
 
@@ -239,7 +251,9 @@ def _check_variants(variants: Sequence[VariantInput], wrong: dict[str, str]) -> 
 def duplicate(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     """A draft with the same audience and contents, to go out at once."""
     old = get_broadcast(broadcast_id)
-    variants = [VariantInput(v.text, v.attachments, v.weight) for v in old.variants.order_by("letter")]
+    variants = [
+        VariantInput(v.text, v.attachments, v.weight, v.content_id) for v in old.variants.order_by("letter")
+    ]
     name = _("%(name)s (copy)") % {"name": old.name[:50]}
     given = BroadcastInput(
         name,
@@ -285,12 +299,27 @@ def launch(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     """
     gate.enter_gate(brand)
     broadcast = get_broadcast(broadcast_id, lock=True)
+    check_library(brand, broadcast)
     needs_approval = policy_of(brand).needs_approval
     broadcast.launched_by = by.name
     broadcast.save(update_fields=["launched_by"])
     if needs_approval:
         return _switch(broadcast, {State.DRAFT}, State.APPROVAL, by, "broadcast.submit")
     return _start(brand, broadcast, {State.DRAFT}, by, "broadcast.launch")
+
+
+def check_library(brand: Brand, broadcast: Broadcast, at: datetime | None = None) -> None:
+    """Whether what comes from the library may still be sent at `at` (default: now).
+
+    Raises:
+        InvalidError: it has expired or was put into the archive meanwhile.
+    """
+    for letter, version in broadcast.variants.exclude(content_id=None).values_list("letter", "content_id"):
+        try:
+            library.usable_version(brand, version or 0, at)
+        except InvalidError as error:
+            text = _("Content %(letter)s: %(error)s") % {"letter": letter, "error": error.message}
+            raise InvalidError(text, code=error.code, fields={"variants": text}) from error
 
 
 @transaction.atomic
@@ -304,6 +333,7 @@ def approve(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     broadcast = get_broadcast(broadcast_id, lock=True)
     if by.name in (broadcast.created_by, broadcast.launched_by):
         raise ForbiddenError(_("Somebody else has to approve it"))
+    check_library(brand, broadcast)
     return _start(brand, broadcast, {State.APPROVAL}, by, "broadcast.approve")
 
 

@@ -10,13 +10,13 @@ from django.db import connection, transaction
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import fanout, gate, planes, reassign, results, rules, schedule, winners
+from campaigns.services import broadcasts, fanout, gate, planes, reassign, results, rules, schedule, winners
 from campaigns.services.due import due_waves
 from org.access import Actor
 from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
-from scrm.errors import ConflictError, LimitError
+from scrm.errors import ConflictError, InvalidError, LimitError
 from tagging.conditions import ConditionError
 from tagging.services import audience, frames
 from tagging.services.audience import Audience
@@ -270,7 +270,8 @@ def run_due(brand: Brand) -> int:
 
 
 def plan(brand: Brand, wave_id: int) -> bool:
-    """Plan one wave; a condition that cannot be read any more ends it with the reason, and sends to nobody."""
+    """Plan one wave; a condition that cannot be read any more, or content that has expired, ends it with the reason,
+    and sends to nobody."""
     with transaction.atomic():
         gate.enter_gate(brand)
         wave = Wave.objects.select_related("broadcast").get(pk=wave_id)
@@ -278,8 +279,9 @@ def plan(brand: Brand, wave_id: int) -> bool:
             return False
         frame = Frame.whole(brand)
         try:
+            broadcasts.check_library(brand, wave.broadcast)
             wanted = wanted_of(brand, wave.broadcast, wave, frame)
-        except ConditionError as error:
+        except (ConditionError, InvalidError) as error:
             Wave.objects.filter(pk=wave.pk).update(
                 state=Wave.State.SKIPPED, numbers={"error": str(error)[:300]}
             )

@@ -18,6 +18,7 @@ from campaigns.services import broadcast_numbers, broadcasts, numbers, variables
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.views.media import files_of
 from contacts.models import Contact
+from content.services import library
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Job
@@ -169,7 +170,7 @@ def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpRespons
         "variables": variables.NAMES,
         "afters": AFTERS,
         "segments": Segment.objects.filter(deleted_at=None).order_by("name").values_list("pk", "name")[:500],
-        "contents": _posted(request.POST, ("text", "attachments", "weight"))
+        "contents": _posted(request.POST, ("text", "attachments", "weight", "content"))
         if posted
         else _contents(broadcast),
         "waves": _posted(request.POST, ("at", "after", "segment")) if posted else _waves(request, broadcast),
@@ -181,6 +182,7 @@ def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpRespons
             return go(request, f"/broadcasts/{saved.pk}/", _("Saved. Look who would get it, then launch it."))
         except SCRMError as error:
             add_errors(form, error)
+    context["contents"] = _with_names(context["contents"])
     context["files"] = files_of(row["attachments"] for row in context["contents"])
     return render(request, "campaigns/broadcasts/edit.html", context, status=422 if posted else 200)
 
@@ -239,10 +241,25 @@ def _posted(data: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _contents(broadcast: Broadcast | None) -> list[dict[str, Any]]:
     if broadcast is None:
-        return [{"text": "", "attachments": "[]", "weight": 1}]
+        return [{"text": "", "attachments": "[]", "weight": 1, "content": ""}]
     return [
-        {"text": v.text, "attachments": json.dumps(v.attachments, ensure_ascii=False), "weight": v.weight}
+        {
+            "text": v.text,
+            "attachments": json.dumps(v.attachments, ensure_ascii=False),
+            "weight": v.weight,
+            "content": v.content_id or "",
+        }
         for v in broadcast.variants.order_by("letter")
+    ]
+
+
+def _with_names(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The contents of the editor with what the library calls them."""
+    ids = [int(row["content"]) for row in rows if str(row["content"]).isdigit()]
+    names = library.names_of(ids)
+    return [
+        {**row, "picked": names.get(int(row["content"])) if str(row["content"]).isdigit() else None}
+        for row in rows
     ]
 
 
@@ -290,7 +307,8 @@ def _variant(n: int, row: dict[str, Any]) -> VariantInput:
         raise InvalidError(
             _("Content %(letter)s: %(error)s") % {"letter": broadcasts.LETTERS[n % 5], "error": error}
         ) from error
-    return VariantInput(row["text"].replace("\r\n", "\n"), attachments, weight)
+    content = int(row["content"]) if row["content"].isdigit() and len(row["content"]) < 19 else None
+    return VariantInput(row["text"].replace("\r\n", "\n"), attachments, weight, content)
 
 
 def _wave(n: int, row: dict[str, Any], zone: ZoneInfo) -> WaveInput:
@@ -313,13 +331,15 @@ def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
     broadcast = broadcasts.get_broadcast(broadcast_id)
     kinds = ["broadcast_cancel", "broadcast_remind", "broadcast_reassign"]
     jobs = Job.objects.filter(kind__in=kinds, params__broadcast_id=broadcast.pk).order_by("-pk")[:3]
+    variants = list(broadcast.variants.order_by("letter"))
     context = {
         "broadcast": broadcast,
         "acts": _acts(broadcast, request.actor),
         "jobs": jobs,
         "audience": _audience_words(broadcast),
         "is_plan": broadcast.state in (State.DRAFT, State.APPROVAL),
-        "variants": list(broadcast.variants.order_by("letter")),
+        "variants": variants,
+        "library": library.names_of(v.content_id for v in variants),
         "test_rule": winners.rule_of(broadcast),
         **_numbers(request.brand, broadcast),
     }

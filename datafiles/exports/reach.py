@@ -45,7 +45,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
     found = [
         [
             waves.get(t.wave_id or 0, ""), letters.get(t.variant_id or 0, ""), export.when(t.at), t.contact_id,
-            names.get(t.contact_id, ""), guides.get(t.staff_id, ""), t.get_state_display(),
+            names.get(t.contact_id, ""), guides.get(t.staff_id or 0, ""), t.get_state_display(),
             t.get_reason_display() if t.reason else "", export.when(t.done_at), export.when(t.opened_at),
             export.when(t.replied_at), export.when(t.converted_at), t.error,
         ]

@@ -217,7 +217,8 @@ def test_a_segment_that_is_gone_sends_to_nobody(brand: Any, people: list[Any]) -
 
 FORM = {
     "name": "春上新", "audience": "everybody", "priority": "5", "hold_out_percent": "0", "late_hours": "48", "repeat": "",
-    "repeat_until": "", "text": "新品到店", "attachments": "[]", "weight": "1", "at": "", "after": "", "segment": "",
+    "repeat_until": "", "text": "新品到店", "attachments": "[]", "weight": "1", "content": "",
+    "at": "", "after": "", "segment": "",
 }  # fmt: skip
 
 

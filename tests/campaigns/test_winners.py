@@ -173,7 +173,8 @@ def test_the_editor_keeps_the_rule(brand: Any, sign_in: Any) -> None:
 
     client = sign_in(brand, "operator")
     form = {
-        **FORM, "text": ["甲", "乙"], "attachments": ["[]", "[]"], "weight": ["1", "1"], "test": "on", "test_goal": "bought",
+        **FORM, "text": ["甲", "乙"], "attachments": ["[]", "[]"], "weight": ["1", "1"], "content": ["", ""],
+        "test": "on", "test_goal": "bought",
         "test_hours": "48", "test_percent": "20", "test_auto": "on", "test_least": "", "test_confidence": "90",
         "test_wait_hours": "96",
     }  # fmt: skip
