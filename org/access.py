@@ -83,10 +83,13 @@ def make_preset_roles(brand: Brand) -> dict[str, Role]:
     """The preset roles of a new brand, by key of PRESETS; safe to repeat."""
     return {
         key: Role.objects.get_or_create(
-            name=name, defaults={"rights": rights, "scope": scope, "is_preset": True}
+            name=name,
+            defaults={
+                "rights": rights, "scope": scope, "is_preset": True, "preset_key": key, "rights_known": list(RIGHTS),
+            },
         )[0]
         for key, (name, rights, scope) in PRESETS.items()
-    }
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

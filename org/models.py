@@ -54,6 +54,9 @@ class Role(TenantModel):
     rights = ArrayField(models.CharField(max_length=40), default=list, verbose_name=_("Rights"))
     scope = models.CharField(_("Data scope"), max_length=10, choices=Scope, default=Scope.OWN)
     is_preset = models.BooleanField(default=False, editable=False)
+    preset_key = models.CharField(max_length=10, blank=True, editable=False)  # of org/access.py: PRESETS
+    # rights that the product had when a person or a new version last went over this role
+    rights_known = ArrayField(models.CharField(max_length=40), default=list, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand", "name"], name="role_name")]

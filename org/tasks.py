@@ -1,9 +1,9 @@
-"""Celery entries of org: long jobs and their sweep."""
+"""Celery entries of org: long jobs and their sweep; rights of preset roles."""
 
 import time
 from typing import Any
 
-from org.services import jobs
+from org.services import jobs, roles
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
@@ -27,3 +27,13 @@ def sweep_brand_jobs(brand: Brand) -> None:
 @app.task(name="org.tasks.sweep_jobs")
 def sweep_jobs() -> Any:
     return len(list(each_brand(sweep_brand_jobs)))
+
+
+@tenant_task
+def keep_preset_roles(brand: Brand) -> None:
+    roles.add_new_rights(brand)
+
+
+@app.task(name="org.tasks.keep_all_preset_roles")
+def keep_all_preset_roles() -> Any:
+    return len(list(each_brand(keep_preset_roles)))

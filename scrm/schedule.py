@@ -34,6 +34,11 @@ BEAT_SCHEDULE = {
     "links": {"task": "livecodes.tasks.nightly_links", "schedule": crontab(hour="1", minute="40")},
     "groups-link": {"task": "groups.tasks.tick", "schedule": 30.0, "options": {"expires": 29}},
     "jobs-sweep": {"task": "org.tasks.sweep_jobs", "schedule": 30.0, "options": {"expires": 29}},
+    "preset-roles": {
+        "task": "org.tasks.keep_all_preset_roles",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 590},
+    },
     "drift-tick": {
         "task": "drift.tasks.tick",
         "schedule": crontab(minute="*/5"),

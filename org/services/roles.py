@@ -4,7 +4,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from org import audit
-from org.access import RIGHTS, Actor
+from org.access import PRESETS, RIGHTS, SYSTEM, Actor
 from org.models import Role, Scope, Staff
 from org.services.people import check_admin_remains, check_may_give, lock_admins
 from scrm.errors import ConflictError, InvalidError
@@ -42,7 +42,9 @@ def create_role(brand: Brand, *, by: Actor, name: str, rights: list[str], scope:
     check_may_give(by, rights=rights, scope=scope)
     try:
         with transaction.atomic():
-            role = Role.objects.create(name=name.strip(), rights=rights, scope=Scope(scope))
+            role = Role.objects.create(
+                name=name.strip(), rights=rights, scope=Scope(scope), rights_known=list(RIGHTS)
+            )
             audit.record(by, "role.create", role, after=audit.snapshot(role, _FIELDS))
     except IntegrityError as error:
         raise _taken() from error
@@ -66,13 +68,35 @@ def edit_role(brand: Brand, *, by: Actor, role: Role, name: str, rights: list[st
                 check_may_give(by, rights=role.rights, scope=role.scope)
                 check_may_give(by, rights=rights, scope=scope)
             role.name, role.rights, role.scope = name.strip(), rights, Scope(scope)
-            role.save(update_fields=_FIELDS)
+            role.rights_known = list(RIGHTS)
+            role.save(update_fields=[*_FIELDS, "rights_known"])
             check_admin_remains(brand)
             if (after := audit.snapshot(role, _FIELDS)) != before:
                 audit.record(by, "role.edit", role, before=before, after=after)
     except IntegrityError as error:
         raise _taken() from error
     return role
+
+
+@transaction.atomic
+def add_new_rights(brand: Brand) -> int:
+    """Give preset roles the rights that a new version of the product brought for them; gives how many roles changed.
+
+    What a person took away stays away: only rights that nobody has seen on the role yet are added. Safe to repeat.
+    """
+    rows = Role.objects.filter(is_preset=True).exclude(rights_known__contains=list(RIGHTS))
+    changed = 0
+    for role in rows.select_for_update():
+        preset = PRESETS[role.preset_key][1] if role.preset_key in PRESETS else []
+        fresh = set(preset) - set(role.rights_known) - set(role.rights)
+        before = audit.snapshot(role, _FIELDS)
+        role.rights = check_rights([right for right in role.rights if right in RIGHTS] + sorted(fresh))
+        role.rights_known = list(RIGHTS)
+        role.save(update_fields=["rights", "rights_known"])
+        if fresh:
+            changed += 1
+            audit.record(SYSTEM, "role.edit", role, before=before, after=audit.snapshot(role, _FIELDS))
+    return changed
 
 
 @transaction.atomic

@@ -449,3 +449,33 @@ def test_check_may_give_needs_a_person(brand: Brand) -> None:
     """An API key has no data scope, so it gives nothing beyond 'own'."""
     with pytest.raises(ForbiddenError):
         people.check_may_give(Actor("api: x", rights=frozenset(RIGHTS)), rights=["staff.view"], scope="brand")
+
+
+def test_a_new_version_gives_preset_roles_their_new_rights(
+    brand: Any, other_brand: Any, monkeypatch: Any
+) -> None:
+    """What nobody has seen yet is added; what a person took away stays away; own roles are left alone."""
+    from org import access
+    from org.models import AuditEntry
+    from org.services import roles
+
+    with in_brand(brand):
+        operator = role(brand, "operator")
+        keep = [right for right in operator.rights if right != "exports.run"]
+        Role.objects.filter(pk=operator.pk).update(rights=keep)  # a person took it away
+        own = Role.objects.create(name="自建", rights=["overview.view"], rights_known=[])
+        assert roles.add_new_rights(brand) == 0
+    name, rights, scope = access.PRESETS["operator"]
+    monkeypatch.setitem(access.RIGHTS, "moon.view", "Moon")
+    monkeypatch.setitem(access.PRESETS, "operator", (name, [*rights, "moon.view"], scope))
+    with in_brand(brand):
+        assert roles.add_new_rights(brand) == 1
+        operator.refresh_from_db()
+        own.refresh_from_db()
+        assert sorted(operator.rights) == sorted([*keep, "moon.view"]) and own.rights == ["overview.view"]
+        assert AuditEntry.objects.filter(action="role.edit", object_id=operator.pk).count() == 1
+        assert roles.add_new_rights(brand) == 0
+        Role.objects.filter(pk=operator.pk).update(rights=keep)
+        assert roles.add_new_rights(brand) == 0
+    with in_brand(other_brand):
+        assert "moon.view" not in role(other_brand, "operator").rights
