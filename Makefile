@@ -42,8 +42,8 @@ check: .venv/.ready-dev $(VENDOR) ## linters, types, import layers, migrations, 
 format: .venv/.ready-dev ## rewrite our Python the way `make check` wants it
 	@$(PY) -m ruff check --fix-only -q . && $(PY) -m ruff format .
 
-bench: .venv/.ready-dev $(VENDOR) ## the figures, with Postgres' memory as in docker-compose.yml; SCALE=full for the big ones
-	@PG_SHARED_BUFFERS=512MB $(PY) -m devtools.stack run --at bench-$(or $(SCALE),small) -- $(PY) -m bench $(ARGS)
+bench: .venv/.ready-dev $(VENDOR) ## the figures, with Postgres' settings as in docker-compose.yml; SCALE=full for the big ones
+	@PG_OPTIONS="shared_buffers=512MB max_wal_size=4GB checkpoint_timeout=30min jit=off" $(PY) -m devtools.stack run --at bench-$(or $(SCALE),small) -- $(PY) -m bench $(ARGS)
 
 messages: .venv/.ready-dev ## collect the strings into locale/*.po and compile them
 	@$(PY) -m devtools.messages extract

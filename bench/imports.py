@@ -18,6 +18,7 @@ from django.db import connection, transaction
 
 from bench.data import GIVEN, SURNAMES
 from bench.figures import Figure
+from bench.scale import contacts
 from contacts.models import Contact, Identity
 from contacts.services import positions
 from contacts.services.search import refresh_grams
@@ -39,7 +40,7 @@ LIMITS = {"first": 8.0, "unchanged": 2.5, "half changed": 14.0}
 
 
 def run(full: bool) -> list[Figure]:
-    n = 1_000_000 if full else 20_000
+    n = contacts(full)
     brand = brands.create_brand(name="Bench imports", slug=f"bench-imports-{time.time_ns()}")
     folder = Path(settings.MEDIA_ROOT) / "bench-imports"
     folder.mkdir(parents=True, exist_ok=True)

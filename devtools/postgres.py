@@ -111,6 +111,8 @@ class Postgres:
                 )
         if fresh or not (self.base / "roles-made").exists():
             self.psql("postgres", "postgres", "-f", str(ROOT / "deploy" / "roles.sql"))
+            # figures are measured right after a checkpoint
+            self.psql("postgres", "postgres", "-c", "GRANT pg_checkpoint TO app_owner")
             (self.base / "roles-made").touch()
 
     def stop(self) -> None:
@@ -173,7 +175,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
-            "shared_buffers": os.environ.get("PG_SHARED_BUFFERS", "128MB"),
+            "shared_buffers": "128MB",
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_min_messages": "warning",
@@ -188,6 +190,8 @@ class Postgres:
                 "autovacuum": "off",
                 "max_wal_size": "2GB",
             }
+        # PG_OPTIONS="shared_buffers=512MB jit=off": for measurements
+        options |= dict(given.split("=", 1) for given in os.environ.get("PG_OPTIONS", "").split())
         argv = [str(self.binaries / "postgres"), "-D", str(self.data)]
         for name, value in options.items():
             argv += ["-c", f"{name}={value}"]

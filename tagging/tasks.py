@@ -78,6 +78,8 @@ def tidy(brand: Brand) -> None:
 def check_bits(brand: Brand) -> None:
     """Compare ContactStat and bitmaps of one brand with the truth and repair them."""
     stats.rebuild(brand)
+    if n := bits_check.drop_ownerless(brand):
+        log.info("tags of contacts who are no more: %s", n)
     bits_check.check(brand)
 
 

@@ -131,6 +131,17 @@ def rebuild(brand: Brand, dim: Dim | None = None) -> int:
     )
 
 
+def drop_ownerless(brand: Brand) -> int:
+    """Carried tags of contacts who have ended in the very moment of a mass act; see `changes.put_on`. Gives how many."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM tagging_contacttag t WHERE t.brand_id = %s AND NOT EXISTS"
+            " (SELECT 1 FROM contacts_contact c WHERE c.brand_id = %s AND c.id = t.contact_id)",
+            [brand.pk, brand.pk],
+        )
+        return cursor.rowcount
+
+
 def check(brand: Brand) -> dict[str, int]:
     """Compare everything and repair what differs; gives {dimension: bits that were wrong}, empty when all is well.
 

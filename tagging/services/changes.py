@@ -72,15 +72,19 @@ COLUMNS = {
     "act_id": "%(act_id)s::bigint",
 }
 
+# The database has no foreign keys of carried tags: their checks would cost as much as everything else. Of few pairs the
+# rows are locked, so that nobody who ends meanwhile gets a tag; of many the nightly check takes what is nobody's.
 _WANTED = """
-    SELECT DISTINCT ON (p.tag_id, p.contact_id) p.tag_id, p.contact_id, c.position::int AS position, {columns},
-           t.name, g.name AS group_name, t.wecom_id <> '' AS is_corp
-      FROM ({pairs}) p
-      JOIN tagging_tag t ON t.brand_id = %(brand)s AND t.id = p.tag_id AND t.deleted_at IS NULL
-      JOIN tagging_taggroup g ON g.brand_id = %(brand)s AND g.id = t.group_id
-      JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.contact_id
-     ORDER BY p.tag_id, p.contact_id, {last} DESC NULLS FIRST
+    SELECT DISTINCT ON (tag_id, contact_id) * FROM (
+        SELECT p.tag_id, p.contact_id, c.position::int AS position, {columns},
+               t.name, g.name AS group_name, t.wecom_id <> '' AS is_corp
+          FROM ({pairs}) p
+          JOIN tagging_tag t ON t.brand_id = %(brand)s AND t.id = p.tag_id AND t.deleted_at IS NULL
+          JOIN tagging_taggroup g ON g.brand_id = %(brand)s AND g.id = t.group_id
+          JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.contact_id {lock}
+    ) w ORDER BY tag_id, contact_id{last}
 """
+_LOCKED = "ORDER BY p.tag_id, p.contact_id FOR KEY SHARE OF c"
 _EVENTS = """
     told AS (
     INSERT INTO contacts_event (brand_id, at, contact_id, type, staff_id, object_id, source, data)
@@ -217,7 +221,8 @@ def put_on(
     wanted = {
         "columns": _columns(own),
         "pairs": pairs.sql,
-        "last": "p.expires_at" if "expires_at" in own else "p.contact_id",
+        "last": ", expires_at DESC NULLS FIRST" if "expires_at" in own else "",
+        "lock": _LOCKED if is_few(pairs) else "",
     }
     shape, noted = _bits(pairs, is_alone=is_alone)
     sql = _PUT_ON.format(
@@ -233,7 +238,7 @@ def put_on(
         **pairs.params, "brand": brand.pk, "source": source[:40], "staff_id": staff_id, "now": clock.now(),
         "expires_at": expires_at, "act_id": act_id,
     }  # fmt: skip
-    return _run(brand, sql, params, tell_wecom=tell_wecom, is_on=True)
+    return _run(brand, sql, params, few=is_few(pairs), tell_wecom=tell_wecom, is_on=True)
 
 
 def take_off(
@@ -264,7 +269,7 @@ def take_off(
         **pairs.params, "brand": brand.pk, "source": source[:40], "staff_id": staff_id, "now": clock.now(),
         "act_id": act_id,
     }  # fmt: skip
-    return _run(brand, sql, params, tell_wecom=tell_wecom, is_on=False)
+    return _run(brand, sql, params, few=is_few(pairs), tell_wecom=tell_wecom, is_on=False)
 
 
 def _columns(own: Sequence[str], names: Iterable[str] = tuple(COLUMNS)) -> str:
@@ -297,17 +302,23 @@ def _fixed(brand: Brand, pairs: Pairs, own: Sequence[str]) -> Pairs:
     return Pairs(sql, params, len(columns[0]))
 
 
+def is_few(pairs: Pairs) -> bool:
+    return pairs.most is not None and pairs.most <= FEW
+
+
 def _bits(pairs: Pairs, *, is_alone: bool) -> tuple[str, str]:
     """How the bitmap follows: the part of the statement, and what it gives to be noted."""
     if is_alone:
         return _AT_ONCE, _NOTHING_NOTED
-    if pairs.most is not None and pairs.most <= FEW:
+    if is_few(pairs):
         return _FEW, _NOTED.format(place="position")
     return _FOLDED, _NOTED.format(place="chunk")
 
 
-def _run(brand: Brand, sql: str, params: dict[str, Any], *, tell_wecom: bool, is_on: bool) -> Done:
+def _run(brand: Brand, sql: str, params: dict[str, Any], *, few: bool, tell_wecom: bool, is_on: bool) -> Done:
     with connection.cursor() as cursor:
+        if not few:
+            cursor.execute("SET LOCAL work_mem = '64MB'")  # sorted and hashed in memory
         cursor.execute(sql, params)
         n, n_later, tag_ids, contact_ids, vals, places, masks, by_act = cursor.fetchone()
     if vals and masks[0] is None:

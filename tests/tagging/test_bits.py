@@ -17,6 +17,7 @@ from scrm import clock
 from tagging.models import BITS, ContactTag, Dim, Flag
 from tagging.services import bits, bits_check
 from tagging.services.tags import add_tags, remove_tags
+from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
 
@@ -142,6 +143,64 @@ def test_check_finds_and_repairs(brand: Any, staff: Any, caplog: Any) -> None:
             cursor.execute("DELETE FROM tagging_dimbits WHERE brand_id = %s", [brand.pk])
         bits_check.rebuild(brand)
         assert_true(brand)
+
+
+def test_tags_of_nobody_go(brand: Any, other_brand: Any, staff: Any) -> None:
+    with in_brand(other_brand):
+        theirs = make_contact(other_brand)
+        add_tags(other_brand, contacts=[theirs], tags=[make_tag(other_brand)], source="page")
+    with in_brand(brand):
+        one, tag = make_contact(brand, staff), make_tag(brand)
+        add_tags(brand, contacts=[one], tags=[tag], source="page")
+        ContactTag.objects.create(tag=tag, contact_id=one.pk + 1_000_000, source="mass")
+        assert bits_check.drop_ownerless(brand) == 1
+        assert ContactTag.objects.get().contact_id == one.pk
+        assert bits_check.drop_ownerless(brand) == 0
+    with in_brand(other_brand):
+        assert ContactTag.objects.get().contact_id == theirs.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_ends_meanwhile_gets_no_tag(brand: Any, staff: Any) -> None:
+    """A contact is joined into another one while a page puts a tag on: no tag is left of nobody."""
+    with in_brand(brand):
+        one, tag = make_contact(brand), make_tag(brand)
+    ended, found = threading.Event(), []
+
+    def put() -> None:
+        try:
+            with tenant_scope(brand):
+                ended.wait(10)
+                found.append(add_tags(brand, contacts=[one.pk], tags=[tag.pk], source="page"))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    with in_brand(brand):
+        Contact.objects.select_for_update().get(pk=one.pk)
+        ContactTag.objects.filter(contact=one.pk).delete()
+        with connection.cursor() as cursor:
+            ended.set()
+            _until_somebody_waits(cursor)
+            for table in ("contacts_contactstat", "contacts_contactgram"):
+                cursor.execute(
+                    f"DELETE FROM {table} WHERE brand_id = %s AND contact_id = %s", [brand.pk, one.pk]
+                )
+            cursor.execute("DELETE FROM contacts_contact WHERE brand_id = %s AND id = %s", [brand.pk, one.pk])
+    thread.join()
+    with in_brand(brand):
+        assert found == [0]
+        assert not ContactTag.objects.exists()
+
+
+def _until_somebody_waits(cursor: Any) -> None:
+    for _ in range(2_000):
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        if cursor.fetchone()[0]:
+            return
+        cursor.execute("SELECT pg_sleep(0.005)")
+    raise AssertionError("nobody waits for the row")
 
 
 def test_brands_apart(brand: Any, other_brand: Any) -> None:
