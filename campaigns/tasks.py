@@ -1,6 +1,7 @@
 """Celery entries of campaigns: the tick of each minute, and the calls to WeCom that it starts."""
 
 import logging
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,7 @@ from campaigns.services import (
     waves,
     winners,
 )
+from campaigns.services.journeys import arrivals, hooks, reacting, walking
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -38,15 +40,27 @@ def tick() -> int:
 @tenant_task(expires=55)
 def tick_brand(brand: Brand) -> None:
     """Move on who is due, plan waves, then start what send tasks want. Nothing due costs two statements."""
-    done = stepping.run(brand, clock.now())
-    if done.n:
+    now = clock.now()
+    by_day, by_graph = stepping.probe(brand, now)
+    if by_day:
+        done = stepping.run(brand, now)
         log.info("SOP steps: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)
+    if by_graph:
+        walk(brand, now)
     found = due.look()
     if found.waves and waves.run_due(brand):
         found = due.look()
     for moment_id in found.moments:
         run_moment.delay(brand_id=brand.pk, moment_id=moment_id)
     start_tasks(brand, found.tasks)
+
+
+def walk(brand: Brand, now: datetime) -> None:
+    """Move on who is due in a graph, and start what that has ordered."""
+    done = walking.run(brand, now)
+    log.info("graphs of SOPs: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)
+    if done.hooks:
+        call_hooks.delay(brand_id=brand.pk)
 
 
 def start_tasks(brand: Brand, waiting: dict[str, list[tuple[int, int]]]) -> None:
@@ -153,3 +167,28 @@ def staff_tasks_of_brand(brand: Brand) -> None:
     staff_tasks.rehome(brand)
     staff_task_notices.tell_guides(brand)
     staff_task_notices.escalate(brand)
+
+
+@app.task(name="campaigns.tasks.react_all")
+def react_all() -> int:
+    """Every few seconds: one `react_brand` for each active brand."""
+    return len(list(each_brand(react_brand)))
+
+
+@tenant_task(expires=55)
+def react_brand(brand: Brand) -> None:
+    """What happened brings people into graphs, wakes them there and takes them out; whoever is due by it goes on."""
+    reacting.react(brand)
+    arrivals.run(brand)
+    now = clock.now()
+    if stepping.probe(brand, now)[1]:
+        walk(brand, now)
+    if hooks.due(1):
+        call_hooks.delay(brand_id=brand.pk)
+
+
+@tenant_task(expires=55)
+def call_hooks(brand: Brand) -> None:
+    """Make the calls of web hooks that are due."""
+    for call_id in hooks.due():
+        hooks.make(brand, call_id)

@@ -27,6 +27,11 @@ TABLE: dict[str, tuple[str, Any, str]] = {
     "WECOM_OAUTH_URL": ("str", "https://open.weixin.qq.com", "WeCom's OAuth page inside the client"),
     "WECOM_LOGIN_URL": ("str", "https://login.work.weixin.qq.com", "WeCom's log-in page for a browser"),
     "WECOM_JSSDK_URL": ("str", "https://wwcdn.weixin.qq.com", "WeCom's JavaScript SDK"),
+    "SOP_HOOKS_PRIVATE": (
+        "bool",
+        False,
+        "web hooks of SOPs may call addresses of private networks, and without https",
+    ),
     "WECOM_EGRESS": ("str", "1", "name of the outgoing address; processes that share one share its limits"),
     "MEDIA_ROOT": ("str", "", "uploaded files; default var/media"),
     "SECURE": ("bool", None, "1: https cookies, HSTS, redirect; default: the opposite of DEBUG"),

@@ -28,6 +28,7 @@ BEAT_SCHEDULE = {
     "handover-tick": {"task": "handover.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "leavers": {"task": "handover.tasks.nightly", "schedule": crontab(hour="19", minute="20")},
     "tags-tick": {"task": "tagging.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "sops-react": {"task": "campaigns.tasks.react_all", "schedule": 20.0, "options": {"expires": 19}},
     "tags-react": {"task": "tagging.tasks.react_all", "schedule": 10.0, "options": {"expires": 9}},
     "tags-tidy": {"task": "tagging.tasks.tidy_all", "schedule": crontab(hour="19", minute="15")},
     "staff-stats": {"task": "wecom.tasks.nightly_stats", "schedule": crontab(hour="1", minute="20")},

@@ -6,6 +6,7 @@ how one reads in words and what differs between two (words), when a wait ends (t
      "settings": {"reentry": "never", …}}
 """
 
+from campaigns.graph import shape, times, words
 from campaigns.graph.kinds import KINDS, SETTINGS, Kind, Param
 from campaigns.graph.shape import Checks, Graph, outs_of, problem, tidy, validate
 
@@ -18,6 +19,9 @@ __all__ = [
     "Param",
     "outs_of",
     "problem",
+    "shape",
     "tidy",
+    "times",
     "validate",
+    "words",
 ]

@@ -26,11 +26,12 @@ EVENT, FILTERS, CONDITION, CASES, SHARES, EVENTS = (
     "shares",
     "events",
 )
-TAGS, SEGMENT, CODES, FIELD, DATE_FIELD, CONTENT, ATTACHMENTS, MESSAGE, URL, OBJECT = (
+TAGS, SEGMENT, CODES, FIELD, VALUE, DATE_FIELD, CONTENT, ATTACHMENTS, MESSAGE, URL, OBJECT = (
     "tags",
     "segment",
     "codes",
     "field",
+    "value",
     "date_field",
     "content",
     "attachments",
@@ -185,7 +186,7 @@ TAG = Kind(
 )  # fmt: skip
 SET_FIELD = Kind(
     "field", _("Set a field"), _DATA,
-    params=(Param("field", FIELD, _("Field")), Param("value", TEXT, _("Value"), most=200)),
+    params=(Param("field", FIELD, _("Field")), Param("value", VALUE, _("Value"), most=200)),
 )  # fmt: skip
 HOOK = Kind(
     "hook", _("Web hook"), _DATA, help=_("Tells a system of yours; signed, and repeated until it answers"),

@@ -61,7 +61,7 @@ def tidy(raw: Any) -> Graph:
     ids = {node["id"] for node in found}
     if len(ids) < len(found):
         raise InvalidError(_("Two nodes have the same id"), code="graph")
-    settings = raw.get("settings") or {}
+    settings = {} if raw.get("settings") is None else raw["settings"]
     if not isinstance(settings, dict):
         raise InvalidError(_("This is not a graph"), code="graph")
     kept: dict[tuple[str, str], str] = {}

@@ -143,6 +143,7 @@ class Touch(TenantModel):
         OUTRANKED = 15, _("A campaign of higher priority needed the place")
         HOLD_OUT = 16, _("Hold-out group: gets nothing, to measure the effect")
         WAVE_CONDITION = 17, _("The condition of the wave does not hold")
+        CONTENT = 18, _("The content may not be sent any more")
 
     partition_fillfactor = 55  # each row changes its state twice; with room in its page no index is touched
 

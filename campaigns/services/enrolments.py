@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import schedule, sops
+from campaigns.services import gate, schedule, sops
+from campaigns.services.journeys import entering, leaving
 from campaigns.services.touches import array
 from contacts.models import Contact, EventType
 from contacts.services.timeline import EventRow, record_events
@@ -47,7 +48,7 @@ def enrol(brand: Brand, *, contact: Contact, sop: Sop, at: datetime, source: str
         source: channel_code:7, page …
     """
     with transaction.atomic():
-        rows = _insert(brand, sop.pk, [contact.pk], at, source)
+        rows = _enter(brand, sop, [contact.pk], at, source)
         return Enrolment.objects.get(pk=rows[0][0]) if rows else None
 
 
@@ -58,8 +59,16 @@ def enrol_many(
     at, ids, n = at or clock.now(), sorted(set(contact_ids)), 0
     for start in range(0, len(ids), SLICE):
         with transaction.atomic():
-            n += len(_insert(brand, sop.pk, ids[start : start + SLICE], at, source))
+            n += len(_enter(brand, sop, ids[start : start + SLICE], at, source))
     return n
+
+
+def _enter(brand: Brand, sop: Sop, ids: Sequence[int], at: datetime, source: str) -> list[tuple[int, int]]:
+    """(enrolment, contact) of those who are new: into the steps, or to the entry of a graph."""
+    if sop.is_graph:
+        people = [(contact_id, at) for contact_id in ids]
+        return entering.enter(brand, sop_id=sop.pk, people=people, source=source)
+    return _insert(brand, sop.pk, ids, at, source)
 
 
 def _insert(
@@ -119,6 +128,7 @@ def remove(brand: Brand, *, enrolment_id: int, by: Actor) -> Enrolment:
     Raises:
         ConflictError: out already.
     """
+    gate.enter_gate(brand)
     row = (
         Enrolment.objects.select_for_update().select_related("sop", "contact").filter(pk=enrolment_id).first()
     )
@@ -126,29 +136,10 @@ def remove(brand: Brand, *, enrolment_id: int, by: Actor) -> Enrolment:
         raise NotFoundError()
     if row.ended_at is not None:
         raise ConflictError(_("This person has left the SOP already"))
-    now = clock.now()
-    row.ended_at, row.end_kind, row.next_run_at = now, Enrolment.End.REMOVED, None
-    row.save(update_fields=["ended_at", "end_kind", "next_run_at"])
-    record_events(
-        brand, [ended_event(row.pk, row.contact_id, row.sop_id, Enrolment.End.REMOVED, now, row.sop.name)]
-    )
+    leaving.leave(brand, [row.pk], Enrolment.End.REMOVED, clock.now())
+    row.refresh_from_db()
     audit.record(by, "enrolment.remove", row, name=f"{row.sop}: {row.contact}")
     return row
-
-
-def ended_event(
-    enrolment_id: int, contact_id: int, sop_id: int, kind: str, at: datetime, name: str
-) -> EventRow:
-    """The timeline entry of somebody who leaves; `kind` of Enrolment.End."""
-    return {
-        "contact_id": contact_id,
-        "type": EventType.SOP_ENDED,
-        "at": at,
-        "object_id": sop_id,
-        "source": "sop",
-        "source_key": f"end:{enrolment_id}",
-        "data": {"sop": name, "end": str(kind)},
-    }
 
 
 # ---- a list, as a job
@@ -192,7 +183,7 @@ def step(brand: Brand, job: Job) -> bool:
         sop = sops.get_sop(job.params["sop_id"])
         if sop.state not in OPEN:
             raise ConflictError(_("The SOP has ended meanwhile"))
-        new = len(_insert(brand, sop.pk, ids, datetime.fromisoformat(job.params["at"]), f"job:{job.pk}"))
+        new = len(_enter(brand, sop, ids, datetime.fromisoformat(job.params["at"]), f"job:{job.pk}"))
         result: dict[str, Any] = {**job.result, "enrolled": job.result.get("enrolled", 0) + new}
         jobs.save_step(
             job,

@@ -108,7 +108,7 @@ def _by_wish(frame: Frame, audience: Bits, at: datetime, kind: int) -> tuple[Bit
             " AND s.contact_id = r.contact_id WHERE r.brand_id = %s AND r.kind = %s",
             [brand.pk, brand.pk, int(kind)],
         ),
-        _under_rules(frame, at, kind),
+        under_rules(frame, at, kind),
     )
     for reason, found in zip(BY_WISH, sets, strict=True):
         found = found & left
@@ -118,7 +118,7 @@ def _by_wish(frame: Frame, audience: Bits, at: datetime, kind: int) -> tuple[Bit
     return left, refused
 
 
-def _under_rules(frame: Frame, at: datetime, kind: int) -> Bits:
+def under_rules(frame: Frame, at: datetime, kind: int) -> Bits:
     """Everybody for whom a do-not-contact rule of the brand holds on the day of `at`."""
     found, on = frame.empty(), date.fromordinal(governance.day_of(at, frame.brand.timezone))
     for rule in NoContactRule.objects.order_by("pk"):

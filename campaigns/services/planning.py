@@ -66,6 +66,7 @@ def write_plan(brand: Brand, at: datetime, wanted: Sequence[Wanted]) -> None:
                 at=at,
                 text=text,
                 attachments=step.attachments,
+                content_id=step.content_id,
                 content_digest=digest,
                 contact_ids=[one.contact_id for one in chunk],
                 n=len(chunk),

@@ -13,10 +13,9 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
 from campaigns.services import gate, replanning, touches, variables
+from campaigns.services.journeys import leaving
 from campaigns.services.replanning import EditEffect
 from campaigns.services.schedule import MAX_DAY, StepTime
-from contacts.models import EventType
-from contacts.services.timeline import record_events
 from content.services import sensitive
 from org import audit
 from org.access import SYSTEM, Actor
@@ -77,7 +76,7 @@ def create_sop(
         InvalidError: a name that is taken, steps that WeCom would not take.
     """
     name, steps = _checked(brand, name, late_days, steps)
-    sop = _save(Sop(name=name, late_days=late_days, created_by=by.name))
+    sop = save_sop(Sop(name=name, late_days=late_days, created_by=by.name))
     _write_steps(sop, steps)
     audit.record(by, "sop.create", sop, after=_as_audit(sop))
     return sop
@@ -98,12 +97,14 @@ def edit_sop(
     """
     gate.enter_gate(brand)
     sop = get_sop(sop_id, lock=True)
+    if sop.is_graph:
+        raise ConflictError(_("This SOP is drawn on the canvas"))
     if sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
     name, steps = _checked(brand, name, late_days, steps, sop)
     before, old = _as_audit(sop), step_times(live_steps(sop.pk))
     sop.name, sop.late_days = name, late_days
-    _save(sop)
+    save_sop(sop)
     _write_steps(sop, steps)
     effect = replanning.replan(brand, sop.pk, old, step_times(live_steps(sop.pk)))
     audit.record(by, "sop.edit", sop, before=before, after=_as_audit(sop))
@@ -119,10 +120,13 @@ def preview_edit(brand: Brand, *, sop_id: int, steps: Sequence[StepInput]) -> Ed
     return replanning.effect_of(replanning.plans_after(brand, sop_id, old, times))
 
 
-def _checked(
-    brand: Brand, name: str, late_days: int, steps: Sequence[StepInput], sop: Sop | None = None
-) -> tuple[str, list[StepInput]]:
-    name = name.strip()
+def checked_name(name: str, sop: Sop | None = None) -> str:
+    """A name that no other SOP has.
+
+    Raises:
+        InvalidError: empty, too long, or taken.
+    """
+    name = name.replace("\x00", "").strip()
     if not name or len(name) > 60:
         raise InvalidError(
             _("A name of 1 to 60 characters is needed"), fields={"name": _("1 to 60 characters")}
@@ -130,6 +134,22 @@ def _checked(
     same = Sop.objects.filter(name=name)
     if (same.exclude(pk=sop.pk) if sop else same).exists():
         raise InvalidError(_("There is an SOP of this name already"), fields={"name": _("Taken")})
+    return name
+
+
+def free_name(name: str) -> str:
+    """The name with the first number that is free."""
+    taken = set(Sop.objects.filter(name__startswith=name[:50]).values_list("name", flat=True))
+    n = 2
+    while (found := f"{name[:50]} ({n})") in taken:
+        n += 1
+    return found
+
+
+def _checked(
+    brand: Brand, name: str, late_days: int, steps: Sequence[StepInput], sop: Sop | None = None
+) -> tuple[str, list[StepInput]]:
+    name = checked_name(name, sop)
     if not 0 <= late_days <= MAX_LATE_DAYS:
         text = _("Between 0 and %(n)s days") % {"n": MAX_LATE_DAYS}
         raise InvalidError(text, fields={"late_days": text})
@@ -165,7 +185,8 @@ def _ordered(steps: Sequence[StepInput]) -> list[StepInput]:
     return sorted(checked, key=lambda s: (s.day, s.hour, s.minute))
 
 
-def _save(sop: Sop) -> Sop:
+def save_sop(sop: Sop) -> Sop:
+    """Raises InvalidError where the name was taken a moment ago."""
     try:
         with transaction.atomic():
             sop.save()
@@ -212,6 +233,8 @@ def switch_on(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
         InvalidError: no step.
     """
     sop = get_sop(sop_id, lock=True)
+    if sop.is_graph:
+        raise ConflictError(_("A canvas is switched on by publishing it"))
     if not live_steps(sop.pk):
         raise InvalidError(_("Write at least one step first"))
     return _switch(sop, {Sop.State.DRAFT}, Sop.State.ON, by, "sop.on")
@@ -254,33 +277,11 @@ def close_slice(brand: Brand, *, sop_id: int, limit: int = CLOSE_SLICE) -> int:
     """End some enrolments of an SOP that has ended; gives how many. Own transaction; repeat until 0."""
     now = clock.now()
     with transaction.atomic():
+        gate.enter_gate(brand)
         if get_sop(sop_id).state != Sop.State.ENDED:
             return 0
         ids = Enrolment.objects.filter(sop=sop_id, ended_at=None).order_by("pk").values_list("pk", flat=True)
-        rows = list(
-            Enrolment.objects.select_for_update(skip_locked=True).filter(
-                pk__in=list(ids[:limit]), ended_at=None
-            )
-        )
-        Enrolment.objects.filter(pk__in=[e.pk for e in rows]).update(
-            ended_at=now, end_kind=Enrolment.End.SOP_ENDED, next_run_at=None
-        )
-        record_events(
-            brand,
-            [
-                {
-                    "contact_id": e.contact_id,
-                    "type": EventType.SOP_ENDED,
-                    "at": now,
-                    "object_id": sop_id,
-                    "source": "sop",
-                    "source_key": f"end:{e.pk}",
-                    "data": {"end": Enrolment.End.SOP_ENDED},
-                }
-                for e in rows
-            ],
-        )
-    return len(rows)
+        return leaving.leave(brand, list(ids[:limit]), Enrolment.End.SOP_ENDED, now)
 
 
 def cancel_planned(brand: Brand, *, sop_id: int) -> int:
@@ -300,11 +301,12 @@ def cancel_planned(brand: Brand, *, sop_id: int) -> int:
 @transaction.atomic
 def duplicate(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """A draft with the same steps under a name of its own; nobody is in it."""
+    from campaigns.services import graphs
+
     sop = get_sop(sop_id)
-    taken = set(Sop.objects.filter(name__startswith=sop.name[:50]).values_list("name", flat=True))
-    n = 2
-    while (name := f"{sop.name[:50]} ({n})") in taken:
-        n += 1
+    name = free_name(sop.name)
+    if sop.is_graph:
+        return graphs.create_graph_sop(brand, name=name, graph=sop.draft, by=by)
     steps = [StepInput(s.day, s.hour, s.minute, s.text, s.attachments) for s in live_steps(sop.pk)]
     return create_sop(brand, name=name, late_days=sop.late_days, steps=steps, by=by)
 

@@ -1,11 +1,11 @@
-"""Each minute: people whose next step is due are found by an index and moved on in sets.
+"""Each minute: people in SOPs of steps whose next step is due are found by an index and moved on in sets.
 
 One batch is one transaction: it claims up to 5,000 due enrolments, asks the gate once for all of them,
 chooses their senders, writes send tasks, touches and keys, and moves the enrolments on. A killed worker
 loses an uncommitted batch and nothing else: the next tick finds the same people due.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,20 +15,27 @@ from django.db import connection, transaction
 
 from campaigns import governance
 from campaigns.models import Enrolment, Sop, SopStep, Touch
-from campaigns.services import enrolments, gate, planning, rules, schedule, senders, sops, touches
+from campaigns.services import gate, rules, schedule, senders, sops, step_touches, touches
+from campaigns.services.journeys import leaving
 from campaigns.services.schedule import Due, StepTime
 from campaigns.services.senders import Sender
-from contacts.models import Contact, EventType
-from contacts.services.timeline import EventRow, record_events
+from contacts.models import Contact
+from contacts.services.timeline import record_events
 from tenants.models import Brand
 
 BATCH = 5_000
 MAX_BATCHES = 1_000  # of one tick; the next one goes on
 
+# graphs (services/journeys/walking.py) share the index
+_PROBE = """
+    SELECT bool_or(version_id IS NULL), bool_or(version_id IS NOT NULL) FROM (
+        SELECT version_id FROM campaigns_enrolment
+         WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s LIMIT %s) due
+"""
 _CLAIM = """
     SELECT id, sop_id, contact_id, (joined_at AT TIME ZONE %s)::date, next_run_at, position
       FROM campaigns_enrolment
-     WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s
+     WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s AND version_id IS NULL
      ORDER BY next_run_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
 _ADVANCE = """
@@ -82,6 +89,14 @@ class Outcome:
         self.n_planned += other.n_planned
         self.n_blocked += other.n_blocked
         self.n_ended += other.n_ended
+
+
+def probe(brand: Brand, at: datetime) -> tuple[bool, bool]:
+    """Whether anybody is due in an SOP of steps, and in a graph; one index probe when nobody is."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_PROBE, [brand.pk, at, BATCH])
+        row = cursor.fetchone()
+    return bool(row[0]), bool(row[1])
 
 
 def run(brand: Brand, at: datetime, *, batch: int = BATCH) -> Outcome:
@@ -205,40 +220,16 @@ class _Batch:
         )
 
     def _write(self, rows: Sequence[Written]) -> tuple[int, int]:
-        """Keys, send tasks, touches; a touch whose key is taken was written before and is left out. (planned,
-        held back)"""
-        keys = [f"s:{row.person.id}:{row.step.step_id}" for row in rows]
-        ids = touches.take_keys(self.brand, keys, self.at)
+        """(planned, held back); a touch whose key is taken was written before and is left out."""
         steps = {s.pk: s for steps in self.steps.values() for s in steps}
-        wanted: list[planning.Wanted] = []
-        held: list[tuple] = []
-        for key, (p, step, reason, sender) in zip(keys, rows, strict=True):
-            touch_id = ids.get(key)
-            if touch_id is None:
-                continue
-            if sender and not reason:
-                wanted.append(planning.Wanted(p.contact_id, steps[step.step_id], sender, touch_id))
-            else:
-                held.append((touch_id, p.contact_id, None, p.sop_id, step.step_id, None, int(reason)))
-        planning.write_plan(self.brand, self.send_at, wanted)
-        touches.write(self.brand, self.at, Touch.Kind.SOP, held)
-        planning.count_blocked(self.brand, self.at, Counter((row[3], row[4], row[6]) for row in held))
-        self._tell_held(held)
-        return len(wanted), len(held)
-
-    def _tell_held(self, rows: Iterable[tuple]) -> None:
-        events: list[EventRow] = [
-            {
-                "contact_id": contact_id,
-                "type": EventType.TOUCH_BLOCKED,
-                "at": self.at,
-                "object_id": touch_id,
-                "source": "sop",
-                "data": {"sop": self.sops[sop_id].name, "reason": Touch.Reason(reason).name.lower()},
-            }
-            for touch_id, contact_id, _, sop_id, _, _, reason in rows
+        given = [
+            step_touches.StepTouch(
+                f"s:{p.id}:{step.step_id}", p.contact_id, steps[step.step_id], reason, sender
+            )
+            for p, step, reason, sender in rows
         ]
-        record_events(self.brand, events)
+        names = {sop.pk: sop.name for sop in self.sops.values()}
+        return step_touches.write(self.brand, given, at=self.at, send_at=self.send_at, names=names)
 
     def _advance(self, moves: Sequence[tuple[int, int, datetime | None, str | None]]) -> None:
         if not moves:
@@ -261,7 +252,7 @@ class _Batch:
         record_events(
             self.brand,
             [
-                enrolments.ended_event(p.id, p.contact_id, p.sop_id, kind, self.at, self.sops[p.sop_id].name)
+                leaving.ended_event(p.id, p.contact_id, p.sop_id, kind, self.at, self.sops[p.sop_id].name)
                 for p, kind in rows
             ],
         )

@@ -30,6 +30,8 @@ KINDS: dict[str, str] = {
     "code_batch": "livecodes.services.batch.step",
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
+    "sop_move": "campaigns.services.journeys.moving.step",
+    "sop_rehearse": "campaigns.services.journeys.rehearsing.step",
     "lookalike": "tagging.services.lookalike.step",
     "staff_tasks": "campaigns.services.staff_task_batches.step",
     "broadcast_cancel": "campaigns.services.waves.stop_step",

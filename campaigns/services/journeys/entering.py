@@ -1,0 +1,132 @@
+"""People come into a graph: those who may, by its rules of coming in again, stand at an entry and are due at once."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from campaigns.models import Sop
+from campaigns.services.journeys import plans
+from campaigns.services.journeys.conditions import holds_for
+from campaigns.services.touches import array
+from contacts.models import EventType
+from contacts.services.timeline import EventRow, record_events
+from scrm import clock
+from tenants.models import Brand
+
+SLICE = 5_000
+OPEN = (Sop.State.ON, Sop.State.PAUSED)
+
+_INSERT = """
+    INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at, entered_at,
+                                     is_parked, end_kind, version_id, node, node_at)
+    SELECT c.brand_id, %(sop)s, c.id, %(source)s, w.at, 0, w.at, %(now)s, false, '', %(version)s, %(node)s, w.at
+      FROM unnest(%(ids)s::bigint[], %(ats)s::timestamptz[]) AS w(id, at)
+      JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = w.id
+     WHERE c.lost_at IS NULL AND {again}
+     ORDER BY c.id
+    ON CONFLICT (brand_id, sop_id, contact_id) WHERE ended_at IS NULL DO NOTHING
+    RETURNING id, contact_id, joined_at
+"""
+_BEFORE = (
+    "NOT EXISTS (SELECT 1 FROM campaigns_enrolment b WHERE b.brand_id = %(brand)s AND b.contact_id = c.id"
+    " AND b.sop_id = %(sop)s{ago})"
+)
+AGAIN = {
+    "never": _BEFORE.format(ago=""),
+    "after": _BEFORE.format(ago=" AND (b.ended_at IS NULL OR b.ended_at > w.at - %(gap)s::interval)"),
+    "always": "true",
+}
+
+
+def enter(
+    brand: Brand,
+    *,
+    sop_id: int,
+    people: Sequence[tuple[int, datetime]],
+    source: str,
+    node_id: str | None = None,
+) -> list[tuple[int, int]]:
+    """Let people in, in the caller's transaction; gives (enrolment, contact) of those who are new. Safe to repeat.
+
+    Args:
+        people: (contact, since when), each contact once.
+        node_id: the entry; None: the one for people put in by hand.
+    """
+    new: list[tuple[int, int]] = []
+    with connection.cursor() as cursor:
+        # publishing locks the row against this: who comes in is in the version from before it or from after it
+        cursor.execute(
+            "SELECT state, version_id, name FROM campaigns_sop WHERE brand_id = %s AND id = %s FOR KEY SHARE",
+            [brand.pk, sop_id],
+        )
+        row = cursor.fetchone()
+    if row is None or row[0] not in OPEN or row[1] is None:
+        return []
+    plan = plans.load([row[1]])[row[1]]
+    node = plan.nodes.get(node_id) if node_id else plan.entry_for_hand()
+    if node is None or node["kind"] != "entry":
+        return []
+    for start in range(0, len(people), SLICE):
+        new += _slice(brand, plan, node, people[start : start + SLICE], source[:40], row[2])
+    return new
+
+
+def _slice(
+    brand: Brand,
+    plan: plans.Plan,
+    node: dict[str, Any],
+    people: Sequence[tuple[int, datetime]],
+    source: str,
+    name: str,
+) -> list[tuple[int, int]]:
+    if node.get("condition"):
+        asked = [contact_id for contact_id, _at in people]
+        allowed = holds_for(brand, node["condition"], asked, now=clock.now())
+        people = [row for row in people if row[0] in allowed]
+    if not people:
+        return []
+    settings = plan.settings
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSERT.format(again=AGAIN[settings["reentry"]]),
+            {
+                "brand": brand.pk,
+                "sop": plan.sop_id,
+                "source": source,
+                "version": plan.version_id,
+                "node": node["id"],
+                "now": clock.now(),
+                "gap": f"{settings.get('reentry_days') or 0} days",
+                "ids": array(contact_id for contact_id, _at in people),
+                "ats": [at for _contact_id, at in people],
+            },
+        )
+        made = cursor.fetchall()
+    events: list[EventRow] = [
+        {
+            "contact_id": contact_id,
+            "type": EventType.SOP_ENTERED,
+            "at": at,
+            "object_id": plan.sop_id,
+            "source": "sop",
+            "source_key": f"in:{enrolment_id}",
+            "data": {"sop": name, "from": source},
+        }
+        for enrolment_id, contact_id, at in made
+    ]
+    record_events(brand, events)
+    return [(enrolment_id, contact_id) for enrolment_id, contact_id, _at in made]
+
+
+def enter_many(
+    brand: Brand, *, sop_id: int, contact_ids: Collection[int], source: str, at: datetime | None = None
+) -> int:
+    """A set by hand, in slices with a transaction each; gives how many are new."""
+    moment, ids, n = at or clock.now(), sorted(set(contact_ids)), 0
+    for start in range(0, len(ids), SLICE):
+        with transaction.atomic():
+            rows = [(contact_id, moment) for contact_id in ids[start : start + SLICE]]
+            n += len(enter(brand, sop_id=sop_id, people=rows, source=source))
+    return n

@@ -1,0 +1,255 @@
+"""What each kind of node does with the people who stand at it: a function that gives {way out: people}. Who waits or
+leaves is told to the batch and not given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from campaigns import chance
+from campaigns.graph import times
+from campaigns.graph.kinds import HELD_BY_HOURS
+from campaigns.graph.shape import Node
+from campaigns.models import Enrolment, SopStep, Touch
+from campaigns.services import gate, senders, staff_tasks, step_touches
+from campaigns.services.journeys import hooks, slots
+from campaigns.services.journeys.conditions import holds_for
+from campaigns.services.journeys.plans import Plan
+from contacts.models import CustomField
+from contacts.services import values
+from content.services import library
+from org.access import SYSTEM
+from scrm.errors import SCRMError
+from tagging.services.changes import each, put_on, take_off
+
+if TYPE_CHECKING:
+    from campaigns.services.journeys.walking import Batch, Walker
+
+Ways = dict[str, list["Walker"]]
+Handler = Callable[["Batch", Plan, Node, list["Walker"]], Ways]
+
+
+def split_seed(sop_id: int, node_id: str) -> int:
+    """What a random split is cut by: the same for a customer in every version of an SOP."""
+    return sop_id * 1_000_003 + sum(ord(c) * 31**i for i, c in enumerate(node_id))
+
+
+def _entry(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    return {"next": people}
+
+
+def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    """Who stood here until now goes on; who has just come waits, unless the time is over already."""
+    ways: Ways = {"next": [], "timeout": []}
+    over = "timeout" if node["mode"] == "event" else "next"
+    new = []
+    for walker in people:
+        if not walker.stood:
+            new.append(walker)
+        elif walker.woken:
+            walker.base = walker.woken
+            ways["next"].append(walker)
+        else:
+            if plan.settings["late"] == "shift" and batch.is_late(plan, walker):
+                walker.base = batch.at
+            ways[over].append(walker)
+    if new:
+        ends = times.wait_end(
+            node,
+            times.seconds([w.base for w in new]),
+            times.seconds([w.joined_at for w in new]),
+            batch.brand.timezone,
+        )
+        for walker, end in zip(new, ends, strict=True):
+            until = times.moment(end)
+            if until > batch.at:
+                batch.stay(walker, until)
+            else:
+                walker.base = until
+                ways[over].append(walker)
+    return ways
+
+
+def _branch(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    ways: Ways = {}
+    if node["mode"] == "cases":
+        cases = [(case["key"], case["condition"]) for case in node["cases"]]
+        rest = "else"
+    else:
+        cases, rest = [("yes", node["condition"])], "no"
+    left = people
+    for key, condition in cases:
+        found = holds_for(batch.brand, condition, [w.contact_id for w in left], now=batch.at)
+        ways[key] = [w for w in left if w.contact_id in found]
+        left = [w for w in left if w.contact_id not in found]
+    ways[rest] = left
+    return ways
+
+
+def share_of(node: Node, sop_id: int, contact_ids: Sequence[int]) -> list[str]:
+    """The share of each person, by a hash that stays."""
+    keys = [share["key"] for share in node["shares"]]
+    ends = np.cumsum([share["percent"] for share in node["shares"]]) * (chance.BUCKETS // 100)
+    places = np.searchsorted(
+        ends, chance.buckets(list(contact_ids), split_seed(sop_id, node["id"])), side="right"
+    )
+    return [keys[min(place, len(keys) - 1)] for place in places]
+
+
+def _split(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    ways: Ways = {share["key"]: [] for share in node["shares"]}
+    for walker, key in zip(people, share_of(node, plan.sop_id, [w.contact_id for w in people]), strict=True):
+        ways[key].append(walker)
+    return ways
+
+
+def _within_hours(handler: Handler) -> Handler:
+    """Outside of business hours people wait at the node for the next one."""
+
+    def held(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+        if not plan.settings.get("hours") or node["kind"] not in HELD_BY_HOURS:
+            return handler(batch, plan, node, people)
+        now = times.seconds([batch.at])
+        until = int(times.open_at(plan.settings, now, batch.brand.timezone)[0])
+        if until > now[0]:
+            for walker in people:
+                batch.stay(walker, times.moment(until))
+            return {}
+        return handler(batch, plan, node, people)
+
+    return held
+
+
+def _with_content(batch: Batch, step: SopStep, node: Node) -> bool:
+    """Take the version of the library that is in force; False when it may not be sent any more."""
+    if not node.get("content_id"):
+        return True
+    try:
+        found = library.usable(batch.brand, node["content_id"], batch.send_at)
+    except SCRMError:
+        return False
+    step.text, step.attachments, step.content_id = found.text, found.attachments, found.version_id
+    return True
+
+
+def _touch(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    skips = plan.settings["late"] == "skip"
+    late = {w.id for w in people if w.got_one or (skips and batch.is_late(plan, w))}
+    step = plan.steps[node["id"]]
+    usable = _with_content(batch, step, node)
+    wanted = [w.contact_id for w in people if w.id not in late and usable]
+    refused = gate.ask(batch.brand, wanted, batch.send_at)
+    chosen = senders.choose(batch.brand, [i for i in wanted if i not in refused])
+    gone = batch.lost([i for i, reason in refused.items() if reason == Touch.Reason.NOT_FOLLOWED])
+    rows, on = [], []
+    for walker in people:
+        if plan.settings["late"] == "shift" and batch.is_late(plan, walker):
+            walker.base = batch.at
+        key = f"s:{walker.id}:{step.pk}:{walker.position}"
+        if walker.id in late:
+            rows.append(step_touches.StepTouch(key, walker.contact_id, step, Touch.Reason.TOO_LATE))
+        elif not usable:
+            rows.append(step_touches.StepTouch(key, walker.contact_id, step, Touch.Reason.CONTENT))
+        else:
+            sender = chosen.get(walker.contact_id)
+            reason = (
+                Touch.Reason.NONE if sender else refused.get(walker.contact_id, Touch.Reason.NOT_FOLLOWED)
+            )
+            rows.append(step_touches.StepTouch(key, walker.contact_id, step, reason, sender))
+            walker.got_one = walker.got_one or (sender is not None and plan.settings["late"] != "shift")
+            if reason and walker.contact_id in gone:
+                batch.leave(walker, Enrolment.End.LOST)
+        if walker.end is None:
+            on.append(walker)
+    names = {plan.sop_id: batch.sops[plan.sop_id].name}
+    planned, held = step_touches.write(batch.brand, rows, at=batch.at, send_at=batch.send_at, names=names)
+    batch.outcome.n_planned += planned
+    batch.outcome.n_blocked += held
+    return {"next": on}
+
+
+def _key(walker: Walker, node: Node) -> str:
+    return f"sop:{walker.id}:{node['id']}:{walker.position}"
+
+
+def _task(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    chosen = senders.choose(batch.brand, [w.contact_id for w in people])
+    staff_tasks.add_tasks(
+        batch.brand,
+        [
+            staff_tasks.TaskInput(
+                staff_id=chosen[w.contact_id].staff_id,
+                kind=node["task_kind"],
+                title=node["subject"],
+                note=node.get("note") or "",
+                due_at=batch.at + timedelta(hours=node["due_hours"]),
+                key=_key(w, node),
+                contact_id=w.contact_id,
+            )
+            for w in people
+            if w.contact_id in chosen
+        ],
+        source="sop",
+        source_id=plan.sop_id,
+    )
+    return {"next": people}
+
+
+def _slot(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    chosen = senders.choose(batch.brand, [w.contact_id for w in people])
+    rows = [
+        (w.id, w.contact_id, chosen[w.contact_id].staff_id if w.contact_id in chosen else None, _key(w, node))
+        for w in people
+    ]
+    slots.act_of(node["kind"])(batch.brand, sop=batch.sops[plan.sop_id], node=node, people=rows, at=batch.at)
+    return {"next": people}
+
+
+def _tag(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    ids, source = [w.contact_id for w in people], f"sop:{plan.sop_id}"
+    if node.get("add_tag_ids"):
+        put_on(batch.brand, each(node["add_tag_ids"], ids), source=source)
+    if node.get("remove_tag_ids"):
+        take_off(batch.brand, each(node["remove_tag_ids"], ids), source=source)
+    return {"next": people}
+
+
+def _field(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    custom = CustomField.objects.filter(key=node["field"], archived_at=None).first()
+    if custom is not None:  # a field that was archived since is set for nobody
+        value = values.parse(custom, node["value"])
+        values.set_many(batch.brand, {w.contact_id: {custom: value} for w in people}, by=SYSTEM, source="sop")
+    return {"next": people}
+
+
+def _hook(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    rows = [(_key(w, node), w.contact_id) for w in people]
+    hooks.order(batch.brand, sop=batch.sops[plan.sop_id], node=node, rows=rows, at=batch.at)
+    batch.outcome.hooks = True
+    return {"next": people}
+
+
+def _end(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
+    for walker in people:
+        batch.leave(walker, Enrolment.End.DONE)
+    return {}
+
+
+HANDLERS: dict[str, Handler] = {
+    "entry": _entry,
+    "wait": _wait,
+    "branch": _branch,
+    "split": _split,
+    "touch": _within_hours(_touch),
+    "task": _within_hours(_task),
+    "moments": _within_hours(_slot),
+    "coupon": _within_hours(_slot),
+    "group": _within_hours(_slot),
+    "tag": _tag,
+    "field": _field,
+    "hook": _hook,
+    "end": _end,
+}

@@ -1,0 +1,174 @@
+"""What happens to people wakes those who wait for it, takes out who has reached a goal, and lets people in.
+
+New events are read in batches of the outbox; a batch, its effects and the reader's position are one transaction that
+holds the gate, so an event has its effect once and nobody is between two nodes while it is looked for.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from campaigns.graph.shape import Node
+from campaigns.models import Sop, SopVersion
+from campaigns.services import gate
+from campaigns.services.journeys import entering, flows, goals, leaving, plans
+from campaigns.services.journeys.conditions import holds_for
+from contacts.models import EventType
+from contacts.services import outbox
+from scrm import clock
+from tagging.rule_events import event_of, filter_sql
+from tenants.models import Brand
+
+log = logging.getLogger(__name__)
+
+READER = "sop_graphs"
+BATCH = 5_000
+TABLE = "sop_graph_batch"
+BY_CODE = (EventType.ADDED, EventType.ADDED_AGAIN)
+
+
+def listening(brand: Brand) -> list[plans.Plan]:
+    """Versions that people can come into or stand in; one query when no graph is on."""
+    rows = Sop.objects.filter(form=Sop.Form.GRAPH, state__in=entering.OPEN, version_id__isnull=False)
+    sops = {pk: version_id or 0 for pk, version_id in rows.values_list("pk", "version_id")}
+    if not sops:
+        return []
+    wanted = set(sops.values()) | (
+        flows.peopled_versions(brand, sops)
+        if SopVersion.objects.filter(sop__in=sops).count() > len(sops)
+        else set()
+    )
+    return sorted(plans.load(wanted).values(), key=lambda plan: plan.version_id)
+
+
+def begin(brand: Brand) -> None:
+    """The first graph of a brand is switched on: what happened before is none of its business."""
+    outbox.begin_here(brand, READER)
+
+
+def react(brand: Brand, *, batches: int = 200) -> int:
+    """React to what is new; gives how many events were looked at."""
+    n_all = 0
+    for _round in range(batches):
+        with transaction.atomic():
+            found = listening(brand)
+            if not found or not gate.try_gate(brand):
+                return n_all
+            n, xid, event_id = outbox.take(brand, READER, TABLE, BATCH)
+            if not n:
+                return n_all
+            work(brand, found, clock.now())
+            outbox.move_to(brand, READER, xid, event_id)
+            n_all += n
+        if n < BATCH:
+            return n_all
+    return n_all
+
+
+def work(brand: Brand, found: Iterable[plans.Plan], now: datetime) -> None:
+    """The effects of a batch that lies in TABLE, in the caller's transaction."""
+    sops = Sop.objects.in_bulk({plan.sop_id for plan in found})
+    since = _first_published(sops)
+    for plan in found:
+        take_out(brand, plan, now)
+        for node in plan.waits_for_events():
+            wake(brand, plan, node, now)
+        if sops[plan.sop_id].version_id == plan.version_id:
+            for node in plan.entries():
+                if node["by"] in ("event", "code"):
+                    let_in(brand, plan, node, since[plan.sop_id])
+
+
+def _first_published(sops: Iterable[int]) -> dict[int, datetime]:
+    rows = SopVersion.objects.filter(sop__in=list(sops), n=1)
+    return dict(rows.values_list("sop_id", "published_at"))
+
+
+def _matching(row: dict[str, Any], prefix: str) -> tuple[str, dict[str, Any]]:
+    """SQL over an event `e` of a row {"event", "filters"}, with its parameters."""
+    event = event_of(row["event"])
+    where, params = filter_sql(event, row.get("filters") or {}, prefix)
+    return f"e.type = {int(event.type)} AND {where}", params
+
+
+def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
+    """Who stands at a wait for what has happened since is due now."""
+    where, params = _matching(node, "w")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE campaigns_enrolment r SET woken_at = m.at, next_run_at = %(now)s"  # noqa: S608
+            f" FROM (SELECT e.contact_id, min(e.at) AS at, max(e.at) AS last_at FROM pg_temp.{TABLE} e WHERE {where}"
+            "        GROUP BY e.contact_id) m"
+            " WHERE r.brand_id = %(brand)s AND r.contact_id = m.contact_id AND r.sop_id = %(sop)s"
+            " AND r.version_id = %(version)s AND r.node = %(node)s AND r.ended_at IS NULL AND r.woken_at IS NULL"
+            " AND m.last_at >= r.node_at",
+            {
+                **params,
+                "now": now,
+                "brand": brand.pk,
+                "sop": plan.sop_id,
+                "version": plan.version_id,
+                "node": node["id"],
+            },
+        )
+        return cursor.rowcount
+
+
+def take_out(brand: Brand, plan: plans.Plan, now: datetime) -> int:
+    """Who has reached a goal or exit leaves."""
+    n = 0
+    for kind, row in goals.rows_of(plan, "event"):
+        where, params = _matching(row, "g")
+        n += leaving.leave(brand, _standing(brand, plan, where, params), kind, now)
+    conditions = list(goals.rows_of(plan, "condition"))
+    if conditions:
+        by_contact = _contacts(brand, plan)
+        for kind, row in conditions:
+            there = holds_for(brand, row["condition"], list(by_contact), now=now)
+            n += leaving.leave(brand, [by_contact[c] for c in there], kind, now)
+    return n
+
+
+def _standing(brand: Brand, plan: plans.Plan, where: str, params: dict[str, Any]) -> list[int]:
+    """Enrolments of a version whose people the matching events of the batch concern, since they came in."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT r.id FROM pg_temp.{TABLE} e JOIN campaigns_enrolment r ON r.brand_id = %(brand)s"  # noqa: S608
+            " AND r.contact_id = e.contact_id AND r.sop_id = %(sop)s AND r.version_id = %(version)s"
+            f" AND r.ended_at IS NULL AND e.at >= r.joined_at WHERE {where}",
+            {**params, "brand": brand.pk, "sop": plan.sop_id, "version": plan.version_id},
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _contacts(brand: Brand, plan: plans.Plan) -> dict[int, int]:
+    """{contact: enrolment} of the people of a batch who are in a version."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT r.contact_id, r.id FROM pg_temp.{TABLE} e JOIN campaigns_enrolment r"  # noqa: S608
+            " ON r.brand_id = %s AND r.contact_id = e.contact_id AND r.sop_id = %s AND r.version_id = %s"
+            " AND r.ended_at IS NULL",
+            [brand.pk, plan.sop_id, plan.version_id],
+        )
+        return dict(cursor.fetchall())
+
+
+def let_in(brand: Brand, plan: plans.Plan, node: Node, since: datetime) -> int:
+    """Whom an event of the batch brings to an entry; of one person the last one counts."""
+    if node["by"] == "code":
+        where = f"e.type IN ({', '.join(str(int(t)) for t in BY_CODE)}) AND e.object_id = ANY(%(codes)s)"
+        params: dict[str, Any] = {"codes": node["code_ids"]}
+    else:
+        where, params = _matching(node, "i")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT e.contact_id, max(e.at) FROM pg_temp.{TABLE} e WHERE e.at >= %(since)s AND {where}"  # noqa: S608
+            " GROUP BY e.contact_id ORDER BY e.contact_id",
+            {**params, "brand": brand.pk, "since": since},
+        )
+        people = cursor.fetchall()
+    source = f"event:{node['event']}" if node["by"] == "event" else "channel_code"
+    return len(entering.enter(brand, sop_id=plan.sop_id, people=people, source=source, node_id=node["id"]))
