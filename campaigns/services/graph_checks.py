@@ -15,7 +15,7 @@ from campaigns.services.journeys import dates, hooks, slots
 from contacts.services import values as custom_values
 from contacts.services.fields import live_fields
 from content.models import Content
-from content.services import library
+from content.services import library, sensitive
 from scrm.errors import InvalidError, SCRMError
 from tagging.conditions.summary import listed, sentence
 from tagging.rule_events import EVENTS, FILTERS, clean_filters, event_of
@@ -68,7 +68,7 @@ def checks_of(brand: Brand) -> graphs.Checks:
         kinds.VALUE: field_value,
         kinds.DATE_FIELD: date_field,
         kinds.MESSAGE: lambda value, node: _tried(lambda: _message(str(value)), value),
-        kinds.ATTACHMENTS: lambda value, node: _tried(lambda: attachments.validate(value), value),
+        kinds.ATTACHMENTS: lambda value, node: _tried(lambda: _attachments(value), value),
         kinds.CONTENT: lambda value, node: _content(brand, value),
         kinds.URL: lambda value, node: _tried(lambda: hooks.check_url(str(value)), value),
     }  # fmt: skip
@@ -76,7 +76,14 @@ def checks_of(brand: Brand) -> graphs.Checks:
 
 def _message(text: str) -> str:
     variables.check_text(text)
+    sensitive.check_here(text)
     return text
+
+
+def _attachments(value: Any) -> list[dict[str, Any]]:
+    clean = attachments.validate(value)
+    sensitive.check_here("", clean)
+    return clean
 
 
 def _tried(act: Callable[[], Any], value: Any) -> tuple[Any, str]:
