@@ -51,8 +51,8 @@ def contacts_made(brand: Any, first: int, n: int) -> None:
     import_string(CONTACTS_MADE)(brand, first, n)
 
 
-def relations_made(brand: Any, rows: Sequence[tuple[int, int, int | None]]) -> None:
-    """Contacts that are new have their first relations: (position, staff id, code id) of each."""
+def relations_made(brand: Any, rows: Sequence[tuple[int, int | None, Sequence[int]]]) -> None:
+    """Contacts that are new have their first relations: (staff id, code id, positions)."""
     import_string(RELATIONS_MADE)(brand, rows)
 
 

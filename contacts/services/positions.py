@@ -2,6 +2,7 @@
 
 import threading
 from collections import defaultdict, deque
+from collections.abc import Iterable
 
 from django.db import connection, transaction
 
@@ -30,7 +31,37 @@ def take(brand: Brand, n: int = 1) -> int:
     return _advance(brand, n)
 
 
-def _keep(brand_id: int, numbers: range) -> None:
+class Places:
+    """Positions for transactions that run side by side: the counter's row stays locked until the end of whoever took from
+    it, so blocks are taken beforehand, as large as the last transaction needed."""
+
+    def __init__(self, brand: Brand) -> None:
+        self.brand = brand
+        self._spare: deque[int] = deque()
+        self._wanted = 0
+
+    def provide(self) -> None:
+        """Before a transaction, in one of its own."""
+        if (n := self._wanted - len(self._spare)) > 1:
+            with transaction.atomic():
+                first = _advance(self.brand, n)
+            self._spare.extend(range(first, first + n))
+
+    def take(self, n: int) -> list[int]:
+        """`n` positions, inside the transaction; after a rollback they are a gap."""
+        self._wanted = n
+        if n <= len(self._spare):
+            return [self._spare.popleft() for _ in range(n)]
+        first = _advance(self.brand, n)
+        return list(range(first, first + n))
+
+    def leave(self) -> None:
+        """What is left is for single contacts."""
+        _keep(self.brand.pk, self._spare)
+        self._spare = deque()
+
+
+def _keep(brand_id: int, numbers: Iterable[int]) -> None:
     with _lock:
         _spare[brand_id].extend(numbers)
 

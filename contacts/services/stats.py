@@ -41,7 +41,7 @@ def make(brand: Brand, first: int, n: int) -> None:
         cursor.execute(
             f"INSERT INTO contacts_contactstat (brand_id, contact_id, {_COLUMNS}, spent_fen, n_orders)"  # noqa: S608
             f" SELECT c.brand_id, c.id, {', '.join(f'c.{name}' for name in _COPIED)}, 0, 0 FROM contacts_contact c"
-            " WHERE c.brand_id = %s AND c.position >= %s AND c.position < %s ORDER BY c.id",
+            " WHERE c.brand_id = (SELECT %s::bigint) AND c.position >= %s AND c.position < %s ORDER BY c.id",
             [brand.pk, first, first + n],
         )
     hooks.contacts_made(brand, first, n)

@@ -3,7 +3,7 @@
 Each step reads a little, writes it and its own position in one transaction, so a killed sync goes on where it
 was, without gaps; what it reads twice changes nothing.
 
-    full      everything. Relations by pages of 100 (sync_lanes → sync_merge), then the list of each guide beside
+    full      everything. Relations by pages of 100 (sync_lanes → sync_halves → sync_merge), then the list of each guide beside
               ours (sync_lists): who came meanwhile is read, who is missing ends as `gone` (sync_gone)
     changes   only what may have changed while we heard nothing: members, tags, the lists, and the customers
               whom a list shows and we do not have
@@ -18,18 +18,18 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from contacts import hooks
 from contacts.models import Follow
 from contacts.services.sync_gone import end_missing
+from contacts.services.sync_halves import Halves
 from contacts.services.sync_lanes import MEMBER_CODES, Page, Reader, fill_lanes, guides_of, settle
 from contacts.services.sync_lists import compare_lists
-from contacts.services.sync_merge import merge
 from contacts.services.sync_run import LABELS, Overtaken, Run
-from contacts.services.sync_types import Conflict, Row
+from contacts.services.sync_types import Merged
 from org import audit
 from org.access import Actor
 from org.models import Corp, Job, Staff
@@ -48,9 +48,8 @@ log = logging.getLogger(__name__)
 KIND = "wecom_sync"
 DEPARTMENTS, WAYS, UNSEEN = 20, 50, 50  # per step
 SAMPLE = 10  # guides asked for an estimate of the whole
-TRIES = 4
-MERGE = 24  # pages merged at once, if so many are there
-STEP_S = 10.0  # a step ends after this, so that others get their turn
+MERGE = 48  # pages merged at once, if so many are there
+STEP_S = 20.0  # a step ends after this, so that others get their turn
 KINDS = ("full", "changes", "guide")
 
 
@@ -160,60 +159,45 @@ def _contacts(run: Run) -> None:
         with transaction.atomic():
             return run.save(stage=str(LABELS["contacts"]()), n_total=total)
     until = time.monotonic() + STEP_S
-    with Reader(run.corp) as reader:
+    with Reader(run.corp) as reader, Halves(run, lambda *done: _save(run, *done)) as halves:
         while lanes := fill_lanes(run):
             reader.start(lanes)
-            _keep(run, reader.take(MERGE))
+            _keep(run, reader.take(MERGE), halves)
             if not run.is_live or time.monotonic() > until:
-                return _keep(run, reader.rest())
+                return _keep(run, reader.rest(), halves)
     with transaction.atomic():
         for name in ("lanes", "apart", "after", "size"):
             at.pop(name, None)
         return run.next("gone" if at.pop("only", None) is not None else "lists")
 
 
-def _keep(run: Run, pages: Sequence[Page]) -> None:
+def _keep(run: Run, pages: Sequence[Page], halves: Halves) -> None:
     """Merge pages with the position behind them; what stopped a lane is raised when the others are kept."""
     if not pages:
         return
     rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
     stops = [error for page in pages if (error := settle(run, page))]
-    _merge(run, list(rows.values()))
+    run.n_read = len(rows)
+    halves.merge(list(rows.values()))
     if stops:
         raise stops[0]
 
 
-def _merge(run: Run, rows: Sequence[Row]) -> None:
-    for attempt in range(TRIES):
-        try:
-            with transaction.atomic():
-                return _write(run, rows, careful=attempt > 0)
-        except (Conflict, DatabaseError) as error:
-            # an arrival made the same customer, or both waited for each other
-            if attempt == TRIES - 1 or not may_repeat(error):
-                raise
-            with transaction.atomic():
-                run.job.refresh_from_db()  # what the step had counted is rolled back
-    return None
-
-
-def _write(run: Run, rows: Sequence[Row], *, careful: bool) -> None:
-    merged = merge(run.brand, run.corp, rows, careful=careful)
-    n_done = run.job.n_done + len(rows)
+def _save(run: Run, merged: Merged, is_last: bool) -> None:
+    """What a part of a batch has changed; with the last one the position behind the batch."""
+    done = {**vars(merged), "relations": 0}
+    if not is_last:
+        return run.note(result=run.counted(**done))
+    n_done = run.job.n_done + run.n_read
     run.save(
         n_done=n_done,
         n_total=max(run.job.n_total or 0, n_done),
         n_bad=len(run.at.get("skipped", [])),
         stage=progress(run, n_done, since=datetime.fromisoformat(run.at["since"])),
-        result=run.counted(**vars(merged), waited_s=round(run.waited_s, 3)),
+        result=run.counted(**{**done, "relations": run.n_read}, waited_s=round(run.waited_s, 3)),
     )
     run.waited_s = 0.0
-
-
-def may_repeat(error: Exception) -> bool:
-    """Whether a merge that ended so may go well the next time."""
-    deadlock = getattr(error.__cause__, "pgcode", "") in ("40P01", "40001")
-    return deadlock or isinstance(error, (Conflict, IntegrityError))
+    return None
 
 
 def _estimate(run: Run) -> int:

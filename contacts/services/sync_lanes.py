@@ -5,10 +5,12 @@ else calls. A lane is {"staff": our ids of some guides, "cursor": WeCom's positi
 threads that touch no database; the position of a lane moves on when its page has been merged.
 """
 
+import contextlib
 import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -33,7 +35,8 @@ log = logging.getLogger(__name__)
 GUIDES, PAGE = 100, 100  # guides in a call, relations in a page: WeCom's limits
 LANES = 5  # lists at a time
 PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
-AHEAD = 48  # pages that are read and not merged yet: what a sync keeps in memory
+AHEAD = 120  # pages that are read and not merged yet: what a sync keeps in memory
+FILL_S = 0.4  # so long a merge waits for more pages to merge at once
 # answers that concern one member, not the app: the others go on
 MEMBER_CODES = frozenset(
     {84061, 40003, 40031, 41054, 46004, 60011, 60021, 60111, 84074, 84083, 610004, 701008}
@@ -66,13 +69,14 @@ def guides_of(run: Run) -> QuerySet[Staff]:
 @transaction.atomic
 def fill_lanes(run: Run) -> list[tuple[Lane, dict[str, int]]]:
     """Give free lanes the next guides, members set apart first; no lane is left when nobody is. Gives all lanes with
-    userid → id of their guides."""
+    userid → id of their guides. There are some more of them than are read at a time, so that nobody who reads waits for
+    a merge."""
     at = run.at
     lanes: list[Lane] = at.setdefault("lanes", [])
     apart: list[list[int]] = at.setdefault("apart", [])
     if "size" not in at:
         at["size"] = max(1, min(GUIDES, -(-guides_of(run).count() // (LANES * PER_LANE))))
-    while len(lanes) < LANES:
+    while len(lanes) < LANES + LANES // 2:
         if apart:
             staff = apart.pop(0)
         else:
@@ -96,6 +100,7 @@ class Reader:
         self._room = threading.Semaphore(AHEAD)
         self._stop = threading.Event()
         self._started: list[tuple[Lane, Future]] = []
+        self._open = 0  # lanes that are begun and whose last page was not taken yet
 
     def __enter__(self) -> Self:
         return self
@@ -106,8 +111,7 @@ class Reader:
     def _halt(self) -> None:
         """No page is begun any more; returns when those under way are there."""
         self._stop.set()
-        for _ in range(LANES):
-            self._room.release()
+        self._room.release(len(self._started) or 1)
         for _lane, future in self._started:
             future.result()
 
@@ -128,17 +132,18 @@ class Reader:
             if not any(lane is other for other, _ in self._started):
                 future = pool().submit(copy_context().run, self._read, lane, staff_ids)
                 self._started.append((lane, future))
+                self._open += 1
 
     def take(self, most: int) -> list[Page]:
-        """At least one page; more, up to `most`, where they are there."""
-        pages = [self._pages.get()]
-        while len(pages) < most:
-            try:
-                pages.append(self._pages.get_nowait())
-            except queue.Empty:
-                break
-        for _ in pages:
-            self._room.release()
+        """At least one page; more, up to `most`, where they come soon."""
+        pages: list[Page] = []
+        until = time.monotonic() + FILL_S
+        with contextlib.suppress(queue.Empty):
+            while not pages or (self._open and len(pages) < min(most, AHEAD)):
+                wait_s = max(0.0, until - time.monotonic()) if pages else None
+                pages.append(page := self._pages.get(timeout=wait_s))
+                self._open -= page.error is not None or not page.cursor
+        self._room.release(len(pages))
         return pages
 
     def _read(self, lane: Lane, staff_ids: dict[str, int]) -> None:

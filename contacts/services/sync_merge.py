@@ -1,4 +1,4 @@
-"""Relations as WeCom lists them, merged into ours: some thirty statements for a thousand or three thousand of them.
+"""Relations as WeCom lists them, merged into ours: some thirty statements for a thousand or five thousand of them.
 
 Only differences are written. What a guide or a code has changed here and WeCom may not show yet (the outbox) is left
 alone.
@@ -6,23 +6,28 @@ alone.
 
 from collections.abc import Sequence
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from contacts.models import Follow
 from contacts.services import stats, sync_new, sync_stage
 from contacts.services import sync_writes as write
 from contacts.services.follow import SAME
+from contacts.services.positions import Places
 from contacts.services.search import refresh_grams
-from contacts.services.sync_types import Known, Merged, Row
+from contacts.services.sync_stage import Found
+from contacts.services.sync_types import Conflict, Known, Merged, Row
 from org.models import Corp
 from tenants.models import Brand
 
 
-def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = False) -> Merged:
+def merge(
+    brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = False, places: Places | None = None
+) -> Merged:
     """Merge rows of one corp, each relation once, in the caller's transaction; safe to repeat.
 
     Args:
         careful: the try before this one was a Conflict.
+        places: positions for new contacts that were taken beforehand.
 
     Raises:
         Conflict: roll back and try again.
@@ -31,24 +36,33 @@ def merge(brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = Fals
     if not rows:
         return done
     found = sync_stage.compare(brand, corp, rows)
-    if not found.n_new and not found.changed:
-        return done
-    _lock(brand)
-    first = 0
-    if found.n_strangers:
-        first, done.new_contacts = sync_new.make_contacts(brand)
-    sync_new.note_identities(brand, corp)
+    if found.n_new or found.changed:
+        try:
+            _write(brand, corp, rows, found, done, careful, places or Places(brand))
+        except IntegrityError as error:
+            raise Conflict from error
+    return done
+
+
+def _write(
+    brand: Brand, corp: Corp, rows: Sequence[Row], found: Found, done: Merged, careful: bool, places: Places
+) -> None:
+    _lock(brand, found.contact_ids)
+    new = sync_new.New(brand, corp, rows)
+    if found.n_persons:
+        new.make_contacts(places.take(found.n_persons))
+        done.new_contacts = found.n_persons
+    new.note_identities()
     if found.n_new:
-        done.new_relations = sync_new.make_follows(brand, corp, found.n_new, careful=careful)
+        done.new_relations = new.make_follows(found.n_new, careful=careful)
     if found.changed:
         done.changed, done.returned = _change(brand, corp, found.changed)
     if found.n_new:
-        sync_new.finish(brand, first, done.new_contacts)
-    for contact_id, n in sync_new.to_join():
+        new.finish()
+    for contact_id, n in sync_new.to_join() if found.n_other_owners else ():
         write.join(brand, contact_id, rows[n])
-    for contact_id, phone in sync_new.waiting_members(brand):
+    for contact_id, phone in new.waiting_members():
         write.join_member(brand, contact_id, phone)
-    return done
 
 
 def _change(brand: Brand, corp: Corp, changed: Sequence[tuple[Row, Known]]) -> tuple[int, int]:
@@ -84,14 +98,12 @@ def is_back(row: Row, known: Known) -> bool:
     return known.ended_at is not None and known.end_kind == Follow.End.GONE and row.added_at <= known.ended_at
 
 
-def _lock(brand: Brand) -> None:
+def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
     """In one order everywhere: whoever changes relations of a contact holds its row (services/follow.py)."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT array_agg(DISTINCT contact_id) FROM sync_found WHERE contact_id IS NOT NULL")
-        (ids,) = cursor.fetchone()
-        if ids:
+    if contact_ids:
+        with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id FROM contacts_contact WHERE brand_id = %s AND id = ANY(%s) ORDER BY id"
                 " FOR NO KEY UPDATE",
-                [brand.pk, ids],
+                [brand.pk, contact_ids],
             )

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from contacts.services.profile import digits
+from contacts.services.search import searched
 from contacts.services.sync_types import Row
 from wecom.api.contacts import Customer, Relation
 
 MOST_SECONDS = 253_402_300_799  # the year 9999: what lies beyond is nobody's date
+N_TABS = len(Row._fields) + 2
 _SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x00": None})
 
 
@@ -80,12 +82,12 @@ def escaped(text: str) -> str:
 
 
 def lines(rows: Sequence[Row]) -> bytes:
-    """Rows as text for COPY, numbered in their order."""
+    """Rows as text for COPY, numbered in their order, each with the words by which it is found."""
     found = []
     for n, row in enumerate(rows):
-        fields = [str(n), *map(str, row)]
+        fields = [str(n), *map(str, row), searched(row.name), searched(row.remark)]
         line = "\t".join(fields)
-        if line.count("\t") != len(row) or "\\" in line or "\n" in line or "\r" in line or "\x00" in line:
+        if line.count("\t") != N_TABS or "\\" in line or "\n" in line or "\r" in line or "\x00" in line:
             line = "\t".join(field.translate(_SPECIAL) for field in fields)
         found.append(line)
     found.append("")

@@ -39,20 +39,29 @@ class Run:
     client: WeComClient
     at: dict[str, Any]
     waited_s: float = 0.0  # for WeCom's limits, since the position was saved
+    n_read: int = 0  # relations of the batch that is being merged
     is_live: bool = True  # nobody has paused or cancelled the job since
     labels: dict[str, Callable[[], str]] = field(default_factory=lambda: LABELS)
 
     def save(self, **changes: Any) -> None:
         """Position and progress, in the caller's transaction; refuses when another process has moved the job
         on."""
+        self._hold()
+        after = {**self.at, "n": self.at.get("n", 0) + 1}
+        transaction.on_commit(lambda: self.at.update(n=after["n"]))
+        save_step(self.job, position=after, **changes)
+
+    def note(self, **changes: Any) -> None:
+        """Progress without the position; refuses likewise."""
+        self._hold()
+        save_step(self.job, **changes)
+
+    def _hold(self) -> None:
         rows = Job.objects.select_for_update().values_list("position", "state")
         stored, state = rows.get(pk=self.job.pk)
         if stored.get("n", 0) != self.at.get("n", 0):
             raise Overtaken
-        after = {**self.at, "n": self.at.get("n", 0) + 1}
-        transaction.on_commit(lambda: self.at.update(n=after["n"]))
         self.is_live = state == Job.State.RUNNING
-        save_step(self.job, position=after, **changes)
 
     def counted(self, **more: float) -> dict[str, Any]:
         """The job's result with some counts added."""

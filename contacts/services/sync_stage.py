@@ -22,11 +22,26 @@ _PAGE = """
     CREATE TEMP TABLE sync_page (
         n int, staff_id bigint, external_userid text, name text, avatar text, gender smallint, kind smallint,
         corp_name text, unionid text, phones text, remark text, description text, added_s bigint, add_way smallint,
-        state text, tag_ids text, seen_s double precision) ON COMMIT DROP
+        state text, tag_ids text, seen_s double precision, words text, remark_words text) ON COMMIT DROP
 """
-# Brand and corp stand in sub-selects, so that Postgres plans for any of them: of one that its statistics do not know yet
-# (a first import) it expects a single row, and would read all rows of the brand for each row of the page.
+# Of a table that was empty a moment ago (a first import) Postgres has no statistics, takes all indexes that begin with the
+# brand for equally good, and may read all rows of the brand for each row of the page. "The next one from here on" is
+# found by one index only; brand and corp stand in sub-selects, so that it plans for any of them.
 # Who a stranger is: one person for a unionid, else for an external_userid; an external_userid never looks like a unionid.
+_OWNER = """
+    LEFT JOIN LATERAL (
+        SELECT contact_id, value FROM contacts_identity
+         WHERE {when} AND brand_id = (SELECT %(b)s) AND kind = '{kind}' AND scope = {scope} AND value >= {value}
+         ORDER BY value LIMIT 1) {name} ON {name}.value = {value}
+"""
+_U = _OWNER.format(name="u", kind="unionid", scope="''", value="p.unionid", when="p.unionid <> ''")
+_I = _OWNER.format(
+    name="i",
+    kind="external_userid",
+    scope="(SELECT %(corpid)s)",
+    value="p.external_userid",
+    when="f.id IS NULL",
+)
 _FOUND = f"""
     CREATE TEMP TABLE sync_found ON COMMIT DROP AS
     SELECT p.n, f.id AS follow_id, coalesce(f.contact_id, i.contact_id, u.contact_id) AS contact_id,
@@ -34,13 +49,12 @@ _FOUND = f"""
            CASE WHEN f.id IS NULL AND i.contact_id IS NULL AND u.contact_id IS NULL
                 THEN coalesce(nullif(p.unionid, ''), p.external_userid) END AS person
       FROM sync_page p
-      LEFT JOIN contacts_follow f ON f.brand_id = (SELECT %(b)s) AND f.staff_id = p.staff_id
-                                 AND f.external_userid = p.external_userid
+      LEFT JOIN LATERAL (
+          SELECT * FROM contacts_follow
+           WHERE brand_id = (SELECT %(b)s) AND staff_id = p.staff_id AND external_userid >= p.external_userid
+           ORDER BY external_userid LIMIT 1) f ON f.external_userid = p.external_userid
       LEFT JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = f.contact_id
-      LEFT JOIN contacts_identity u ON p.unionid <> '' AND u.brand_id = (SELECT %(b)s) AND u.kind = 'unionid'
-                                   AND u.scope = '' AND u.value = p.unionid
-      LEFT JOIN contacts_identity i ON f.id IS NULL AND i.brand_id = (SELECT %(b)s) AND i.kind = 'external_userid'
-                                   AND i.scope = (SELECT %(corpid)s) AND i.value = p.external_userid
+      {_U} {_I}
      WHERE f.id IS NULL
         OR (c.name, c.avatar, c.gender, c.kind, c.corp_name)
            IS DISTINCT FROM (coalesce(nullif(p.name, ''), c.name), p.avatar, p.gender, p.kind, p.corp_name)
@@ -65,16 +79,27 @@ _CHANGED = """
       FROM sync_found s
       JOIN contacts_follow f ON f.brand_id = %(b)s AND f.id = s.follow_id
       JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = f.contact_id
-     ORDER BY s.n
 """
+_COUNTS = """
+    SELECT count(*), count(*) FILTER (WHERE follow_id IS NULL), count(DISTINCT person),
+           count(*) FILTER (WHERE union_owner <> contact_id),
+           array_agg(DISTINCT contact_id) FILTER (WHERE contact_id IS NOT NULL)
+      FROM sync_found
+"""
+# a page is looked up in indexes, however large Postgres believes it to be
+_LOOK_UP = "; ".join(f"SET LOCAL enable_{way} = off" for way in ("hashjoin", "mergejoin", "material", "sort"))
+_ANY_WAY = _LOOK_UP.replace("off", "on")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a comparison found: how many relations are new, and those that we have and that differ."""
+    """What a comparison found: how many relations are new and of how many persons whom we do not know; those that we
+    have and that differ."""
 
     n_new: int
-    n_strangers: int  # of the new ones: of persons whom we do not know
+    n_persons: int
+    n_other_owners: int  # rows whose unionid belongs to another contact
+    contact_ids: list[int]  # whom we know of all these
     changed: list[tuple[Row, Known]]
 
 
@@ -85,26 +110,18 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute("DISCARD PLANS")
-        cursor.execute("DROP TABLE IF EXISTS sync_page, sync_found, sync_person, sync_code")
-        cursor.execute(_PAGE)
+        cursor.execute(f"DROP TABLE IF EXISTS sync_page, sync_found, sync_person; {_PAGE}")
         cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
-        # a page is looked up in indexes, however large Postgres believes it to be
-        cursor.execute("SET LOCAL enable_hashjoin = off")
-        cursor.execute("SET LOCAL enable_mergejoin = off")
-        cursor.execute("SET LOCAL enable_material = off")
+        cursor.execute(_LOOK_UP)
         cursor.execute(_FOUND, given)
-        cursor.execute(
-            "SELECT count(*) FILTER (WHERE follow_id IS NULL), count(person), count(*) FROM sync_found"
-        )
-        n_new, n_strangers, n_found = cursor.fetchone()
+        cursor.execute(_COUNTS)
+        n_found, n_new, n_persons, n_other_owners, contact_ids = cursor.fetchone()
         changed = []
         if n_found > n_new:
             cursor.execute(_CHANGED, given)
-            changed = [(rows[found[0]], _known(found)) for found in cursor.fetchall()]
-        cursor.execute("SET LOCAL enable_hashjoin = on")
-        cursor.execute("SET LOCAL enable_mergejoin = on")
-        cursor.execute("SET LOCAL enable_material = on")
-    return Found(n_new, n_strangers, changed)
+            changed = [(rows[found[0]], _known(found)) for found in sorted(cursor.fetchall())]
+        cursor.execute(_ANY_WAY)
+    return Found(n_new, n_persons, n_other_owners, contact_ids or [], changed)
 
 
 def _known(found: tuple) -> Known:

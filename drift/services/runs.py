@@ -20,8 +20,9 @@ from django.utils.translation import gettext as _
 from contacts import hooks
 from contacts.models import Follow
 from contacts.services import sync_lists
-from contacts.services.sync import TRIES, may_repeat, progress
+from contacts.services.sync import progress
 from contacts.services.sync_gone import believable, end_gone
+from contacts.services.sync_halves import TRIES, may_repeat
 from contacts.services.sync_lanes import Page, Reader, fill_lanes, guides_of, settle
 from contacts.services.sync_run import Overtaken, Run
 from contacts.services.sync_types import Conflict, Row

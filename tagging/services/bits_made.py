@@ -15,7 +15,7 @@ _BYTES = f"""
     SELECT string_agg(lpad(to_hex(coalesce({" + ".join(f"(({sql})::int << {flag})" for flag, sql in FLAG_SQL.items())}, 0)),
                       4, '0'), '' ORDER BY g.position)
       FROM generate_series(%s::bigint, %s::bigint) AS g(position)
-      LEFT JOIN (SELECT * FROM contacts_contact WHERE brand_id = %s AND position >= %s AND position <= %s) c
+      LEFT JOIN (SELECT * FROM contacts_contact WHERE brand_id = (SELECT %s::bigint) AND position >= %s AND position <= %s) c
              ON c.position = g.position
 """  # noqa: S608  # expressions of our own table
 _WRITE = f"""
@@ -32,14 +32,17 @@ def contacts_made(brand: Brand, first: int, n: int) -> None:
         connection.before_commit(_write, (first, n))  # type: ignore[attr-defined]
 
 
-def relations_made(brand: Brand, rows: Sequence[tuple[int, int, int | None]]) -> None:
-    """Note the guides and codes of contacts that are new: (position, staff id, code id) of each relation."""
+def relations_made(brand: Brand, rows: Sequence[tuple[int, int | None, Sequence[int]]]) -> None:
+    """Note the guides and codes of contacts that are new: (staff id, code id, positions) of their relations."""
     masks: dict[tuple[Dim, int, int], int] = {}
-    for position, staff_id, code_id in rows:
-        chunk, bit = position // BITS, 1 << (BITS - 1 - position % BITS)
+    for staff_id, code_id, positions in rows:
+        chunks: dict[int, int] = {}
+        for position in positions:
+            chunk = position // BITS
+            chunks[chunk] = chunks.get(chunk, 0) | 1 << (BITS - 1 - position % BITS)
         for dim, val in ((Dim.STAFF, staff_id), (Dim.CODE, code_id)):
-            if val:
-                masks[dim, val, chunk] = masks.get((dim, val, chunk), 0) | bit
+            for chunk, bits in chunks.items() if val else ():
+                masks[dim, val, chunk] = masks.get((dim, val, chunk), 0) | bits
     for (dim, val, chunk), bits in masks.items():
         note_mask(dim, val, chunk, bits, True)
 
