@@ -106,11 +106,12 @@ def memory_mb(pid: int) -> list[float]:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds of a process and its living children."""
+    """Processor seconds of a process and its children, those that have ended too."""
     total, tick = 0.0, os.sysconf("SC_CLK_TCK")
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
             fields = path.read_text().rsplit(")", 1)[1].split()
             if int(path.parent.name) == pid or int(fields[1]) == pid:
-                total += (int(fields[11]) + int(fields[12])) / tick
+                own = fields[11:15] if int(path.parent.name) == pid else fields[11:13]
+                total += sum(map(int, own)) / tick
     return total

@@ -15,6 +15,7 @@ Source: developer.work.weixin.qq.com/document/path/90312
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,10 @@ return {0, 0}
 """
 
 
+# a place that another thread of this process gives back is taken at once
+_freed: dict[str, threading.Condition] = {}
+
+
 def _keys(corp_key: str, api: str) -> list[str]:
     return [f"{corp_key}:calls:{api}:{part}" for part in ("minute", "hour", "flight", "block")]
 
@@ -153,6 +158,7 @@ def slot(
     take = client.register_script(_TAKE)
     args: list[int | str] = [limits.per_minute, limits.per_hour, limits.in_flight, place, int(lease_s * 1000)]
     args += [limits.address_per_minute, limits.address_per_hour, corp_key]
+    freed = _freed.setdefault(keys[2], threading.Condition())
     started = time.monotonic()
     while True:
         reason, wait_ms = take([*keys, *_address_keys(egress, api)], args)
@@ -163,11 +169,17 @@ def slot(
         pause = random.uniform(0.01, 0.04) if reason == 2 else wait_ms / 1000 + random.uniform(0, 0.05)
         if waited + pause > wait_s:
             raise WeComRateLimited(retry_after_s=max(pause, 0.5), api=api)
-        time.sleep(pause)
+        if reason == 2:
+            with freed:
+                freed.wait(pause)
+        else:
+            time.sleep(pause)
     try:
         yield waited
     finally:
         _release(client, keys[2], place, on_release)
+        with freed:
+            freed.notify()
 
 
 def _release(

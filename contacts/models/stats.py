@@ -17,7 +17,8 @@ class ContactStat(KeyedTenantModel):
     """
 
     pk = models.CompositePrimaryKey("brand", "contact")
-    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    # derived, and made with the contact: whoever ends a contact deletes it; a check of each by the database costs as much
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     position = models.IntegerField(editable=False)  # Contact.position: the bit in every bitmap
     n_follows = models.IntegerField(default=0)
     added_at = models.DateTimeField(default=clock.now)

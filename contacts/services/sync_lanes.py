@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,9 +34,10 @@ from wecom.errors import WeComError, WeComRejected
 log = logging.getLogger(__name__)
 
 GUIDES, PAGE = 100, 100  # guides in a call, relations in a page: WeCom's limits
-LANES = 5  # lists at a time
+LANES = 8  # lists at a time: five calls are on their way (the client sees to that), the others are being understood
 PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
 AHEAD = 120  # pages that are read and not merged yet: what a sync keeps in memory
+SWITCH_S = 0.001  # who has an answer in hand does not wait long for a thread that computes
 FILL_S = 0.4  # so long a merge waits for more pages to merge at once
 # answers that concern one member, not the app: the others go on
 MEMBER_CODES = frozenset(
@@ -100,13 +102,17 @@ class Reader:
         self._room = threading.Semaphore(AHEAD)
         self._stop = threading.Event()
         self._started: list[tuple[Lane, Future]] = []
+        self._switch_s = 0.0  # as it was before
         self._open = 0  # lanes that are begun and whose last page was not taken yet
 
     def __enter__(self) -> Self:
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         return self
 
     def __exit__(self, *_problem: Any) -> None:
         self._halt()
+        sys.setswitchinterval(self._switch_s)
 
     def _halt(self) -> None:
         """No page is begun any more; returns when those under way are there."""
@@ -200,7 +206,7 @@ def pool() -> ThreadPoolExecutor:
 
 
 def in_threads(act: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Do the same for each item, five at a time; an exception of WeCom's comes back in the place of its result."""
+    """Do the same for each item, some at a time; an exception of WeCom's comes back in the place of its result."""
 
     def one(item: Any) -> Any:
         try:

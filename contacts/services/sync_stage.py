@@ -24,24 +24,10 @@ _PAGE = """
         corp_name text, unionid text, phones text, remark text, description text, added_s bigint, add_way smallint,
         state text, tag_ids text, seen_s double precision, words text, remark_words text) ON COMMIT DROP
 """
-# Of a table that was empty a moment ago (a first import) Postgres has no statistics, takes all indexes that begin with the
-# brand for equally good, and may read all rows of the brand for each row of the page. "The next one from here on" is
-# found by one index only; brand and corp stand in sub-selects, so that it plans for any of them.
+# Of a table that was empty a moment ago (a first import) Postgres has no statistics and takes several indexes for equally
+# good; by the wrong one it reads all relations of the guide for each row of the page. "The next one from here on" is found
+# by one index only. Brand and corp stand in sub-selects, so that it plans for any of them.
 # Who a stranger is: one person for a unionid, else for an external_userid; an external_userid never looks like a unionid.
-_OWNER = """
-    LEFT JOIN LATERAL (
-        SELECT contact_id, value FROM contacts_identity
-         WHERE {when} AND brand_id = (SELECT %(b)s) AND kind = '{kind}' AND scope = {scope} AND value >= {value}
-         ORDER BY value LIMIT 1) {name} ON {name}.value = {value}
-"""
-_U = _OWNER.format(name="u", kind="unionid", scope="''", value="p.unionid", when="p.unionid <> ''")
-_I = _OWNER.format(
-    name="i",
-    kind="external_userid",
-    scope="(SELECT %(corpid)s)",
-    value="p.external_userid",
-    when="f.id IS NULL",
-)
 _FOUND = f"""
     CREATE TEMP TABLE sync_found ON COMMIT DROP AS
     SELECT p.n, f.id AS follow_id, coalesce(f.contact_id, i.contact_id, u.contact_id) AS contact_id,
@@ -54,7 +40,10 @@ _FOUND = f"""
            WHERE brand_id = (SELECT %(b)s) AND staff_id = p.staff_id AND external_userid >= p.external_userid
            ORDER BY external_userid LIMIT 1) f ON f.external_userid = p.external_userid
       LEFT JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = f.contact_id
-      {_U} {_I}
+      LEFT JOIN contacts_identity u ON p.unionid <> '' AND u.brand_id = (SELECT %(b)s) AND u.kind = 'unionid'
+                                   AND u.scope = '' AND u.value = p.unionid
+      LEFT JOIN contacts_identity i ON f.id IS NULL AND i.brand_id = (SELECT %(b)s) AND i.kind = 'external_userid'
+                                   AND i.scope = (SELECT %(corpid)s) AND i.value = p.external_userid
      WHERE f.id IS NULL
         OR (c.name, c.avatar, c.gender, c.kind, c.corp_name)
            IS DISTINCT FROM (coalesce(nullif(p.name, ''), c.name), p.avatar, p.gender, p.kind, p.corp_name)
@@ -86,9 +75,10 @@ _COUNTS = """
            array_agg(DISTINCT contact_id) FILTER (WHERE contact_id IS NOT NULL)
       FROM sync_found
 """
-# a page is looked up in indexes, however large Postgres believes it to be
+# a page is looked up in indexes, however large Postgres believes it to be; compiling is for longer statements than these
 _LOOK_UP = "; ".join(f"SET LOCAL enable_{way} = off" for way in ("hashjoin", "mergejoin", "material", "sort"))
 _ANY_WAY = _LOOK_UP.replace("off", "on")
+_BEGIN = f"SET LOCAL jit = off; DROP TABLE IF EXISTS sync_page, sync_found, sync_person; {_PAGE}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +100,7 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute("DISCARD PLANS")
-        cursor.execute(f"DROP TABLE IF EXISTS sync_page, sync_found, sync_person; {_PAGE}")
+        cursor.execute(_BEGIN)
         cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
         cursor.execute(_LOOK_UP)
         cursor.execute(_FOUND, given)

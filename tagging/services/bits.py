@@ -6,6 +6,7 @@ contacts) is locked for the moment of the commit only. tagging/services/bits_che
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -85,13 +86,13 @@ FLAG_SQL = {
 }
 FLAGS = f"(VALUES {', '.join(f'({int(flag)}, {sql})' for flag, sql in FLAG_SQL.items())})"
 
-_MASKS = f"""
-    WITH ids AS (SELECT unnest(%(ids)s::bigint[]) AS id), x AS (
+# what a fold may consist of; only what is there is asked for
+_BITS = """
         SELECT e.dim, e.val, s.position, e.is_on
           FROM unnest(%(dims)s::int[], %(vals)s::bigint[], %(contacts)s::bigint[], %(on)s::bool[])
                AS e(dim, val, contact_id, is_on)
-          JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = e.contact_id
-        UNION ALL
+          JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = e.contact_id"""
+_CONTACTS = f"""
         SELECT {Dim.FLAG}, v.val, c.position::int, v.is_on
           FROM ids JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = ids.id, LATERAL {FLAGS} AS v(val, is_on)
         UNION ALL
@@ -102,23 +103,42 @@ _MASKS = f"""
         SELECT {Dim.CODE}, f.channel_code_id, s.position, true
           FROM ids JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = ids.id
           JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = ids.id
-         WHERE f.channel_code_id IS NOT NULL
-        UNION ALL
-        SELECT * FROM unnest(%(p_dims)s::int[], %(p_vals)s::bigint[], %(p_positions)s::int[], %(p_on)s::bool[])
-    ), masks AS MATERIALIZED (
-        SELECT dim, val, chunk, bit_or(plus) AS plus, bit_or(minus) AS minus FROM (
-            SELECT dim, val, position / {BITS}, set_bit({ZERO}, position %% {BITS}, is_on::int),
-                   set_bit({ZERO}, position %% {BITS}, (NOT is_on)::int) FROM x
-             UNION ALL
-            SELECT dim, val, chunk, plus::bit({BITS}), minus::bit({BITS})
+         WHERE f.channel_code_id IS NOT NULL"""  # noqa: S608  # numbers of our own enums
+_POSITIONS = """
+        SELECT * FROM unnest(%(p_dims)s::int[], %(p_vals)s::bigint[], %(p_positions)s::int[], %(p_on)s::bool[])"""
+_ROWS = f"""
+            SELECT dim, val, chunk, ('x' || plus)::bit({BITS}), ('x' || minus)::bit({BITS})
               FROM unnest(%(m_dims)s::int[], %(m_vals)s::bigint[], %(m_chunks)s::int[], %(m_plus)s::text[],
-                          %(m_minus)s::text[]) AS m(dim, val, chunk, plus, minus)
-        ) AS y(dim, val, chunk, plus, minus) GROUP BY 1, 2, 3
-    )"""  # noqa: S608  # numbers of our own enums
+                          %(m_minus)s::text[]) AS m(dim, val, chunk, plus, minus)"""  # noqa: S608
+_SINGLE = f"""
+            SELECT dim, val, position / {BITS}, set_bit({ZERO}, position %% {BITS}, is_on::int),
+                   set_bit({ZERO}, position %% {BITS}, (NOT is_on)::int) FROM x"""  # noqa: S608
 _SAME = "d.brand_id = %(b)s AND d.dim = m.dim AND d.val = m.val AND d.chunk = m.chunk"
-# all rows are locked in order before the first one is changed; says whether rows are missing
-_CHANGE = f"""
-    {_MASKS}, locked AS (
+
+
+@cache
+def _statements(has_bits: bool, has_ids: bool, has_positions: bool, has_rows: bool) -> tuple[str, str]:
+    """The fold of what is there: a change of rows that exist, which says whether some are missing, and how these are
+    added."""
+    single = [
+        part
+        for part, is_there in ((_BITS, has_bits), (_CONTACTS, has_ids), (_POSITIONS, has_positions))
+        if is_there
+    ]
+    x = (
+        "x(dim, val, position, is_on) AS (" + "\n        UNION ALL".join(single) + "\n    ),"
+        if single
+        else ""
+    )
+    whole = "\n             UNION ALL".join(([_SINGLE] if single else []) + ([_ROWS] if has_rows else []))
+    masks = f"""
+    WITH {"ids AS (SELECT unnest(%(ids)s::bigint[]) AS id)," if has_ids else ""} {x} masks AS MATERIALIZED (
+        SELECT dim, val, chunk, bit_or(plus) AS plus, bit_or(minus) AS minus FROM ({whole}
+        ) AS y(dim, val, chunk, plus, minus) GROUP BY 1, 2, 3
+    )"""  # noqa: S608
+    # all rows are locked in order before the first one is changed
+    change = f"""
+    {masks}, locked AS (
         SELECT d.dim, d.val, d.chunk, m.plus, m.minus FROM masks m JOIN tagging_dimbits d ON {_SAME}
          WHERE (m.plus & ~d.bits) <> {ZERO} OR (m.minus & d.bits) <> {ZERO}
          ORDER BY d.dim, d.val, d.chunk FOR NO KEY UPDATE OF d
@@ -127,15 +147,16 @@ _CHANGE = f"""
     )
     SELECT EXISTS (SELECT 1 FROM masks m WHERE m.plus <> {ZERO}
                       AND NOT EXISTS (SELECT 1 FROM tagging_dimbits d WHERE {_SAME}))
-"""  # noqa: S608
-_ADD = f"""
-    {_MASKS}
+    """  # noqa: S608
+    add = f"""
+    {masks}
     INSERT INTO tagging_dimbits AS d (brand_id, dim, val, chunk, bits)
     SELECT %(b)s, m.dim, m.val, m.chunk, m.plus FROM masks m
      WHERE m.plus <> {ZERO} AND NOT EXISTS (SELECT 1 FROM tagging_dimbits d WHERE {_SAME})
      ORDER BY m.dim, m.val, m.chunk
     ON CONFLICT (brand_id, dim, val, chunk) DO UPDATE SET bits = d.bits | excluded.bits
-"""  # noqa: S608
+    """  # noqa: S608
+    return change, add
 
 
 def _write(brand_id: int, items: list[Any]) -> None:
@@ -163,11 +184,15 @@ def _write(brand_id: int, items: list[Any]) -> None:
         "on": list(bits.values()),
         **_mask_params(masks),
     }
+    has = tuple(bool(params[name]) for name in ("dims", "ids", "p_dims", "m_dims"))
+    if not any(has):
+        return
+    change, add = _statements(*has)
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGE, params)
+        cursor.execute(change, params)
         (is_missing,) = cursor.fetchone()
         if is_missing:
-            cursor.execute(_ADD, params)
+            cursor.execute(add, params)
 
 
 def _mask_params(masks: dict[tuple[int, int, int], tuple[int, int]]) -> dict[str, list]:
@@ -175,7 +200,9 @@ def _mask_params(masks: dict[tuple[int, int, int], tuple[int, int]]) -> dict[str
     few, many = [], []
     for (dim, val, chunk), (plus, minus) in masks.items():
         if plus.bit_count() + minus.bit_count() > 8:
-            many.append((dim, val, chunk, f"{plus:0{BITS}b}", f"{minus:0{BITS}b}"))
+            many.append(
+                (dim, val, chunk, *(f"{mask:0{BITS // 4}x}" if mask else "0" for mask in (plus, minus)))
+            )
         else:
             for mask, is_on in ((plus, True), (minus, False)):
                 while mask:

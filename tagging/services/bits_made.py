@@ -20,7 +20,7 @@ _BYTES = f"""
 """  # noqa: S608  # expressions of our own table
 _WRITE = f"""
     INSERT INTO tagging_dimbits AS d (brand_id, dim, val, chunk, bits)
-    SELECT %s, {int(Dim.FLAG)}, m.val, m.chunk, m.bits::bit({BITS})
+    SELECT %s, {int(Dim.FLAG)}, m.val, m.chunk, ('x' || m.bits)::bit({BITS})
       FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS m(val, chunk, bits) ORDER BY m.val, m.chunk
     ON CONFLICT (brand_id, dim, val, chunk) DO UPDATE SET bits = d.bits | excluded.bits
 """  # noqa: S608
@@ -67,7 +67,7 @@ def _rows(first: int, numbers: np.ndarray) -> Any:
         bits[first - start : first - start + len(numbers)] = (numbers >> int(flag)) & 1
         for chunk, part in enumerate(bits.reshape(-1, BITS), start // BITS):
             if part.any():
-                yield int(flag), chunk, (part + ord("0")).tobytes().decode()
+                yield int(flag), chunk, np.packbits(part).tobytes().hex()
 
 
 _CLEAR = f"""
