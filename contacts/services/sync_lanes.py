@@ -6,6 +6,7 @@ threads that touch no database; the position of a lane moves on when its page ha
 """
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -38,6 +39,7 @@ LANES = 8  # lists at a time: five calls are on their way (the client sees to th
 PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
 AHEAD = 120  # pages that are read and not merged yet: what a sync keeps in memory
 SWITCH_S = 0.001  # who has an answer in hand does not wait long for a thread that computes
+COLLECT = 50_000  # objects; a page has hundreds, none of them in a circle
 FILL_S = 0.4  # so long a merge waits for more pages to merge at once
 # answers that concern one member, not the app: the others go on
 MEMBER_CODES = frozenset(
@@ -102,17 +104,19 @@ class Reader:
         self._room = threading.Semaphore(AHEAD)
         self._stop = threading.Event()
         self._started: list[tuple[Lane, Future]] = []
-        self._switch_s = 0.0  # as it was before
+        self._switch_s, self._collect = 0.0, (0, 0, 0)  # as they were before
         self._open = 0  # lanes that are begun and whose last page was not taken yet
 
     def __enter__(self) -> Self:
-        self._switch_s = sys.getswitchinterval()
+        self._switch_s, self._collect = sys.getswitchinterval(), gc.get_threshold()
         sys.setswitchinterval(SWITCH_S)
+        gc.set_threshold(COLLECT, *self._collect[1:])
         return self
 
     def __exit__(self, *_problem: Any) -> None:
         self._halt()
         sys.setswitchinterval(self._switch_s)
+        gc.set_threshold(*self._collect)
 
     def _halt(self) -> None:
         """No page is begun any more; returns when those under way are there."""

@@ -17,8 +17,9 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, ContactGram, Event, EventType, Follow, Identity
-from contacts.services import sync, sync_gone, sync_lanes
+from contacts.services import sync, sync_gone, sync_halves, sync_lanes
 from contacts.services.follow import end_follow, record_follow
+from contacts.services.sync_types import Conflict
 from org.access import SYSTEM
 from org.models import Corp, Department, Job, Staff
 from org.services import jobs
@@ -670,3 +671,57 @@ def test_statements_per_batch_do_not_grow(connected: SimpleNamespace) -> None:
                 sync.step(connected.brand, claimed)
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 67
+
+
+# ---- two connections
+
+
+def test_halves_make_one_picture(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches parted between two connections: the same as by one, counted once."""
+    monkeypatch.setattr(sync_lanes, "PAGE", 20)
+    connected.sandbox.make_corp(open_platform=True)
+    people = customers(120)
+    people[41]["unionid"] = people[40]["unionid"]  # one person with two ids, one in each half
+    connected.sandbox.load(customers=people)
+    other = make_brand()
+    with in_brand(other):
+        corp = make_corp(other, corpid="ww00000000000000cc", secret="other-secret")
+    connected.sandbox.make_corp(corp.corpid, secret="other-secret", open_platform=True)
+    groups = [{"group_name": "等级", "tags": ["普通", "黄金"]}, {"group_name": "兴趣", "tags": ["咖啡"]}]
+    members = [{"userid": "GuideA", "name": "甲"}, {"userid": "guideb", "name": "乙"}]
+    connected.sandbox.load(corp.corpid, members=members, tag_groups=groups, customers=people)
+    alone = full(other, corp)
+    monkeypatch.setattr(sync_halves, "HALF_FROM", 2)
+    monkeypatch.setattr(sync, "MERGE", 2)
+    parted = full(connected.brand, connected.corp)
+    names = ("relations", "new_contacts", "new_relations", "changed", "returned")
+    assert [parted[name] for name in names] == [alone[name] for name in names]
+    assert (parted["new_contacts"], parted["new_relations"]) == (119, 159)
+    got, want = picture(connected.brand), picture(other)
+    for name in ("contacts", "identities", "positions"):
+        assert got[name] == want[name]
+    again = full(connected.brand, connected.corp)
+    assert (again["new_contacts"], again["new_relations"], again["changed"]) == (0, 0, 0)
+    assert picture(connected.brand) == got
+
+
+def test_half_that_is_in_the_way_comes_again(
+    connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One half is rolled back: the batch is there once all the same, and counted once."""
+    monkeypatch.setattr(sync_halves, "HALF_FROM", 2)
+    connected.sandbox.load(customers=customers(60))
+    inner, seen = sync_halves.merge, []
+
+    def merge(*args: Any, careful: bool, **more: Any) -> Any:
+        done = inner(*args, careful=careful, **more)
+        seen.append(careful)
+        if len(seen) == 2:
+            raise Conflict
+        return done
+
+    monkeypatch.setattr(sync_halves, "merge", merge)
+    result = full(connected.brand, connected.corp)
+    assert (result["relations"], result["new_contacts"], result["new_relations"]) == (80, 60, 80)
+    assert sorted(seen) == [False, False, True]
+    assert picture(connected.brand)["positions"]

@@ -1,5 +1,6 @@
 """gunicorn without its command line; what happens in its worker before the first request."""
 
+import gc
 import json
 import logging
 import os
@@ -37,7 +38,11 @@ class Server(BaseApplication):
         media_by_url.take_up()
         ticker.start()
         _begin()
-        return get_wsgi_application()
+        application = get_wsgi_application()
+        # what is loaded stays: no need to look through it again and again
+        gc.freeze()
+        gc.set_threshold(50_000)
+        return application
 
 
 def _begin() -> None:
