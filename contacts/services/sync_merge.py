@@ -105,5 +105,5 @@ def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
             cursor.execute(
                 "SELECT id FROM contacts_contact WHERE brand_id = %s AND id = ANY(%s) ORDER BY id"
                 " FOR NO KEY UPDATE",
-                [brand.pk, contact_ids],
+                [brand.pk, list(contact_ids)],
             )

@@ -40,7 +40,7 @@ def relations_made(brand: Brand, rows: Sequence[tuple[int, int | None, Sequence[
         for position in positions:
             chunk = position // BITS
             chunks[chunk] = chunks.get(chunk, 0) | 1 << (BITS - 1 - position % BITS)
-        for dim, val in ((Dim.STAFF, staff_id), (Dim.CODE, code_id)):
+        for dim, val in ((Dim.STAFF, staff_id), (Dim.CODE, code_id or 0)):
             for chunk, bits in chunks.items() if val else ():
                 masks[dim, val, chunk] = masks.get((dim, val, chunk), 0) | bits
     for (dim, val, chunk), bits in masks.items():
