@@ -157,6 +157,7 @@ SOURCES: dict[str, Any] = {
     "merge": _("by a merge of tags"),
     "undo": _("an act was taken back"),
     "welcome": "",
+    "direct": "",
     "handover": "",
 }
 
@@ -238,6 +239,8 @@ def _line(event: Event, names: Names) -> Line:
         icon, tone, words = "bell", "ok", _("Was taken off do-not-contact by %(by)s")
     if event.data.get("broadcast") and kind in BROADCASTS:
         words = BROADCASTS[kind]
+    if event.data.get("direct") and kind == T.TOUCH_SENT:
+        words = _("Received a message from %(staff)s in the chat")
     values["money"] = yuan(event.data.get("amount_fen"))
     values["product"] = names.products.get(event.object_id or 0) or values["product"]
     values["kind"] = names.kinds.get(event.object_id or 0) or str(kind.label)

@@ -1,5 +1,32 @@
-"""Addresses of the guides' pages on the phone."""
+"""Addresses of the guides' pages on the phone and of the sidebar of the chat."""
 
-from typing import Any
+from django.urls import path, re_path
 
-urlpatterns: list[Any] = []
+from guides.views import customer, pages, sidebar
+
+urlpatterns = [
+    path("g/", pages.today, name="guide_today"),
+    path("g/waiting/", pages.waiting, name="guide_waiting"),
+    path("g/customers/", pages.customers, name="guide_customers"),
+    path("g/me/", pages.me, name="guide_me"),
+    path("g/tasks/<int:task_id>/done/", pages.task_done, name="guide_task_done"),
+    path("g/tasks/<int:task_id>/reopen/", pages.task_reopen, name="guide_task_reopen"),
+    path("g/reminders/<int:reminder_id>/done/", pages.reminder_done, name="guide_reminder_done"),
+    path("g/customers/<int:contact_id>/", customer.customer, name="guide_customer"),
+    re_path(
+        r"^g/customers/(?P<contact_id>\d+)/cards/(?P<name>[a-z]+)/$",
+        customer.card,
+        name="guide_customer_card",
+    ),
+    path("g/customers/<int:contact_id>/note/", customer.note, name="guide_note"),
+    path("g/customers/<int:contact_id>/stage/", customer.stage, name="guide_stage"),
+    path("g/customers/<int:contact_id>/tags/", customer.tags, name="guide_tags"),
+    path("g/customers/<int:contact_id>/fields/", customer.fields, name="guide_fields"),
+    path("g/customers/<int:contact_id>/reminder/", customer.reminder, name="guide_reminder"),
+    path("g/customers/<int:contact_id>/scripts/", customer.scripts, name="guide_scripts"),
+    path("g/customers/<int:contact_id>/prepare/", sidebar.prepare, name="guide_prepare"),
+    path("g/customers/<int:contact_id>/sent/", sidebar.sent, name="guide_sent"),
+    path("g/sidebar/", sidebar.sidebar, name="guide_sidebar"),
+    path("g/sidebar/signature/", sidebar.signature, name="guide_signature"),
+    path("g/sidebar/customer/", sidebar.customer_of_chat, name="guide_chat_customer"),
+]

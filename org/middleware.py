@@ -1,5 +1,6 @@
 """Finds person and brand of a request; opens the brand's scope and transaction around view and rendering."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,9 @@ from tenants.models import Brand, User, UserBrand
 from tenants.scoping import tenant_scope
 
 NOBODY = Actor("-")
+GUIDES = "/g/"  # pages of guides, opened inside WeCom
+CORP_COOKIE = "scrm_corp"  # through whose corp a guide came last
+CORPID = re.compile(r"[A-Za-z0-9_-]{4,64}")
 
 
 class BrandMiddleware:
@@ -138,13 +142,23 @@ def _staff_of(request: Any) -> Staff:
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
-    """The log-in page, coming back here afterwards; for htmx the whole page goes there."""
+    """The log-in page, coming back here afterwards; for htmx the whole page goes there. A guide's page that knows its
+    corp (`?corp=`, or the cookie of the last visit) goes through WeCom at once: inside its client that is silent."""
+    guides = request.path_info.startswith(GUIDES)
     if request.headers.get("HX-Request"):
         response = HttpResponse(status=204)
-        response["HX-Redirect"] = "/login/"
+        response["HX-Redirect"] = _start_of(request.path_info) if guides else "/login/"
         return response
     back = request.get_full_path() if request.method == "GET" else "/"
+    if guides and request.method == "GET":
+        corpid = request.GET.get("corp") or request.COOKIES.get(CORP_COOKIE, "")
+        if CORPID.fullmatch(corpid):
+            return redirect(f"/login/wecom/{corpid}/?{urlencode({'next': back})}")
     return redirect(f"/login/?{urlencode({'next': back})}" if back != "/" else "/login/")
+
+
+def _start_of(path: str) -> str:
+    return f"{GUIDES}sidebar/" if path.startswith(f"{GUIDES}sidebar/") else GUIDES
 
 
 __all__ = ["BrandMiddleware", "signed_in_user"]

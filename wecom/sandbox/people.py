@@ -300,8 +300,10 @@ def say(corpid: str, userid: str, external_userid: str, text: str) -> int:
         return row.pk
 
 
-def reply(corpid: str, userid: str, external_userid: str, text: str) -> int:
-    """The member writes to the customer by hand. Message id."""
+def reply(
+    corpid: str, userid: str, external_userid: str, text: str, attachments: list[dict[str, Any]] | None = None
+) -> int:
+    """The member writes to the customer by hand, or sends what a page in the sidebar has prepared. Message id."""
     with store.writing():
         follow = follow_of(corpid, userid, external_userid)
         if follow.lost:
@@ -315,6 +317,7 @@ def reply(corpid: str, userid: str, external_userid: str, text: str) -> int:
             userid=follow.userid,
             external_userid=external_userid,
             text=text,
+            attachments=attachments or [],
             at=now,
         )
         habits.after_sent(corpid, [(row.pk, "reply", follow.userid, external_userid)])

@@ -50,6 +50,7 @@ urlpatterns = [
     path("wwopen/js/<str:name>", jssdk.script),
     path("node/open/js/<str:name>", jssdk.script),
     path("jssdk-check.js", jssdk.check),
+    path("jssdk-send.js", jssdk.send),
     path("lang", page_frame.set_language, name="lang"),
     path("q/<str:config_id>", pages_codes.scanned, name="scanned"),
     path("q/<str:corpid>/<str:userid>", pages_codes.scanned_member, name="scanned_member"),

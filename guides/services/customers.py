@@ -1,0 +1,187 @@
+"""One customer as a guide sees them: cards, each with a constant number of queries."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from campaigns.models import StaffTask, Touch
+from campaigns.views.touches import names_of
+from commerce.models import Order
+from commerce.services.orders import words_of
+from contacts import hooks
+from contacts.models import Contact, ContactStat, Event, EventType, Follow, Identity, Reminder
+from contacts.services.fields import live_fields
+from contacts.services.stages import live_stages
+from contacts.services.values import show, values_of
+from guides.next_action import CART_DAYS, Facts, next_action
+from guides.slots import coupons_of
+from org.models import Staff
+from scrm import clock
+from scrm.errors import NotFoundError
+from tagging.models import LifecycleStage, ValueGroup
+from tenants.models import Brand
+
+N_ORDERS, N_TOUCHES, N_NOTES, N_TASKS = 3, 5, 3, 10
+SPOKEN = (EventType.WELCOMED, EventType.TOUCH_SENT, EventType.NOTE, EventType.TASK_DONE)
+
+
+def own_customer(staff: Staff, contact_id: int) -> Contact:
+    """A customer in this person's sight.
+
+    Raises:
+        NotFoundError: another guide's, another brand's, or nobody: the same answer.
+    """
+    found = Contact.objects.visible_to(staff).filter(pk=contact_id).first()
+    if found is None:
+        raise NotFoundError()
+    return found
+
+
+def customer_of_chat(staff: Staff, external_userid: str) -> Contact | None:
+    """The customer of the chat that is open, if this person may see them; None says nothing of whether they exist."""
+    if staff.corp_id is None or not external_userid:
+        return None
+    identity = Identity.objects.filter(
+        kind=Identity.Kind.EXTERNAL_USERID, scope=staff.corp.corpid, value=external_userid.replace("\x00", "")
+    ).first()  # type: ignore[union-attr]
+    if identity is None:
+        return None
+    return Contact.objects.visible_to(staff).filter(pk=identity.contact_id).first()
+
+
+# ---- cards
+
+
+def head(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    """Who this is: relation, stage, value."""
+    follow = Follow.objects.filter(contact=contact, staff=staff.pk).first()
+    stat = ContactStat.objects.filter(contact=contact).first()
+    lifecycle = None
+    if stat is not None and stat.lifecycle:
+        lifecycle = LifecycleStage.objects.filter(number=stat.lifecycle).first()
+    stages = live_stages()
+    return {
+        "follow": follow,
+        "stat": stat,
+        "group": ValueGroup(stat.value_group).label if stat and stat.value_group else "",
+        "lifecycle": lifecycle,
+        "stages": stages,
+        "others": list(
+            Follow.objects.filter(contact=contact, ended_at=None)
+            .exclude(staff=staff.pk)
+            .values_list("staff__name", flat=True)
+        ),
+    }
+
+
+def tasks(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    rows = StaffTask.objects.filter(contact=contact, state=StaffTask.State.OPEN).select_related("staff")
+    reminders = Reminder.objects.filter(contact=contact, staff=staff.pk, done_at=None).order_by(
+        "due_at", "pk"
+    )
+    return {
+        "tasks": sorted(rows.order_by("due_at", "pk")[:N_TASKS], key=lambda t: t.staff_id != staff.pk),
+        "reminders": list(reminders[:N_TASKS]),
+    }
+
+
+def tags(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    return {"tags": hooks.tags_of([contact.pk]).get(contact.pk, [])}
+
+
+def orders(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    rows = list(Order.objects.filter(contact=contact).order_by("-placed_at", "-pk")[:N_ORDERS])
+    words = words_of([order.pk for order in rows])
+    return {"orders": [(order, words.get(order.pk, "")) for order in rows]}
+
+
+def messages(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    """The last touches, whoever sent them."""
+    rows = list(Touch.objects.filter(contact_id=contact.pk).order_by("-at", "-pk")[:N_TOUCHES])
+    return {"touches": rows, "names": names_of(rows)}
+
+
+def profile(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    fields = live_fields()
+    values = values_of([contact.pk], fields).get(contact.pk, {})
+    return {"fields": [(field, show(field, values.get(field.pk))) for field in fields]}
+
+
+def notes(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    rows = Event.objects.filter(contact_id=contact.pk, type=EventType.NOTE).order_by("-at", "-pk")
+    return {"notes": list(rows[:N_NOTES])}
+
+
+def coupons(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    return {"coupons": coupons_of(brand, contact, staff)}
+
+
+def action(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    return {"action": next_action(facts_of(brand, contact, staff))}
+
+
+def facts_of(brand: Brand, contact: Contact, staff: Staff) -> Facts:
+    """What the rules of the next best action look at; five queries."""
+    now = clock.now()
+    follow = Follow.objects.filter(contact=contact, staff=staff.pk).first()
+    task = (
+        StaffTask.objects.filter(contact=contact, staff=staff.pk, state=StaffTask.State.OPEN)
+        .order_by("due_at", "pk")
+        .first()
+    )
+    cart = (
+        Event.objects.filter(
+            contact_id=contact.pk, type=EventType.CARTED, at__gt=now - timedelta(days=CART_DAYS)
+        )
+        .order_by("-at")
+        .first()
+    )
+    spoken = (
+        Event.objects.filter(contact_id=contact.pk, type__in=SPOKEN)
+        .order_by("-at")
+        .values_list("at", flat=True)
+    )
+    stat = ContactStat.objects.filter(contact=contact).first()
+    product = hooks.product_names([cart.object_id]).get(cart.object_id, "") if cart and cart.object_id else ""
+    return Facts(
+        now=now,
+        today=clock.today(brand.timezone),
+        is_lost=follow is not None and follow.ended_at is not None,
+        do_not_contact=contact.do_not_contact,
+        task=task.title if task else "",
+        task_due_at=task.due_at if task else None,
+        cart_at=cart.at if cart else None,
+        cart_product=product or (str(cart.data.get("product") or "") if cart else ""),
+        bought_at=stat.last_order_at if stat else None,
+        next_order_on=stat.next_order_on if stat else None,
+        added_at=follow.added_at if follow else contact.added_at,
+        spoken_at=spoken.first(),
+    )
+
+
+Card = Callable[[Brand, Contact, Staff], dict[str, Any]]
+# in the order of the page; each has a template guides/cards/<name>.html
+CARDS: dict[str, Card] = {
+    "head": head,
+    "action": action,
+    "tasks": tasks,
+    "tags": tags,
+    "coupons": coupons,
+    "orders": orders,
+    "messages": messages,
+    "profile": profile,
+    "notes": notes,
+}
+
+
+def whole(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+    """The context of all cards."""
+    context: dict[str, Any] = {"contact": contact, "now": clock.now()}
+    for card in CARDS.values():
+        context |= card(brand, contact, staff)
+    return context
+
+
+def one(brand: Brand, contact: Contact, staff: Staff, name: str) -> dict[str, Any]:
+    """The context of one card."""
+    return {"contact": contact, "now": clock.now(), **CARDS[name](brand, contact, staff)}

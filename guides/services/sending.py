@@ -1,0 +1,41 @@
+"""What a guide sends from the chat: content of the library in the form of the JS SDK's sendChatMessage."""
+
+from typing import Any
+
+from contacts.models import Contact
+from content import variables
+from content.services.library import Usable
+from org.models import Corp, Staff
+from tenants.models import Brand
+from wecom.client import client_for
+from wecom.services import attachments
+
+
+def filled(brand: Brand, text: str, *, contact: Contact, staff: Staff) -> str:
+    """A text as this customer gets it from this guide. The staff's store has to be loaded."""
+    return variables.render(text, variables.values_for(brand=brand, staff=staff, customer=contact.name))
+
+
+def messages_of(brand: Brand, usable: Usable, *, text: str, corp: Corp) -> list[dict[str, Any]]:
+    """The content as messages of sendChatMessage, text first, files uploaded where needed. Calls WeCom: outside a
+    transaction.
+
+    Source: developer.work.weixin.qq.com/document/path/94347 (sendChatMessage)
+    """
+    found: list[dict[str, Any]] = [{"msgtype": "text", "text": {"content": text}}] if text else []
+    if not usable.attachments:
+        return found
+    for given in attachments.to_wecom(corp, client_for(corp), usable.attachments):
+        kind = given["msgtype"]
+        fields: dict[str, Any] = dict(given[kind])  # type: ignore[literal-required]
+        if kind == "link":
+            news = {"link": fields["url"], "title": fields["title"]}
+            news |= {"desc": fields.get("desc", ""), "imgUrl": fields.get("picurl", "")}
+            found.append({"msgtype": "news", "news": news})
+        elif kind == "miniprogram":
+            # the chat wants a picture's address where a mass message wants a file; without one WeCom shows the logo
+            card = {"appid": fields["appid"], "title": fields["title"], "page": fields["page"], "imgUrl": ""}
+            found.append({"msgtype": kind, kind: card})
+        else:
+            found.append({"msgtype": kind, kind: {"mediaid": fields["media_id"]}})
+    return found

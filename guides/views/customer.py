@@ -1,0 +1,190 @@
+"""One customer on the phone and in the sidebar: cards, and what a guide changes on them."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from contacts import hooks
+from contacts.models import Contact
+from contacts.services import contacts as contact_services
+from contacts.services import fields as field_services
+from contacts.services import reminders, stages, values
+from contacts.views.profile import moment_of
+from content.models import Folder
+from content.services import library
+from guides.services import customers as services
+from guides.services.sending import filled
+from guides.views.frame import page, through_other_corp
+from org.access import staff_can
+from scrm.errors import InvalidError, NotFoundError
+from scrm.responses import toast
+
+SCRIPTS = 30
+
+
+def own(request: Any, contact_id: int) -> Contact:
+    return services.own_customer(request.staff, contact_id)
+
+
+@require_GET
+@staff_can("contacts.view")
+def customer(request: Any, contact_id: int) -> HttpResponse:
+    """The customer in short. Another guide's is not shown: a clear page says so."""
+    if (response := through_other_corp(request)) is not None:
+        return response
+    try:
+        contact = own(request, contact_id)
+    except NotFoundError:
+        response = page(request, "guides/not_yours.html", {})
+        response.status_code = 404
+        return response
+    context = services.whole(request.brand, contact, request.staff)
+    return page(request, "guides/customer.html", context, active="customers")
+
+
+@require_GET
+@staff_can("contacts.view")
+def card(request: Any, contact_id: int, name: str) -> HttpResponse:
+    """One card anew."""
+    return _card(request, own(request, contact_id), name)
+
+
+def _card(request: Any, contact: Contact, name: str) -> HttpResponse:
+    if name not in services.CARDS:
+        raise NotFoundError()
+    context = services.one(request.brand, contact, request.staff, name)
+    context["in_chat"] = bool(request.GET.get("in_chat") or request.POST.get("in_chat"))
+    return render(request, f"guides/cards/{name}.html", context)
+
+
+@require_POST
+@staff_can("contacts.edit")
+def note(request: Any, contact_id: int) -> HttpResponse:
+    contact = own(request, contact_id)
+    contact_services.add_note(
+        request.brand, contact=contact, text=request.POST.get("text", ""), by=request.actor
+    )
+    return toast(_card(request, contact, "notes"), _("Note saved"), actionChanged=True)
+
+
+@require_POST
+@staff_can("contacts.edit")
+def stage(request: Any, contact_id: int) -> HttpResponse:
+    contact = own(request, contact_id)
+    chosen = request.POST.get("stage", "")
+    if chosen and not (chosen.isascii() and chosen.isdigit() and len(chosen) < 19):
+        raise InvalidError(_("Choose one of the list"))
+    target = stages.get_stage(int(chosen)) if chosen else None
+    stages.set_stage(request.brand, contacts=[contact], stage=target, by=request.actor)
+    contact.refresh_from_db()
+    return toast(_card(request, contact, "head"), _("Stage saved"))
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("contacts.edit")
+def tags(request: Any, contact_id: int) -> HttpResponse:
+    """GET: the modal with all tags, those that are on ticked. POST: the ticked ones are on; `remove`: one is taken off."""
+    contact = own(request, contact_id)
+    has = {tag["id"] for tag in hooks.tags_of([contact.pk]).get(contact.pk, [])}
+    if request.method == "GET":
+        context = {"contact": contact, "groups": hooks.tag_choices(), "has": has}
+        return render(request, "guides/tags.html", context)
+    try:
+        if "remove" in request.POST:
+            wanted = has - {int(request.POST["remove"])}
+        else:
+            wanted = {int(n) for n in request.POST.getlist("tags")}
+    except ValueError as error:
+        raise InvalidError(_("Choose one of the list")) from error
+    for ids, is_removal in ((wanted - has, False), (has - wanted, True)):
+        if ids:
+            hooks.change_tags(
+                request.brand,
+                contact_ids=[contact.pk],
+                tag_ids=sorted(ids),
+                by=request.actor,
+                remove=is_removal,
+            )
+    return toast(_card(request, contact, "tags"), _("Tags saved"), closeModal=True)
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("contacts.edit")
+def fields(request: Any, contact_id: int) -> HttpResponse:
+    """The modal with all own fields; what was typed wrongly is shown at its field."""
+    contact = own(request, contact_id)
+    live = field_services.live_fields()
+    present = values.values_of([contact.pk], live).get(contact.pk, {})
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        typed = {field: request.POST.get(field.key, "") for field in live}
+        for field, raw in typed.items():
+            try:
+                values.parse(field, raw)
+            except InvalidError as error:
+                errors |= error.details["fields"]
+        if not errors:
+            values.set_values(request.brand, contact=contact, values=typed, by=request.actor)
+            response = _card(request, contact, "profile")
+            response["HX-Retarget"], response["HX-Reswap"] = "#card-profile", "outerHTML"
+            return toast(response, _("Saved"), closeModal=True)
+    rows = [
+        (
+            field,
+            request.POST.get(field.key) if errors else _plain(present.get(field.pk)),
+            errors.get(field.key, ""),
+        )
+        for field in live
+    ]
+    context = {"contact": contact, "rows": rows}
+    return render(request, "guides/fields.html", context, status=422 if errors else 200)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+@require_POST
+@staff_can("contacts.edit")
+def reminder(request: Any, contact_id: int) -> HttpResponse:
+    """Remind me of this customer at a moment."""
+    contact = own(request, contact_id)
+    reminders.add_reminder(
+        request.brand,
+        contact=contact,
+        staff=request.staff,
+        text=request.POST.get("text", ""),
+        due_at=moment_of(request),
+        by=request.actor,
+    )
+    return toast(_card(request, contact, "tasks"), _("Reminder set"))
+
+
+@require_GET
+@staff_can("contacts.view")
+def scripts(request: Any, contact_id: int) -> HttpResponse:
+    """Words and content to send: searched, by folder. The texts are shown as this customer would get them."""
+    contact = own(request, contact_id)
+    q, chosen = request.GET.get("q", "").strip()[:60], request.GET.get("folder", "")
+    folder_id = int(chosen) if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else None
+    found = library.search(request.brand, q=q, folder_id=folder_id, personal=True, limit=SCRIPTS)
+    rows = [
+        {**row, "text": filled(request.brand, row["text"], contact=contact, staff=request.staff)}
+        for row in found
+    ]
+    rows.sort(key=lambda row: row["kind"] != "script")
+    context = {
+        "contact": contact,
+        "rows": rows,
+        "q": q,
+        "folder": folder_id,
+        "folders": list(Folder.objects.order_by("name").values_list("pk", "name")[:200]),
+    }
+    return render(request, "guides/_scripts.html", context)

@@ -1,0 +1,125 @@
+"""The sidebar of the chat: its page, the signatures of the JS SDK, the customer of the open chat, what was sent."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from campaigns.services import direct
+from content.services import library
+from guides.services import customers as services
+from guides.services.sending import filled, messages_of
+from guides.views.frame import page, through_other_corp
+from org.access import brand_transaction, staff_can, staff_can_outside
+from org.models import Corp
+from scrm.errors import InvalidError
+from scrm.responses import toast
+from wecom.api import auth
+from wecom.client import client_for
+
+MAX_URL, MAX_TEXT = 2_000, 4_000
+
+
+@require_GET
+@staff_can("contacts.view")
+def sidebar(request: Any) -> HttpResponse:
+    """The page that WeCom opens beside a chat; the customer is asked of the JS SDK, never of the address."""
+    if (response := through_other_corp(request)) is not None:
+        return response
+    return page(request, "guides/sidebar.html", {})
+
+
+@require_POST
+@never_cache
+@staff_can_outside("contacts.view")
+def signature(request: Any) -> HttpResponse:
+    """Both signatures of one of our pages, as the browser shows its address; tickets stay on the server.
+
+    Raises:
+        InvalidError: the address is not one of our guides' pages, or the person has no corp.
+    """
+    url = request.POST.get("url", "")
+    ours, given = urlsplit(settings.PUBLIC_URL), urlsplit(url)
+    same = (given.scheme, given.netloc) == (ours.scheme, ours.netloc) and given.path.startswith("/g/")
+    if len(url) > MAX_URL or not same:
+        raise InvalidError(
+            _("This address is not one of ours: %(url)s") % {"url": url[:200]}, code="foreign_url"
+        )
+    corp = _corp(request)
+    signed = auth.jsapi_signatures(client_for(corp, deadline_s=10), url)
+    return JsonResponse(signed)
+
+
+def _corp(request: Any) -> Corp:
+    with brand_transaction(request):
+        corp = Corp.objects.filter(pk=request.staff.corp_id).first() if request.staff.corp_id else None
+    if corp is None:
+        raise InvalidError(_("You are not a member of the brand's WeCom"), code="no_member")
+    return corp
+
+
+@require_GET
+@never_cache
+@staff_can("contacts.view")
+def customer_of_chat(request: Any) -> HttpResponse:
+    """A fragment: the cards of the chat's customer, or plain words why there are none."""
+    contact = services.customer_of_chat(request.staff, request.GET.get("external_userid", "")[:64])
+    if contact is None:
+        return render(request, "guides/_unknown.html", {})
+    context = services.whole(request.brand, contact, request.staff) | {"in_chat": True}
+    return render(request, "guides/_customer.html", context)
+
+
+@require_POST
+@never_cache
+@staff_can_outside("contacts.edit")
+def prepare(request: Any, contact_id: int) -> HttpResponse:
+    """Content of the library as messages of the JS SDK, its files uploaded to WeCom.
+
+    POST: `version` of the library, or `text` of the guide's own.
+    """
+    version = request.POST.get("version", "")
+    with brand_transaction(request):
+        contact = services.own_customer(request.staff, contact_id)
+        if not version:
+            text = request.POST.get("text", "").strip()
+            if not text or len(text.encode()) > MAX_TEXT:
+                raise InvalidError(_("Write something, up to 4,000 bytes"))
+            return JsonResponse({"messages": [{"msgtype": "text", "text": {"content": text}}], "text": text})
+        usable = library.usable_version(request.brand, _number(version), personal=True)
+        text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
+    made = messages_of(request.brand, usable, text=text, corp=_corp(request))
+    return JsonResponse({"messages": made, "text": text or usable.name})
+
+
+@require_POST
+@staff_can("contacts.edit")
+def sent(request: Any, contact_id: int) -> HttpResponse:
+    """WeCom has taken what the guide sent: a touch in the ledger, once for each `key`."""
+    contact = services.own_customer(request.staff, contact_id)
+    version = request.POST.get("version", "")
+    version_id = _number(version) if version else None
+    if version_id is not None and version_id not in library.names_of([version_id]):
+        raise InvalidError(_("Choose one of the list"))
+    text = request.POST.get("text", "").replace("\x00", "").strip()[:MAX_TEXT]
+    direct.record_direct(
+        request.brand,
+        contact_id=contact.pk,
+        staff_id=request.staff.pk,
+        key=request.POST.get("key", ""),
+        text=text,
+        version_id=version_id,
+    )
+    context = services.one(request.brand, contact, request.staff, "messages")
+    return toast(render(request, "guides/cards/messages.html", context), _("Sent"), actionChanged=True)
+
+
+def _number(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 19):
+        raise InvalidError(_("Choose one of the list"))
+    return int(value)
