@@ -39,11 +39,12 @@ def own_customer(staff: Staff, contact_id: int) -> Contact:
 
 def customer_of_chat(staff: Staff, external_userid: str) -> Contact | None:
     """The customer of the chat that is open, if this person may see them; None says nothing of whether they exist."""
-    if staff.corp_id is None or not external_userid:
+    corp = staff.corp if staff.corp_id else None
+    if corp is None or not external_userid:
         return None
     identity = Identity.objects.filter(
-        kind=Identity.Kind.EXTERNAL_USERID, scope=staff.corp.corpid, value=external_userid.replace("\x00", "")
-    ).first()  # type: ignore[union-attr]
+        kind=Identity.Kind.EXTERNAL_USERID, scope=corp.corpid, value=external_userid.replace("\x00", "")
+    ).first()
     if identity is None:
         return None
     return Contact.objects.visible_to(staff).filter(pk=identity.contact_id).first()

@@ -7,6 +7,7 @@ from content import variables
 from content.services.library import Usable
 from org.models import Corp, Staff
 from tenants.models import Brand
+from tenants.scoping import tenant_scope
 from wecom.client import client_for
 from wecom.services import attachments
 
@@ -25,9 +26,11 @@ def messages_of(brand: Brand, usable: Usable, *, text: str, corp: Corp) -> list[
     found: list[dict[str, Any]] = [{"msgtype": "text", "text": {"content": text}}] if text else []
     if not usable.attachments:
         return found
-    for given in attachments.to_wecom(corp, client_for(corp), usable.attachments):
+    with tenant_scope(brand):  # without a transaction: it opens its own short ones
+        ready = attachments.to_wecom(corp, client_for(corp), usable.attachments)
+    for given in ready:
         kind = given["msgtype"]
-        fields: dict[str, Any] = dict(given[kind])  # type: ignore[literal-required]
+        fields: dict[str, Any] = dict(given[kind])
         if kind == "link":
             news = {"link": fields["url"], "title": fields["title"]}
             news |= {"desc": fields.get("desc", ""), "imgUrl": fields.get("picurl", "")}

@@ -46,7 +46,7 @@ def page(request: Any, template: str, context: dict[str, Any], *, active: str = 
     context |= {"active": active, "corp": corp, "sdk_url": f"{settings.WECOM_JSSDK_URL}/{SDK}"}
     response = render(request, template, context)
     response.sidebar = corp is not None  # type: ignore[attr-defined]  # scrm/middleware.py
-    response.xframe_options_exempt = True  # type: ignore[attr-defined]  # the policy's frame-ancestors say who may
+    response.xframe_options_exempt = True  # the policy's frame-ancestors say who may
     if corp is not None:
         response.set_cookie(
             CORP_COOKIE,

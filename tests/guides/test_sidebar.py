@@ -1,0 +1,210 @@
+"""The sidebar against the sandbox: signatures and tickets, the chat's customer, content made ready, what was sent."""
+
+import hashlib
+import io
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.test import Client
+from PIL import Image
+
+from campaigns.models import Touch
+from contacts.models import Event, EventType
+from content.models import Content
+from content.services import editing
+from content.services.editing import ContentInput
+from org.models import Corp
+from tenants.scoping import tenant_scope
+from tests.contacts.conftest import connected, sandbox, sandbox_server
+from tests.factories import in_brand, make_contact, make_user, role
+from wecom.api.auth import jsapi_signature
+from wecom.services import media
+
+__all__ = ["connected", "sandbox", "sandbox_server"]
+PAGE = "http://testserver/g/sidebar/?corp=ww1"
+
+
+@pytest.fixture
+def chat(connected: SimpleNamespace, sign_in: Any, settings: Any) -> SimpleNamespace:
+    """`connected`, guide `a` signed in with a customer, guide `b` with another one."""
+    settings.PUBLIC_URL = "http://testserver"
+    user = make_user(connected.brand, "guide", staff=connected.a)
+    with in_brand(connected.brand):
+        connected.mine = make_contact(connected.brand, connected.a, name="林小满")
+        connected.other = make_contact(connected.brand, connected.b, name="别人的")
+        connected.mine_id = connected.mine.follows.get().external_userid
+        connected.other_id = connected.other.follows.get().external_userid
+    connected.client = sign_in(connected.brand, user=user)
+    return connected
+
+
+def content(brand: Any, text: str, **over: Any) -> int:
+    """A script of the library; the id of its version."""
+    with in_brand(brand):
+        given = ContentInput(**{"name": "话术", "text": text, "kind": "script", **over})
+        made = editing.create_content(brand, given=given)
+        return Content.objects.get(pk=made.content.pk).current_id or 0
+
+
+def test_signatures_are_right_and_tickets_are_asked_once(chat: SimpleNamespace) -> None:
+    first = chat.client.post("/g/sidebar/signature/", {"url": PAGE})
+    assert first.status_code == 200 and "ticket" not in first.content.decode()
+    given = first.json()
+    for kind, name, agentid in (("corp", "config", ""), ("agent_config", "agent", chat.corp.agent_id)):
+        one = given[name]
+        query = {
+            "kind": kind, "corpid": chat.corp.corpid, "agentid": agentid, "timestamp": one["timestamp"],
+            "noncestr": one["nonceStr"], "signature": one["signature"], "url": PAGE, "callback": "done",
+        }  # fmt: skip
+        answer = chat.sandbox.http.get(f"{chat.sandbox.url}/jssdk-check.js", params=query).text
+        assert answer == 'done("ok");', kind
+    for _ in range(3):
+        chat.client.post("/g/sidebar/signature/", {"url": PAGE})
+    assert len(chat.sandbox.calls("get_jsapi_ticket")) == len(chat.sandbox.calls("ticket/get")) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "http://evil.example/g/sidebar/", "https://testserver/g/sidebar/", "http://testserver.evil.example/g/",
+        "http://testserver/contacts/", "http://testserver@evil.example/g/", "http://testserver/g/" + "x" * 3000,
+    ],
+)  # fmt: skip
+def test_only_our_own_pages_are_signed(chat: SimpleNamespace, url: str) -> None:
+    assert chat.client.post("/g/sidebar/signature/", {"url": url}).status_code == 422
+    assert chat.sandbox.calls("ticket/get") == []
+
+
+def test_who_may_ask_for_a_signature(chat: SimpleNamespace, sign_in: Any) -> None:
+    assert Client().post("/g/sidebar/signature/", {"url": PAGE}).status_code == 302
+    assert sign_in(chat.brand, "operator").post("/g/sidebar/signature/", {"url": PAGE}).status_code == 422
+
+
+@pytest.mark.parametrize("fault", ["http500", "html"])
+def test_wecom_is_ill(chat: SimpleNamespace, fault: str) -> None:
+    chat.sandbox.post("faults", corpid=chat.corp.corpid, api="ticket/get", kind=fault, times=9, seconds=0.1)
+    answer = chat.client.post("/g/sidebar/signature/", {"url": PAGE}, headers={"HX-Request": "true"})
+    assert answer.status_code in (502, 503) and "toast" in answer["HX-Trigger"]
+
+
+def test_the_customer_of_the_chat(chat: SimpleNamespace, other_brand: Any, sign_in: Any) -> None:
+    def ask(client: Client, external_userid: str) -> str:
+        answer = client.get("/g/sidebar/customer/", {"external_userid": external_userid})
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    assert "林小满" in ask(chat.client, chat.mine_id)
+    nobody = ask(chat.client, "wm_nobody")
+    assert (
+        ask(chat.client, chat.other_id) == nobody and "别人的" not in nobody
+    )  # nobody can tell the difference
+    for odd in ("", "\x00", "x" * 500, "' OR 1=1 --"):
+        assert "林小满" not in ask(chat.client, odd)
+    with in_brand(other_brand):
+        theirs = make_user(other_brand, "admin")
+    assert "林小满" not in ask(sign_in(other_brand, user=theirs), chat.mine_id)
+
+
+def test_scripts_are_searched_and_filled_in(chat: SimpleNamespace) -> None:
+    content(chat.brand, "{客户昵称|你好}，我是{员工姓名}", name="问候")
+    content(chat.brand, "新品到店", name="新品")
+    url = f"/g/customers/{chat.mine.pk}/scripts/"
+    page = chat.client.get(url).content.decode()
+    assert "林小满，我是甲" in page and "新品到店" in page
+    found = chat.client.get(url, {"q": "新品"}).content.decode()
+    assert "新品到店" in found and "我是甲" not in found
+
+
+def test_sent_once_into_the_ledger_and_onto_the_timeline(chat: SimpleNamespace) -> None:
+    version = content(chat.brand, "{客户昵称}，新品到店")
+    url = f"/g/customers/{chat.mine.pk}/"
+    made = chat.client.post(f"{url}prepare/", {"version": version}).json()
+    assert made["messages"] == [{"msgtype": "text", "text": {"content": "林小满，新品到店"}}]
+    given = {"version": version, "text": made["text"], "key": "k" * 24}
+    for _ in range(2):  # the browser repeats what it thinks was lost
+        assert chat.client.post(f"{url}sent/", given).status_code == 200
+    with in_brand(chat.brand):
+        touch = Touch.objects.get()
+        assert (touch.kind, touch.state, touch.content_id) == (
+            Touch.Kind.DIRECT,
+            Touch.State.DELIVERED,
+            version,
+        )
+        assert (touch.contact_id, touch.staff_id) == (chat.mine.pk, chat.a.pk)
+        event = Event.objects.get(type=EventType.TOUCH_SENT)
+        assert event.object_id == touch.pk and event.data["text"] == "林小满，新品到店"
+    page = chat.client.get(f"/contacts/{chat.mine.pk}/").content.decode()
+    assert "Received a message from 甲 in the chat" in page or "在聊天中收到" in page
+    for bad in ({"key": ""}, {"key": "k" * 99}, {"version": "x"}, {"version": version + 999}):
+        assert chat.client.post(f"{url}sent/", given | bad).status_code == 422, bad
+
+
+def test_files_are_uploaded_and_links_become_news(chat: SimpleNamespace) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(picture, "PNG")
+    picture.seek(0)
+    picture.name = "a.png"
+    with tenant_scope(chat.brand):
+        file = media.save_upload(chat.brand, file=picture, kind="image")
+    attachments = [
+        {"type": "image", "file_id": file.pk},
+        {"type": "link", "title": "新品", "url": "https://shop.example/", "desc": "", "picurl": ""},
+    ]
+    version = content(chat.brand, "看看", attachments=attachments)
+    made = chat.client.post(f"/g/customers/{chat.mine.pk}/prepare/", {"version": version}).json()["messages"]
+    assert [m["msgtype"] for m in made] == ["text", "image", "news"]
+    assert made[1]["image"]["mediaid"] and made[2]["news"]["link"] == "https://shop.example/"
+
+
+def test_words_of_ones_own(chat: SimpleNamespace) -> None:
+    url = f"/g/customers/{chat.mine.pk}/prepare/"
+    made = chat.client.post(url, {"text": " 在吗 "}).json()
+    assert made == {"messages": [{"msgtype": "text", "text": {"content": "在吗"}}], "text": "在吗"}
+    assert chat.client.post(url, {"text": ""}).status_code == 422
+    assert chat.client.post(url, {"text": "字" * 2000}).status_code == 422
+    assert chat.client.post(url, {"version": "9" * 30}).status_code == 422
+    assert chat.client.post(url, {"version": "12345"}).status_code == 404
+
+
+def test_the_signed_text_is_what_wecom_documents() -> None:
+    """The vector of WeCom's page: raw values in this order, the address without what follows #."""
+    ticket = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg"
+    url = "http://mp.weixin.qq.com?params=value"
+    signed = jsapi_signature(ticket, url + "#x", nonce="Wm3WZYTPz0wzccnW", timestamp=1414587457)
+    assert signed["signature"] == "0f9de62fce790f9a083d5c99e95740ceb90c27ed"
+    text = f"jsapi_ticket={ticket}&noncestr=Wm3WZYTPz0wzccnW&timestamp=1414587457&url={url}"
+    assert hashlib.sha1(text.encode()).hexdigest() == signed["signature"]
+
+
+def test_a_guide_comes_in_through_wecom(connected: SimpleNamespace, settings: Any) -> None:
+    """From a card in WeCom to the page, silently; a tampered state or a used code opens nothing."""
+    settings.WECOM_OAUTH_URL = settings.WECOM_LOGIN_URL = connected.sandbox.url
+    settings.PUBLIC_URL = "http://testserver"
+    corp: Corp = connected.corp
+    with in_brand(connected.brand):
+        connected.a.role = role(connected.brand, "guide")
+        connected.a.save()
+    client = Client(headers={"User-Agent": "wxwork/4.1"})
+    start = client.get(f"/g/?corp={corp.corpid}")["Location"]
+    away = client.get(start)["Location"]
+    assert away.startswith(f"{connected.sandbox.url}/connect/oauth2/authorize?")
+    query = {key: values[0] for key, values in parse_qs(urlsplit(away).query).items()}
+    back = connected.sandbox.post(
+        "login", corpid=corp.corpid, redirect_uri=query["redirect_uri"], state=query["state"],
+        agent_id=int(query["agentid"]), userid="GuideA",
+    )["url"].removeprefix("http://testserver")  # fmt: skip
+    assert Client().get(back).status_code == 422  # somebody else's browser
+    assert client.get(back.replace("state=", "state=0")).status_code == 422  # tampered: and used up by that
+    assert client.get(back).status_code == 422
+    away = client.get(start)["Location"]
+    query = {key: values[0] for key, values in parse_qs(urlsplit(away).query).items()}
+    back = connected.sandbox.post(
+        "login", corpid=corp.corpid, redirect_uri=query["redirect_uri"], state=query["state"],
+        agent_id=int(query["agentid"]), userid="GuideA",
+    )["url"].removeprefix("http://testserver")  # fmt: skip
+    landed = client.get(back)
+    assert landed["Location"] == f"/g/?corp={corp.corpid}"
+    assert client.get(landed["Location"]).status_code == 200
+    assert client.get(back).status_code == 422  # used up
