@@ -2,12 +2,39 @@
 
 from django.urls import path, re_path
 
-from campaigns.views import broadcasts, moments, people, policy, sops, staff_tasks, staff_tasks_new, touches
+from campaigns.views import (
+    broadcasts,
+    canvas,
+    graph_pages,
+    moments,
+    people,
+    policy,
+    sops,
+    staff_tasks,
+    staff_tasks_new,
+    starting,
+    touches,
+    trying,
+    versions,
+)
 
 urlpatterns = [
     path("sops/", sops.sop_list, name="sops"),
     path("sops/new/", sops.sop_edit, name="sop_new"),
     path("sops/enrol/", people.enrol_chosen, name="sop_enrol_chosen"),
+    path("sops/start/", starting.start, name="sop_start"),
+    path("sops/choices/", canvas.choices, name="sop_choices"),
+    path("sops/<int:sop_id>/canvas/", canvas.edit, name="sop_canvas"),
+    path("sops/<int:sop_id>/canvas/save/", canvas.save, name="sop_canvas_save"),
+    path("sops/<int:sop_id>/publish/", versions.publish, name="sop_publish"),
+    path("sops/<int:sop_id>/versions/", versions.version_list, name="sop_versions"),
+    path("sops/<int:sop_id>/versions/<int:n>/back/", versions.roll_back, name="sop_back"),
+    path("sops/<int:sop_id>/compare/", versions.compare, name="sop_compare"),
+    path("sops/<int:sop_id>/nodes/<slug:node_id>/", graph_pages.node, name="sop_node"),
+    path("sops/<int:sop_id>/guides/", graph_pages.guides, name="sop_guides"),
+    path("sops/<int:sop_id>/try/", trying.on_person, name="sop_try"),
+    path("sops/<int:sop_id>/rehearsals/", trying.rehearsals, name="sop_rehearsals"),
+    path("sops/<int:sop_id>/rehearsals/<int:job_id>/", trying.rehearsal, name="sop_rehearsal"),
     path("sops/<int:sop_id>/", sops.sop_detail, name="sop"),
     path("sops/<int:sop_id>/edit/", sops.sop_edit, name="sop_edit"),
     path("sops/<int:sop_id>/people/", people.people, name="sop_people"),
@@ -15,7 +42,9 @@ urlpatterns = [
     path("sops/<int:sop_id>/enrol/", people.enrol, name="sop_enrol"),
     path("sops/<int:sop_id>/enrol/confirm/", people.enrol_confirm, name="sop_enrol_confirm"),
     re_path(
-        r"^sops/(?P<sop_id>\d+)/(?P<act>on|pause|resume|end|duplicate|delete)/$", sops.sop_act, name="sop_act"
+        r"^sops/(?P<sop_id>\d+)/(?P<act>on|pause|resume|end|duplicate|graph|delete)/$",
+        sops.sop_act,
+        name="sop_act",
     ),
     path("broadcasts/", broadcasts.broadcast_list, name="broadcasts"),
     path("broadcasts/new/", broadcasts.broadcast_edit, name="broadcast_new"),

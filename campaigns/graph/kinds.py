@@ -104,7 +104,7 @@ ENTRY = Kind(
         Param("by", CHOICE, _("Comes in by"), default="hand", choices=(
             ("hand", _("By hand")), ("event", _("Something happens")), ("segment", _("Enters a segment")),
             ("date", _("A date of the customer")), ("code", _("Channel code")))),
-        Param("event", EVENT, _("What happens"), when=_IN),
+        Param("event", EVENT, _("Event"), when=_IN),
         Param("filters", FILTERS, _("Only if"), needed=False, when=_IN),
         Param("segment_id", SEGMENT, _("Segment"), when=("by", ("segment",))),
         Param("present", BOOL, _("Also those who are in it when the SOP is switched on"), needed=False,
@@ -123,7 +123,7 @@ WAIT = Kind(
         Param("mode", CHOICE, _("Wait"), default="for", choices=(
             ("for", _("For a time")), ("time", _("Until a time of day")), ("day", _("Until a day after coming in")),
             ("date", _("Until a date")), ("event", _("Until something happens")))),
-        Param("event", EVENT, _("What happens"), when=_EVENT_IN),
+        Param("event", EVENT, _("Event"), when=_EVENT_IN),
         Param("filters", FILTERS, _("Only if"), needed=False, when=_EVENT_IN),
         Param("n", INT, _("How long"), default=1, least=1, most=3650, when=("mode", ("for", "event")),
               help=_("When something is waited for: at most so long")),

@@ -10,10 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from campaigns.models import Enrolment, Sop, SopStep
-from campaigns.services import numbers, sops, variables
+from campaigns.models import Enrolment, Sop, SopStep, SopVersion
+from campaigns.services import graphs, numbers, sops, variables
 from campaigns.services.sops import StepInput
+from campaigns.views import graph_pages
 from campaigns.views.media import files_of
+from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from org.forms import add_errors
 from scrm.errors import ConflictError, InvalidError, SCRMError
@@ -40,6 +42,7 @@ def sop_list(request: Any) -> HttpResponse:
     rows = Sop.objects.filter(state=Sop.State.ENDED) if ended else Sop.objects.exclude(state=Sop.State.ENDED)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=30)
     ids = [sop.pk for sop in page]
+    drawn = SopVersion.objects.filter(pk__in=[sop.version_id for sop in page if sop.version_id])
     tabs = [
         {"url": "/sops/", "label": _("In use"), "active": not ended},
         {"url": f"/sops/?show={ENDED}", "label": _("Ended"), "active": ended},
@@ -48,6 +51,7 @@ def sop_list(request: Any) -> HttpResponse:
         "page": page,
         "numbers": numbers.of_sops(ids),
         "steps": numbers.steps_of(ids),
+        "versions": dict(drawn.values_list("pk", "n")),
         "tabs": tabs,
         "ended": ended,
     }
@@ -99,6 +103,8 @@ def _rows_of(sop: Sop | None) -> list[dict[str, Any]]:
 @staff_can("sops.edit")
 def sop_edit(request: Any, sop_id: int | None = None) -> HttpResponse:
     sop = sops.get_sop(sop_id) if sop_id else None
+    if sop and sop.is_graph:
+        return go(request, f"/sops/{sop.pk}/canvas/")
     if sop and sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
     initial = {"name": sop.name if sop else "", "late_days": sop.late_days if sop else 3}
@@ -144,6 +150,9 @@ def _save(request: Any, sop: Sop | None, form: SopForm, context: dict[str, Any])
 @staff_can("sops.view")
 def sop_detail(request: Any, sop_id: int) -> HttpResponse:
     sop = sops.get_sop(sop_id)
+    if sop.is_graph:
+        n_in = Enrolment.objects.filter(sop=sop, ended_at=None).count()
+        return graph_pages.detail(request, sop, _acts(sop, n_in))
     steps = sops.live_steps(sop.pk)
     by_step, waiting = numbers.of_steps([sop.pk]), numbers.waiting_at(sop.pk)
     rows = [
@@ -164,16 +173,6 @@ def sop_detail(request: Any, sop_id: int) -> HttpResponse:
         "acts": _acts(sop, total.n_in),
     }
     return render(request, "campaigns/sops/detail.html", context)
-
-
-def tabs_of(sop: Sop, active: str, n_in: int | None = None) -> list[dict[str, Any]]:
-    """Tabs of one SOP's pages."""
-    return [
-        {"url": f"/sops/{sop.pk}/", "label": _("Steps and figures"), "active": active == "detail"},
-        {"url": f"/sops/{sop.pk}/people/", "label": _("People"), "active": active == "people", "n": n_in},
-        {"url": f"/touches/?sop={sop.pk}", "label": _("Touches"), "active": False},
-        {"url": f"/touches/tasks/?sop={sop.pk}", "label": _("Send tasks"), "active": False},
-    ]
 
 
 def _calendar_chart(brand: Any, sop: Sop, steps: list[SopStep]) -> dict[str, Any]:
@@ -234,15 +233,18 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
             " undone."),
         ),
         "duplicate": (_("Copy"), "copy", "", ""),
+        "graph": (_("Open on a canvas"), "workflow", "", ""),
         "delete": (_("Delete"), "trash-2", "danger", _("The draft is removed.")),
     }  # fmt: skip
     State = Sop.State
     order = {
-        State.DRAFT: ["on", "duplicate", "delete"],
+        State.DRAFT: ["duplicate", "delete"] if sop.is_graph else ["on", "duplicate", "graph", "delete"],
         State.ON: ["pause", "duplicate", "end"],
         State.PAUSED: ["resume", "duplicate", "end"],
         State.ENDED: ["duplicate"],
     }
+    if not sop.is_graph:
+        order[State.ON].insert(2, "graph")
     keys = ("label", "icon", "kind", "confirm")
     return [{"act": act, **dict(zip(keys, all_acts[act], strict=True))} for act in order[State(sop.state)]]
 
@@ -263,6 +265,11 @@ def sop_act(request: Any, sop_id: str, act: str) -> HttpResponse:
     if act == "duplicate":
         copy = sops.duplicate(request.brand, sop_id=number, by=request.actor)
         return go(request, f"/sops/{copy.pk}/edit/", _("Copied. Give it a name."))
+    if act == "graph":
+        drawn = graphs.open_as_graph(request.brand, sop_id=number, by=request.actor)
+        return go(
+            request, f"/sops/{drawn.pk}/canvas/", _("A drawn copy; this SOP and its people stay as they are")
+        )
     if act == "delete":
         sops.delete_draft(request.brand, sop_id=number, by=request.actor)
         return go(request, "/sops/", _("Deleted"))

@@ -39,7 +39,9 @@ def page(chromium_browser: Browser) -> Iterator[Page]:
     faults: list[str] = []
 
     def said(kind: str, text: str) -> None:
-        if kind == "error" and "status of 422" not in text:  # Chromium notes every refused form
+        if kind == "error" and not any(
+            n in text for n in ("status of 422", "status of 409")
+        ):  # every refused form
             faults.append(text)
 
     page.on("console", lambda message: said(message.type, message.text))

@@ -1,0 +1,187 @@
+"""A drawn SOP while it runs: figures on the canvas, the people at a node, figures by guide."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from campaigns.graph import words
+from campaigns.graph.shape import Graph, Node, tidy, way_name
+from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
+from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sops
+from campaigns.services.journeys import figures
+from campaigns.services.journeys.figures import NodeNumbers
+from campaigns.views import canvas_data
+from campaigns.views.sop_tabs import tabs_of
+from org.access import staff_can
+from org.models import Job
+from scrm.errors import NotFoundError
+from scrm.keyset import keyset_page
+
+# how people leave a node by no way of the graph
+WAYS: dict[str, Any] = {str(kind): label for kind, label in Enrolment.End.choices}
+
+
+def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
+    """The page of a drawn SOP; `v`: the figures of one version on that version."""
+    total = numbers.of_sops([sop.pk])[sop.pk]
+    found = graphs.versions(sop.pk)
+    version = _version(request, sop, found)
+    graph = tidy(version.graph) if version else tidy(sop.draft or graphs.EMPTY)
+    only = version.pk if version and request.GET.get("v") else None
+    by_node = figures.of_nodes(sop, version_id=only) if version else {}
+    reach = [node for node in graph["nodes"] if node["kind"] in ("touch", "moments")]
+    context = {
+        "sop": sop,
+        "total": total,
+        "acts": acts,
+        "tabs": tabs_of(sop, "detail", total.n_in),
+        "version": version,
+        "versions": found,
+        "only": only,
+        "has_changes": bool(version) and graphs.has_changes(sop),
+        "canvas": _canvas(request.brand, sop, graph, by_node if version else None, only),
+        "rows": [_row(node, by_node.get(node["id"], NodeNumbers())) for node in reach],
+        "result": _result_chart(reach, by_node),
+        "outcome": _outcome_chart(sop),
+        "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=10),
+        "jobs": _moves(request, sop),
+    }  # fmt: skip
+    return render(request, "campaigns/sops/canvas/detail.html", context)
+
+
+def _moves(request: Any, sop: Sop) -> list[Job]:
+    """The last move of people between versions, while it runs or when it is asked for."""
+    last = Job.objects.filter(kind="sop_move", params__sop_id=sop.pk).order_by("-created_at")[:1]
+    return [job for job in last if job.is_live or request.GET.get("job") == str(job.pk)]
+
+
+def _version(request: Any, sop: Sop, found: list[SopVersion]) -> SopVersion | None:
+    wanted = request.GET.get("v", "")
+    for version in found:
+        if str(version.n) == wanted if wanted else version.pk == sop.version_id:
+            return version
+    if wanted:
+        raise NotFoundError()
+    return None
+
+
+def _canvas(
+    brand: Any, sop: Sop, graph: Graph, by_node: Mapping[str, NodeNumbers] | None, only: int | None
+) -> dict[str, Any]:
+    suffix = f"?v={only}" if only else ""
+    data = {**canvas_data.meta(), **canvas_data.of_graph(brand, graph), "readonly": True}
+    if by_node is not None:
+        data["numbers"] = {
+            node: {
+                "in": n.n_in, "waiting": n.n_waiting, "out": n.n_out, "touched": n.touched, "blocked": n.n_blocked,
+            }
+            for node, n in by_node.items()
+        }  # fmt: skip
+        data["urls"] = {"node": reverse("sop_node", args=[sop.pk, "NODE"]) + suffix}
+    return data
+
+
+def _row(node: Node, found: NodeNumbers) -> dict[str, Any]:
+    return {"node": node["id"], "name": words.name_of(node), "text": node.get("text") or "", "n": found}
+
+
+def _result_chart(reach: list[Node], by_node: Mapping[str, NodeNumbers]) -> dict[str, Any] | None:
+    rows = [(words.name_of(node), by_node.get(node["id"], NodeNumbers())) for node in reach]
+    if not any(n.touched or n.waiting_for_guide or n.n_blocked or n.failed for _name, n in rows):
+        return None
+    return {
+        "kind": "stack",
+        "x": [name for name, _n in rows],
+        "x_name": _("Node"),
+        "series": [
+            {"name": _("Delivered"), "data": [n.touched for _name, n in rows], "color": "green"},
+            {"name": _("Waiting"), "data": [n.waiting_for_guide for _name, n in rows], "color": "blue"},
+            {"name": _("Held back"), "data": [n.n_blocked for _name, n in rows], "color": "amber"},
+            {"name": _("Not delivered"), "data": [n.failed for _name, n in rows], "color": "red"},
+        ],
+    }
+
+
+def _outcome_chart(sop: Sop) -> dict[str, Any] | None:
+    """How those who have left it left it."""
+    rows = sop_figures.ends_of(sop.pk)
+    if not rows:
+        return None
+    return {
+        "kind": "donut",
+        "x": [str(WAYS.get(kind, kind)) for kind in rows],
+        "series": [{"name": _("People"), "data": list(rows.values())}],
+    }
+
+
+# ---- one node
+
+
+@require_GET
+@staff_can("sops.view")
+def node(request: Any, sop_id: int, node_id: str) -> HttpResponse:
+    """A drawer: what became of those who came to a node, and who stands there now. `v`: of one version only."""
+    sop = graphs.get_graph_sop(sop_id)
+    version = _of_version(sop, request.GET.get("v", ""))
+    graph = tidy(version.graph)
+    found = next((n for n in graph["nodes"] if n["id"] == node_id), None)
+    if found is None:
+        raise NotFoundError()
+    only = version.pk if request.GET.get("v") else None
+    people = Enrolment.objects.filter(sop=sop, node=node_id, ended_at=None).select_related("contact")
+    if only:
+        people = people.filter(version_id=only)
+    page = keyset_page(
+        scope.of_contacts(people, request.staff),
+        order=("-contact_id",),
+        after=request.GET.get("after"),
+        size=20,
+    )
+    context = {"sop": sop, "node": found, "page": page}
+    if request.GET.get("after"):
+        return render(request, "campaigns/sops/canvas/_node_people.html", context)
+    n = figures.of_nodes(sop, version_id=only).get(node_id, NodeNumbers())
+    steps = SopStep.objects.filter(sop=sop, node=node_id, version__isnull=False).order_by("-pk")
+    context |= {
+        "title": words.name_of(found),
+        "words": words.describe(found, graph_checks.say_for(request.brand)),
+        "n": n,
+        "ways": [
+            {"name": WAYS.get(way) or way_name(found, way), "n": count}
+            for way, count in sorted(n.outs.items(), key=lambda row: -row[1])
+        ],
+        "reasons": [
+            (Touch.Reason(reason).label, count, reason)
+            for reason, count in sorted(n.blocked.items(), key=lambda row: -row[1])
+        ],
+        "step": steps.first(),
+    }
+    return render(request, "campaigns/sops/canvas/_node.html", context)
+
+
+def _of_version(sop: Sop, wanted: str) -> SopVersion:
+    pk = int(wanted) if wanted.isdigit() and len(wanted) < 19 else sop.version_id
+    version = SopVersion.objects.filter(sop=sop, pk=pk).first()
+    if version is None:
+        raise NotFoundError()
+    return version
+
+
+# ---- by guide, of both forms
+
+
+@require_GET
+@staff_can("sops.view")
+def guides(request: Any, sop_id: int) -> HttpResponse:
+    sop = sops.get_sop(sop_id)
+    context = {
+        "sop": sop,
+        "rows": sop_figures.of_guides(sop.pk, request.staff),
+        "tabs": tabs_of(sop, "guides"),
+    }
+    return render(request, "campaigns/sops/guides.html", context)

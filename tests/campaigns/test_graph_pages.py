@@ -1,0 +1,303 @@
+"""Pages of drawn SOPs: canvas and its draft, publishing, versions, figures, rehearsals; rights, brands, number of queries."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from campaigns import graph as pure
+from campaigns.models import Enrolment, Sop
+from campaigns.services import enrolments, graphs
+from campaigns.services.journeys import walking
+from campaigns.views import canvas_data
+from org.access import SYSTEM
+from org.models import Job
+from org.services import jobs
+from scrm import clock
+from tests.campaigns.graphs import entry, line, rewired, touch, wait
+from tests.factories import in_brand, make_contact, make_staff, make_tag
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_sop(brand: Any, graph: Any = None, name: str = "新客", *, publish: bool = False) -> Sop:
+    with in_brand(brand):
+        graph = graph or line(entry(), wait(n=1), touch("你好"))
+        sop = graphs.create_graph_sop(brand, name=name, graph=graph, by=SYSTEM)
+        if publish:
+            graphs.publish(brand, sop_id=sop.pk, by=SYSTEM)
+            sop.refresh_from_db()
+    return sop
+
+
+def save(client: Any, sop: Sop, graph: Any, revision: Any) -> Any:
+    return client.post(
+        f"/sops/{sop.pk}/canvas/save/",
+        json.dumps({"graph": graph, "revision": revision}),
+        content_type="application/json",
+    )
+
+
+# ---- the canvas
+
+
+def test_the_browser_knows_the_ways_out_that_the_engine_knows() -> None:
+    """The table of views/canvas_data.py says of every kind and mode what graph.outs_of says."""
+    cases: list[dict[str, Any]] = [
+        {"kind": kind} for kind in pure.KINDS if kind not in ("branch", "split", "wait")
+    ]
+    modes = dict(next(p for p in pure.KINDS["wait"].params if p.name == "mode").choices)
+    cases += [{"kind": "wait", "mode": mode} for mode in modes]
+    cases += [
+        {"kind": "branch", "mode": "yes_no"},
+        {"kind": "branch", "mode": "cases", "cases": [{"key": "a"}, {"key": "b"}]},
+        {"kind": "split", "shares": [{"key": "a"}, {"key": "b"}, {"key": "c"}]},
+    ]
+    for node in cases:
+        found: list[str] = []
+        for out in canvas_data._outs(pure.KINDS[node["kind"]]):
+            if not all(node.get(name) in values for name, values in (out.get("when") or {}).items()):
+                continue
+            found += [part["key"] for part in node.get(out["each"], [])] if "each" in out else [out["key"]]
+        assert tuple(found) == pure.outs_of(node), node
+
+
+def test_every_kind_has_a_look_and_every_parameter_a_widget() -> None:
+    from scrm.settings import BASE_DIR
+
+    scripts = "".join(path.read_text() for path in (BASE_DIR / "frontend/static/canvas").glob("*.js"))
+    assert set(canvas_data.LOOKS) == set(pure.KINDS)
+    ofs = {p.of for kind in pure.KINDS.values() for p in kind.params} | {p.of for p in pure.SETTINGS}
+    for of in ofs:
+        named = (f"widgets.{of} =", f" {of}: ", f" {of}, ", f" {of},\n")
+        assert any(text in scripts for text in named), f"no widget for {of}"
+
+
+def test_draft_is_saved_and_two_windows_notice_each_other(brand: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand)
+    page = client.get(f"/sops/{sop.pk}/canvas/")
+    assert page.status_code == 200 and page.context["canvas"]["problems"] == []
+    graph = line(entry(), wait(n=1), touch(""))
+    answer = save(client, sop, graph, sop.draft_n)
+    assert answer.status_code == 200
+    found = answer.json()
+    assert [(p["node"], p["field"]) for p in found["problems"]] == [("n3", "text")]
+    assert found["revision"] == sop.draft_n + 1 and set(found["summaries"]) == {"n1", "n2", "n3", "n4"}
+    late = save(client, sop, line(entry()), sop.draft_n)
+    assert late.status_code == 409 and late.json()["error"]["code"] == "draft_changed"
+    with in_brand(brand):
+        assert Sop.objects.get().draft == graph
+    assert save(client, sop, line(entry()), None).status_code == 200  # by choice
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"{}", b'{"graph": [], "revision": 0}', b'{"graph": {"nodes": 1}, "revision": null}',
+        b'{"graph": {"nodes": [{"id": "n1", "kind": "nothing"}], "edges": []}, "revision": null}',
+        b'{"graph": {"nodes": [], "edges": []}, "revision": "x"}', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_bad_drafts_change_nothing(brand: Any, sign_in: Any, body: bytes) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand)
+    answer = client.post(f"/sops/{sop.pk}/canvas/save/", body, content_type="application/json")
+    assert 400 <= answer.status_code < 500 and answer.json()["error"]["message"]
+    with in_brand(brand):
+        assert Sop.objects.get().draft == sop.draft
+
+
+def test_names_and_sentences_of_what_a_graph_speaks_of(brand: Any, sign_in: Any) -> None:
+    with in_brand(brand):
+        tag = make_tag(brand, "宝妈")
+        condition = {"all": [{"kind": "tags", "mode": "any", "ids": [tag.pk]}]}
+        graph = line(entry(by="event", event="tagged", filters={"tag_ids": [tag.pk]}), touch("你好"))
+        branch = {"id": "n9", "kind": "branch", "mode": "yes_no", "condition": condition}
+        graph = rewired(graph, ("n2", "next", "n9"), ("n9", "yes", "n3"), ("n9", "no", "n3"), more=(branch,))
+    client, sop = sign_in(brand, "operator"), make_sop(brand, graph)
+    data = client.get(f"/sops/{sop.pk}/canvas/").context["canvas"]
+    assert data["names"]["tags"] == {tag.pk: "宝妈"}
+    assert any("宝妈" in text for text in data["sentences"].values())
+    assert "宝妈" in data["summaries"]["n9"]
+    found = client.get("/sops/choices/?source=tags&q=宝").json()["results"]
+    assert [row[0] for row in found] == [tag.pk]
+    assert client.get("/sops/choices/?source=passwords").status_code == 404
+
+
+# ---- publish, versions, compare, back
+
+
+def test_publish_move_compare_and_back(brand: Any, staff: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand)
+    assert client.get(f"/sops/{sop.pk}/publish/").status_code == 200
+    answer = client.post(
+        f"/sops/{sop.pk}/publish/", {"go": "1", "draft_n": sop.draft_n}, headers={"HX-Request": "true"}
+    )
+    assert answer.status_code == 204 and answer["HX-Redirect"] == f"/sops/{sop.pk}/"
+    with in_brand(brand):
+        sop.refresh_from_db()
+        people = [make_contact(brand, staff) for _ in range(3)]
+        enrolments.enrol_many(brand, sop=sop, contact_ids=[c.pk for c in people], source="page")
+        walking.run(brand, clock.now() + timedelta(minutes=1))
+        graph = line(entry(), {"kind": "task", "subject": "电话"}, touch("再见"))
+        graphs.save_draft(brand, sop_id=sop.pk, graph=graph, by=SYSTEM)
+    asked = client.post(f"/sops/{sop.pk}/publish/", {"people": "move"})
+    effect = asked.context["effect"]
+    assert (effect.n_moved, effect.n_out) == (0, 3)  # the wait at which they stand has gone
+    asked = client.post(f"/sops/{sop.pk}/publish/", {"people": "move", "to_n2": "n3", "to_n1": "nowhere"})
+    assert (asked.context["effect"].n_moved, asked.context["effect"].n_out) == (3, 0)
+    client.post(f"/sops/{sop.pk}/publish/", {"people": "move", "to_n2": "n3", "go": "1", "note": "打电话"})
+    with in_brand(brand):
+        job = Job.objects.get(kind="sop_move")
+        jobs.run(brand, job.pk)
+        assert {(e.node, e.version_id) for e in Enrolment.objects.all()} == {
+            ("n3", Sop.objects.get().version_id)
+        }
+    page = client.get(f"/sops/{sop.pk}/versions/")
+    assert [(row["version"].n, row["n_in"]) for row in page.context["rows"]] == [(2, 3), (1, 0)]
+    page = client.get(f"/sops/{sop.pk}/compare/?a=1&b=2")
+    looks = {node["id"]: node["look"] for node in page.context["canvas"]["graph"]["nodes"]}
+    assert looks["n2"] == "changed" and looks["n1"] == ""
+    assert page.context["changes"]
+    assert client.get(f"/sops/{sop.pk}/compare/?a=1&b=7").status_code == 404
+    assert client.get(f"/sops/{sop.pk}/versions/1/back/").status_code == 200
+    client.post(f"/sops/{sop.pk}/versions/1/back/", {"go": "1", "people": "stay"})
+    with in_brand(brand):
+        assert [v.n for v in graphs.versions(sop.pk)] == [3, 2, 1]
+
+
+def test_what_is_wrong_keeps_it_from_being_published(brand: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand, line(entry(), touch("")))
+    page = client.post(f"/sops/{sop.pk}/publish/", {"go": "1"})
+    assert page.status_code == 200 and page.context["problems"]
+    with in_brand(brand):
+        assert graphs.versions(sop.pk) == []
+
+
+def test_a_draft_that_changed_since_is_not_published(brand: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand)
+    page = client.post(f"/sops/{sop.pk}/publish/", {"go": "1", "draft_n": sop.draft_n + 5})
+    assert page.context["error"]
+    with in_brand(brand):
+        assert graphs.versions(sop.pk) == []
+
+
+# ---- figures
+
+
+def test_figures_and_people_at_a_node(brand: Any, staff: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand, publish=True)
+    with in_brand(brand):
+        people = [make_contact(brand, staff, name=f"客户{n}") for n in range(3)]
+        enrolments.enrol_many(brand, sop=sop, contact_ids=[c.pk for c in people], source="page")
+        walking.run(brand, clock.now() + timedelta(minutes=1))
+    data = client.get(f"/sops/{sop.pk}/").context["canvas"]
+    assert data["numbers"]["n1"]["out"] == 3 and data["numbers"]["n2"]["waiting"] == 3
+    drawer = client.get(f"/sops/{sop.pk}/nodes/n2/")
+    assert {row.contact.name for row in drawer.context["page"]} == {"客户0", "客户1", "客户2"}
+    assert client.get(f"/sops/{sop.pk}/nodes/n77/").status_code == 404
+    assert client.get(f"/sops/{sop.pk}/?v=9").status_code == 404
+    page = client.get(f"/sops/{sop.pk}/people/")
+    assert set(page.context["places"].values()) == {pure.words.name_of({"kind": "wait"})}
+
+
+def test_figures_by_guide(brand: Any, staff: Any, sign_in: Any) -> None:
+    graph = line(entry(), touch("你好"), {"kind": "task", "subject": "电话"})
+    client, sop = sign_in(brand, "operator"), make_sop(brand, graph, publish=True)
+    with in_brand(brand):
+        other = make_staff(brand, staff.corp)
+        people = [make_contact(brand, staff), make_contact(brand, staff), make_contact(brand, other)]
+        enrolments.enrol_many(brand, sop=sop, contact_ids=[c.pk for c in people], source="page")
+        walking.run(brand, clock.now() + timedelta(minutes=1))
+    rows = client.get(f"/sops/{sop.pk}/guides/").context["rows"]
+    assert [(row.staff.pk, row.n, row.n_tasks) for row in rows] == [(staff.pk, 2, 2), (other.pk, 1, 1)]
+
+
+# ---- try it
+
+
+def test_on_one_person(brand: Any, staff: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand)
+    with in_brand(brand):
+        person = make_contact(brand, staff, name="王小美")
+    assert "王小美" in client.get(f"/sops/{sop.pk}/try/?q=王小美").content.decode()
+    page = client.get(f"/sops/{sop.pk}/try/?contact={person.pk}")
+    assert page.context["path"] == ["n1", "n2", "n3", "n4"]
+    assert client.get(f"/sops/{sop.pk}/try/?contact=9{person.pk}9").status_code == 404
+    with in_brand(brand):
+        assert not Enrolment.objects.exists()
+
+
+def test_rehearsal(brand: Any, staff: Any, sign_in: Any) -> None:
+    client = sign_in(brand, "operator")
+    sop = make_sop(
+        brand, line(entry(by="event", event="added"), touch("你好"), {"kind": "task", "subject": "电话"})
+    )
+    with in_brand(brand):
+        make_contact(brand, staff)
+    answer = client.post(f"/sops/{sop.pk}/rehearsals/", {"days": "30"})
+    with in_brand(brand):
+        job = Job.objects.get(kind="sop_rehearse")
+    assert answer["Location"] == f"/sops/{sop.pk}/rehearsals/{job.pk}/"
+    assert client.get(answer["Location"]).status_code == 200
+    with in_brand(brand):
+        jobs.run(brand, job.pk)
+    page = client.get(answer["Location"])
+    assert page.context["result"]["n_people"] == page.context["canvas"]["numbers"]["n1"]["in"]
+    assert client.post(f"/sops/{sop.pk}/rehearsals/", {"days": "100000"}).status_code == 422
+    assert [job.pk for job in client.get(f"/sops/{sop.pk}/rehearsals/").context["jobs"]] == [job.pk]
+
+
+# ---- rights, brands, queries
+
+PAGES = [
+    "",
+    "canvas/",
+    "publish/",
+    "versions/",
+    "versions/1/back/",
+    "compare/",
+    "nodes/n1/",
+    "guides/",
+    "try/",
+    "rehearsals/",
+]
+FOR_EDITORS = {"canvas/", "publish/", "versions/1/back/", "try/", "rehearsals/"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_rights_and_brands(brand: Any, other_brand: Any, sign_in: Any, page: str) -> None:
+    sop = make_sop(brand, publish=True)
+    address = f"/sops/{sop.pk}/{page}"
+    assert sign_in(brand, "operator").get(address).status_code == 200
+    assert sign_in(brand, "guide").get(address).status_code == 403
+    assert sign_in(brand, "manager").get(address).status_code == (403 if page in FOR_EDITORS else 200)
+    assert sign_in(other_brand).get(address).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["", "versions/", "nodes/n2/", "guides/", "people/", "rehearsals/"])
+def test_queries_do_not_grow(brand: Any, staff: Any, sign_in: Any, page: str) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand, publish=True)
+    counts = []
+    for n in (2, 18):
+        with in_brand(brand):
+            for _ in range(n):
+                graphs.publish(brand, sop_id=sop.pk, by=SYSTEM)
+                guide = make_staff(brand, staff.corp)
+                person = make_contact(brand, guide)
+                enrolments.enrol_many(
+                    brand, sop=Sop.objects.get(), contact_ids=[person.pk], source="page",
+                    at=clock.now() - timedelta(days=2),
+                )  # fmt: skip
+            walking.run(brand, clock.now())
+            if page == "rehearsals/":
+                for days in range(1, n + 1):
+                    with clock.at(clock.now() - timedelta(minutes=days * n)):
+                        graphs.rehearse(brand, sop_id=sop.pk, by=SYSTEM, days=days)
+        client.get(f"/sops/{sop.pk}/{page}")
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"/sops/{sop.pk}/{page}").status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
