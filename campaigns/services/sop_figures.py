@@ -57,15 +57,15 @@ def of_guides(sop_id: int, reader: Staff) -> list[GuideNumbers]:
     late = Q(state=State.EXPIRED) | Q(state=State.OPEN, due_at__lt=clock.now())
     late |= Q(state=State.DONE, done_at__gt=F("due_at"))
     tasks = StaffTask.objects.filter(source="sop", source_id=sop_id).exclude(state=State.CANCELLED).order_by()
-    for row in (
+    for of_task in (
         scope.of_guides(tasks, reader)
         .values("staff_id")
         .annotate(
             all=Count("pk"), done=Count("pk", filter=Q(state=State.DONE)), late=Count("pk", filter=late)
         )
     ):
-        guide = found.setdefault(row["staff_id"], GuideNumbers())
-        guide.n_tasks, guide.n_done, guide.n_late = row["all"], row["done"], row["late"]
+        guide = found.setdefault(of_task["staff_id"], GuideNumbers())
+        guide.n_tasks, guide.n_done, guide.n_late = of_task["all"], of_task["done"], of_task["late"]
     for staff in Staff.objects.filter(pk__in=found):
         found[staff.pk].staff = staff
     known = [guide for guide in found.values() if guide.staff]

@@ -166,7 +166,7 @@ def node(request: Any, sop_id: int, node_id: str) -> HttpResponse:
 
 def _of_version(sop: Sop, wanted: str) -> SopVersion:
     pk = int(wanted) if wanted.isdigit() and len(wanted) < 19 else sop.version_id
-    version = SopVersion.objects.filter(sop=sop, pk=pk).first()
+    version = SopVersion.objects.filter(sop=sop, pk=pk or 0).first()
     if version is None:
         raise NotFoundError()
     return version
