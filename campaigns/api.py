@@ -51,6 +51,7 @@ class SopOut(serializers.Serializer):
     id = serializers.IntegerField()
     name = serializers.CharField()
     state = serializers.CharField(help_text="draft | on | paused | ended")
+    form = serializers.CharField(help_text="steps | graph; a graph is read at /sops/<id>/graph/")
     late_days = serializers.IntegerField()
     steps = SopStepOut(many=True)
     n_in = serializers.IntegerField(help_text="people with a step still to come")
@@ -152,7 +153,14 @@ def _sops(rows: list[Sop]) -> list[dict[str, Any]]:
         ]
         n = figures[sop.pk]
         found.append(
-            {"id": sop.pk, "name": sop.name, "state": sop.state, "late_days": sop.late_days, "steps": mine}
+            {
+                "id": sop.pk,
+                "name": sop.name,
+                "state": sop.state,
+                "form": sop.form,
+                "late_days": sop.late_days,
+                "steps": mine,
+            }
             | {
                 name: getattr(n, name)
                 for name in ("n_in", "n_done", "n_left", "n_waiting", "n_sent", "n_failed", "n_blocked")

@@ -6,6 +6,7 @@ from django.urls import path
 
 from campaigns.api import SopViewSet, TouchViewSet
 from campaigns.broadcast_api import BroadcastViewSet
+from campaigns.graph_api import SopGraphViewSet
 from campaigns.moment_api import MomentViewSet
 from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
@@ -147,6 +148,15 @@ urlpatterns: list[Any] = [
         name="api_broadcast_winner",
     ),
     path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
+    path("sops/graphs/", SopGraphViewSet.as_view({"post": "create"}), name="api_sop_graphs"),
+    path(
+        "sops/<int:pk>/graph/",
+        SopGraphViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_sop_graph",
+    ),
+    path("sops/<int:pk>/publish/", SopGraphViewSet.as_view({"post": "publish"}), name="api_sop_publish"),
+    path("sops/<int:pk>/enrol/", SopGraphViewSet.as_view({"post": "enrol"}), name="api_sop_enrol"),
+    path("sops/<int:pk>/nodes/", SopGraphViewSet.as_view({"get": "nodes"}), name="api_sop_nodes"),
     path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),
     path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),
     path("drift/differences/", DifferenceViewSet.as_view({"get": "list"}), name="api_drift_differences"),

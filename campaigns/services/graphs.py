@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from campaigns import graph as graphs
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, Problem
+from campaigns.graph.templates import TEMPLATES
 from campaigns.models import Sop, SopStep, SopVersion
 from campaigns.services import gate, graph_checks, sops
 from campaigns.services.journeys import arrivals, moving, plans, reacting, rehearsing
@@ -71,6 +72,20 @@ def create_graph_sop(brand: Brand, *, name: str, graph: Any = None, by: Actor = 
     sops.save_sop(sop)
     audit.record(by, "sop.create", sop, after={"name": sop.name, "form": sop.form})
     return sop
+
+
+def create_from_template(brand: Brand, *, key: str, name: str = "", by: Actor = SYSTEM) -> Sop:
+    """A draft of a ready graph (graph/templates.py); without a name it gets that of the template.
+
+    Raises:
+        NotFoundError: no such template.
+    """
+    if (template := TEMPLATES.get(key)) is None:
+        raise NotFoundError()
+    wanted = name.strip() or str(template.name)
+    if not name.strip() and Sop.objects.filter(name=wanted).exists():
+        wanted = sops.free_name(wanted)
+    return create_graph_sop(brand, name=wanted, graph=template.graph(), by=by)
 
 
 @transaction.atomic

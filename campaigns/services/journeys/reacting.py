@@ -104,7 +104,7 @@ def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
             "        GROUP BY e.contact_id) m"
             " WHERE r.brand_id = %(brand)s AND r.contact_id = m.contact_id AND r.sop_id = %(sop)s"
             " AND r.version_id = %(version)s AND r.node = %(node)s AND r.ended_at IS NULL AND r.woken_at IS NULL"
-            " AND m.last_at >= r.node_at",
+            " AND m.last_at > r.node_at",
             {
                 **params,
                 "now": now,
@@ -138,7 +138,7 @@ def _standing(brand: Brand, plan: plans.Plan, where: str, params: dict[str, Any]
         cursor.execute(
             f"SELECT DISTINCT r.id FROM pg_temp.{TABLE} e JOIN campaigns_enrolment r ON r.brand_id = %(brand)s"  # noqa: S608
             " AND r.contact_id = e.contact_id AND r.sop_id = %(sop)s AND r.version_id = %(version)s"
-            f" AND r.ended_at IS NULL AND e.at >= r.joined_at WHERE {where}",
+            f" AND r.ended_at IS NULL AND e.at > r.joined_at WHERE {where}",
             {**params, "brand": brand.pk, "sop": plan.sop_id, "version": plan.version_id},
         )
         return [row[0] for row in cursor.fetchall()]

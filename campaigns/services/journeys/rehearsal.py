@@ -152,7 +152,7 @@ class Walk:
         for name, end in (("goals", "goal"), ("exits", "exit")):
             for row in self.settings.get(name) or []:
                 if row.get("event"):
-                    found = self.happenings(row).first_from(self.people, self.joined)
+                    found = self.happenings(row).first_from(self.people, self.joined + 1)
                 else:
                     found = np.where(self.holds(row["condition"])[self.people], self.joined, NEVER)
                 sooner = found < at
@@ -215,7 +215,7 @@ class Walk:
         if node["mode"] != "event":
             self._send_on(node, "next", self._until(node, rows, ends))
             return
-        happens = self.happenings(node).first_from(self.people[rows], self.time[rows])
+        happens = self.happenings(node).first_from(self.people[rows], self.time[rows] + 1)
         woken = happens <= ends
         self._send_on(node, "next", self._until(node, rows[woken], happens[woken]))
         self._send_on(node, "timeout", self._until(node, rows[~woken], ends[~woken]))

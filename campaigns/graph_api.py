@@ -1,0 +1,162 @@
+"""REST API of SOPs drawn on the canvas: read, write, publish, put people in, figures of the nodes."""
+
+from typing import Any
+
+from django.http import JsonResponse
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers, viewsets
+
+from campaigns.graph import tidy
+from campaigns.models import Sop, SopVersion
+from campaigns.services import enrolments, graphs
+from campaigns.services.journeys import figures
+from org.models import Job
+
+MAX_IDS = 10_000
+
+
+class GraphOut(serializers.Serializer):
+    """A graph SOP. `graph` is what is being drawn; `published` the version into which people come."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    state = serializers.CharField(help_text="draft | on | paused | ended")
+    draft_n = serializers.IntegerField(help_text="give it back with a change: two editors notice each other")
+    graph = serializers.JSONField()
+    version = serializers.IntegerField(allow_null=True, help_text="number of the published version")
+    published = serializers.JSONField(allow_null=True)
+    summary = serializers.ListField(child=serializers.CharField(), help_text="the draft in words")
+    problems = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="what keeps the draft from being published: node, field, message",
+    )
+
+
+class GraphIn(serializers.Serializer):
+    name = serializers.CharField(max_length=60, required=False)
+    graph = serializers.JSONField(required=False)
+    draft_n = serializers.IntegerField(required=False)
+
+
+class PublishIn(serializers.Serializer):
+    note = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    people = serializers.ChoiceField(choices=[graphs.STAY, graphs.MOVE], required=False)
+    mapping = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
+    draft_n = serializers.IntegerField(required=False)
+
+
+class PeopleIn(serializers.Serializer):
+    contact_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1), min_length=1, max_length=MAX_IDS
+    )
+
+
+class NodeOut(serializers.Serializer):
+    """People and messages of one node over all versions; `outs` by way, also `goal`, `exit`, `lost`, `removed`, `moved`."""
+
+    node = serializers.CharField()
+    n_in = serializers.IntegerField()
+    n_waiting = serializers.IntegerField()
+    outs = serializers.DictField(child=serializers.IntegerField())
+    touched = serializers.IntegerField()
+    waiting_for_guide = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    blocked = serializers.IntegerField()
+
+
+PUBLISHED = inline_serializer(
+    "SopPublished",
+    {"version": serializers.IntegerField(), "job_id": serializers.IntegerField(allow_null=True)},
+)
+JOB = inline_serializer("SopEnrolJob", {"job_id": serializers.IntegerField()})
+NODES = inline_serializer("SopNodes", {"results": NodeOut(many=True)})
+
+
+class SopGraphViewSet(viewsets.ViewSet):
+    capabilities = {
+        "retrieve": "sops.view",
+        "nodes": "sops.view",
+        "create": "sops.edit",
+        "partial_update": "sops.edit",
+        "publish": "sops.edit",
+        "enrol": "sops.edit",
+    }
+
+    @extend_schema(operation_id="sop_graphs_create", request=GraphIn, responses={201: GraphOut})
+    def create(self, request: Any) -> JsonResponse:
+        """POST /api/v1/sops/graphs/: a draft."""
+        given = _valid(GraphIn, request)
+        sop = graphs.create_graph_sop(
+            request.brand, name=given.get("name", ""), graph=given.get("graph"), by=request.user
+        )
+        return JsonResponse(_out(request.brand, sop), status=201)
+
+    @extend_schema(operation_id="sop_graphs_retrieve", responses=GraphOut)
+    def retrieve(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/sops/<id>/graph/."""
+        return JsonResponse(_out(request.brand, graphs.get_graph_sop(pk)))
+
+    @extend_schema(operation_id="sop_graphs_update", request=GraphIn, responses=GraphOut)
+    def partial_update(self, request: Any, pk: int) -> JsonResponse:
+        """PATCH /api/v1/sops/<id>/graph/: the draft, the name."""
+        given = _valid(GraphIn, request)
+        sop = graphs.get_graph_sop(pk)
+        if "graph" in given:
+            sop = graphs.save_draft(
+                request.brand, sop_id=pk, graph=given["graph"], by=request.user, draft_n=given.get("draft_n")
+            )
+        if "name" in given:
+            sop = graphs.rename(request.brand, sop_id=pk, name=given["name"], by=request.user)
+        return JsonResponse(_out(request.brand, sop))
+
+    @extend_schema(operation_id="sop_graphs_publish", request=PublishIn, responses={201: PUBLISHED})
+    def publish(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/publish/: the draft becomes the next version; `people` stay or move."""
+        version, job = graphs.publish(request.brand, sop_id=pk, by=request.user, **_valid(PublishIn, request))
+        return JsonResponse({"version": version.n, "job_id": job.pk if job else None}, status=201)
+
+    @extend_schema(operation_id="sops_enrol", request=PeopleIn, responses={202: JOB})
+    def enrol(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/enrol/: put people in, of either form; a job."""
+        given = _valid(PeopleIn, request)
+        job: Job = enrolments.start_enrolling(
+            request.brand, sop_id=pk, contact_ids=given["contact_ids"], by=request.user
+        )
+        return JsonResponse({"job_id": job.pk}, status=202)
+
+    @extend_schema(operation_id="sop_graphs_nodes", responses=NODES)
+    def nodes(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/sops/<id>/nodes/: figures of each node."""
+        rows = figures.of_nodes(graphs.get_graph_sop(pk))
+        names = ("n_in", "n_waiting", "outs", "touched", "waiting_for_guide", "failed")
+        found = [
+            {"node": node, **{name: getattr(row, name) for name in names}, "blocked": row.n_blocked}
+            for node, row in sorted(rows.items())
+        ]
+        return JsonResponse({"results": NodeOut(found, many=True).data})
+
+
+def _valid(serializer: type[serializers.Serializer], request: Any) -> dict[str, Any]:
+    given = serializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    return given.validated_data
+
+
+def _out(brand: Any, sop: Sop) -> dict[str, Any]:
+    version = SopVersion.objects.filter(pk=sop.version_id).first() if sop.version_id else None
+    graph = tidy(sop.draft or graphs.EMPTY)
+    return dict(
+        GraphOut(
+            {
+                "id": sop.pk,
+                "name": sop.name,
+                "state": sop.state,
+                "draft_n": sop.draft_n,
+                "graph": graph,
+                "version": version.n if version else None,
+                "published": version.graph if version else None,
+                "summary": graphs.summary(brand, graph),
+                "problems": graphs.validate(brand, graph),
+            }
+        ).data
+    )
