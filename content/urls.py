@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from content.views import approvals, items, library, picker, words
+from content.views import approvals, items, library, links, picker, public, words
 
 urlpatterns = [
     path("content/", library.content_list, name="content"),
@@ -29,4 +29,17 @@ urlpatterns = [
     path("content/<int:content_id>/v/<int:no>/again/", items.content_again, name="content_again"),
     path("content/<int:content_id>/v/<int:no>/look/", approvals.approval_look, name="content_look"),
     path("content/<int:content_id>/v/<int:no>/decide/", approvals.approval_decide, name="content_decide"),
+    path("links/", links.link_list, name="links_tracked"),
+    path("links/new/", links.link_edit, name="link_new"),
+    path("links/<int:link_id>/", links.link_detail, name="tracked_link"),
+    path("links/<int:link_id>/edit/", links.link_edit, name="tracked_link_edit"),
+    path("links/<int:link_id>/archive/", links.link_archive, name="tracked_link_archive"),
+    path("links/<int:link_id>/qr.png", links.link_qr, name="tracked_link_qr"),
+    # what customers open
+    path("l/<slug:key>/", public.follow, name="link"),
+    path("l/<slug:key>/who/", public.who, name="link_who"),
+    path("l/<slug:key>/beat/", public.beat, name="link_beat"),
+    path("l/<slug:key>/<slug:token>/", public.follow, name="link_sent"),
+    path("p/<slug:key>/", public.page, name="page"),
+    path("p/<slug:key>/i/<int:file_id>/", public.picture, name="page_picture"),
 ]

@@ -24,6 +24,7 @@ BEAT_SCHEDULE = {
     "calls-flush": {"task": "wecom.tasks.flush_calls", "schedule": 5.0, "options": {"expires": 4}},
     "calls-purge": {"task": "wecom.tasks.purge_all_calls", "schedule": crontab(hour="18", minute="35")},
     "edge-purge": {"task": "wecom.tasks.purge_all_edges", "schedule": crontab(hour="18", minute="45")},
+    "links-read": {"task": "content.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "codes-tick": {"task": "livecodes.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "handover-tick": {"task": "handover.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "leavers": {"task": "handover.tasks.nightly", "schedule": crontab(hour="19", minute="20")},

@@ -1,6 +1,18 @@
 """Tables of the content library, by topic."""
 
 from content.models.library import Content, ContentPolicy, ContentVersion, Folder
+from content.models.links import LinkDay, LinkPerson, TrackedLink, Via, Visit
 from content.models.words import SensitiveWord
 
-__all__ = ["Content", "ContentPolicy", "ContentVersion", "Folder", "SensitiveWord"]
+__all__ = [
+    "Content",
+    "ContentPolicy",
+    "ContentVersion",
+    "Folder",
+    "LinkDay",
+    "LinkPerson",
+    "SensitiveWord",
+    "TrackedLink",
+    "Via",
+    "Visit",
+]

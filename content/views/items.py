@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from content import hooks, pages, variables
 from content.models import Content, ContentVersion, Folder
-from content.services import approval, editing, folders, page_html, sensitive
+from content.services import approval, editing, folders, links, page_html, sensitive
 from content.services.editing import ContentInput
 from content.views.tabs import number
 from org.access import staff_can
@@ -92,6 +92,9 @@ def content_detail(request: Any, content_id: int) -> HttpResponse:
         "numbers": numbers,
         "uses": uses,
         "is_expired": is_expired,
+        "links": [
+            (row, links.address_of(row)) for row in content.links.filter(archived_at=None).order_by("pk")[:20]
+        ],
         "stale": [u for u in uses if u["is_live"]] if is_expired or content.archived_at else [],
         **preview_of(request, newest),
     }
@@ -191,6 +194,8 @@ def content_edit(request: Any, content_id: int | None = None) -> HttpResponse:
         if form.is_valid():
             try:
                 saved = _save(request, content, kind, form.cleaned_data, text, attachments, page)
+                if kind == Kind.PAGE:
+                    links.link_of_page(request.brand, saved.content, by=request.actor)
                 return go(request, f"/content/{saved.content.pk}/", _said(saved), _kind_of(saved))
             except SCRMError as error:
                 wrong = str(error.details.get("fields", {}).get("text" if kind != Kind.PAGE else "page", ""))

@@ -13,6 +13,7 @@ def tabs(request: Any, active: str) -> list[dict[str, Any]]:
     n = approval.waiting().count()
     rows = [
         ("content", _("Library"), None),
+        ("links_tracked", _("Tracked links"), None),
         ("content_approvals", _("Approvals"), n or None),
         ("content_words", _("Sensitive words"), None),
     ]

@@ -31,7 +31,7 @@ def test_every_table_with_contacts_is_in_the_table() -> None:
         (model._meta.label, field.column)
         for model in apps.get_models()
         for field in model._meta.local_fields
-        if field.column in ("contact_id", "contact_ids") and model._meta.managed
+        if field.column in ("contact_id", "contact_ids", "from_contact_id") and model._meta.managed
     }
     assert found - by_hand == {(move.model, move.column) for move in MOVES}
 
