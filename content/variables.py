@@ -17,6 +17,7 @@ from org.models import Staff
 from scrm.errors import InvalidError
 from tenants.models import Brand
 
+TAIL_BYTES = 40
 MAX_BYTES = 4000  # of the rendered text; developer.work.weixin.qq.com/document/path/92137
 
 
@@ -124,7 +125,8 @@ def longest(text: str) -> int:
             "名" * (variable.longest if variable else 0), match["fallback"] or "", key=_size
         )
 
-    return _size(_VARIABLE.sub(fill, text))
+    # a tracked link grows by a signed tail when it is sent (services/links.py)
+    return _size(_VARIABLE.sub(fill, text)) + TAIL_BYTES * text.count("/l/")
 
 
 def _size(text: str) -> int:

@@ -20,6 +20,7 @@ from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, Touch
 from campaigns.services import gate, planning, rules, senders, touches
 from contacts.models import Contact, EventType
+from content.services import links
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -63,7 +64,8 @@ def hand_over(brand: Brand, task_id: int) -> None:
     client = client_for(task.corp)
     try:
         # before the claim: an upload may take long, and a claim must be followed by its call at once
-        content = attachments.to_wecom(task.corp, client, task.attachments)
+        _, stored = _with_tails(brand, task)
+        content = attachments.to_wecom(task.corp, client, stored)
     except WeComUnavailable as error:
         _postpone(task, error)
         return
@@ -188,8 +190,22 @@ def _claim_row(brand: Brand, task_id: int) -> Claim | None:
         now + LEASE,
         task.n_tries + 1,
     )
-    task.save(update_fields=["contact_ids", "n", "state", "called_at", "next_try_at", "n_tries"])
+    changed = ["contact_ids", "n", "state", "called_at", "next_try_at", "n_tries"]
+    text, stored = _with_tails(brand, task)
+    if (text, stored) != (task.text, task.attachments):
+        task.text, task.attachments = text, stored
+        task.content_digest = planning.digest_of(text, stored)
+        changed += ["text", "attachments", "content_digest"]
+    task.save(update_fields=changed)
     return Claim(task, task.staff.userid, receivers, time.monotonic())
+
+
+def _with_tails(brand: Brand, task: SendTask) -> tuple[str, list[dict[str, Any]]]:
+    """Text and attachments as they are handed over: tracked links say whose message it is. What was handed over is
+    kept on the task, for a call whose answer is lost is found by its content."""
+    return links.personalise(
+        brand, task.text, task.attachments, staff_id=task.staff_id, send_task_id=task.pk, via=task.kind
+    )
 
 
 def _is_paused(task: SendTask) -> bool:

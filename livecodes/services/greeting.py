@@ -21,6 +21,7 @@ from campaigns.models import Touch, TouchKey
 from campaigns.services import touches
 from contacts.models import Follow
 from content import variables
+from content.services import links
 from livecodes.services.meeting import Arrival, load
 from livecodes.services.welcome import candidates, choose
 from scrm import clock
@@ -176,6 +177,9 @@ def _deliver(
     again: bool,
 ) -> None:
     client = client_for(arrival.follow.corp, deadline_s=max(1.0, end - time.monotonic()))
+    text, stored = links.personalise(
+        brand, text, stored, staff_id=arrival.staff.pk, touch_id=touch.pk, via=touch.kind
+    )
     attachments, left_out = _attachments(arrival, client, text, stored)
     outcome = send(client, welcome_code, text, attachments, end=end, again=again)
     if outcome is None:

@@ -8,6 +8,7 @@ import pytest
 from contacts.models import Event, EventType
 from content.models import LinkPerson, TrackedLink, Visit
 from content.services import links, visits
+from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, live, sandbox, sandbox_server, wecom
 from tests.content.conftest import MAKER
 from tests.content.test_links import PHONE, TARGET, WECHAT, browser, path_of
@@ -91,3 +92,46 @@ def test_wecom_is_gone_and_the_customer_gets_there(live: Live, link: TrackedLink
     assert client.get(f"/l/{link.key}/who/?state={state}&code=abc")["Location"] == TARGET
     with in_brand(live.brand):
         assert Visit.objects.get().contact_id is None
+
+
+def test_a_message_of_a_guide_says_whose_it_was(live: Live, link: TrackedLink) -> None:
+    """SOP → WeCom → the customer opens the link in it → the touch is opened."""
+    from datetime import timedelta
+
+    from campaigns.models import SendTask, Touch
+    from campaigns.services import enrolments, marks
+    from campaigns.services.sops import StepInput
+    from content.models import Via
+    from scrm import clock
+    from tests.campaigns.conftest import at
+
+    card = {"type": "link", "title": "新品", "url": links.address_of(link)}
+    contact = live.contacts[0]
+    start = at("2026-03-02 09:00")
+    with clock.at(start):
+        sop = live.make_sop(StepInput(0, 10, 0, f"看 {links.address_of(link)}", [card]))
+        with in_brand(live.brand):
+            enrolments.enrol(live.brand, contact=contact, sop=sop, at=start, source="page")
+            marks.run(live.brand)
+    live.tick(start + timedelta(hours=1))
+    live.tick(start + timedelta(hours=1, seconds=30))
+    assert live.confirm_all(start + timedelta(hours=2)) == 1
+    [(_whom, text)] = live.received()
+    address = text.removeprefix("看 ")
+    with in_brand(live.brand):
+        task = SendTask.objects.get()
+        assert task.text == text and task.attachments[0]["url"] == address
+        Touch.objects.filter(send_task_id=task.pk).update(
+            state=Touch.State.DELIVERED, done_at=start + timedelta(hours=2)
+        )
+    client = browser(WECHAT)
+    with clock.at(start + timedelta(hours=3)):
+        asked = client.get(path_of(address))
+        come_back(live, client, asked["Location"], external_userid=live.externals[contact.pk])
+        with in_brand(live.brand):
+            visit = Visit.objects.get()
+            assert (visit.send_task_id, visit.staff_id, visit.via) == (task.pk, task.staff_id, Via.SOP)
+        with tenant_scope(live.brand):
+            marks.run(live.brand)
+    with in_brand(live.brand):
+        assert Touch.objects.get(send_task_id=task.pk).opened_at is not None
