@@ -16,7 +16,7 @@ from scrm import clock
 from tenants.models import Brand
 
 PERIODS = (7, 30, 90)
-_SUMS = {
+_SUMS: dict[str, Any] = {
     "opens": Sum("n_opens"),
     "new": Sum("n_new"),
     "reads": Sum("n_reads"),
@@ -51,12 +51,8 @@ def by_day(brand: Brand, link: TrackedLink, days: int) -> dict[str, Any]:
 
 def by_guide(link: TrackedLink, limit: int = 50) -> list[dict[str, Any]]:
     """Guides by what was opened of theirs; `known`: customers who came by them first."""
-    rows = list(
-        LinkDay.objects.filter(link_id=link.pk)
-        .values("staff_id")
-        .annotate(**_SUMS)
-        .order_by("-opens")[:limit]
-    )
+    sums: Any = LinkDay.objects.filter(link_id=link.pk).values("staff_id").annotate(**_SUMS)
+    rows: list[Any] = sorted(sums, key=lambda row: -row["opens"])[:limit]
     known = dict(
         LinkPerson.objects.filter(link=link)
         .values("staff_id")
@@ -72,7 +68,8 @@ def by_guide(link: TrackedLink, limit: int = 50) -> list[dict[str, Any]]:
 
 def by_way(link: TrackedLink) -> list[dict[str, Any]]:
     """The ways by which people came to it."""
-    rows = LinkDay.objects.filter(link_id=link.pk).values("via").annotate(**_SUMS).order_by("-opens")
+    sums: Any = LinkDay.objects.filter(link_id=link.pk).values("via").annotate(**_SUMS)
+    rows: list[Any] = sorted(sums, key=lambda row: -row["opens"])
     labels = dict(Via.choices)
     return [{**row, "name": str(labels.get(row["via"], row["via"]))} for row in rows]
 
@@ -86,8 +83,8 @@ def by_channel(link: TrackedLink, limit: int = 20) -> list[dict[str, Any]]:
         .annotate(n=Count("contact", distinct=True))
         .order_by("-n")[:limit]
     )
-    names = hooks.code_names([row["channel_code_id"] for row in rows])
-    return [{"name": names.get(row["channel_code_id"], "?"), "known": row["n"]} for row in rows]
+    names = hooks.code_names([row["channel_code_id"] or 0 for row in rows])
+    return [{"name": names.get(row["channel_code_id"] or 0, "?"), "known": row["n"]} for row in rows]
 
 
 def people(link: TrackedLink, staff: Staff | None) -> QuerySet[LinkPerson]:
@@ -117,7 +114,7 @@ def with_names(rows: Sequence[LinkPerson]) -> Sequence[LinkPerson]:
 
 def of_links(link_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """For a list: new people and browsers, reads, seconds of each link."""
-    rows = LinkDay.objects.filter(link_id__in=link_ids).values("link_id").annotate(**_SUMS)
+    rows: Any = LinkDay.objects.filter(link_id__in=link_ids).values("link_id").annotate(**_SUMS)
     return {row["link_id"]: row for row in rows}
 
 

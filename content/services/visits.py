@@ -59,7 +59,7 @@ def find_place(key: str) -> Place | None:
     if lookup is None:
         return None
     with tenant_scope(lookup.brand), transaction.atomic():
-        link = TrackedLink.objects.select_related("content").filter(pk=lookup.target_id).first()
+        link = TrackedLink.objects.select_related("content").filter(pk=lookup.target_id or 0).first()
     return Place(lookup.brand, link) if link else None
 
 
@@ -204,7 +204,7 @@ def _note_person(brand: Brand, link: TrackedLink, visit: Visit, now: datetime) -
     """(first opening, one more known person)."""
     row, made = LinkPerson.objects.get_or_create(
         link=link,
-        contact_id=visit.contact_id,
+        contact_id=visit.contact_id or 0,
         defaults={"staff_id": visit.staff_id, "via": visit.via, "first_at": now, "last_at": now},
     )
     if not made:
@@ -338,7 +338,7 @@ def fold_read(brand: Brand, now: datetime | None = None) -> int:
     # without a look first the temporary table would cost entries of the catalogue in every idle minute
     if not Visit.objects.filter(is_reading=True, beat_at__lt=before).exists():
         return 0
-    given = {
+    given: dict[str, Any] = {
         "b": brand.pk,
         "before": before,
         "n": SLICE,

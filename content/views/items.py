@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from content import hooks, pages, variables
-from content.models import Content, ContentVersion, Folder
+from content.models import Content, ContentVersion, Folder, TrackedLink
 from content.services import approval, editing, folders, links, page_html, sensitive
 from content.services.editing import ContentInput
 from content.views.tabs import number
@@ -93,7 +93,8 @@ def content_detail(request: Any, content_id: int) -> HttpResponse:
         "uses": uses,
         "is_expired": is_expired,
         "links": [
-            (row, links.address_of(row)) for row in content.links.filter(archived_at=None).order_by("pk")[:20]
+            (row, links.address_of(row))
+            for row in TrackedLink.objects.filter(content=content, archived_at=None).order_by("pk")[:20]
         ],
         "stale": [u for u in uses if u["is_live"]] if is_expired or content.archived_at else [],
         **preview_of(request, newest),

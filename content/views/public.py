@@ -224,7 +224,7 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
 
 def _version(place: Place) -> ContentVersion | None:
     """The version in force of a link's page, unless the page is archived or its time is over."""
-    content = Content.objects.filter(pk=place.link.content_id).first()
+    content = Content.objects.filter(pk=place.link.content_id or 0).first()
     if content is None or content.archived_at is not None or content.current_id is None:
         return None
     if content.expires_at is not None and content.expires_at <= clock.now():
