@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from contacts.models import Contact
 from org.models import Staff
@@ -15,9 +16,9 @@ class StaffTask(TenantModel):
 
     class Kind(models.TextChoices):
         CONFIRM = "confirm", _("Confirm a send")
-        CALL = "call", _("Call")
+        CALL = "call", pgettext_lazy("task of a guide", "Call")
         THANK = "thank", _("Thank")
-        VISIT = "visit", _("Visit")
+        VISIT = "visit", pgettext_lazy("task of a guide", "Visit")
         MESSAGE = "message", _("Write a message")
         OTHER = "other", _("Something else")
 
