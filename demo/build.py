@@ -15,6 +15,7 @@ from campaigns.models import Enrolment, Sop
 from campaigns.services import enrolments, sops
 from contacts.models import EventType, Follow
 from contacts.services import stats, sync
+from demo import tasks
 from demo.people import Person, people
 from demo.sandbox import control
 from demo.shopping import shop
@@ -23,8 +24,8 @@ from insights.services import rollups
 from livecodes.models import ChannelCode, Welcome
 from livecodes.services import codes, ways
 from livecodes.services.content import CodeInput, GuideInput, WelcomeInput
-from org.access import SYSTEM
-from org.models import Corp, Job, Region, Staff, Store
+from org.access import PRESETS, SYSTEM
+from org.models import Corp, Job, Region, Role, Staff, Store
 from org.services import jobs
 from org.services.brands import connect_corp, create_brand
 from scrm import clock
@@ -71,6 +72,7 @@ def build(story: BrandStory, say: Say) -> Brand:
         _values(brand)
         _enrol(brand, sop)
         _todays_sop(brand)
+        tasks.give(brand, story.guide_tasks)
         rollups.rebuild(brand)
     return brand
 
@@ -87,6 +89,7 @@ def announce(brand: Brand, corp: Corp) -> None:
         token=corp.callback_token,
         aes_key=corp.callback_aes_key,
         open_platform=True,
+        sidebar_url=f"{settings.PUBLIC_URL}/g/sidebar/?corp={corp.corpid}",
     )
 
 
@@ -134,6 +137,11 @@ def _places(story: BrandStory) -> None:
     for i, name in enumerate(story.guides):
         store = stores[i * len(stores) // len(story.guides)]
         Staff.objects.filter(name=name, store=None).update(store=store, region=store.region)
+    # every third is the manager of a store; each of them can come in through WeCom
+    for i, name in enumerate(story.guides):
+        key = "manager" if i % 3 == 0 else "guide"
+        role = Role.objects.get(name=PRESETS[key][0])
+        Staff.objects.filter(name=name, role=None).update(role=role)
 
 
 def _sop(brand: Brand, story: BrandStory) -> Sop:

@@ -35,9 +35,16 @@ class BrandStory:
     sop_steps: tuple[tuple[int, int, str], ...] = ()  # day, hour, text
     departments: tuple[str, ...] = field(default=("总部", "门店"))
     groups: tuple[str, ...] = ()
+    guide_tasks: tuple[tuple[str, str, str], ...] = ()  # kind, title, what to do: given to the guides in turn
 
 
 WARM = BrandStory(
+    guide_tasks=(
+        ("call", "电话回访：上周到货的香氛", "问问味道喜不喜欢，喜欢浓一点还是淡一点，记在备注里。"),
+        ("thank", "谢谢老顾客第三次下单", "手写一张卡片，拍照发给她。"),
+        ("message", "购物车里的落地灯还在", "提一下本周满减，别催单。"),
+        ("visit", "邀请到店试坐新沙发", "约周末下午，店里人少。"),
+    ),
     slug="nuanguang",
     groups=("包裹福利群", "暖光会员群", "新品体验官", "门店好邻居", "宝妈交流群"),
     name="暖光生活",

@@ -4,7 +4,9 @@ It is the guide's own message, not a mass message: no cap counts it and no gate 
 everybody sees that the customer has just heard from the brand.
 """
 
-from django.db import transaction
+from django.core import signing
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from campaigns.models import Touch
 from campaigns.services import touches
@@ -14,37 +16,52 @@ from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
 
-MAX_KEY = 40
+SALT = "guides.direct"
+LIFE_S = 24 * 3600  # a message that was made ready may be sent so long
+
+
+def make_ready(*, contact_id: int, staff_id: int, version_id: int | None = None) -> tuple[int, str]:
+    """(id of the touch to be, signed ticket for `record_direct`). The id goes into the tracked links of the message;
+    nothing is written before it was sent."""
+    [touch_id] = touches.new_ids(1)
+    return touch_id, signing.dumps([touch_id, contact_id, staff_id, version_id or 0], salt=SALT)
 
 
 @transaction.atomic
-def record_direct(
-    brand: Brand, *, contact_id: int, staff_id: int, key: str, text: str, version_id: int | None = None
-) -> bool:
-    """Write the touch and its timeline entry; False for a repeat of `key`.
+def record_direct(brand: Brand, *, contact_id: int, staff_id: int, ticket: str, text: str) -> bool:
+    """The message was sent: its touch and its timeline entry; False for a repeat.
 
     Args:
-        key: what makes the message one, of the page that has sent it.
+        ticket: of `make_ready`.
         text: as it was sent; its beginning shows on the timeline.
-        version_id: the library's version that was sent.
 
     Raises:
-        InvalidError: no key, or one that is too long.
+        InvalidError: a ticket that was not made for this guide and customer, or is older than a day.
     """
-    if not 8 <= len(key) <= MAX_KEY:
-        raise InvalidError("key: 8 … 40")
+    try:
+        touch_id, *pair, version_id = signing.loads(ticket, salt=SALT, max_age=LIFE_S)
+    except (signing.BadSignature, ValueError) as error:
+        raise InvalidError(
+            _("This message was not made ready here, or too long ago"), code="bad_ticket"
+        ) from error
+    if pair != [contact_id, staff_id]:
+        raise InvalidError(_("This message was not made ready here, or too long ago"), code="bad_ticket")
     now = clock.now()
-    taken = touches.take_keys(brand, [f"d:{staff_id}:{key}"[:60]], now)
-    if not taken:
-        return False
-    [touch_id] = taken.values()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO campaigns_touchkey (brand_id, key, touch_at, touch_id) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            [brand.pk, f"d:{touch_id}", now, touch_id],
+        )
+        if not cursor.rowcount:
+            return False
     Touch.objects.create(
         pk=touch_id,
         at=now,
         kind=Touch.Kind.DIRECT,
         contact_id=contact_id,
         staff_id=staff_id,
-        content_id=version_id,
+        content_id=version_id or None,
         state=Touch.State.DELIVERED,
         done_at=now,
     )

@@ -77,14 +77,13 @@
   else if (chat) chat.replaceChildren();
 
   // ---- send: content made ready by the server, message by message into the chat, then noted in the ledger
-  const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   async function send(button, what) {
     const customer = button.closest("[data-customer]");
     button.disabled = true;
     try {
       const made = await post(customer.dataset.prepare, what);
       for (const message of made.messages) await deliver(message);
-      await note(customer, { ...what, text: made.text, key: fresh() });
+      await note(customer, { text: made.text, ticket: made.ticket });
       const own = button.closest(".g-own")?.querySelector("textarea");
       if (own) own.value = "";
     } catch (error) {

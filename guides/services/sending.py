@@ -1,10 +1,10 @@
 """What a guide sends from the chat: content of the library in the form of the JS SDK's sendChatMessage."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from contacts.models import Contact
 from content import variables
-from content.services.library import Usable
 from org.models import Corp, Staff
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
@@ -17,17 +17,19 @@ def filled(brand: Brand, text: str, *, contact: Contact, staff: Staff) -> str:
     return variables.render(text, variables.values_for(brand=brand, staff=staff, customer=contact.name))
 
 
-def messages_of(brand: Brand, usable: Usable, *, text: str, corp: Corp) -> list[dict[str, Any]]:
-    """The content as messages of sendChatMessage, text first, files uploaded where needed. Calls WeCom: outside a
-    transaction.
+def messages_of(
+    brand: Brand, attached: Sequence[dict[str, Any]], *, text: str, corp: Corp
+) -> list[dict[str, Any]]:
+    """Text and attachments as messages of sendChatMessage, text first, files uploaded where needed. Calls WeCom:
+    outside a transaction.
 
     Source: developer.work.weixin.qq.com/document/path/94347 (sendChatMessage)
     """
     found: list[dict[str, Any]] = [{"msgtype": "text", "text": {"content": text}}] if text else []
-    if not usable.attachments:
+    if not attached:
         return found
     with tenant_scope(brand):  # without a transaction: it opens its own short ones
-        ready = attachments.to_wecom(corp, client_for(corp), usable.attachments)
+        ready = attachments.to_wecom(corp, client_for(corp), attached)
     for given in ready:
         kind = given["msgtype"]
         fields: dict[str, Any] = dict(given[kind])

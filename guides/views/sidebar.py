@@ -11,7 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.services import direct
-from content.services import library
+from content.models import Via
+from content.services import library, links
 from guides.services import customers as services
 from guides.services.sending import filled, messages_of
 from guides.views.frame import page, through_other_corp
@@ -84,36 +85,38 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     POST: `version` of the library, or `text` of the guide's own.
     """
     version = request.POST.get("version", "")
+    attached: list[dict[str, Any]] = []
     with brand_transaction(request):
         contact = services.own_customer(request.staff, contact_id)
-        if not version:
-            text = request.POST.get("text", "").strip()
+        if version:
+            usable = library.usable_version(request.brand, _number(version), personal=True)
+            text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
+            attached, name = usable.attachments, usable.name
+        else:
+            text = name = request.POST.get("text", "").strip()
             if not text or len(text.encode()) > MAX_TEXT:
                 raise InvalidError(_("Write something, up to 4,000 bytes"))
-            return JsonResponse({"messages": [{"msgtype": "text", "text": {"content": text}}], "text": text})
-        usable = library.usable_version(request.brand, _number(version), personal=True)
-        text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
-    made = messages_of(request.brand, usable, text=text, corp=_corp(request))
-    return JsonResponse({"messages": made, "text": text or usable.name})
+        touch_id, ticket = direct.make_ready(
+            contact_id=contact.pk, staff_id=request.staff.pk, version_id=_number(version) if version else None
+        )
+    text, attached = links.personalise(
+        request.brand, text, attached, staff_id=request.staff.pk, touch_id=touch_id, via=Via.DIRECT
+    )
+    made = messages_of(request.brand, attached, text=text, corp=_corp(request))
+    return JsonResponse({"messages": made, "text": text or name, "ticket": ticket})
 
 
 @require_POST
 @staff_can("contacts.edit")
 def sent(request: Any, contact_id: int) -> HttpResponse:
-    """WeCom has taken what the guide sent: a touch in the ledger, once for each `key`."""
+    """WeCom has taken what the guide sent: a touch in the ledger, once for each `ticket` of `prepare`."""
     contact = services.own_customer(request.staff, contact_id)
-    version = request.POST.get("version", "")
-    version_id = _number(version) if version else None
-    if version_id is not None and version_id not in library.names_of([version_id]):
-        raise InvalidError(_("Choose one of the list"))
-    text = request.POST.get("text", "").replace("\x00", "").strip()[:MAX_TEXT]
     direct.record_direct(
         request.brand,
         contact_id=contact.pk,
         staff_id=request.staff.pk,
-        key=request.POST.get("key", ""),
-        text=text,
-        version_id=version_id,
+        ticket=request.POST.get("ticket", ""),
+        text=request.POST.get("text", "").replace("\x00", "").strip()[:MAX_TEXT],
     )
     context = services.one(request.brand, contact, request.staff, "messages")
     return toast(render(request, "guides/cards/messages.html", context), _("Sent"), actionChanged=True)

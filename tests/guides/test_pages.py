@@ -171,7 +171,7 @@ def test_a_colleagues_customer_and_task_are_not_there(guide: SimpleNamespace) ->
     for path in ("tags/", "fields/", "scripts/", "cards/head/"):
         assert guide.client.get(url + path).status_code == 404, path
     for path in ("note/", "stage/", "tags/", "reminder/", "sent/", "prepare/"):
-        assert guide.client.post(url + path, {"text": "x", "key": "12345678"}).status_code == 404, path
+        assert guide.client.post(url + path, {"text": "x", "ticket": "x"}).status_code == 404, path
     assert guide.client.post(f"/g/tasks/{task_id}/done/").status_code == 404
     assert guide.client.post(f"/g/reminders/{reminder.pk}/done/").status_code == 404
 

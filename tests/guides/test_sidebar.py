@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import re
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,10 +14,13 @@ from PIL import Image
 
 from campaigns.models import Touch
 from contacts.models import Event, EventType
+from content import tokens
 from content.models import Content
-from content.services import editing
+from content.services import editing, links
 from content.services.editing import ContentInput
+from org.access import SYSTEM
 from org.models import Corp
+from scrm import clock
 from tenants.scoping import tenant_scope
 from tests.contacts.conftest import connected, sandbox, sandbox_server
 from tests.factories import in_brand, make_contact, make_user, role
@@ -122,7 +127,7 @@ def test_sent_once_into_the_ledger_and_onto_the_timeline(chat: SimpleNamespace) 
     url = f"/g/customers/{chat.mine.pk}/"
     made = chat.client.post(f"{url}prepare/", {"version": version}).json()
     assert made["messages"] == [{"msgtype": "text", "text": {"content": "林小满，新品到店"}}]
-    given = {"version": version, "text": made["text"], "key": "k" * 24}
+    given = {"text": made["text"], "ticket": made["ticket"]}
     for _ in range(2):  # the browser repeats what it thinks was lost
         assert chat.client.post(f"{url}sent/", given).status_code == 200
     with in_brand(chat.brand):
@@ -137,8 +142,30 @@ def test_sent_once_into_the_ledger_and_onto_the_timeline(chat: SimpleNamespace) 
         assert event.object_id == touch.pk and event.data["text"] == "林小满，新品到店"
     page = chat.client.get(f"/contacts/{chat.mine.pk}/").content.decode()
     assert "Received a message from 甲 in the chat" in page or "在聊天中收到" in page
-    for bad in ({"key": ""}, {"key": "k" * 99}, {"version": "x"}, {"version": version + 999}):
-        assert chat.client.post(f"{url}sent/", given | bad).status_code == 422, bad
+    for bad in ("", "x", made["ticket"][:-2] + "zz"):
+        assert chat.client.post(f"{url}sent/", given | {"ticket": bad}).status_code == 422, bad
+    with in_brand(chat.brand):
+        second = make_contact(chat.brand, chat.a)
+    assert (
+        chat.client.post(f"/g/customers/{second.pk}/sent/", given).status_code == 422
+    )  # made for somebody else
+    with clock.at(clock.now() + timedelta(days=2)), in_brand(chat.brand):
+        assert Touch.objects.count() == 1
+
+
+def test_a_tracked_link_knows_whose_message_it_was_in(chat: SimpleNamespace) -> None:
+    with in_brand(chat.brand):
+        link = links.create_link(chat.brand, name="新品", url="https://shop.example/new", by=SYSTEM)
+    address = links.address_of(link)
+    version = content(chat.brand, f"看看 {address}")
+    url = f"/g/customers/{chat.mine.pk}/"
+    made = chat.client.post(f"{url}prepare/", {"version": version}).json()
+    [tail] = re.findall(re.escape(address.rstrip("/")) + r"/([A-Za-z0-9_-]+)/", made["text"])
+    chat.client.post(f"{url}sent/", {"text": made["text"], "ticket": made["ticket"]})
+    told = tokens.unpack(chat.brand.pk, link.key, tail)
+    with in_brand(chat.brand):
+        touch = Touch.objects.get()
+    assert told is not None and (told.staff_id, told.touch_id) == (chat.a.pk, touch.pk)
 
 
 def test_files_are_uploaded_and_links_become_news(chat: SimpleNamespace) -> None:
@@ -161,7 +188,7 @@ def test_files_are_uploaded_and_links_become_news(chat: SimpleNamespace) -> None
 def test_words_of_ones_own(chat: SimpleNamespace) -> None:
     url = f"/g/customers/{chat.mine.pk}/prepare/"
     made = chat.client.post(url, {"text": " 在吗 "}).json()
-    assert made == {"messages": [{"msgtype": "text", "text": {"content": "在吗"}}], "text": "在吗"}
+    assert made["messages"] == [{"msgtype": "text", "text": {"content": "在吗"}}] and made["text"] == "在吗"
     assert chat.client.post(url, {"text": ""}).status_code == 422
     assert chat.client.post(url, {"text": "字" * 2000}).status_code == 422
     assert chat.client.post(url, {"version": "9" * 30}).status_code == 422

@@ -64,3 +64,8 @@ document.addEventListener("submit", (event) => {
 for (const select of document.querySelectorAll("select[data-go]")) {
   select.addEventListener("change", () => window.location.assign(select.value));
 }
+
+// whose chat is open stands behind the # of a sidebar's address; it goes along through the log-in
+if (window.location.hash.includes("sandbox_")) {
+  for (const form of document.querySelectorAll("form[action$='/login/pick']")) form.action += window.location.hash;
+}
