@@ -19,6 +19,9 @@ from campaigns.models import Enrolment, Sop
 from contacts.models import Contact, Identity
 from org.models import Corp, Staff
 from scrm.errors import InvalidError
+from tagging.models import Segment
+from tagging.services import audience, snapshots
+from tenants.models import Brand
 
 MAX_VALUES = 100_000
 MAX_BYTES = 10 * 1024 * 1024
@@ -149,6 +152,26 @@ def check_ids(contact_ids: Sequence[int], *, sop: Sop | None, staff: Staff) -> F
     seen = set(Contact.objects.visible_to(staff).filter(pk__in=contact_ids).values_list("pk", flat=True))
     found.unknown = [str(i) for i in dict.fromkeys(contact_ids) if i not in seen]
     _sort_out(found, sorted(seen), sop)
+    return found
+
+
+def of_segment(brand: Brand, segment: Segment, *, sop: Sop | None, staff: Staff) -> Found:
+    """The same for everybody who is in a segment now and whom `staff` may see.
+
+    Raises:
+        InvalidError: too many for a list, or the segment's condition cannot be read.
+    """
+    people = audience.Audience(brand, snapshots.condition_of(segment), staff=staff)
+    if (n := people.count()) > MAX_VALUES:
+        raise InvalidError(
+            _(
+                "%(n)s people are in it; at most %(most)s at a time. Let an entry of a canvas take them in instead."
+            )
+            % {"n": f"{n:,}", "most": f"{MAX_VALUES:,}"}
+        )
+    ids = people.ids()
+    found = Found(n_values=len(ids))
+    _sort_out(found, ids, sop)
     return found
 
 

@@ -25,6 +25,7 @@ from org.models import Job
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from scrm.keyset import keyset_page
 from scrm.responses import go
+from tagging.models import Segment
 
 KEEP_S = 3600  # how long a preview waits for its yes
 SAMPLE = 8
@@ -95,6 +96,20 @@ class ListForm(forms.Form):
         help_text=gettext_lazy("CSV, text or XLSX; the first column is read."),
         widget=forms.ClearableFileInput(attrs={"accept": ".csv,.txt,.xlsx"}),
     )
+    segment = forms.ModelChoiceField(
+        Segment.objects.none(),
+        label=gettext_lazy("Or a segment"),
+        required=False,
+        help_text=gettext_lazy("Those who are in it now."),
+    )
+
+    def __init__(self, *args: Any, with_segments: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if with_segments:
+            rows = Segment.objects.filter(deleted_at=None).order_by("name", "pk")
+            self.fields["segment"].queryset = rows  # type: ignore[attr-defined]
+        else:
+            del self.fields["segment"]
 
 
 @require_http_methods(["GET", "POST"])
@@ -102,10 +117,14 @@ class ListForm(forms.Form):
 def enrol(request: Any, sop_id: int) -> HttpResponse:
     """Paste or upload a list; the answer is its preview."""
     sop = _open_sop(sop_id)
-    form = ListForm(request.POST or None, request.FILES or None)
+    may_segments = request.actor.can("segments.view")
+    form = ListForm(request.POST or None, request.FILES or None, with_segments=may_segments)
     if request.method == "POST" and form.is_valid():
         try:
             given = form.cleaned_data
+            if segment := given.get("segment"):
+                found = recipients.of_segment(request.brand, segment, sop=sop, staff=request.staff)
+                return _preview(request, sop, found)
             values = (
                 recipients.values_of_file(given["file"])
                 if given["file"]

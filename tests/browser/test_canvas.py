@@ -1,19 +1,26 @@
 """The canvas of an SOP in Chromium: by mouse, by keys, as a list; undone, saved by itself, mended, in two windows."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from campaigns.models import Sop
-from campaigns.services import graphs
+from campaigns.services import enrolments, graphs
+from campaigns.services.journeys import walking
+from contacts.models import EventType
+from contacts.services.timeline import record_events
 from org.access import SYSTEM
-from tests.factories import in_brand, make_tag
+from org.models import Job
+from org.services import jobs
+from scrm import clock
+from tests.factories import in_brand, make_contact, make_tag
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-GRAPH = {
+GRAPH: dict[str, Any] = {
     "nodes": [
         {"id": "n1", "kind": "entry", "by": "hand"},
         {"id": "n2", "kind": "wait", "mode": "for", "n": 1, "unit": "days"},
@@ -251,3 +258,72 @@ def test_as_a_list_on_a_phone(desk: Page, live_server: Any, brand: Any) -> None:
     page.click("[data-canvas-act=canvas]")
     expect(page.locator("[data-node=n5] .node-card")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_published_and_its_figures_seen(desk: Page, live_server: Any, brand: Any, staff: Any) -> None:
+    page, sop = desk, make_sop(brand, GRAPH)
+    with in_brand(brand):
+        people = [make_contact(brand, staff, name=f"客户{n}") for n in range(3)]
+    page.goto(f"{live_server.url}/sops/{sop.pk}/canvas/")
+    # changed and published at once: what was changed is saved first
+    page.click("[data-node=n3] .node-card")
+    page.fill("#inspector [data-param=text] textarea", "欢迎")
+    page.click("main [hx-get$='/publish/']")
+    page.fill("#modal [name=note]", "第一版")
+    page.click("#modal [name=go]")
+    page.wait_for_url(f"**/sops/{sop.pk}/")
+    with in_brand(brand):
+        assert [n["text"] for n in graphs.versions(sop.pk)[0].graph["nodes"] if n["id"] == "n3"] == ["欢迎"]
+        ids = [contact.pk for contact in people]
+        enrolments.enrol_many(brand, sop=Sop.objects.get(), contact_ids=ids, source="page")
+        walking.run(brand, clock.now() + timedelta(minutes=1))
+    page.reload()
+    expect(page.locator("[data-node=n2] .node-numbers b").nth(1)).to_have_text("3")
+    page.click("[data-node=n2] .node-card")
+    expect(page.locator("#drawer")).to_contain_text("客户2")
+
+
+def test_tried_on_a_person_and_rehearsed(desk: Page, live_server: Any, brand: Any, staff: Any) -> None:
+    graph = {
+        **GRAPH,
+        "nodes": [{"id": "n1", "kind": "entry", "by": "event", "event": "added"}, *GRAPH["nodes"][1:]],
+    }
+    page, sop = desk, make_sop(brand, graph)
+    with in_brand(brand):
+        person = make_contact(brand, staff, name="王小美")
+        row = {
+            "contact_id": person.pk,
+            "type": EventType.ADDED,
+            "at": clock.now() - timedelta(days=9),
+            "staff_id": staff.pk,
+        }
+        record_events(brand, [row])  # type: ignore[list-item]
+    page.goto(f"{live_server.url}/sops/{sop.pk}/canvas/")
+    page.click("main [hx-get$='/try/']")
+    page.fill("#drawer [name=q]", "小美")
+    page.click("#try-people button:has-text('王小美')")
+    expect(page.locator(".try-steps li")).to_have_count(4)
+    expect(page.locator(".look-path")).to_have_count(4)
+    page.click("#drawer .btn-close")
+    expect(page.locator(".look-path")).to_have_count(0)
+    page.goto(f"{live_server.url}/sops/{sop.pk}/rehearsals/")
+    page.click("main form button.btn-primary")
+    page.wait_for_url("**/rehearsals/*/")
+    with in_brand(brand):
+        job = Job.objects.get(kind="sop_rehearse")
+        jobs.run(brand, job.pk)
+    page.reload()
+    expect(page.locator("[data-node=n3] .node-numbers b").first).to_have_text("1")
+    expect(page.locator(".heat")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["start/", "{sop}/", "{sop}/versions/", "{sop}/compare/", "{sop}/guides/", "{sop}/rehearsals/"]
+)
+def test_pages_fit_a_phone(desk: Page, live_server: Any, brand: Any, path: str) -> None:
+    sop = make_sop(brand, GRAPH)
+    with in_brand(brand):
+        graphs.publish(brand, sop_id=sop.pk, by=SYSTEM)
+    desk.set_viewport_size({"width": 390, "height": 844})
+    desk.goto(f"{live_server.url}/sops/" + path.format(sop=sop.pk))
+    assert desk.evaluate("document.documentElement.scrollWidth") <= 390

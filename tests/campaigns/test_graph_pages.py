@@ -5,18 +5,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns import graph as pure
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments, graphs
+from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import walking
+from campaigns.services.sops import StepInput
 from campaigns.views import canvas_data
 from org.access import SYSTEM
 from org.models import Job
 from org.services import jobs
 from scrm import clock
+from tagging.models import TagGroup
+from tagging.services import segments
+from tagging.services.tags import add_tags
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
@@ -250,6 +255,66 @@ def test_rehearsal(brand: Any, staff: Any, sign_in: Any) -> None:
     assert [job.pk for job in client.get(f"/sops/{sop.pk}/rehearsals/").context["jobs"]] == [job.pk]
 
 
+# ---- where one begins, files, segments
+
+
+def test_ready_graphs_and_an_empty_canvas(brand: Any, sign_in: Any) -> None:
+    client = sign_in(brand, "operator")
+    page = client.get("/sops/start/")
+    keys = [one["key"] for one in page.context["templates"]]
+    assert len(keys) >= 7
+    for key in [*keys, keys[0]]:  # the second of one name gets a number
+        answer = client.post("/sops/start/", {"template": key})
+        assert answer.status_code == 302 and client.get(answer["Location"]).status_code == 200
+    assert client.post("/sops/start/", {"template": "nothing"}).status_code == 404
+    assert client.post("/sops/start/", {"name": "新客"}).status_code == 302
+    again = client.post("/sops/start/", {"name": "新客"})
+    assert again.status_code == 422 and again.context["error"]
+
+
+def test_as_a_file_into_another_brand(brand: Any, other_brand: Any, sign_in: Any) -> None:
+    with in_brand(brand):
+        group = TagGroup.objects.create(name="人群")
+        tags = [make_tag(brand, name, group).pk for name in ("宝妈", "新客")]
+    with in_brand(other_brand):
+        mine = make_tag(other_brand, "宝妈", TagGroup.objects.create(name="人群"))
+    sop = make_sop(brand, line(entry(), {"kind": "tag", "add_tag_ids": tags}))
+    answer = sign_in(brand, "operator").get(f"/sops/{sop.pk}/export/")
+    assert "attachment" in answer["Content-Disposition"]
+    client = sign_in(other_brand, "operator")
+    file = SimpleUploadedFile("a.json", answer.content)
+    taken = client.post("/sops/start/", {"from": "file", "file": file})
+    assert taken.status_code == 302
+    page = client.get(taken["Location"])
+    assert "新客" in page.content.decode()  # told: not in this brand
+    node = next(n for n in page.context["canvas"]["graph"]["nodes"] if n["kind"] == "tag")
+    assert node["add_tag_ids"] == [mine.pk]
+    for bad in (b"", b"{}", b"[1]", b"\xff", b"[" * 5_000):
+        refused = client.post("/sops/start/", {"from": "file", "file": SimpleUploadedFile("a.json", bad)})
+        assert refused.status_code == 422 and refused.context["file_error"]
+    assert client.post("/sops/start/", {"from": "file"}).status_code == 422
+
+
+def test_a_segment_is_put_in(brand: Any, staff: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand, publish=True)
+    with in_brand(brand):
+        people = [make_contact(brand, staff) for _ in range(3)]
+        tag = make_tag(brand, "宝妈")
+        add_tags(brand, contacts=people[:2], tags=[tag.pk], source="page")
+        condition = {"kind": "tags", "mode": "any", "ids": [tag.pk]}
+        segment = segments.create_segment(brand, by=SYSTEM, name="宝妈", condition=condition)
+    page = client.post(f"/sops/{sop.pk}/enrol/", {"segment": segment.pk, "values": ""})
+    assert sorted(page.context["found"].contact_ids) == [c.pk for c in people[:2]]
+
+
+def test_list_shows_both_forms(brand: Any, sign_in: Any) -> None:
+    make_sop(brand, publish=True)
+    with in_brand(brand):
+        sops.create_sop(brand, name="按天", late_days=3, steps=[StepInput(1, 10, 0, "你好")], by=SYSTEM)
+    page = sign_in(brand, "operator").get("/sops/").content.decode()
+    assert "新客" in page and "按天" in page
+
+
 # ---- rights, brands, queries
 
 PAGES = [
@@ -263,8 +328,9 @@ PAGES = [
     "guides/",
     "try/",
     "rehearsals/",
+    "export/",
 ]
-FOR_EDITORS = {"canvas/", "publish/", "versions/1/back/", "try/", "rehearsals/"}
+FOR_EDITORS = {"canvas/", "publish/", "versions/1/back/", "try/", "rehearsals/", "export/"}
 
 
 @pytest.mark.parametrize("page", PAGES)
