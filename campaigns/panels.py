@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SopStep, Touch
+from campaigns.services.journeys import plans
 from campaigns.views.touches import HELP, names_of
 from contacts.models import Contact
 from org.access import Actor
@@ -26,7 +27,9 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
         return None
     live = {row.sop_id for row in enrolments if row.ended_at is None}
     steps = {(s.sop_id, s.position): s for s in SopStep.objects.filter(sop__in=live, removed_at=None)}
+    places = plans.places([row for row in enrolments if row.ended_at is None])
     for row in enrolments:
+        row.place = places.get(row.pk, "")  # type: ignore[attr-defined]
         row.next_step = None if row.ended_at else steps.get((row.sop_id, row.position))  # type: ignore[attr-defined]
     return {
         "title": _("SOPs and messages"),

@@ -26,6 +26,7 @@ urlpatterns = [
     path("sops/choices/", canvas.choices, name="sop_choices"),
     path("sops/<int:sop_id>/canvas/", canvas.edit, name="sop_canvas"),
     path("sops/<int:sop_id>/canvas/save/", canvas.save, name="sop_canvas_save"),
+    path("sops/<int:sop_id>/rename/", canvas.rename, name="sop_rename"),
     path("sops/<int:sop_id>/publish/", versions.publish, name="sop_publish"),
     path("sops/<int:sop_id>/versions/", versions.version_list, name="sop_versions"),
     path("sops/<int:sop_id>/versions/<int:n>/back/", versions.roll_back, name="sop_back"),

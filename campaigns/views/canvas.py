@@ -7,7 +7,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Sop
@@ -17,7 +17,7 @@ from campaigns.views.media import files_of
 from campaigns.views.sops import tabs_of
 from org.access import staff_can
 from scrm.errors import ConflictError, InvalidError, NotFoundError, SCRMError
-from scrm.responses import error_body
+from scrm.responses import error_body, go
 from tagging.services import naming
 
 
@@ -81,6 +81,23 @@ def save(request: Any, sop_id: int) -> HttpResponse:
 
 def _refused(error: SCRMError) -> JsonResponse:
     return JsonResponse(error_body(error), status=error.http_status)
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("sops.edit")
+def rename(request: Any, sop_id: int) -> HttpResponse:
+    """A dialog with the name."""
+    sop = graphs.get_graph_sop(sop_id)
+    context: dict[str, Any] = {"sop": sop, "name": sop.name}
+    if request.method == "POST":
+        context["name"] = request.POST.get("name", "")
+        try:
+            graphs.rename(request.brand, sop_id=sop.pk, name=context["name"], by=request.actor)
+            return go(request, f"/sops/{sop.pk}/canvas/", _("Saved"))
+        except SCRMError as error:
+            context["error"] = str(error)
+    status = 422 if "error" in context else 200
+    return render(request, "campaigns/sops/canvas/_rename.html", context, status=status)
 
 
 @require_GET

@@ -1,6 +1,5 @@
 """Who is in an SOP: the list, putting people in by hand, taking them out."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from campaigns.graph import words
 from campaigns.models import Enrolment, Sop
 from campaigns.services import enrolments, recipients, scope, sops
 from campaigns.services.journeys import plans
@@ -44,7 +42,7 @@ def people(request: Any, sop_id: int) -> HttpResponse:
     steps = {s.position: s for s in sops.live_steps(sop.pk)}
     context = {"sop": sop, "page": page, "left": left, "steps": steps}
     if sop.is_graph:
-        context["places"] = _places(page)
+        context["places"] = plans.places(page)
     if request.htmx:
         return render(request, "campaigns/sops/_people.html", context)
     jobs = Job.objects.filter(kind="sop_enrol", params__sop_id=sop.pk).order_by("-created_at")
@@ -56,16 +54,6 @@ def people(request: Any, sop_id: int) -> HttpResponse:
         "can_enrol": sop.state in enrolments.OPEN,
     }
     return render(request, "campaigns/sops/people.html", context)
-
-
-def _places(page: Iterable[Enrolment]) -> dict[int, str]:
-    """{enrolment: name of the node at which the person stands}."""
-    found = plans.load({row.version_id for row in page if row.version_id})
-    places = {}
-    for row in page:
-        if (plan := found.get(row.version_id or 0)) and row.node in plan.nodes:
-            places[row.pk] = words.name_of(plan.nodes[row.node])
-    return places
 
 
 @require_POST

@@ -11,6 +11,7 @@ from campaigns.models import Sop
 from campaigns.services import enrolments, graphs
 from campaigns.services.journeys import walking
 from contacts.models import EventType
+from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_events
 from org.access import SYSTEM
 from org.models import Job
@@ -291,6 +292,7 @@ def test_tried_on_a_person_and_rehearsed(desk: Page, live_server: Any, brand: An
     page, sop = desk, make_sop(brand, graph)
     with in_brand(brand):
         person = make_contact(brand, staff, name="王小美")
+        refresh_grams(brand, [person.pk])
         row = {
             "contact_id": person.pk,
             "type": EventType.ADDED,

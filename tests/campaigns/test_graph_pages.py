@@ -15,6 +15,7 @@ from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import walking
 from campaigns.services.sops import StepInput
 from campaigns.views import canvas_data
+from contacts.services.search import refresh_grams
 from org.access import SYSTEM
 from org.models import Job
 from org.services import jobs
@@ -227,7 +228,9 @@ def test_on_one_person(brand: Any, staff: Any, sign_in: Any) -> None:
     client, sop = sign_in(brand, "operator"), make_sop(brand)
     with in_brand(brand):
         person = make_contact(brand, staff, name="王小美")
-    assert "王小美" in client.get(f"/sops/{sop.pk}/try/?q=王小美").content.decode()
+        make_contact(brand, staff, name="李明")
+        refresh_grams(brand, [person.pk])
+    assert list(client.get(f"/sops/{sop.pk}/try/?q=小美").context["people"]) == [person]
     page = client.get(f"/sops/{sop.pk}/try/?contact={person.pk}")
     assert page.context["path"] == ["n1", "n2", "n3", "n4"]
     assert client.get(f"/sops/{sop.pk}/try/?contact=9{person.pk}9").status_code == 404
@@ -266,7 +269,7 @@ def test_ready_graphs_and_an_empty_canvas(brand: Any, sign_in: Any) -> None:
     for key in [*keys, keys[0]]:  # the second of one name gets a number
         answer = client.post("/sops/start/", {"template": key})
         assert answer.status_code == 302 and client.get(answer["Location"]).status_code == 200
-    assert client.post("/sops/start/", {"template": "nothing"}).status_code == 404
+    assert client.post("/sops/start/", {"template": "nothing"}).status_code == 422
     assert client.post("/sops/start/", {"name": "新客"}).status_code == 302
     again = client.post("/sops/start/", {"name": "新客"})
     assert again.status_code == 422 and again.context["error"]
@@ -307,6 +310,27 @@ def test_a_segment_is_put_in(brand: Any, staff: Any, sign_in: Any) -> None:
     assert sorted(page.context["found"].contact_ids) == [c.pk for c in people[:2]]
 
 
+def test_renamed(brand: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand)
+    make_sop(brand, name="别的")
+    assert client.post(f"/sops/{sop.pk}/rename/", {"name": "别的"}).status_code == 422
+    assert client.post(f"/sops/{sop.pk}/rename/", {"name": "新名"}).status_code == 302
+    with in_brand(brand):
+        assert Sop.objects.get(pk=sop.pk).name == "新名"
+
+
+def test_drawn_steps_are_named_in_the_ledger_and_on_a_contact(brand: Any, staff: Any, sign_in: Any) -> None:
+    graph = line(entry(), touch("你好", title="问候"), wait(n=1, title="歇一天"))
+    client, sop = sign_in(brand, "operator"), make_sop(brand, graph, publish=True)
+    with in_brand(brand):
+        person = make_contact(brand, staff)
+        enrolments.enrol_many(brand, sop=sop, contact_ids=[person.pk], source="page")
+        walking.run(brand, clock.now() + timedelta(minutes=1))
+    assert "问候" in client.get("/touches/").content.decode()
+    assert "问候" in client.get("/touches/tasks/").content.decode()
+    assert "歇一天" in client.get(f"/contacts/{person.pk}/").content.decode()
+
+
 def test_list_shows_both_forms(brand: Any, sign_in: Any) -> None:
     make_sop(brand, publish=True)
     with in_brand(brand):
@@ -329,8 +353,9 @@ PAGES = [
     "try/",
     "rehearsals/",
     "export/",
+    "rename/",
 ]
-FOR_EDITORS = {"canvas/", "publish/", "versions/1/back/", "try/", "rehearsals/", "export/"}
+FOR_EDITORS = {"canvas/", "publish/", "versions/1/back/", "try/", "rehearsals/", "export/", "rename/"}
 
 
 @pytest.mark.parametrize("page", PAGES)

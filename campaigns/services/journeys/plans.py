@@ -6,7 +6,7 @@ from typing import Any
 
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, Node
-from campaigns.models import SopStep, SopVersion
+from campaigns.models import Enrolment, SopStep, SopVersion
 
 
 @dataclass
@@ -52,3 +52,14 @@ def load(version_ids: Iterable[int]) -> dict[int, Plan]:
     for step in SopStep.objects.filter(version__in=plans):
         plans[step.version_id or 0].steps[step.node] = step
     return plans
+
+
+def places(rows: Iterable[Enrolment]) -> dict[int, str]:
+    """{enrolment: name of the node at which the person stands}, of those in graphs; two queries."""
+    rows = [row for row in rows if row.version_id]
+    found = load({row.version_id for row in rows if row.version_id}) if rows else {}
+    names = {}
+    for row in rows:
+        if (plan := found.get(row.version_id or 0)) and row.node in plan.nodes:
+            names[row.pk] = words.name_of(plan.nodes[row.node])
+    return names
