@@ -4,7 +4,8 @@ Either the whole plan of a wave is there or nothing of it: a process that is kil
 one finds the wave planned. A million people take seconds; meanwhile other planners wait at the gate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -29,28 +30,25 @@ WANTED = 0  # WaveSet.what
 BITS_TABLE = "CREATE TEMPORARY TABLE {name} (chunk int PRIMARY KEY, bits bit(8192) NOT NULL) ON COMMIT DROP"
 FILL = "INSERT INTO {name} SELECT c, b::bit(8192) FROM unnest(%s::int[], %s::text[]) AS r(c, b)"
 
+# one pass over the relations and one over the people, joined by hash: what the planner expects of a bitmap's people is far
+# too little, so its loops are switched off for this statement. Who has one guide needs no choice.
 _TASKS = """
-    WITH guide AS MATERIALIZED (
-        SELECT id FROM org_staff WHERE brand_id = %(b)s AND state = 'active' AND is_guide
-    ), person AS (
+    WITH person AS (
         SELECT s.contact_id, s.n_follows
           FROM contacts_contactstat s JOIN plan_allowed q ON q.chunk = s.position / 8192
          WHERE s.brand_id = %(b)s AND get_bit(q.bits, s.position %% 8192) = 1
-    ), chosen AS (
-        SELECT p.contact_id, f.staff_id, f.corp_id
+    ), relation AS (
+        SELECT p.contact_id, p.n_follows, f.staff_id, f.corp_id, f.added_at, f.id
           FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
-         WHERE p.n_follows = 1 AND f.ended_at IS NULL AND NOT f.is_pending
-           AND f.staff_id IN (SELECT id FROM guide)
+         WHERE f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id = ANY(%(guides)s::bigint[])
+    ), chosen AS (
+        SELECT contact_id, staff_id, corp_id FROM relation WHERE n_follows = 1
         UNION ALL
         SELECT * FROM (
-            SELECT DISTINCT ON (p.contact_id) p.contact_id, f.staff_id, f.corp_id
-              FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
-             WHERE p.n_follows > 1 AND f.ended_at IS NULL AND NOT f.is_pending
-               AND f.staff_id IN (SELECT id FROM guide)
-             ORDER BY p.contact_id, {order}) several
+            SELECT DISTINCT ON (f.contact_id) f.contact_id, f.staff_id, f.corp_id
+              FROM relation f WHERE f.n_follows > 1 ORDER BY f.contact_id, {order}) several
     ), whole AS (
-        SELECT staff_id, corp_id, {variant} AS variant, array_agg(contact_id ORDER BY contact_id) AS ids
-          FROM chosen GROUP BY 1, 2, 3
+        SELECT staff_id, corp_id, {variant} AS variant, array_agg(contact_id) AS ids FROM chosen GROUP BY 1, 2, 3
     )
     INSERT INTO plan_task (staff_id, corp_id, variant, contact_ids)
     SELECT w.staff_id, w.corp_id, w.variant, w.ids[n * {chunk} + 1 : (n + 1) * {chunk}]
@@ -204,10 +202,11 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
         cursor.execute("ANALYZE plan_allowed")
         cursor.execute(
             "CREATE TEMPORARY TABLE plan_task (id serial, staff_id bigint, corp_id bigint, variant int,"
-            " contact_ids bigint[], text text, digest text) ON COMMIT DROP"
+            " contact_ids bigint[] STORAGE EXTERNAL, text text, digest text) ON COMMIT DROP"
         )
         sql = _TASKS.format(order=order, variant=_variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
-        cursor.execute(sql, {"b": brand.pk})
+        with joined_by_hash(cursor):
+            cursor.execute(sql, {"b": brand.pk, "guides": touches.array(guides())})
         _fill_contents(cursor, brand, variants)
         cursor.execute(
             _SEND_TASKS,
@@ -223,6 +222,19 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
         return cursor.rowcount
 
 
+def guides() -> list[int]:
+    """Who may write to customers now."""
+    return list(Staff.objects.filter(state=Staff.State.ACTIVE, is_guide=True).values_list("pk", flat=True))
+
+
+@contextmanager
+def joined_by_hash(cursor: Any) -> Iterator[None]:
+    """Statements over a whole brand: no loop from row to row, and memory for hashes of a million people."""
+    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '192MB'")
+    yield  # after an error the transaction is over, and the settings with it
+    cursor.execute("SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL work_mem TO DEFAULT")
+
+
 def _variant_sql(seed: int, variants: Sequence[Variant]) -> str:
     """Id of a contact's variant as an SQL expression: shares of the buckets by weight."""
     total, upto, cases = sum(v.weight for v in variants), 0, ""
@@ -231,6 +243,11 @@ def _variant_sql(seed: int, variants: Sequence[Variant]) -> str:
         cases += f" WHEN x.bucket < {upto * chance.BUCKETS // total} THEN {variant.pk}"
     if not cases:
         return f"{variants[-1].pk}"
+    if len(variants) == 2:  # asked once: no sub-select for each person
+        first, second = variants
+        limit = first.weight * chance.BUCKETS // total
+        share = chance.bucket_sql("contact_id", seed + VARIANT_SEED)
+        return f"CASE WHEN {share} < {limit} THEN {first.pk} ELSE {second.pk} END"
     # another seed than the hold-out's, or the variants would be cut from what is left of it
     share = chance.bucket_sql("contact_id", seed + VARIANT_SEED)
     return f"(SELECT CASE{cases} ELSE {variants[-1].pk} END FROM (SELECT {share} AS bucket) x)"  # noqa: S608

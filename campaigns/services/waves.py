@@ -12,6 +12,7 @@ from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
 from campaigns.services import broadcasts, fanout, gate, planes, reassign, results, rules, schedule, winners
 from campaigns.services.due import due_waves
+from campaigns.services.touches import array
 from org.access import Actor
 from org.models import Job, Staff
 from org.services import jobs
@@ -149,21 +150,20 @@ class DryRun:
 
 
 _GUIDES = """
-    WITH guide AS MATERIALIZED (
-        SELECT id FROM org_staff WHERE brand_id = %(b)s AND state = 'active' AND is_guide
-    ), person AS (
+    WITH person AS (
         SELECT s.contact_id, s.n_follows
           FROM contacts_contactstat s JOIN dry_allowed q ON q.chunk = s.position / 8192
          WHERE s.brand_id = %(b)s AND get_bit(q.bits, s.position %% 8192) = 1
+    ), relation AS (
+        SELECT p.contact_id, p.n_follows, f.staff_id, f.added_at, f.id
+          FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
+         WHERE f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id = ANY(%(guides)s::bigint[])
     ), chosen AS (
-        SELECT f.staff_id FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
-         WHERE p.n_follows = 1 AND f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id IN (SELECT id FROM guide)
+        SELECT staff_id FROM relation WHERE n_follows = 1
         UNION ALL
         SELECT staff_id FROM (
-            SELECT DISTINCT ON (p.contact_id) p.contact_id, f.staff_id
-              FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
-             WHERE p.n_follows > 1 AND f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id IN (SELECT id FROM guide)
-             ORDER BY p.contact_id, {order}) several
+            SELECT DISTINCT ON (f.contact_id) f.contact_id, f.staff_id
+              FROM relation f WHERE f.n_follows > 1 ORDER BY f.contact_id, {order}) several
     )
     SELECT staff_id, count(*) FROM chosen GROUP BY 1
 """
@@ -209,8 +209,10 @@ def _per_guide(brand: Brand, frame: Frame, bits: Bits) -> dict[int, int]:
             fanout.FILL.format(name="dry_allowed"), [[row[0] for row in rows], [row[1] for row in rows]]
         )
         cursor.execute("ANALYZE dry_allowed")
-        cursor.execute(_GUIDES.format(order=order), {"b": brand.pk})
-        return dict(cursor.fetchall())
+        with fanout.joined_by_hash(cursor):
+            given = {"b": brand.pk, "guides": array(fanout.guides())}
+            cursor.execute(_GUIDES.format(order=order), given)
+            return dict(cursor.fetchall())
 
 
 def _add_guides(

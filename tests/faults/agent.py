@@ -19,7 +19,10 @@ django.setup()
 from django.db import close_old_connections, connection, transaction  # noqa: E402
 from django.db.models import Count  # noqa: E402
 
-from campaigns.models import Touch  # noqa: E402
+from campaigns.models import SendTask, Touch  # noqa: E402
+from campaigns.services import broadcasts, due, handing, results, waves  # noqa: E402
+from campaigns.services.broadcasts import BroadcastInput, VariantInput  # noqa: E402
+from campaigns.tasks import tick_brand  # noqa: E402
 from contacts.models import Contact, EventType, Follow  # noqa: E402
 from contacts.services import sync  # noqa: E402
 from drift.services import runs  # noqa: E402
@@ -168,6 +171,57 @@ def later(*, brand_id: int, seconds: int) -> dict[str, Any]:
     return counts(brand_id=brand_id)
 
 
+def start_broadcast(*, brand_id: int, contents: int = 2) -> int:
+    """A broadcast to everybody, launched; its id."""
+    brand = Brand.objects.get(pk=brand_id)
+    with tenant_scope(brand), transaction.atomic():
+        given = BroadcastInput(
+            "杀进程",
+            {"condition": {"kind": "everybody"}},
+            [VariantInput(f"{n} 号内容") for n in range(contents)],
+        )
+        draft = broadcasts.save_draft(brand, given, by=SYSTEM)
+        return broadcasts.launch(brand, broadcast_id=draft.pk, by=SYSTEM).pk
+
+
+def beat(*, brand_id: int) -> None:
+    """What beat starts each minute for broadcasts."""
+    tick_brand.delay(brand_id=brand_id)
+
+
+def later_reach(*, brand_id: int, seconds: int) -> dict[str, int]:
+    """What the ticks and workers would do for broadcasts so many seconds from now; states of send tasks."""
+    brand, client = Brand.objects.get(pk=brand_id), redis_client()
+    for key in client.scan_iter("*:flight"):
+        client.delete(key)
+    acts = {"planned": handing.hand_over, "calling": handing.recover, "handed": results.poll}
+    with clock.at(clock.now() + timedelta(seconds=seconds)), tenant_scope(brand):
+        for _round in range(8):
+            waves.run_due(brand)
+            found = due.look()
+            for state, act in acts.items():
+                for task_id, _guide in found.tasks[state]:
+                    act(brand, task_id)
+            if not any(found.tasks.values()):
+                break
+        waves.finish(brand)
+    with tenant_scope(brand), transaction.atomic():
+        return _by(SendTask.objects, "state")
+
+
+def ledger(*, brand_id: int) -> list[list[Any]]:
+    """[external id, state, number of touches] of a brand's broadcasts, by person."""
+    with tenant_scope(brand_id), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT i.value, t.state, count(*) FROM campaigns_touch t"
+            " JOIN contacts_identity i ON i.brand_id = t.brand_id AND i.contact_id = t.contact_id"
+            "  AND i.kind = 'external_userid'"
+            " WHERE t.brand_id = %s AND t.broadcast_id IS NOT NULL GROUP BY 1, 2",
+            [brand_id],
+        )
+        return [[external, Touch.State(state).name, n] for external, state, n in cursor.fetchall()]
+
+
 def ready() -> bool:
     """Postgres answers."""
     with connection.cursor() as cursor:
@@ -177,8 +231,11 @@ def ready() -> bool:
 
 ACTS = {
     act.__name__: act
-    for act in (make_brand, make_code, counts, people, start_sync, start_drift, job, sweep, later, ready)
-}
+    for act in [
+        make_brand, make_code, counts, people, start_sync, start_drift, job, sweep, later, ready, start_broadcast, beat,
+        later_reach, ledger,
+    ]
+}  # fmt: skip
 
 
 def main() -> None:

@@ -158,9 +158,12 @@ class World:
 
     def kill_child(self, name: str) -> None:
         """SIGKILL to one process below (a web worker, a worker's child), as the kernel does when memory runs out."""
+        os.kill(self.wait(lambda: self._child_of(name), 15, f"{name} has a child"), signal.SIGKILL)
+
+    def _child_of(self, name: str) -> int | None:
         pid = self.children[name].pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+        return int(children[0]) if children else None  # it has just been started
 
     def stop(self) -> None:
         if self.agent:
