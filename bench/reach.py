@@ -1,16 +1,17 @@
-"""Broadcasts: audience with caps from bitmaps, the plan with its ledger, the dry run, marking and claiming chunks."""
+"""Broadcasts: audience with caps from bitmaps, the plan with its ledger, the dry run; hand-over, claims and marking by
+whole chunks are in hand.py."""
 
 import time
 from datetime import timedelta
 
 from django.db import connection, transaction
 
-from bench import big
+from bench import big, hand
 from bench.figures import Figure
 from bench.limits import copy_rate
 from campaigns.governance import CapRule
-from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import fanout, gate, policy, rules, touches, waves
+from campaigns.models import Broadcast, Touch, Variant, Wave
+from campaigns.services import fanout, gate, policy, rules, waves
 from contacts.models import Contact
 from org.access import SYSTEM
 from scrm import clock
@@ -35,10 +36,7 @@ def run(full: bool) -> list[Figure]:
         _plan(made.brand, second)
         with transaction.atomic():
             rows = Touch.objects.filter(broadcast_id=first.broadcast_id).count()
-            tasks = list(SendTask.objects.filter(broadcast=first.broadcast).order_by("pk"))
         chunk_plan = _chunk_plan(made.brand)
-        claimed, claim_s = _claims(made.brand)
-        marked, mark_s = _mark(made.brand, tasks)
         plain = _plain(made.brand)
     wanted = numbers["wanted"]
     return [
@@ -49,10 +47,7 @@ def run(full: bool) -> list[Figure]:
         _rate(f"plan {wanted:,}: one row of the ledger each, A/B, hold-out", wanted / plan, copy, 0.1, f"ORM {plain:,.0f}/s"),
         _rate("chunk plan alone", wanted / chunk_plan, copy, 0.3, ""),
         Figure("rows of the ledger (everybody accounted for)", rows, "rows", "", f"{wanted:,}", rows == wanted),
-        Figure(
-            "claims", claimed / claim_s, "contacts/s", f"{len(tasks):,} chunks", "≥ 1,000,000", claimed / claim_s >= 1e6
-        ),
-        _rate(f"mark {marked:,} as sent", marked / mark_s, copy, 0.1, ""),
+        *hand.run(full),
     ]  # fmt: skip
 
 
@@ -125,41 +120,6 @@ def _chunk_plan(brand: Brand) -> float:
         spent = time.perf_counter() - start
         transaction.set_rollback(True)
     return spent
-
-
-def _claims(brand: Brand, n: int = 300) -> tuple[int, float]:
-    """Contacts claimed: state of the chunk, one commit each, without looking at each person again."""
-    with transaction.atomic():
-        ids = list(SendTask.objects.filter(state="planned").order_by("-n").values_list("pk", flat=True)[:n])
-    contacts, start = 0, time.perf_counter()
-    for task_id in ids:
-        with transaction.atomic():
-            row = (
-                SendTask.objects.select_for_update(skip_locked=True)
-                .only("n")
-                .filter(pk=task_id, state="planned")
-                .first()
-            )
-            if row:
-                SendTask.objects.filter(pk=task_id).update(called_at=clock.now())
-                contacts += row.n
-    return contacts, time.perf_counter() - start
-
-
-def _mark(brand: Brand, tasks: list[SendTask]) -> tuple[int, float]:
-    marked, start = 0, time.perf_counter()
-    for task in tasks:
-        with transaction.atomic():
-            marked += len(
-                touches.settle(
-                    brand,
-                    send_task_id=task.pk,
-                    at=task.at,
-                    state=Touch.State.DELIVERED,
-                    done_at=clock.now(),
-                )
-            )
-    return marked, time.perf_counter() - start
 
 
 def _plain(brand: Brand, n: int = 500) -> float:

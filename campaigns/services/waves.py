@@ -210,7 +210,7 @@ def _per_guide(brand: Brand, frame: Frame, bits: Bits) -> dict[int, int]:
         )
         cursor.execute("ANALYZE dry_allowed")
         with fanout.joined_by_hash(cursor):
-            given = {"b": brand.pk, "guides": array(fanout.guides())}
+            given: dict[str, Any] = {"b": brand.pk, "guides": array(fanout.guides())}
             cursor.execute(_GUIDES.format(order=order), given)
             return dict(cursor.fetchall())
 
