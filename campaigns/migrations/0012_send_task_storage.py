@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     """Lists of contacts are not compressed: a thousand numbers shrink little, and each plan and claim would pay for it."""
 
-    dependencies = [("campaigns", "0010_moving")]
+    dependencies = [("campaigns", "0011_sop_content_reason")]
 
     operations = [
         migrations.RunSQL(
