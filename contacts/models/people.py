@@ -191,9 +191,10 @@ class Follow(TenantModel):
         TRANSFERRED = "transfer", _("Handed over")
         GONE = "gone", _("Not found in WeCom any more")
 
-    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="follows")
-    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
-    # without a key in Postgres: the guide's own one keeps the corp
+    # Without keys in Postgres, which would look at each row of a million: whoever writes a relation holds the row of its
+    # contact (services/follow.py), staff is never deleted, and the guide's own key keeps the corp.
+    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="follows", db_constraint=False)
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     external_userid = models.CharField(max_length=64)
     state = models.CharField(max_length=64, blank=True)  # WeCom's word for our channel string
@@ -227,6 +228,7 @@ class Follow(TenantModel):
                 fields=["brand", "channel_code_id", "-added_at"],
                 include=["contact", "ended_at", "is_pending"],
                 name="follow_code",
+                condition=Q(channel_code_id__isnull=False),
             ),
             models.Index(fields=["brand", "-added_at"], name="follow_newest"),
             models.Index(

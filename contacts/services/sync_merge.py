@@ -99,7 +99,11 @@ def is_back(row: Row, known: Known) -> bool:
 
 
 def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
-    """In one order everywhere: whoever changes relations of a contact holds its row (services/follow.py)."""
+    """In one order everywhere: whoever changes relations of a contact holds its row (services/follow.py).
+
+    Raises:
+        Conflict: somebody has been joined with another contact since the comparison.
+    """
     if contact_ids:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -107,3 +111,5 @@ def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
                 " FOR NO KEY UPDATE",
                 [brand.pk, list(contact_ids)],
             )
+            if cursor.rowcount != len(contact_ids):
+                raise Conflict
