@@ -3,7 +3,8 @@
 
     {"title", "intro", "cover": file id or None, "blocks": [
         {"type": "heading", "text"}   {"type": "text", "text"}   {"type": "quote", "text"}   {"type": "list", "items": […]}
-        {"type": "image", "file_id", "caption"}   {"type": "button", "label", "url"}   {"type": "line"}]}
+        {"type": "image", "file_id", "caption"}   {"type": "button", "label", "url"}   {"type": "line"}
+        {"type": "form", …}  (content/questions.py; one at most)]}
 
 In texts `**bold**` and `[words](https://…)` are the only marks; services/page_html.py renders them.
 """
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
+from content import questions
 from scrm.errors import InvalidError
 from wecom.models import MediaFile
 
@@ -27,6 +29,7 @@ BLOCKS: dict[str, dict[str, int]] = {
     "image": {"caption": 100},
     "button": {"label": 20, "url": 1_000},
     "line": {},
+    "form": {},
 }
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\s]+)\)")
 
@@ -55,6 +58,8 @@ def check(page: Any) -> dict[str, Any]:
             raise InvalidError(
                 _("Block %(n)d: %(problem)s") % {"n": number, "problem": error.message}
             ) from None
+    if sum(block["type"] == "form" for block in clean) > 1:
+        raise InvalidError(_("A page has one form at most"))
     cover = page.get("cover")
     return {
         "title": title,
@@ -83,6 +88,9 @@ def words_of(page: dict[str, Any]) -> list[str]:
     for block in page.get("blocks", []):
         words += [block.get(name, "") for name in ("text", "caption", "label")]
         words += block.get("items", [])
+        words += [block.get("thanks", "")]
+        for question in block.get("questions", []):
+            words += [question["label"], *question.get("options", [])]
     return [word for word in words if word]
 
 
@@ -119,6 +127,8 @@ def _block(block: Any) -> dict[str, Any]:
     kind = block.get("type") if isinstance(block, dict) else None
     if not isinstance(kind, str) or kind not in BLOCKS:
         raise InvalidError(_("unknown type"))
+    if kind == "form":
+        return questions.check_block(block)
     clean: dict[str, Any] = {"type": kind}
     for name, most in BLOCKS[kind].items():
         clean[name] = _text(block.get(name), most)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from content.views import approvals, items, library, links, picker, public, words
+from content.views import answers, approvals, items, library, links, picker, public, public_form, words
 
 urlpatterns = [
     path("content/", library.content_list, name="content"),
@@ -23,6 +23,7 @@ urlpatterns = [
     path("content/words/try/", words.words_try, name="content_words_try"),
     path("content/<int:content_id>/", items.content_detail, name="content_item"),
     path("content/<int:content_id>/edit/", items.content_edit, name="content_edit"),
+    path("content/<int:content_id>/answers/", answers.answers, name="content_answers"),
     path("content/<int:content_id>/archive/", items.content_archive, name="content_archive"),
     path("content/<int:content_id>/restore/", items.content_restore, name="content_restore"),
     path("content/<int:content_id>/v/<int:no>/compare/", items.content_compare, name="content_compare"),
@@ -41,5 +42,6 @@ urlpatterns = [
     path("l/<slug:key>/beat/", public.beat, name="link_beat"),
     path("l/<slug:key>/<slug:token>/", public.follow, name="link_sent"),
     path("p/<slug:key>/", public.page, name="page"),
+    path("p/<slug:key>/answer/", public_form.answer, name="page_answer"),
     path("p/<slug:key>/i/<int:file_id>/", public.picture, name="page_picture"),
 ]

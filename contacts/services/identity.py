@@ -59,6 +59,7 @@ MOVES: list[Move] = [
     Move("content.Visit"),
     Move("content.Visit", "from_contact_id"),
     Move("content.LinkPerson", clash=("link_id",)),
+    Move("content.FormAnswer", clash=("content_id",)),
     Move("campaigns.StaffTask"),
     Move("campaigns.Alert"),
     Move("campaigns.Refusal", clash=("kind",)),

@@ -1,5 +1,6 @@
 """Tables of the content library, by topic."""
 
+from content.models.answers import FormAnswer
 from content.models.library import Content, ContentPolicy, ContentVersion, Folder
 from content.models.links import LinkDay, LinkPerson, TrackedLink, Via, Visit
 from content.models.words import SensitiveWord
@@ -9,6 +10,7 @@ __all__ = [
     "ContentPolicy",
     "ContentVersion",
     "Folder",
+    "FormAnswer",
     "LinkDay",
     "LinkPerson",
     "SensitiveWord",

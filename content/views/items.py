@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from content import hooks, pages, variables
+from contacts.services.fields import live_fields
+from content import hooks, pages, questions, variables
 from content.models import Content, ContentVersion, Folder, TrackedLink
 from content.services import approval, editing, folders, links, page_html, sensitive
 from content.services.editing import ContentInput
@@ -212,6 +213,8 @@ def content_edit(request: Any, content_id: int | None = None) -> HttpResponse:
         "attachments": attachments,
         "files": _files(attachments),
         "page": page,
+        "question_kinds": [(key, str(label)) for key, label in questions.KINDS.items()],
+        "question_fields": [(field.key, field.label) for field in live_fields()] if kind == Kind.PAGE else [],
         "wrong": wrong,
         "variables": variables.choices(),
         "most_bytes": variables.MAX_BYTES,

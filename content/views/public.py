@@ -19,9 +19,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from content import pages, tokens, visitors
+from content import pages, questions, tokens, visitors
 from content.models import Content, ContentVersion, Visit
-from content.services import page_html, throttle, visits
+from content.services import answers, page_html, throttle, visits
 from content.services.visits import Place, Visitor
 from org.access import public
 from org.models import Corp, Staff
@@ -190,6 +190,7 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
     brand = place.brand
     token = request.GET.get("v", "")
     told = tokens.unpack(brand.pk, key, token)
+    visit: Visit | None = None
     if "n" not in request.GET and not visitors.is_machine(request.method or "", request.headers):
         visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
         if not isinstance(told, tokens.Shared):
@@ -203,13 +204,33 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
     else:
         token = ""
     with tenant_scope(brand), transaction.atomic():
-        version = _version(place)
+        version = version_of(place)
+        kept = answers.of_visit(version.content_id, visit) if version else None
     if version is None:
         return render(request, "content/public/gone.html", {"brand": brand}, status=410)
+    form = {
+        "token": token,
+        "done": kept is not None and "again" not in request.GET,
+        "values": kept and kept.answers,
+    }
+    return show_page(request, place, version, token, form)
+
+
+def show_page(
+    request: HttpRequest,
+    place: Place,
+    version: ContentVersion,
+    token: str,
+    form: dict[str, Any],
+    status: int = 200,
+) -> HttpResponse:
+    """The article. `form`: token, done, problem; values (answers, or texts as they were sent) and errors by key."""
+    brand, key = place.brand, place.link.key
     article = page_html.shown(version.page, lambda file_id: reverse("page_picture", args=[key, file_id]))
     context = {
         "brand": brand,
         "article": article,
+        "form": _filled(version, form) | {"action": reverse("page_answer", args=[key])},
         "token": token,
         "address": f"{settings.PUBLIC_URL}/l/{key}/",
         "public_url": settings.PUBLIC_URL,
@@ -217,12 +238,25 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
             {"share": f"/l/{key}/{token}/", "beat": reverse("link_beat", args=[key]), "token": token}
         ),
     }
-    response = render(request, "content/public/page.html", context)
+    response = render(request, "content/public/page.html", context, status=status)
     response["X-Robots-Tag"] = "noindex"
     return response
 
 
-def _version(place: Place) -> ContentVersion | None:
+def _filled(version: ContentVersion, form: dict[str, Any]) -> dict[str, Any]:
+    """With the questions of the page, each with what was answered and what is wrong with that."""
+    block = questions.form_of(version.page)
+    if block is None:
+        return form
+    values, errors = form.get("values") or {}, form.get("errors") or {}
+    ready = [
+        {**q, "value": questions.texts(values.get(q["key"])), "error": errors.get(q["key"])}
+        for q in block["questions"]
+    ]
+    return form | {"questions": ready}
+
+
+def version_of(place: Place) -> ContentVersion | None:
     """The version in force of a link's page, unless the page is archived or its time is over."""
     content = Content.objects.filter(pk=place.link.content_id or 0).first()
     if content is None or content.archived_at is not None or content.current_id is None:
@@ -240,7 +274,7 @@ def picture(request: HttpRequest, key: str, file_id: int) -> HttpResponse:
     if place is None or place.link.content_id is None:
         return _gone(request)
     with tenant_scope(place.brand), transaction.atomic():
-        version = _version(place)
+        version = version_of(place)
         shown = version is not None and file_id in pages.file_ids(version.page)
         file = MediaFile.objects.filter(pk=file_id, kind="image").first() if shown else None
     if file is None:

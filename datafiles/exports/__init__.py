@@ -14,6 +14,7 @@ KINDS: dict[str, str] = {
     "refunds": "datafiles.exports.commerce.REFUNDS",
     "touches": "datafiles.exports.others.TOUCHES",
     "broadcast": "datafiles.exports.reach.BROADCAST",
+    "answers": "datafiles.exports.answers.ANSWERS",
     "codes": "datafiles.exports.others.CODES",
     "audit": "datafiles.exports.others.AUDIT",
 }

@@ -20,8 +20,9 @@
     image: [["caption", words.caption, "input", 100]],
     button: [["label", words.label, "input", 20], ["url", "https://", "input", 1000]],
     line: [],
+    form: [],
   };
-  const empty = (type) => ({ type, ...(type === "list" ? { items: [] } : type === "image" ? { file_id: null, caption: "" } : type === "button" ? { label: "", url: "" } : type === "line" ? {} : { text: "" }) });
+  const empty = (type) => ({ type, ...(type === "list" ? { items: [] } : type === "image" ? { file_id: null, caption: "" } : type === "button" ? { label: "", url: "" } : type === "line" ? {} : type === "form" ? window.PageForm.empty() : { text: "" }) });
 
   function act(icon, label, run) {
     const button = make("button", "btn-icon btn-icon-sm", icon);
@@ -59,6 +60,7 @@
         body.append(field);
         if (hint) body.append(make("div", "form-hint", hint));
       }
+      if (block.type === "form") body.append(window.PageForm.edit(block, changed));
       if (block.type === "line") body.append(document.createElement("hr"));
       card.append(body);
       return card;
