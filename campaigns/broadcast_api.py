@@ -257,6 +257,7 @@ class BroadcastViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="broadcasts_winner", request=WinnerIn, responses=BroadcastWhole)
     def winner(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/broadcasts/<id>/winner/: this content goes to those who wait. 409 when nobody does."""
+        broadcasts.get_broadcast(pk)
         given = WinnerIn(data=request.data)
         given.is_valid(raise_exception=True)
         variant_id = given.validated_data["content_id"]

@@ -55,6 +55,7 @@ MOVES: list[Move] = [
         live="t.ended_at IS NULL",
         close={"ended_at": NOW, "next_run_at": None, "end_kind": "removed"},
     ),
+    Move("campaigns.SopCall"),
     Move("campaigns.Touch"),
     Move("content.Visit"),
     Move("content.Visit", "from_contact_id"),
