@@ -7,6 +7,7 @@ from typing import Any
 
 from campaigns.models import SendTask
 from campaigns.services import (
+    alerts,
     due,
     handing,
     marks,
@@ -192,3 +193,25 @@ def call_hooks(brand: Brand) -> None:
     """Make the calls of web hooks that are due."""
     for call_id in hooks.due():
         hooks.make(brand, call_id)
+
+
+@app.task(name="campaigns.tasks.alert_all")
+def alert_all() -> int:
+    """Every ten seconds: guides are told what their customers did."""
+    return len(list(each_brand(alert_brand)))
+
+
+@tenant_task(expires=55)
+def alert_brand(brand: Brand) -> None:
+    alerts.run(brand)
+
+
+@app.task(name="campaigns.tasks.purge_all_alerts")
+def purge_all_alerts() -> int:
+    """Each night: alerts of a quarter ago are forgotten."""
+    return len(list(each_brand(purge_alerts)))
+
+
+@tenant_task
+def purge_alerts(brand: Brand) -> None:
+    alerts.purge(brand)

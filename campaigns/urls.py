@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from campaigns.views import (
+    alerts,
     broadcasts,
     canvas,
     graph_pages,
@@ -77,6 +78,15 @@ urlpatterns = [
         r"^tasks/(?P<task_id>\d+)/(?P<act>cancel|restore|reopen)/$",
         staff_tasks.task_act,
         name="staff_task_act",
+    ),
+    path("alerts/", alerts.alert_list, name="alerts"),
+    path("alerts/rules/", alerts.rule_list, name="alert_rules"),
+    path("alerts/rules/new/", alerts.rule_edit, name="alert_rule_new"),
+    path("alerts/rules/parts/", alerts.rule_parts, name="alert_rule_parts"),
+    path("alerts/rules/look/", alerts.rule_look, name="alert_rule_look"),
+    path("alerts/rules/<int:rule_id>/", alerts.rule_edit, name="alert_rule"),
+    re_path(
+        r"^alerts/rules/(?P<rule_id>\d+)/(?P<act>on|off|delete)/$", alerts.rule_act, name="alert_rule_act"
     ),
     path("moments/", moments.moment_list, name="moments"),
     path("moments/new/", moments.moment_edit, name="moment_new"),

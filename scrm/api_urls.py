@@ -4,6 +4,7 @@ from typing import Any
 
 from django.urls import path
 
+from campaigns.alert_api import AlertRuleViewSet, AlertViewSet
 from campaigns.api import SopViewSet, TouchViewSet
 from campaigns.broadcast_api import BroadcastViewSet
 from campaigns.graph_api import SopGraphViewSet
@@ -94,6 +95,18 @@ urlpatterns: list[Any] = [
     path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
     path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
+    path("alerts/", AlertViewSet.as_view({"get": "list"}), name="api_alerts"),
+    path("alert-rules/", AlertRuleViewSet.as_view({"get": "list", "post": "create"}), name="api_alert_rules"),
+    path(
+        "alert-rules/<int:pk>/",
+        AlertRuleViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
+        name="api_alert_rule",
+    ),
+    path(
+        "alert-rules/<int:pk>/preview/",
+        AlertRuleViewSet.as_view({"get": "preview"}),
+        name="api_alert_preview",
+    ),
     path("moments/", MomentViewSet.as_view({"get": "list", "post": "create"}), name="api_moments"),
     path("moments/<int:pk>/", MomentViewSet.as_view({"get": "retrieve"}), name="api_moment"),
     path("moments/<int:pk>/guides/", MomentViewSet.as_view({"get": "guides"}), name="api_moment_guides"),

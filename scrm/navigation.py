@@ -22,6 +22,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/broadcasts/", _("Growth"), _("Broadcasts"), "megaphone", "broadcasts.view"),
     ("/tasks/", _("Growth"), _("Guides' tasks"), "list-todo", "tasks.view"),
     ("/moments/", _("Growth"), _("Moments"), "images", "broadcasts.view"),
+    ("/alerts/", _("Growth"), _("Alerts"), "bell-ring", "sops.view"),
     ("/touches/", _("Growth"), _("Touches"), "send", "sops.view"),
     ("/sync/", _("WeCom"), _("Sync and inbox"), "refresh-cw", "sync.view"),
     ("/setup/", _("WeCom"), _("WeCom set-up"), "stethoscope", "corps.edit"),

@@ -45,14 +45,13 @@ class AlertRule(TenantModel):
 
 
 class AlertMessage(TenantModel):
-    """One message of the app to one guide; the call itself is `call_id` of wecom's outbox."""
+    """One message of the app to one guide; the call itself stands in wecom's outbox (alerts.notice_key)."""
 
     staff = BrandForeignKey(Staff, on_delete=models.CASCADE, related_name="+")
     at = models.DateTimeField(default=clock.now)
     n_alerts = models.IntegerField()
     n_contacts = models.IntegerField()
     text = models.TextField()
-    call_id = models.BigIntegerField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["brand", "staff", "-at"], name="alert_message_staff")]

@@ -16,19 +16,12 @@ from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 from tagging.conditions.summary import sentence
 from tagging.models import Tag, TagAct, TagRule
-from tagging.rule_events import ANSWERS, EVENTS, FILTERS, IDS, MONEY, WORDS
+from tagging.rule_events import EVENTS, FILTERS
 from tagging.services import naming, rule_preview, rule_runs, rules
-from tagging.services.naming import SOURCES
 from tagging.services.tags import choices
 from tagging.views.acts import act_rows
 from tagging.views.common import ids_of, tabs
-
-# filters of ids that are chosen from a list: name → source of tagging/services/naming.py
-CHOSEN = {
-    "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
-    "seen_product_ids": "products", "behaviour_ids": "behaviours",
-}  # fmt: skip
-MOST_CHOICES = 500
+from tagging.views.event_filters import fen_of, filter_field, read_filters, yuan_of
 
 
 def get_rule(rule_id: int) -> TagRule:
@@ -173,34 +166,7 @@ def _values(request: Any) -> dict[str, Any]:
     """
     post = request.POST
     event = EVENTS.get(post.get("event", ""))
-    filters: dict[str, Any] = {}
-    for name in event.filters if event and post.get("kind") == "event" else ():
-        kind = FILTERS[name].kind
-        if name in CHOSEN or kind == IDS:
-            given: Any = [
-                n
-                for part in post.getlist(f"f_{name}")
-                for n in part.replace("，", ",").split(",")
-                if n.strip()
-            ]
-        elif kind == WORDS:
-            given = [
-                w
-                for w in post.get(f"f_{name}", "").replace("，", ",").replace("\n", ",").split(",")
-                if w.strip()
-            ]
-        elif kind == MONEY:
-            given = _fen(post.get(f"f_{name}", ""), name)
-        else:
-            given = [
-                {"question": q.strip(), "answer": a.strip()}
-                for q, mark, a in (
-                    line.replace("：", ":").partition(":") for line in post.get(f"f_{name}", "").splitlines()
-                )
-                if mark and q.strip() and a.strip()
-            ]
-        if given not in ([], None):
-            filters[name] = given
+    filters = read_filters(post, event) if event and post.get("kind") == "event" else {}
     return {
         "name": post.get("name", ""),
         "kind": post.get("kind", ""),
@@ -208,23 +174,13 @@ def _values(request: Any) -> dict[str, Any]:
         "filters": filters,
         "window_days": post.get("window_days", "").strip(),
         "n_at_least": post.get("n_at_least", "").strip() or 1,
-        "amount_at_least_fen": _fen(post.get("amount", ""), "amount_at_least_fen"),
+        "amount_at_least_fen": fen_of(post.get("amount", ""), "amount_at_least_fen"),
         "condition": _condition(request),
         "keeps_in_step": post.get("keeps_in_step") == "1",
         "add_tag_ids": ids_of(post, "add"),
         "remove_tag_ids": ids_of(post, "remove"),
         "expires_days": post.get("expires_days", "").strip(),
     }
-
-
-def _fen(text: str, name: str) -> int | None:
-    text = text.strip().replace(",", "")
-    if not text:
-        return None
-    try:
-        return round(float(text) * 100)
-    except (ValueError, OverflowError) as error:
-        raise InvalidError(_("A number is needed"), fields={name: _("A number is needed")}) from error
 
 
 def _condition(request: Any) -> Any:
@@ -252,36 +208,13 @@ def _form(rule: TagRule | None, values: dict[str, Any]) -> dict[str, Any]:
         "values": values,
         "event": event,
         "event_groups": list(groups.items()),
-        "filters": [_filter_field(name, filters.get(name)) for name in (event.filters if event else ())],
-        "amount": _yuan(values.get("amount_at_least_fen")),
+        "filters": [filter_field(name, filters.get(name)) for name in (event.filters if event else ())],
+        "amount": yuan_of(values.get("amount_at_least_fen")),
         "groups": choices(keep=keep),
         "condition": values.get("condition_text")
         or (json.dumps(values["condition"], ensure_ascii=False) if values.get("condition") else ""),
         "large": int(rule_preview.LARGE * 100),
     }
-
-
-def _yuan(fen: Any) -> str:
-    return f"{fen / 100:.2f}".removesuffix(".00") if isinstance(fen, int) else ""
-
-
-def _filter_field(name: str, value: Any) -> dict[str, Any]:
-    kind = FILTERS[name].kind
-    field: dict[str, Any] = {"name": f"f_{name}", "label": FILTERS[name].label, "kind": kind, "value": value}
-    if name in CHOSEN:
-        rows, column = SOURCES[CHOSEN[name]]
-        field |= {
-            "kind": "choice",
-            "choices": list(rows().values_list("pk", column)[:MOST_CHOICES]),
-            "value": value or [],
-        }
-    elif kind in (IDS, WORDS):
-        field["text"] = ", ".join(map(str, value or []))
-    elif kind == MONEY:
-        field["text"] = _yuan(value)
-    elif kind == ANSWERS:
-        field["text"] = "\n".join(f"{row['question']}: {row['answer']}" for row in value or [])
-    return field
 
 
 # ---- one rule
