@@ -12,7 +12,7 @@ from contacts.models import EventType
 from scrm import clock
 from scrm.errors import SCRMError
 from tagging.rule_events import event_of, filter_sql
-from tagging.services.audience import Audience
+from tagging.services import audience
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def hits(brand: Brand, rules: Sequence[AlertRule], table: str, *, since: datetim
     Args:
         since: events before it do not count.
     """
-    parts, params = [], {"brand": brand.pk}
+    parts, params = [], dict[str, Any](brand=brand.pk)
     for rule in rules:
         event, p = event_of(rule.event), f"r{rule.pk or 0}"
         where, more = filter_sql(event, rule.filters, p)
@@ -68,7 +68,7 @@ def _members(brand: Brand, rule: AlertRule, contact_ids: Collection[int]) -> set
     if not contact_ids:
         return set()
     try:
-        return Audience(brand, rule.condition).has(sorted(contact_ids))  # type: ignore[arg-type]
+        return audience.Audience(brand, audience.read(brand, rule.condition)).has(sorted(contact_ids))
     except SCRMError as error:
         problem = str(error)[:200]
         if rule.pk and rule.problem != problem:

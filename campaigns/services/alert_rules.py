@@ -97,7 +97,7 @@ def build(brand: Brand, values: Mapping[str, Any], rule: AlertRule | None = None
     rule.condition = {}
     if given["condition"]:
         try:
-            rule.condition = audience.read(brand, given["condition"])  # type: ignore[assignment]
+            rule.condition = audience.read(brand, given["condition"])
         except ConditionError as error:
             raise InvalidError(str(error), fields={"condition": str(error)}) from error
     rule.problem = ""

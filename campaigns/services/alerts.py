@@ -111,6 +111,8 @@ def _told(by_guide: dict[int, list[Alert]], now: datetime) -> dict[int, dict[int
     found: dict[int, dict[int, Told]] = defaultdict(dict)
     rows = before.order_by("done_at").values_list("staff_id", "contact_id", "done_at", "type", "object_id")
     for staff_id, contact_id, at, type, object_id in rows:
+        if at is None or staff_id is None:
+            continue
         last = found[staff_id].get(contact_id)
         what = last.what if last and last.at == at else frozenset()
         found[staff_id][contact_id] = Told(at, what | {(type, object_id)})

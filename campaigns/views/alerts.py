@@ -179,7 +179,7 @@ def when_words(rule: AlertRule) -> str:
     """What a rule tells, in words."""
     parts = [label_of(rule.event), *(str(FILTERS[name].label) for name in rule.filters if name in FILTERS)]
     if rule.condition:
-        parts.append(sentence(rule.condition, naming.known(rule.condition)))  # type: ignore[arg-type]
+        parts.append(sentence(rule.condition, naming.known(rule.condition)))
     return " · ".join(parts)
 
 

@@ -139,13 +139,13 @@ def test_only_those_the_condition_and_filter_mean(live: Live) -> None:
     run(live.brand)
     with in_brand(live.brand):
         assert [a.contact_id for a in Alert.objects.all()] == [live.contacts[0].pk]
-        # the tag is deleted: the rule reaches nobody, and says so
-        from tagging.models import Tag
-
-        Tag.objects.filter(pk=tag.pk).delete()
+        # a condition that cannot be read means nobody, and the rule says so
+        AlertRule.objects.update(condition={"kind": "moon"})
     happen(live.brand, live.contacts[0], object_id=product.pk)
     run(live.brand, NOON + timedelta(hours=2))
     assert outcome(live.brand) == {("sent", ""): 1}
+    with in_brand(live.brand):
+        assert AlertRule.objects.get().problem
 
 
 def test_who_is_told(live: Live) -> None:
@@ -160,7 +160,7 @@ def test_who_is_told(live: Live) -> None:
             staff=b,
             corp=live.corp,
             external_userid=live.externals[contact.pk],
-            added_at=NOON,
+            added_at=clock.now(),
         )
         lonely = make_contact(live.brand)
     happen(live.brand, contact, T.OPENED, staff_id=a.pk)  # the guide who sent the link
