@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from campaigns.views import (
     alerts,
     broadcasts,
+    calendar,
     canvas,
     graph_pages,
     moments,
@@ -79,6 +80,8 @@ urlpatterns = [
         staff_tasks.task_act,
         name="staff_task_act",
     ),
+    path("calendar/", calendar.calendar_page, name="calendar"),
+    path("calendar/day/", calendar.day, name="calendar_day"),
     path("alerts/", alerts.alert_list, name="alerts"),
     path("alerts/rules/", alerts.rule_list, name="alert_rules"),
     path("alerts/rules/new/", alerts.rule_edit, name="alert_rule_new"),

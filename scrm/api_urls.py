@@ -7,6 +7,7 @@ from django.urls import path
 from campaigns.alert_api import AlertRuleViewSet, AlertViewSet
 from campaigns.api import SopViewSet, TouchViewSet
 from campaigns.broadcast_api import BroadcastViewSet
+from campaigns.calendar_api import CalendarViewSet
 from campaigns.graph_api import SopGraphViewSet
 from campaigns.moment_api import MomentViewSet
 from campaigns.task_api import TaskViewSet
@@ -107,6 +108,7 @@ urlpatterns: list[Any] = [
         AlertRuleViewSet.as_view({"get": "preview"}),
         name="api_alert_preview",
     ),
+    path("calendar/", CalendarViewSet.as_view({"get": "list"}), name="api_calendar"),
     path("moments/", MomentViewSet.as_view({"get": "list", "post": "create"}), name="api_moments"),
     path("moments/<int:pk>/", MomentViewSet.as_view({"get": "retrieve"}), name="api_moment"),
     path("moments/<int:pk>/guides/", MomentViewSet.as_view({"get": "guides"}), name="api_moment_guides"),

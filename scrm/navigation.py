@@ -23,6 +23,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/tasks/", _("Growth"), _("Guides' tasks"), "list-todo", "tasks.view"),
     ("/moments/", _("Growth"), _("Moments"), "images", "broadcasts.view"),
     ("/alerts/", _("Growth"), _("Alerts"), "bell-ring", "sops.view"),
+    ("/calendar/", _("Growth"), _("Calendar"), "calendar-days", "sops.view"),
     ("/touches/", _("Growth"), _("Touches"), "send", "sops.view"),
     ("/sync/", _("WeCom"), _("Sync and inbox"), "refresh-cw", "sync.view"),
     ("/setup/", _("WeCom"), _("WeCom set-up"), "stethoscope", "corps.edit"),

@@ -1,0 +1,94 @@
+"""REST API of the calendar: days with their entries, load and conflicts."""
+
+from datetime import date
+from typing import Any
+
+from django.http import JsonResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers, viewsets
+
+from campaigns.services import calendar
+from campaigns.services.calendar import SOURCES
+from org.models import Staff
+from scrm.errors import InvalidError, NotFoundError
+
+
+class EntryOut(serializers.Serializer):
+    """One campaign on one day. `n` is null where it is not known before it is planned."""
+
+    source = serializers.ChoiceField(choices=list(SOURCES))
+    source_id = serializers.IntegerField()
+    name = serializers.CharField()
+    at = serializers.DateTimeField(help_text="the first of the day, UTC")
+    n = serializers.IntegerField(allow_null=True, help_text="customers")
+    n_sent = serializers.IntegerField()
+    n_tasks = serializers.IntegerField(help_text="what guides do by hand")
+    n_open = serializers.IntegerField(help_text="of these, not done yet")
+    n_guides = serializers.IntegerField()
+    is_forecast = serializers.BooleanField(help_text="nothing is planned yet, the number is an estimate")
+    is_held = serializers.BooleanField(help_text="paused, or waits for approval")
+
+
+class ConflictOut(serializers.Serializer):
+    kind = serializers.CharField(help_text="load | compete")
+    text = serializers.CharField()
+
+
+class DayOut(serializers.Serializer):
+    on = serializers.DateField(help_text="of the brand's zone")
+    n = serializers.IntegerField()
+    n_sent = serializers.IntegerField()
+    n_tasks = serializers.IntegerField()
+    n_open = serializers.IntegerField()
+    entries = EntryOut(many=True)
+    conflicts = ConflictOut(many=True)
+    overloaded = serializers.SerializerMethodField(help_text="[{staff_id, n}] above the limit of a day")
+
+    def get_overloaded(self, day: calendar.Day) -> list[dict[str, int]]:
+        return [{"staff_id": pk, "n": n} for pk, n in day.overloaded]
+
+
+CALENDAR_OUT = inline_serializer(
+    "Calendar", {"days": DayOut(many=True), "tasks_a_day": serializers.IntegerField()}
+)
+
+
+class CalendarViewSet(viewsets.ViewSet):
+    capabilities = {"list": "sops.view"}
+
+    @extend_schema(
+        operation_id="calendar",
+        responses=CALENDAR_OUT,
+        parameters=[
+            OpenApiParameter("from", date, required=True),
+            OpenApiParameter("until", date, required=True, description="at most 92 days, both included"),
+            OpenApiParameter("source", str, many=True, enum=list(SOURCES)),
+            OpenApiParameter("staff", int),
+        ],
+    )
+    def list(self, request: Any) -> JsonResponse:
+        """GET /api/v1/calendar/?from=&until=: what went out and what is to come, by day."""
+        first, last = (self._date(request, name) for name in ("from", "until"))
+        staff = request.query_params.get("staff")
+        if staff is not None and (not staff.isdigit() or len(staff) > 18):
+            raise InvalidError(_("%(name)s must be a number") % {"name": "staff"}, fields={"staff": "number"})
+        if staff is not None and not Staff.objects.filter(pk=int(staff)).exists():
+            raise NotFoundError()
+        found = calendar.read(
+            request.brand,
+            first,
+            last,
+            guide_id=int(staff) if staff else None,
+            sources=request.query_params.getlist("source"),
+        )
+        return JsonResponse({"days": DayOut(found.days, many=True).data, "tasks_a_day": found.a_day})
+
+    @staticmethod
+    def _date(request: Any, name: str) -> date:
+        try:
+            return date.fromisoformat(request.query_params.get(name, ""))
+        except ValueError:
+            raise InvalidError(
+                _("A date such as 2026-03-31 is needed"), fields={name: "YYYY-MM-DD"}
+            ) from None

@@ -1,0 +1,227 @@
+"""The calendar of all touches of a brand, past and to come: entries by day, load of guides, conflicts.
+
+Cheap at any size: send tasks (a row for up to 1,000 people), waves, moments and tasks of the days shown, each by an index
+on its time; people in SOPs are counted once in some minutes. The ledger is not read.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from campaigns.models import Wave, WaveSet
+from campaigns.services.calendar_sources import Entry, Span
+from campaigns.services.rules import policy_of
+from org.models import Scope, Staff
+from scrm import clock
+from scrm.errors import InvalidError
+from tenants.models import Brand
+
+# source → (words, colour of frame.css, dotted path of `entries(span) -> [Entry]`)
+SOURCES: dict[str, tuple[Any, str, str]] = {
+    "broadcast": (gettext_lazy("Broadcasts"), "blue", "campaigns.services.calendar_sources.broadcasts"),
+    "sop": (gettext_lazy("SOPs"), "green", "campaigns.services.calendar_sources.sops"),
+    "moment": (gettext_lazy("Moments"), "amber", "campaigns.services.calendar_sources.moments"),
+    "task": (gettext_lazy("Guides' tasks"), "grey", "campaigns.services.calendar_sources.tasks"),
+}
+MOST_DAYS = 92
+A_DAY = 20  # of one guide by hand, where the brand has set no limit of its own
+SHOWN = 8  # guides named for a day
+LOADED = 50  # guides of the table of a week
+
+
+@dataclass
+class Conflict:
+    """Something that cannot come out well. kind: load, compete."""
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Day:
+    """One day.
+
+    Attributes:
+        n: customers of everything with a number, n_tasks: what guides do by hand.
+    """
+
+    on: date
+    entries: list[Entry] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    overloaded: list[tuple[int, int]] = field(default_factory=list)  # (guide, tasks)
+
+    @property
+    def n(self) -> int:
+        return sum(entry.n or 0 for entry in self.entries if entry.source != "task")
+
+    @property
+    def n_sent(self) -> int:
+        return sum(entry.n_sent for entry in self.entries if entry.source in ("broadcast", "sop"))
+
+    @property
+    def n_tasks(self) -> int:
+        return sum(entry.n_tasks for entry in self.entries)
+
+    @property
+    def n_open(self) -> int:
+        return sum(entry.n_open for entry in self.entries)
+
+
+@dataclass
+class Calendar:
+    days: list[Day]
+    a_day: int  # what one guide is reckoned to do
+    most: int  # customers of the fullest day
+
+
+def read(
+    brand: Brand,
+    first: date,
+    last: date,
+    *,
+    viewer: Staff | None = None,
+    guide_id: int | None = None,
+    sources: Collection[str] = (),
+) -> Calendar:
+    """Everything between two days, both included.
+
+    Args:
+        viewer: only guides whom this person may see by the role's scope; None: everything (API).
+        sources: of SOURCES; empty: all.
+
+    Raises:
+        InvalidError: an unknown source, the wrong way round, or more than `MOST_DAYS` days.
+    """
+    if unknown := set(sources) - set(SOURCES):
+        raise InvalidError(
+            _("Unknown source: %(name)s") % {"name": ", ".join(sorted(unknown))}, fields={"source": "?"}
+        )
+    if not first <= last or (last - first).days >= MOST_DAYS:
+        text = _("Between one day and %(n)s days") % {"n": MOST_DAYS}
+        raise InvalidError(text, fields={"until": text})
+    span = Span(brand, first, last, _staff_ids(viewer, guide_id))
+    days = {on: Day(on) for on in (first + timedelta(days=n) for n in range((last - first).days + 1))}
+    for name, (_words, _colour, path) in SOURCES.items():
+        if not sources or name in sources:
+            for entry in import_string(path)(span):
+                if entry.on in days:
+                    days[entry.on].entries.append(entry)
+    a_day = policy_of(brand).guide_tasks_a_day or A_DAY
+    for on, staff_id, n in _overloaded(span, a_day):
+        days[on].overloaded.append((staff_id, n))
+    today = clock.today(brand.timezone)
+    for day in days.values():
+        day.entries.sort(key=lambda e: (e.at, e.source, e.source_id, e.is_forecast))
+        if day.on >= today:
+            _conflicts(day, a_day)
+    found = list(days.values())
+    return Calendar(found, a_day, max((day.n for day in found), default=0))
+
+
+def _staff_ids(viewer: Staff | None, guide_id: int | None) -> frozenset[int] | None:
+    whole = viewer is None or (viewer.role is not None and viewer.role.scope == Scope.BRAND)
+    if whole and guide_id is None:
+        return None
+    rows = Staff.objects.all() if viewer is None else Staff.objects.visible_to(viewer)
+    if guide_id is not None:
+        rows = rows.filter(pk=guide_id)
+    return frozenset(rows.values_list("pk", flat=True))
+
+
+# ---- load of guides
+
+BY_HAND = """
+    SELECT (t.at AT TIME ZONE %(zone)s)::date AS on_day, t.staff_id, count(*) AS n FROM campaigns_sendtask t
+     WHERE t.brand_id = %(b)s AND t.at >= %(start)s AND t.at < %(end)s AND t.state NOT IN ('cancelled', 'failed')
+       AND (%(all)s OR t.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2
+    UNION ALL
+    SELECT (k.due_at AT TIME ZONE %(zone)s)::date, k.staff_id, count(*) FROM campaigns_stafftask k
+     WHERE k.brand_id = %(b)s AND k.due_at >= %(start)s AND k.due_at < %(end)s AND k.state <> 'cancelled'
+       AND (%(all)s OR k.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2
+    UNION ALL
+    SELECT (m.at AT TIME ZONE %(zone)s)::date, g.staff_id, count(*) FROM campaigns_moment m
+      JOIN campaigns_momentguide g ON g.brand_id = %(b)s AND g.moment_id = m.id
+     WHERE m.brand_id = %(b)s AND m.at >= %(start)s AND m.at < %(end)s AND g.staff_id IS NOT NULL
+       AND (%(all)s OR g.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2
+"""
+
+
+def _overloaded(span: Span, a_day: int) -> list[tuple[date, int, int]]:
+    """(day, guide, tasks) of those with more than they are reckoned to do, the most first."""
+    sql = f"""SELECT x.on_day, x.staff_id, sum(x.n)::bigint FROM ({BY_HAND}) x
+               GROUP BY 1, 2 HAVING sum(x.n) > %(a_day)s ORDER BY 3 DESC, 2 LIMIT 5000"""  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, span.params(a_day=a_day))
+        return cursor.fetchall()
+
+
+def load(
+    brand: Brand, first: date, last: date, *, viewer: Staff | None = None, guide_id: int | None = None
+) -> list[tuple[int, str, dict[date, int], int]]:
+    """(guide, name, {day: tasks}, sum) of the `LOADED` guides with the most to do by hand."""
+    span = Span(brand, first, last, _staff_ids(viewer, guide_id))
+    sql = f"""WITH x AS MATERIALIZED ({BY_HAND}),
+                   top AS (SELECT staff_id, sum(n) AS n FROM x GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {LOADED})
+              SELECT x.staff_id, x.on_day, sum(x.n)::bigint FROM x JOIN top USING (staff_id) GROUP BY 1, 2"""  # noqa: S608
+    by_guide: dict[int, dict[date, int]] = defaultdict(dict)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, span.params())
+        for staff_id, on, n in cursor.fetchall():
+            by_guide[staff_id][on] = n
+    names = dict(Staff.objects.filter(pk__in=list(by_guide)).values_list("pk", "name"))
+    rows = [(pk, names.get(pk, "—"), days, sum(days.values())) for pk, days in by_guide.items()]
+    return sorted(rows, key=lambda row: (-row[3], row[1]))
+
+
+# ---- conflicts
+
+
+def _conflicts(day: Day, a_day: int) -> None:
+    if day.overloaded:
+        n = len(day.overloaded)
+        text = _("%(n)s guides have more than %(most)s things to do by hand") % {"n": n, "most": a_day}
+        day.conflicts.append(Conflict("load", text))
+    names = sorted({entry.name for entry in day.entries if entry.source == "broadcast" and not entry.is_held})
+    if len(names) > 1:
+        text = _("Broadcasts compete for the same day: %(names)s") % {"names": ", ".join(names[:5])}
+        day.conflicts.append(Conflict("compete", text))
+
+
+_BOTH = """
+    SELECT a.wave_id, b.wave_id, sum(bit_count(a.bits & b.bits))::bigint
+      FROM campaigns_waveset a JOIN campaigns_waveset b
+        ON b.brand_id = %(b)s AND b.what = 0 AND b.chunk = a.chunk AND b.wave_id = ANY(%(waves)s) AND b.wave_id > a.wave_id
+     WHERE a.brand_id = %(b)s AND a.what = 0 AND a.wave_id = ANY(%(waves)s)
+     GROUP BY 1, 2 ORDER BY 3 DESC
+"""
+
+
+def overlaps(brand: Brand, on: date) -> list[tuple[str, str, int]]:
+    """(campaign, campaign, people in both audiences) of the waves of a day that are planned."""
+    span = Span(brand, on, on)
+    rows = Wave.objects.filter(
+        at__gte=span.start, at__lt=span.end, state__in=[Wave.State.PLANNED, Wave.State.DONE]
+    )
+    waves = {wave.pk: wave for wave in rows.select_related("broadcast").order_by("pk")[:20]}
+    if len(waves) < 2 or not WaveSet.objects.filter(wave__in=list(waves), what=0).exists():
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_BOTH, {"b": brand.pk, "waves": list(waves)})
+        pairs = cursor.fetchall()
+    return [
+        (waves[a].broadcast.name, waves[b].broadcast.name, n)
+        for a, b, n in pairs
+        if n and waves[a].broadcast_id != waves[b].broadcast_id
+    ]
+
+
+def names_of(staff_ids: Collection[int]) -> dict[int, str]:
+    """Names of guides."""
+    return dict(Staff.objects.filter(pk__in=list(staff_ids)).values_list("pk", "name"))
