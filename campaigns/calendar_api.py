@@ -17,7 +17,7 @@ from scrm.errors import InvalidError, NotFoundError
 class EntryOut(serializers.Serializer):
     """One campaign on one day. `n` is null where it is not known before it is planned."""
 
-    source = serializers.ChoiceField(choices=list(SOURCES))
+    source = serializers.ChoiceField(choices=list(SOURCES))  # type: ignore[assignment]
     source_id = serializers.IntegerField()
     name = serializers.CharField()
     at = serializers.DateTimeField(help_text="the first of the day, UTC")
