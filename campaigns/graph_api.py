@@ -8,7 +8,7 @@ from rest_framework import serializers, viewsets
 
 from campaigns.graph import tidy
 from campaigns.models import Sop, SopVersion
-from campaigns.services import enrolments, graphs
+from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import figures
 from org.models import Job
 
@@ -99,8 +99,8 @@ class SopGraphViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="sop_graphs_update", request=GraphIn, responses=GraphOut)
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/sops/<id>/graph/: the draft, the name."""
-        given = _valid(GraphIn, request)
         sop = graphs.get_graph_sop(pk)
+        given = _valid(GraphIn, request)
         if "graph" in given:
             sop = graphs.save_draft(
                 request.brand, sop_id=pk, graph=given["graph"], by=request.user, draft_n=given.get("draft_n")
@@ -112,12 +112,14 @@ class SopGraphViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="sop_graphs_publish", request=PublishIn, responses={201: PUBLISHED})
     def publish(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/sops/<id>/publish/: the draft becomes the next version; `people` stay or move."""
+        graphs.get_graph_sop(pk)
         version, job = graphs.publish(request.brand, sop_id=pk, by=request.user, **_valid(PublishIn, request))
         return JsonResponse({"version": version.n, "job_id": job.pk if job else None}, status=201)
 
     @extend_schema(operation_id="sops_enrol", request=PeopleIn, responses={202: JOB})
     def enrol(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/sops/<id>/enrol/: put people in, of either form; a job."""
+        sops.get_sop(pk)
         given = _valid(PeopleIn, request)
         job: Job = enrolments.start_enrolling(
             request.brand, sop_id=pk, contact_ids=given["contact_ids"], by=request.user

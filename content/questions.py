@@ -9,7 +9,7 @@ an answer of a known customer fills.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -190,7 +190,7 @@ def _words(value: Any, most: int) -> str:
     return text
 
 
-_READ = {
+_READ: dict[str, Callable[[Mapping[str, Any], list[str]], Answer]] = {
     "one": _one,
     "many": _many,
     "text": _short,

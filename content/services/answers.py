@@ -43,7 +43,7 @@ def record(
         raise InvalidError(_("This page asks nothing any more"))
     answers = questions.read(form["questions"], given)
     contact = Contact.objects.filter(pk=visit.contact_id).first() if visit.contact_id else None
-    row, is_new = _keep(version, visit, contact and contact.pk, answers)
+    row, is_new = _keep(version, visit, contact.pk if contact else None, answers)
     if contact is not None:
         _fill_fields(brand, contact.pk, form["questions"], answers)
     if is_new and contact is not None:

@@ -25,7 +25,7 @@ def answers(request: Any, content_id: int) -> HttpResponse:
     content = get_content(content_id)
     if content.kind != Content.Kind.PAGE:
         raise NotFoundError()
-    version = ContentVersion.objects.filter(pk=content.current_id).first()
+    version = ContentVersion.objects.filter(pk=content.current_id or 0).first()
     written = version.page if version else {}
     form = questions.form_of(written)
     rows = services.visible(content, request.staff)
