@@ -16,6 +16,7 @@ from campaigns.services import enrolments, sops
 from contacts.models import EventType, Follow
 from contacts.services import stats, sync
 from demo import tasks
+from demo.journeys import journeys
 from demo.people import Person, people
 from demo.sandbox import control
 from demo.shopping import shop
@@ -72,6 +73,7 @@ def build(story: BrandStory, say: Say) -> Brand:
         _values(brand)
         _enrol(brand, sop)
         _todays_sop(brand)
+        journeys(brand)
         tasks.give(brand, story.guide_tasks)
         rollups.rebuild(brand)
     return brand
