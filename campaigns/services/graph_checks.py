@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as lazy
 from campaigns import graph as graphs
 from campaigns.graph import kinds
 from campaigns.graph.shape import Graph, Node, Problem, problem
-from campaigns.services import variables
+from campaigns.services import moment_content, variables
 from campaigns.services.journeys import dates, hooks, slots
 from contacts.services import values as custom_values
 from contacts.services.fields import live_fields
@@ -32,6 +32,19 @@ def check(brand: Brand, graph: Graph) -> tuple[Graph, list[Problem]]:
     for node in clean["nodes"]:
         if graphs.KINDS[node["kind"]].slot and (message := slots.missing(node["kind"])):
             wrong.append(problem(node["id"], "", message))
+        if (
+            node["kind"] == "moments"
+            and not node.get("content_id")
+            and (node.get("text") or node.get("attachments"))
+        ):
+            _value, message = _tried(
+                lambda node=node: moment_content.checked(
+                    brand, node.get("text") or "", node.get("attachments") or []
+                ),
+                None,
+            )
+            if message:
+                wrong.append(problem(node["id"], "text", message))
     return clean, wrong
 
 

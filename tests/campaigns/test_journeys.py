@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from campaigns.governance import CapRule
 from campaigns.models import (
     Enrolment,
+    Moment,
     NodeFlow,
     SendTask,
     Sop,
@@ -288,6 +289,27 @@ def test_slots_refuse_publication(world: World) -> None:
     with pytest.raises(InvalidError) as error:
         world.publish(line(entry(), {"kind": "coupon"}))
     assert [(p["node"], p["field"]) for p in error.value.details["problems"]] == [("n2", "")]
+
+
+def test_moments_once_for_each_guide_and_day(world: World) -> None:
+    sop = world.publish(
+        line(
+            entry(), {"kind": "moments", "text": "新品到店"}, wait(n=1), {"kind": "moments", "text": "再看看"}
+        )
+    )
+    world.put_in(sop, world.people[:1])
+    world.tick()
+    world.put_in(sop, world.people[1:])
+    world.tick()
+    with in_brand(world.brand):
+        found = [(m.text, m.staff_ids) for m in Moment.objects.order_by("pk")]
+        assert found == [("新品到店", [world.guides[0].pk]), ("新品到店", [world.guides[1].pk])]
+    world.run(START + timedelta(days=1, hours=1), timedelta(hours=1))
+    with in_brand(world.brand):
+        assert {tuple(m.staff_ids) for m in Moment.objects.filter(text="再看看")} == {
+            tuple(g.pk for g in world.guides)
+        }
+    world.check(sop)
 
 
 # ---- entries

@@ -11,7 +11,7 @@ from campaigns.graph import KINDS
 
 # kind → `act(brand, *, sop, node, people, at) -> None`, in the caller's transaction, which holds the gate; `people` are
 # rows (enrolment id, contact id, staff id or None, key ≤ 60 characters that is the same in a repeat)
-SLOTS: dict[str, str] = {}
+SLOTS: dict[str, str] = {"moments": "campaigns.services.journeys.moments.order"}
 
 Rows = Sequence[tuple[int, int, int | None, str]]
 
