@@ -14,9 +14,11 @@ from campaigns.governance import CapRule
 from campaigns.models import Enrolment, Sop, SopVersion, Touch
 from campaigns.services import graphs, policy, schedule, sops, stepping
 from campaigns.services.journeys import rehearsing, walking
-from contacts.models import Contact, EventType
+from contacts.models import Contact, ContactStat, EventType
+from contacts.services import stats
 from org.access import SYSTEM
 from scrm import clock
+from tagging.services import bits_check
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
@@ -29,6 +31,7 @@ def run_sizes(size: int, n: int, due: int) -> list[Figure]:
     """A brand of `size` contacts, `n` of them enrolled, `due` of them due."""
     brand, copy = brand_of(size), copy_rate()
     with tenant_scope(brand):
+        _reachable(brand)
         policy.change_policy(brand, by=SYSTEM, caps=[CapRule(1, 50)])
         sop = _enrolled(brand, n, due)
         now = clock.now()
@@ -39,16 +42,27 @@ def run_sizes(size: int, n: int, due: int) -> list[Figure]:
         idle = timed(lambda: stepping.probe(brand, now), 50)
         with transaction.atomic():
             touches = Touch.objects.filter(sop_id=sop.pk).count()
+            planned = Touch.objects.filter(sop_id=sop.pk, state=Touch.State.PLANNED).count()
         drawn = _of_graphs(brand, n, due, copy)
         rehearsal = _rehearsal(brand, min(due, 100_000))
     return [
         _steps(f"steps by day, {due:,} due of {n:,} enrolled, a message each", outcome.n, spent, copy,
                f"ORM row by row {plain:,.0f}/s"),
-        Figure("touches written (one for each step)", touches, "rows", "", f"{due:,}", touches == due == outcome.n),
+        Figure("touches written (one for each step)", touches, "rows", f"{planned:,} planned, the others held back",
+               f"{due:,}", touches == due == outcome.n),
         *drawn,
         Figure("a minute in which nothing is due", idle * 1000, "ms", "", "≤ 5 ms", idle <= 0.005),
         rehearsal,
     ]  # fmt: skip
+
+
+def _reachable(brand: Brand) -> None:
+    """What the gate asks: a row beside each contact, and bitmaps; made once."""
+    with transaction.atomic():
+        if ContactStat.objects.exists():
+            return
+    stats.rebuild(brand)
+    bits_check.rebuild(brand)
 
 
 def _steps(name: str, n: int, spent: float, copy: float, beside: str) -> Figure:

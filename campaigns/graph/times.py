@@ -60,6 +60,13 @@ def seconds(moments: Sequence[datetime]) -> Seconds:
     return np.array([int(at.timestamp()) for at in moments], dtype=np.int64)
 
 
+def moments(ends: Seconds) -> list[datetime]:
+    """Many moments; each different one is made once."""
+    seen, place = np.unique(ends, return_inverse=True)
+    made = [moment(at) for at in seen]
+    return [made[n] for n in place.tolist()]
+
+
 def moment(at: Any) -> datetime:
     return datetime.fromtimestamp(int(at), UTC)
 

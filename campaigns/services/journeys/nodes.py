@@ -63,8 +63,7 @@ def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
             times.seconds([w.joined_at for w in new]),
             batch.brand.timezone,
         )
-        for walker, end in zip(new, ends, strict=True):
-            until = times.moment(end)
+        for walker, until in zip(new, times.moments(ends), strict=True):
             if until > batch.at:
                 batch.stay(walker, until)
             else:

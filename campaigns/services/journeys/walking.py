@@ -11,7 +11,7 @@ those after it are too late.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -228,7 +228,8 @@ class Batch:
         return set(rows.values_list("pk", flat=True)) if contact_ids else set()
 
     def _save(self, people: Sequence[Walker]) -> None:
-        moved = [w for w in people if w.passed >= 0]
+        # in the order of the table: people of a batch lie scattered over its pages
+        moved = sorted((w for w in people if w.passed >= 0), key=lambda w: w.id)
         if not moved:
             return
         ended = [w for w in moved if w.end is not None]
@@ -240,8 +241,8 @@ class Batch:
                     array(w.id for w in moved),
                     array(w.position for w in moved),
                     [w.node for w in moved],
-                    array(w.next_at and w.next_at.isoformat() for w in moved),
-                    array(w.node_at and w.node_at.isoformat() for w in moved),
+                    array(_texts(w.next_at for w in moved)),
+                    array(_texts(w.node_at for w in moved)),
                     [w.end for w in moved],
                     self.brand.pk,
                 ],
@@ -257,3 +258,12 @@ class Batch:
                 for w in ended
             ],
         )
+
+
+def _texts(moments: Iterable[datetime | None]) -> Iterator[str | None]:
+    """Moments as Postgres reads them; many people share few of them."""
+    seen: dict[datetime | None, str | None] = {None: None}
+    for at in moments:
+        if at not in seen:
+            seen[at] = at.isoformat() if at else None
+        yield seen[at]
