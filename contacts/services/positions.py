@@ -38,11 +38,16 @@ class Places:
     def __init__(self, brand: Brand) -> None:
         self.brand = brand
         self._spare: deque[int] = deque()
-        self._wanted = 0
+        self._wanted: int | None = None
 
-    def provide(self) -> None:
-        """Before a transaction, in one of its own."""
-        if (n := self._wanted - len(self._spare)) > 1:
+    def provide(self, guess: int) -> None:
+        """Before a transaction, in one of its own.
+
+        Args:
+            guess: so many are wanted by the first one.
+        """
+        wanted = guess if self._wanted is None else self._wanted
+        if (n := wanted - len(self._spare)) > 1:
             with transaction.atomic():
                 first = _advance(self.brand, n)
             self._spare.extend(range(first, first + n))

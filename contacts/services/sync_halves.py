@@ -38,6 +38,8 @@ class Halves:
         self._places = (Places(run.brand), Places(run.brand))
         self._end = Lock()  # of a half: from its saving to behind its commit
         self._left = 0
+        done = run.job.result
+        self._new_share = min(1.0, done.get("new_contacts", 0) / max(1, done.get("relations", 0)))
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +83,7 @@ class Halves:
         return None
 
     def _once(self, rows: Sequence[Row], places: Places, *, careful: bool) -> None:
-        places.provide()
+        places.provide(int(len(rows) * self._new_share))
         with ExitStack() as end:
             saving = False
             try:

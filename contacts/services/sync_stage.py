@@ -99,8 +99,7 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
     with connection.cursor() as cursor:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
-        cursor.execute("DISCARD PLANS")
-        cursor.execute(_BEGIN)
+        cursor.execute(f"DISCARD PLANS; {_BEGIN}")
         cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
         cursor.execute(_LOOK_UP)
         cursor.execute(_FOUND, given)
