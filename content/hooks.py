@@ -11,8 +11,8 @@ from django.utils.module_loading import import_string
 
 from tenants.models import Brand
 
-USES: list[str] = []
-RESULTS: list[str] = []
+USES: list[str] = ["campaigns.services.content_uses.uses", "livecodes.services.content_uses.uses"]
+RESULTS: list[str] = ["campaigns.services.content_uses.results"]
 
 
 class Use(TypedDict):

@@ -162,6 +162,7 @@ def welcome_row(given: WelcomeInput) -> dict[str, Any]:
         "end": f"{given.end:%H:%M}" if given.end else "",
         "guide": given.staff_id,
         "department": given.department_wecom_id,
+        "content": given.content_version,
     }
 
 
@@ -217,6 +218,7 @@ def welcome_of(row: dict[str, Any]) -> WelcomeInput:
         end=_time(row.get("end")),
         staff_id=_optional(row.get("guide")),
         department_wecom_id=_optional(row.get("department")),
+        content_version=_optional(row.get("content")),
     )
 
 

@@ -213,6 +213,9 @@ class Welcome(TenantModel):
     end = models.TimeField(null=True, blank=True)
     text = models.TextField(_("Text"), blank=True)  # variables {客户昵称}, {员工姓名} …
     attachments = models.JSONField(default=list, blank=True)  # see wecom/services/attachments.py
+    content_id = models.BigIntegerField(
+        null=True, blank=True
+    )  # version of the library, while text and files are its own
 
     class Meta:
         indexes = [

@@ -14,6 +14,7 @@ from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
+from content.api import ContentViewSet, LinkViewSet, WordViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
@@ -95,6 +96,30 @@ urlpatterns: list[Any] = [
     path("tasks/<int:pk>/done/", TaskViewSet.as_view({"post": "done"}), name="api_task_done"),
     path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
     path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
+    path("content/", ContentViewSet.as_view({"get": "list", "post": "create"}), name="api_content"),
+    path("content/folders/", ContentViewSet.as_view({"get": "folders"}), name="api_content_folders"),
+    path(
+        "content/<int:pk>/",
+        ContentViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_content_item",
+    ),
+    path(
+        "content/<int:pk>/archive/", ContentViewSet.as_view({"post": "archive"}), name="api_content_archive"
+    ),
+    path(
+        "content/<int:pk>/restore/", ContentViewSet.as_view({"post": "restore"}), name="api_content_restore"
+    ),
+    path("content/<int:pk>/decide/", ContentViewSet.as_view({"post": "decide"}), name="api_content_decide"),
+    path("content/<int:pk>/results/", ContentViewSet.as_view({"get": "results"}), name="api_content_results"),
+    path("links/", LinkViewSet.as_view({"get": "list", "post": "create"}), name="api_links"),
+    path(
+        "links/<int:pk>/",
+        LinkViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_link",
+    ),
+    path("links/<int:pk>/people/", LinkViewSet.as_view({"get": "people"}), name="api_link_people"),
+    path("sensitive-words/", WordViewSet.as_view({"get": "list", "post": "create"}), name="api_words"),
+    path("sensitive-words/check/", WordViewSet.as_view({"post": "check"}), name="api_words_check"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path("alerts/", AlertViewSet.as_view({"get": "list"}), name="api_alerts"),
     path("alert-rules/", AlertRuleViewSet.as_view({"get": "list", "post": "create"}), name="api_alert_rules"),

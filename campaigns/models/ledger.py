@@ -89,6 +89,11 @@ class SendTask(TenantModel):
             ),
             models.Index(fields=["brand", "sop", "-id"], name="send_task_sop"),
             models.Index(fields=["brand", "staff", "-id"], name="send_task_staff"),
+            models.Index(
+                fields=["brand", "content_id"],
+                name="send_task_content",
+                condition=models.Q(content_id__isnull=False),
+            ),
             models.Index(fields=["brand", "at"], name="send_task_at"),  # calendar
             models.Index(
                 fields=["brand", "staff", "called_at"],

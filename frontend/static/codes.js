@@ -151,6 +151,11 @@
     }
     setDays($(".welcome-when", element), row.weekdays);
     $("[data-attachments] input[type=hidden]", element).value = JSON.stringify(row.attachments || []);
+    if (row.content) {
+      $("[data-content-version]", element).value = row.content;
+      $("[data-content-name]", element).textContent = json("picked")?.[row.content] || `#${row.content}`;
+      $("[data-content-picked]", element).hidden = false;
+    }
     welcomeBox.append(element);
     attachments.ready(element);
     guideChoices();
@@ -251,6 +256,7 @@
         text: field(e, "text").value, attachments: attachments.listOf($("[data-attachments]", e)),
         audience: field(e, "audience").value, gender: number(field(e, "gender")), weekdays: days($(".welcome-when", e)),
         start: field(e, "start").value, end: field(e, "end").value, guide: number(field(e, "guide")), department: number(field(e, "department")),
+        content: number($("[data-content-version]", e)),
       })),
     };
   }
@@ -292,7 +298,7 @@
     const element = event.target.closest("[data-welcome]");
     if (element) activate(element);
   });
-  for (const name of ["input", "change", "attachmentschange"]) {
+  for (const name of ["input", "change", "attachmentschange", "contentpicked", "contentcleared"]) {
     form.addEventListener(name, (event) => {
       const element = event.target.closest("[data-welcome]");
       if (element && event.target.matches("[data-place]")) showPlace(element);

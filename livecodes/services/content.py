@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import Sop
 from content import variables
-from content.services import sensitive
+from content.services import library, sensitive
 from livecodes.models import ChannelCode, CodeGuide, CodeHours, CodeTag, Welcome
 from livecodes.services.roster import is_able
 from org import audit
@@ -52,6 +52,7 @@ class WelcomeInput:
     end: time | None = None
     staff_id: int | None = None
     department_wecom_id: int | None = None
+    content_version: int | None = None  # of the library
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def welcome_input(welcome: Welcome) -> WelcomeInput:
         end=welcome.end,
         staff_id=welcome.staff_id,
         department_wecom_id=welcome.department_wecom_id,
+        content_version=welcome.content_id,
     )
 
 
@@ -312,4 +314,5 @@ def new_welcome(given: WelcomeInput, clean: list[dict[str, Any]], code: ChannelC
         end=given.end,
         text=given.text.strip(),
         attachments=clean,
+        content_id=library.same_version(given.content_version, given.text, clean),
     )

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from content import variables
+from content.services import library
 from livecodes.forms import CodeForm, initial_of, lists_of
 from livecodes.models import ChannelCode
 from livecodes.services import codes
@@ -126,12 +127,21 @@ def editor_context(lists: Any) -> dict[str, Any]:
         "variables": variables.choices(),
         "most_bytes": variables.MAX_BYTES,
         "files": _files(lists),
+        "picked": _picked(lists),
         "weekdays": [(n, label) for n, label in enumerate(weekday_names(), 1)],
     }
 
 
 def weekday_names() -> list[str]:
     return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]
+
+
+def _picked(lists: Any) -> dict[str, str]:
+    """Names of the versions of the library that welcomes say."""
+    rows = lists.get("welcomes") if isinstance(lists, dict) else None
+    ids = {row.get("content") for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)}
+    found = library.names_of(pk for pk in ids if isinstance(pk, int) and 0 < pk < 2**63)
+    return {str(pk): f"{about['name']} v{about['no']}" for pk, about in found.items()}
 
 
 def _files(lists: Any) -> dict[str, dict[str, str]]:
