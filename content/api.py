@@ -253,10 +253,14 @@ class ContentViewSet(viewsets.ViewSet):
         operation_id="content_folders",
         responses=inline_serializer(
             "ContentFolder",
-            {"id": serializers.IntegerField(), "parent_id": serializers.IntegerField(allow_null=True), "name": serializers.CharField()},
+            {
+                "id": serializers.IntegerField(),
+                "parent_id": serializers.IntegerField(allow_null=True),
+                "name": serializers.CharField(),
+            },
             many=True,
         ),
-    )  # fmt: skip
+    )
     def folders(self, request: Any) -> HttpResponse:
         return JsonResponse(
             list(Folder.objects.order_by("name").values("id", "parent_id", "name")), safe=False

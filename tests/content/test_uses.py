@@ -70,6 +70,6 @@ def test_the_editor_of_welcomes_keeps_the_version(brand: Brand, sign_in: Any) ->
         welcome = Welcome.objects.get()
         assert welcome.content_id == version
     page = client.get(f"/codes/welcomes/{welcome.pk}/").content.decode()
-    assert "早安 v1" in page and "data-content-picker" in page
+    assert json.dumps("早安 v1") in page and "data-content-picker" in page
     lists["welcomes"][0]["content"] = "x"  # type: ignore[index]
     assert client.post("/codes/welcomes/new/", {"lists": json.dumps(lists)}).status_code == 422
