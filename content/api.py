@@ -19,7 +19,7 @@ SIZE = 100
 AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 
 
-class ContentOut(serializers.Serializer):
+class LibraryItemOut(serializers.Serializer):
     """An item with its newest version. `current_version` is in force (null: none is approved yet)."""
 
     id = serializers.IntegerField()
@@ -41,7 +41,7 @@ class ContentOut(serializers.Serializer):
     changed_at = serializers.DateTimeField()
 
 
-class ContentIn(serializers.Serializer):
+class LibraryItemIn(serializers.Serializer):
     kind = serializers.ChoiceField(choices=Content.Kind.values, required=False, default="message")
     name = serializers.CharField(max_length=60)
     text = serializers.CharField(required=False, allow_blank=True, default="", max_length=20_000)
@@ -164,7 +164,7 @@ class ContentViewSet(viewsets.ViewSet):
             OpenApiParameter("archived", bool, description="the archive instead"),
         ],
         responses=inline_serializer(
-            "ContentPage", {"results": ContentOut(many=True), "next": serializers.CharField()}
+            "ContentPage", {"results": LibraryItemOut(many=True), "next": serializers.CharField()}
         ),
     )
     def list(self, request: Any) -> HttpResponse:
@@ -175,30 +175,33 @@ class ContentViewSet(viewsets.ViewSet):
         found = library.matching(
             Content.objects.all(), q=given.get("q", "")[:60], folder_id=int(folder) if folder else None
         )
-        found = found.exclude(archived_at=None) if given.get("archived") == "true" else found.live()
+        archived = given.get("archived") == "true"
+        found = found.filter(archived_at__isnull=not archived)
         if given.get("kind"):
             found = found.filter(kind=given["kind"])
         page = keyset_page(found, order=("-changed_at", "-pk"), after=given.get("after"), size=SIZE)
         return _page(content_rows(page.rows), page)
 
-    @extend_schema(operation_id="content_read", responses=ContentOut)
+    @extend_schema(operation_id="content_read", responses=LibraryItemOut)
     def retrieve(self, request: Any, pk: int) -> HttpResponse:
         return JsonResponse(content_rows([editing.get_content(pk)])[0])
 
-    @extend_schema(operation_id="content_create", request=ContentIn, responses={201: ContentOut})
+    @extend_schema(operation_id="content_create", request=LibraryItemIn, responses={201: LibraryItemOut})
     def create(self, request: Any) -> HttpResponse:
         """A new item. `warnings` names words that are only warned of."""
-        given = ContentInput(**valid(ContentIn, request))
+        given = ContentInput(**valid(LibraryItemIn, request))
         saved = editing.create_content(request._request.brand, given=given, by=request.user)
         if saved.content.kind == Content.Kind.PAGE:
             links.link_of_page(request._request.brand, saved.content, by=request.user)
         return JsonResponse({**content_rows([saved.content])[0], "warnings": saved.warnings}, status=201)
 
-    @extend_schema(operation_id="content_change", request=ContentIn(partial=True), responses=ContentOut)
+    @extend_schema(
+        operation_id="content_change", request=LibraryItemIn(partial=True), responses=LibraryItemOut
+    )
     def partial_update(self, request: Any, pk: int) -> HttpResponse:
         """Other words make a new version."""
         old = editing.as_input(editing.get_content(pk))
-        shape = ContentIn(data={"name": old.name, **request.data})
+        shape = LibraryItemIn(data={"name": old.name, **request.data})
         shape.is_valid(raise_exception=True)
         changed = {name: shape.validated_data[name] for name in request.data if name in shape.validated_data}
         given = ContentInput(**{**old.__dict__, **changed, "kind": old.kind})
@@ -215,7 +218,7 @@ class ContentViewSet(viewsets.ViewSet):
         editing.restore(request._request.brand, content_id=pk, by=request.user)
         return HttpResponse(status=204)
 
-    @extend_schema(operation_id="content_decide", request=DecisionIn, responses=ContentOut)
+    @extend_schema(operation_id="content_decide", request=DecisionIn, responses=LibraryItemOut)
     def decide(self, request: Any, pk: int) -> HttpResponse:
         """Approve or send back the waiting version; a key that wrote it cannot."""
         editing.get_content(pk)
