@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0011_sop_content_reason'),
+        ('campaigns', '0013_alert_message_call'),
         ('org', '0002_preset_rights'),
         ('tenants', '0002_brand_without_key'),
     ]
