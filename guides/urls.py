@@ -1,6 +1,6 @@
 """Addresses of the guides' pages on the phone and of the sidebar of the chat."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from guides.views import customer, pages, sidebar
 
@@ -13,11 +13,7 @@ urlpatterns = [
     path("g/tasks/<int:task_id>/reopen/", pages.task_reopen, name="guide_task_reopen"),
     path("g/reminders/<int:reminder_id>/done/", pages.reminder_done, name="guide_reminder_done"),
     path("g/customers/<int:contact_id>/", customer.customer, name="guide_customer"),
-    re_path(
-        r"^g/customers/(?P<contact_id>\d+)/cards/(?P<name>[a-z]+)/$",
-        customer.card,
-        name="guide_customer_card",
-    ),
+    path("g/customers/<int:contact_id>/cards/<slug:name>/", customer.card, name="guide_customer_card"),
     path("g/customers/<int:contact_id>/note/", customer.note, name="guide_note"),
     path("g/customers/<int:contact_id>/stage/", customer.stage, name="guide_stage"),
     path("g/customers/<int:contact_id>/tags/", customer.tags, name="guide_tags"),
