@@ -4,14 +4,15 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from campaigns.models import Enrolment, SopStep, Touch
+from campaigns.models import Enrolment, SopStep, StaffTask, Touch
 from campaigns.services.journeys import plans
 from campaigns.views.touches import HELP, names_of
 from contacts.models import Contact
 from org.access import Actor
+from scrm import clock
 from tenants.models import Brand
 
-N_ENROLMENTS, N_TOUCHES = 20, 10
+N_ENROLMENTS, N_TOUCHES, N_TASKS = 20, 10, 5
 
 
 def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] | None:
@@ -44,4 +45,24 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
             **{name: value for name, value in names_of(touches).items() if name != "contacts"},
         },
         "right": "sops.view",
+    }
+
+
+def task_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] | None:
+    """Tasks of guides about a contact, open ones first; None for a contact without. One query."""
+    rows = StaffTask.objects.filter(contact=contact).select_related("staff").order_by("-pk")[: N_TASKS + 1]
+    tasks = sorted(rows, key=lambda task: task.state != StaffTask.State.OPEN)
+    if not tasks:
+        return None
+    return {
+        "title": _("Guides' tasks"),
+        "icon": "list-todo",
+        "template": "campaigns/staff_tasks/contact_panel.html",
+        "context": {
+            "contact": contact,
+            "tasks": tasks[:N_TASKS],
+            "more": len(tasks) > N_TASKS,
+            "now": clock.now(),
+        },
+        "right": "tasks.view",
     }

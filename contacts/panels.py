@@ -17,6 +17,7 @@ PANELS = [
     "tagging.value_panel.contact_panel",
     "commerce.panels.contact_panel",
     "campaigns.panels.contact_panel",
+    "campaigns.panels.task_panel",
     "groups.panels.contact_panel",
 ]
 

@@ -104,7 +104,7 @@ def tell_due(brand: Brand) -> int:
                 staff=row.staff,
                 key=key,
                 text=f"{title}\n{row.text}",
-                url=f"/contacts/{row.contact_id}/",
+                url=f"/g/customers/{row.contact_id}/",
             )
     return len(due)
 

@@ -173,7 +173,7 @@ def _tell_guide(brand: Brand, staff: Staff, code: ChannelCode | None, result: Fo
         staff=staff,
         key=f"added:{result.follow.pk}:{int(result.follow.added_at.timestamp())}",
         text="\n".join(lines),
-        url=f"/contacts/{result.contact.pk}/",
+        url=f"/g/customers/{result.contact.pk}/",
     )
 
 

@@ -37,6 +37,7 @@ def test_list_and_acts(brand: Any, staff: Any, sign_in: Any) -> None:
     client = sign_in(brand, "operator")
     page = client.get("/tasks/").content.decode()
     assert "打电话" in page and contact.name in page and staff.name in page
+    assert "打电话" in client.get(f"/contacts/{contact.pk}/").content.decode()
     assert client.get(f"/tasks/{task_id}/done/").status_code == 200
     answer = client.post(f"/tasks/{task_id}/done/", {"result": "周六来"}, headers={"HX-Request": "true"})
     assert answer.status_code == 204 and f"/tasks/{task_id}/reopen/" in answer["HX-Trigger"]

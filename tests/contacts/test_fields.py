@@ -211,7 +211,7 @@ def test_reminders_are_told_once(brand: Any, staff: Any) -> None:
         assert reminders.tell_due(brand) == 1 and reminders.tell_due(brand) == 0
         call = OutboundCall.objects.get(kind=OutboundCall.Kind.NOTICE)
         assert "王小明" in call.payload["title"] and call.payload["text"] == "回访试用装"
-        assert call.payload["url"].endswith(f"/contacts/{contact.pk}/")
+        assert f"/g/customers/{contact.pk}/?corp=" in call.payload["url"]
         reminders.move_reminder(brand, row.pk, due_at=now + timedelta(hours=3))
     with in_brand(brand), clock.at(now + timedelta(hours=4)):
         assert reminders.tell_due(brand) == 1
