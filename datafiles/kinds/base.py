@@ -111,6 +111,7 @@ class Kind:
         judge: how rows are compared.
         quick: SQL that gives the rows (`n`) that may not be as they are in the file already, or "" when there is none;
             an optimisation: those that it leaves out must be unchanged.
+        known: query of what `quick` compares with: where there is less of it than a part of the file, it would be in vain.
         kin: SQL of rows (`n`) that may be about the same as those in the temporary table `odd`.
         open: makes temporary tables that `judge` and `apply` name, at the start of their transactions.
         look: further findings of the check, in its transaction, when `judged` is there.
@@ -130,6 +131,7 @@ class Kind:
     judge: Callable[[Task], Judgement]
     apply: Callable[[Task, Any], Done]
     quick: Callable[[Task], str] = lambda task: ""
+    known: Callable[[Task], str] = lambda task: "SELECT 1 WHERE false"
     kin: Callable[[Task], str] = lambda task: ""
     open: Callable[[Task, Any], None] = lambda task, cursor: None
     look: Callable[[Task, Any], dict[str, Any]] = lambda task, cursor: {}

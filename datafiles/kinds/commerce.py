@@ -15,7 +15,15 @@ from datafiles.kinds import commerce_apply as writes
 from datafiles.kinds import commerce_targets as columns
 from datafiles.kinds.base import Code, Judgement, Kind, Task
 from datafiles.kinds.members import IDS
-from datafiles.kinds.orders_judge import buyer_sql, find_buyer, judge_orders, kin_orders, params, quick_orders
+from datafiles.kinds.orders_judge import (
+    buyer_sql,
+    find_buyer,
+    judge_orders,
+    kin_orders,
+    known_orders,
+    params,
+    quick_orders,
+)
 
 
 def judge_products(task: Task) -> Judgement:
@@ -48,18 +56,17 @@ def judge_refunds(task: Task) -> Judgement:
         key for key in ("order_no", "amount_fen", "refunded_at", "reason", "is_cancelled") if task.has(key)
     ]
     changed = " OR ".join(f"coalesce(t.{key} <> r.{key}, false)" for key in keys)
-    reasons = [("k.no IS NULL OR t.order_no IS NULL", "bad_number"), ("t.v_amount_fen IS NULL", "no_amount")]
+    reasons = [("t.no IS NULL OR t.order_no IS NULL", "bad_number"), ("t.v_amount_fen IS NULL", "no_amount")]
     if task.has("refunded_at"):
         reasons.append(("t.refunded_at > %(latest)s", "future"))
     return Judgement(
-        wrap=wrap,
-        joins=f"CROSS JOIN LATERAL (SELECT {number} AS no OFFSET 0) k"
-        " LEFT JOIN commerce_refund r ON r.brand_id = %(brand)s AND r.source = %(source)s AND r.refund_no = k.no"
+        wrap=f"(SELECT t.*, {number} AS no FROM {wrap} t OFFSET 0)",
+        joins="LEFT JOIN commerce_refund r ON r.brand_id = %(brand)s AND r.source = %(source)s AND r.refund_no = t.no"
         " LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = t.order_no",
         code=f"CASE WHEN r.id IS NULL THEN {Code.NEW} WHEN {changed} THEN {Code.CHANGED} ELSE {Code.SAME} END",
-        extra={"no": ("text", "k.no"), "is_waiting": ("boolean", "o.id IS NULL")},
+        extra={"no": ("text", "t.no"), "is_waiting": ("boolean", "o.id IS NULL")},
         reasons=reasons,
-        who="k.no",
+        who="t.no",
         counts={"waiting": "is_waiting AND code IN (1, 2)"},
     )
 
@@ -69,19 +76,19 @@ def judge_behaviour(task: Task) -> Judgement:
     said = [f"t.{key}" for key in ("sku", "product", "query", "page") if task.has(key)]
     key = f"md5(concat_ws('|', {kind}, {buyer}, t.kind, extract(epoch FROM t.at)::bigint, {', '.join(said) or 'NULL'}))"
     return Judgement(
-        joins=f"CROSS JOIN LATERAL (SELECT {key} AS key, {kind} AS buyer_kind, {buyer} AS buyer_value OFFSET 0) k"
-        " LEFT JOIN contacts_eventkey e ON e.brand_id = %(brand)s AND e.source = %(key_source)s AND e.source_key = k.key "
+        wrap=f"(SELECT t.*, {key} AS key, {kind} AS buyer_kind, {buyer} AS buyer_value FROM {{typed}} t OFFSET 0)",
+        joins="LEFT JOIN contacts_eventkey e ON e.brand_id = %(brand)s AND e.source = %(key_source)s AND e.source_key = t.key "
         + find_buyer(),
         code=f"CASE WHEN t.kind = 'buy' THEN {Code.SKIPPED} WHEN e.source_key IS NULL THEN {Code.NEW} ELSE {Code.SAME} END",
         extra={
-            "key": ("text", "k.key"), "buyer_kind": ("text", "k.buyer_kind"), "buyer_value": ("text", "k.buyer_value"),
-            "is_waiting": ("boolean", "k.buyer_value IS NOT NULL AND i.contact_id IS NULL"),
+            "key": ("text", "t.key"), "buyer_kind": ("text", "t.buyer_kind"), "buyer_value": ("text", "t.buyer_value"),
+            "is_waiting": ("boolean", "t.buyer_value IS NOT NULL AND i.contact_id IS NULL"),
         },
         reasons=[
-            ("k.buyer_value IS NULL", "no_id"), ("t.kind IS NULL AND t.v_kind IS NULL", "unknown_kind"),
+            ("t.buyer_value IS NULL", "no_id"), ("t.kind IS NULL AND t.v_kind IS NULL", "unknown_kind"),
             ("t.at IS NULL AND t.v_at IS NULL", "no_time"), ("t.at > %(latest)s", "future"),
         ],
-        who="CASE WHEN t.kind <> 'buy' THEN k.key END",
+        who="CASE WHEN t.kind <> 'buy' THEN t.key END",
         same_is_fine=True,
         counts={"waiting": "is_waiting AND code = 1"},
     )  # fmt: skip
@@ -101,7 +108,8 @@ ORDERS = Kind(
     key="orders", label=gettext_lazy("Orders"), icon="receipt",
     hint=gettext_lazy("One row for each order or for each product of it; who is not known yet is waited for"),
     targets=columns.order_targets, needs=[IDS, ("amount_fen", "line_fen"), ("paid_at", "placed_at")], judge=judge_orders,
-    quick=quick_orders, kin=kin_orders, apply=writes.apply_orders, params=params, options={"source": "import"},
+    quick=quick_orders, known=known_orders, kin=kin_orders, apply=writes.apply_orders, params=params,
+    options={"source": "import"},
 )  # fmt: skip
 REFUNDS = Kind(
     key="refunds", label=gettext_lazy("Refunds"), icon="undo-2",

@@ -169,6 +169,12 @@ def quick(task: Task) -> str:
     return f"SELECT s.n FROM stage s {' '.join(joins)} WHERE ({' AND '.join(same)}) IS NOT TRUE"
 
 
+def known(task: Task) -> str:
+    """Rows to compare with: the ids of the kind by which `quick` finds people."""
+    kind = next(kind for kind in IDS if kind in task.columns)
+    return f"SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = '{kind}' AND i.scope = {scope(kind)}"
+
+
 def kin(task: Task) -> str:
     """Rows of `stage` about people of whom `odd` has rows as well."""
     parts = []
@@ -189,35 +195,10 @@ def kin(task: Task) -> str:
 def judge(task: Task) -> Judgement:
     ids = [kind for kind in IDS if kind in task.columns]
     strong = [kind for kind in ids if kind != "phone"]
-    joins = [_identity(kind) + f"t.{kind}" for kind in ids]
-    # the person of a phone number is somebody else if they have another id of a kind that the row names
-    by_phone = "i_phone.contact_id"
-    if strong and task.has("phone"):
-        named = " OR ".join(
-            f"(t.{kind} IS NOT NULL AND i_phone.contact_id IN (SELECT m.contact_id FROM contacts_identity m"
-            f" WHERE m.brand_id = %(brand)s AND m.kind = '{kind}' AND m.scope = {scope(kind)}))"
-            for kind in strong
-        )
-        by_phone = f"CASE WHEN i_phone.contact_id IS NOT NULL AND NOT ({named}) THEN i_phone.contact_id END"
-    found = [f"i_{kind}.contact_id" for kind in strong] + ([by_phone] if task.has("phone") else [])
-    joins.append(f"LEFT JOIN LATERAL (SELECT coalesce({', '.join(found)}) AS id OFFSET 0) p ON true")
-    joins.append("LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.id")
-    other = ["NULL::bigint"]
-    if len(ids) > 1:
-        other = [f"CASE WHEN i_{kind}.contact_id <> p.id THEN i_{kind}.contact_id END" for kind in strong[1:]]
-        if strong and task.has("phone"):
-            other.append(
-                "CASE WHEN i_phone.contact_id <> p.id AND EXISTS (SELECT 1 FROM contacts_contact b WHERE b.brand_id ="
-                " %(brand)s AND b.id = i_phone.contact_id AND b.n_follows = 0 AND b.lost_at IS NULL AND b.member_at IS"
-                " NOT NULL) AND NOT "
-                + _conflict("p.id", "i_phone.contact_id")
-                + " THEN i_phone.contact_id END"
-            )
-    joins.append(f"LEFT JOIN LATERAL (SELECT coalesce({', '.join(other)}) AS id OFFSET 0) o ON true")
-
+    joins = ["LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = t.person"]
     changes = ["c.member_at IS NULL"]
     for kind in ids:
-        changes.append(f"(t.{kind} IS NOT NULL AND i_{kind}.contact_id IS NULL)")
+        changes.append(f"(t.{kind} IS NOT NULL AND t.i_{kind} IS NULL)")
     for key in task.columns:
         if key in ("name", "gender"):
             empty = "c.name = ''" if key == "name" else "c.gender = 0"
@@ -230,32 +211,68 @@ def judge(task: Task) -> Judgement:
             changes.append(_MISSING_TAGS)
         elif key not in IDS:
             join, value = _field(task, key)
-            joins.append(join + "p.id")
+            joins.append(join + "t.person")
             changes.append(f"(t.{key} IS NOT NULL AND {value} IS DISTINCT FROM t.{key})")
     no_id = " AND ".join(f"t.{kind} IS NULL" for kind in ids)
     reasons = [(no_id, "no_id")]
     if len(strong) > 1:
-        reasons.append((f"o.id IS NOT NULL AND {_conflict('p.id', 'o.id')}", "other_person"))
+        reasons.append((f"t.other IS NOT NULL AND {_conflict('t.person', 't.other')}", "other_person"))
     if not task.options.get("make_new", True):
-        reasons.append(("p.id IS NULL", "unknown_person"))
+        reasons.append(("t.person IS NULL", "unknown_person"))
     code = (
-        f"CASE WHEN p.id IS NULL THEN {Code.NEW} WHEN o.id IS NOT NULL THEN {Code.JOIN}"
+        f"CASE WHEN t.person IS NULL THEN {Code.NEW} WHEN t.other IS NOT NULL THEN {Code.JOIN}"
         f" WHEN {' OR '.join(f'coalesce({c}, false)' for c in changes)} THEN {Code.CHANGED} ELSE {Code.SAME} END"
     )
     first = ", ".join(f"'{kind}:' || t.{kind}" for kind in ids)
     return Judgement(
+        wrap=_persons(ids, strong),
         joins=" ".join(joins),
         code=code,
         extra={
-            "contact_id": ("bigint", "p.id"),
-            "other_id": ("bigint", "o.id"),
+            "contact_id": ("bigint", "t.person"),
+            "other_id": ("bigint", "t.other"),
             "is_friend": ("boolean", "c.n_follows > 0"),
-            **{f"has_{kind}": ("boolean", f"i_{kind}.contact_id IS NOT NULL") for kind in ids},
+            **{f"has_{kind}": ("boolean", f"t.i_{kind} IS NOT NULL") for kind in ids},
         },
         reasons=reasons,
-        who=f"coalesce(p.id::text, {first})",
+        who=f"coalesce(t.person::text, {first})",
         counts={"reachable": "is_friend AND code <> 9"},
     )
+
+
+def _persons(ids: list[str], strong: list[str]) -> str:
+    """The typed rows with `i_<kind>`, whose each id is; `person`, whom the row is about; `other`, who is the same person.
+
+    One subquery in the other: what is worked out of one join is the key of the next one, and whole tables are joined.
+    As LATERAL it would be a loop that looks through all contacts for each row.
+    """
+    has_phone = "phone" in ids
+    by_phone = "t.i_phone"
+    if strong and has_phone:
+        # the person of a phone number is somebody else if they have another id of a kind that the row names
+        named = " OR ".join(
+            f"(t.{kind} IS NOT NULL AND t.i_phone IN (SELECT m.contact_id FROM contacts_identity m"
+            f" WHERE m.brand_id = %(brand)s AND m.kind = '{kind}' AND m.scope = {scope(kind)}))"
+            for kind in strong
+        )
+        by_phone = f"CASE WHEN t.i_phone IS NOT NULL AND NOT ({named}) THEN t.i_phone END"
+    found = [f"t.i_{kind}" for kind in strong] + ([by_phone] if has_phone else [])
+    other, join = ["NULL::bigint"], ""
+    other += [f"CASE WHEN t.i_{kind} <> t.person THEN t.i_{kind} END" for kind in strong[1:]]
+    if strong and has_phone:
+        join = (
+            " LEFT JOIN contacts_contact b ON b.brand_id = %(brand)s"
+            " AND b.id = CASE WHEN t.i_phone <> t.person THEN t.i_phone END"
+        )
+        other.append(
+            "CASE WHEN b.id IS NOT NULL AND b.n_follows = 0 AND b.lost_at IS NULL AND b.member_at IS NOT NULL"
+            f" AND NOT {_conflict('t.person', 't.i_phone')} THEN b.id END"
+        )
+    identities = " ".join(_identity(kind) + f"t.{kind}" for kind in ids)
+    columns = ", ".join(f"i_{kind}.contact_id AS i_{kind}" for kind in ids)
+    known = f"(SELECT t.*, {columns} FROM {{typed}} t {identities} OFFSET 0)"
+    persons = f"(SELECT t.*, coalesce({', '.join(found)}) AS person FROM {known} t OFFSET 0)"
+    return f"(SELECT t.*, coalesce({', '.join(other)}) AS other FROM {persons} t{join} OFFSET 0)"
 
 
 def _conflict(one: str, two: str) -> str:
@@ -270,7 +287,7 @@ def _conflict(one: str, two: str) -> str:
 _MISSING_TAGS = (
     "(t.tags IS NOT NULL AND EXISTS (SELECT 1 FROM regexp_split_to_table(t.tags, '[,，;；、|]+') w(word)"
     " WHERE btrim(word) <> '' AND NOT EXISTS (SELECT 1 FROM tag_word m JOIN tagging_contacttag x ON x.brand_id ="
-    " %(brand)s AND x.tag_id = m.tag_id AND x.contact_id = p.id WHERE m.word = lower(btrim(w.word)))))"
+    " %(brand)s AND x.tag_id = m.tag_id AND x.contact_id = t.person WHERE m.word = lower(btrim(w.word)))))"
 )
 
 assert set(IDS) < set(Identity.Kind.values)
@@ -284,6 +301,7 @@ KIND = Kind(
     needs=[IDS],
     judge=judge,
     quick=quick,
+    known=known,
     kin=kin,
     apply=apply,
     open=members_tags.open_words,

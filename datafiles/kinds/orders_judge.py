@@ -21,7 +21,7 @@ def buyer_sql(task: Task) -> tuple[str, str]:
     return (kind, f"coalesce({', '.join(f't.{k}' for k in given)})") if given else ("NULL", "NULL")
 
 
-def find_buyer(value: str = "k") -> str:
+def find_buyer(value: str = "t") -> str:
     return (
         "LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s"
         f" AND i.scope = CASE {value}.buyer_kind WHEN 'external_userid' THEN %(corpid)s ELSE '' END"
@@ -72,10 +72,13 @@ def judge_orders(task: Task) -> Judgement:
             f"(SELECT t.*, {digest} AS digest, row_number() OVER (PARTITION BY {digest}, {bought} ORDER BY n) AS turn"
             " FROM {typed} t OFFSET 0)"
         )
+    # not LATERAL: that is a loop, in which Postgres might look through all orders for each row
+    wrap = (
+        f"(SELECT t.*, {number} AS no, {kind} AS buyer_kind, {buyer} AS buyer_value FROM {wrap} t OFFSET 0)"
+    )
     amount = "t.amount_fen" if task.has("amount_fen") else "t.line_fen"
     joins = [
-        f"CROSS JOIN LATERAL (SELECT {number} AS no, {kind} AS buyer_kind, {buyer} AS buyer_value OFFSET 0) k",
-        "LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = k.no",
+        "LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = t.no",
     ]
     changes = []
     for key in ("paid_at", "placed_at", "n_items", "channel"):
@@ -87,7 +90,7 @@ def judge_orders(task: Task) -> Judgement:
         changes.append("t.state > o.state")
     if _buyer(task):
         changes.append(
-            "(k.buyer_value IS NOT NULL AND (k.buyer_kind, k.buyer_value) IS DISTINCT FROM (o.buyer_kind, o.buyer_value))"
+            "(t.buyer_value IS NOT NULL AND (t.buyer_kind, t.buyer_value) IS DISTINCT FROM (o.buyer_kind, o.buyer_value))"
         )
     if task.has("staff_userid"):
         joins.append(
@@ -115,7 +118,7 @@ def judge_orders(task: Task) -> Judgement:
     joins.append(find_buyer())
     changed = " OR ".join(f"coalesce({c}, false)" for c in changes) or "false"
     skipped = f"WHEN t.row_kind IS NULL THEN {Code.SKIPPED}" if task.has("row_kind") else ""
-    reasons = [("k.no IS NULL OR k.no = ''", "bad_number")]
+    reasons = [("t.no IS NULL OR t.no = ''", "bad_number")]
     times = [f"t.{key}" for key in ("paid_at", "placed_at") if task.has(key)]
     if not (has_lines(task) and numbered):  # of an order in several rows the first one may tell alone
         reasons.append((f"{amount.replace('t.', 't.v_')} IS NULL", "no_amount"))
@@ -126,12 +129,12 @@ def judge_orders(task: Task) -> Judgement:
         joins=" ".join(joins),
         code=f"CASE {skipped} WHEN o.id IS NULL THEN {Code.NEW} WHEN {changed} THEN {Code.CHANGED} ELSE {Code.SAME} END",
         extra={
-            "no": ("text", "k.no"), "buyer_kind": ("text", "k.buyer_kind"), "buyer_value": ("text", "k.buyer_value"),
-            "is_waiting": ("boolean", "k.buyer_value IS NOT NULL AND i.contact_id IS NULL"),
+            "no": ("text", "t.no"), "buyer_kind": ("text", "t.buyer_kind"), "buyer_value": ("text", "t.buyer_value"),
+            "is_waiting": ("boolean", "t.buyer_value IS NOT NULL AND i.contact_id IS NULL"),
         },
         reasons=reasons,
         # of an order that lies in several rows each row counts; of one that is there twice the last one
-        who="k.no" if not has_lines(task) else "NULL",
+        who="t.no" if not has_lines(task) else "NULL",
         whole="no" if has_lines(task) and numbered else "",
         counts={"waiting": "is_waiting AND code IN (1, 2)"},
         order="no, n" if has_lines(task) and numbered else "",
@@ -170,6 +173,10 @@ def quick_orders(task: Task) -> str:
         "SELECT s.n FROM stage s LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s"
         f" AND o.order_no = s.{task.columns['order_no'].raw} WHERE ({' AND '.join(same)}) IS NOT TRUE"
     )
+
+
+def known_orders(task: Task) -> str:
+    return "SELECT 1 FROM commerce_order o WHERE o.brand_id = %(brand)s AND o.source = %(source)s"
 
 
 def kin_orders(task: Task) -> str:

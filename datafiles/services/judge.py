@@ -21,7 +21,7 @@ from datafiles.kinds.base import PLANNED, Code, Judgement, Task, plan_columns
 from datafiles.layout import of_json
 
 SMALL_SHARE = 4  # up to a quarter of the rows the changed ones are looked at alone
-SAMPLE = 2_000
+KNOWN_SHARE = 4  # with fewer known ones than a quarter of the rows, all rows are looked at
 MEMORY = "128MB"
 
 
@@ -91,14 +91,12 @@ def _changed_only(cursor: Any, task: Task, judgement: Judgement, n_rows: int) ->
     quick = task.kind.quick(task)
     if not quick:
         return "stage s"
-    first = of_json(task.file.layout).first_row
-    cursor.execute(f"SELECT count(*) FROM ({quick} AND s.n < {first + SAMPLE}) x", task.params)
-    n_odd = cursor.fetchone()[0]
-    if n_odd > min(SAMPLE, n_rows) // SMALL_SHARE:
+    enough = n_rows // KNOWN_SHARE + 1
+    cursor.execute(f"SELECT count(*) FROM ({task.kind.known(task)} LIMIT {enough}) x", task.params)
+    if cursor.fetchone()[0] < enough:
         return "stage s"
     cursor.execute(f"CREATE TEMP TABLE odd ON COMMIT DROP AS {quick}", task.params)
-    cursor.execute("SELECT count(*) FROM odd")
-    n_odd = cursor.fetchone()[0]
+    n_odd = cursor.rowcount
     if n_odd > n_rows // SMALL_SHARE:
         return "stage s"
     if n_odd and (kin := task.kind.kin(task)):
