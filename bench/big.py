@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connections, transaction
@@ -58,6 +58,55 @@ def brands(full: bool) -> tuple[Big, Big]:
     build(n, [slug for slug in slugs if not Brand.objects.filter(slug=slug).exists()])
     here, beside = (named(n, slug) for slug in slugs)
     return here, beside
+
+
+def neighbours(full: bool, n_brands: int = 8) -> None:
+    """More brands beside the two: their contacts, bitmaps, orders and the last quarter's events, all that conditions
+    read, copied from the first one; no names to search by, no truth of the tags."""
+    n = contacts(full)
+    here = named(n, f"big-{n}-1").brand.pk
+    slugs = [f"big-{n}-{number}" for number in range(3, 3 + n_brands)]
+    missing = [slug for slug in slugs if not Brand.objects.filter(slug=slug).exists()]
+    if not missing:
+        return
+    start, made = time.monotonic(), [_begin(n, slug) for slug in missing]
+    connection = connections["owner"]
+    with transaction.atomic("owner"), connection.cursor() as cursor:
+        for setting in ("synchronous_commit = off", "maintenance_work_mem = '1GB'", "work_mem = '256MB'"):
+            cursor.execute(f"SET LOCAL {setting}")
+        with _bare(cursor):
+            for slug, brand in zip(missing, made, strict=True):
+                _copied(cursor, here, brand.pk, n)
+                print(f"  {slug}: {time.monotonic() - start:.0f} s", flush=True)
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM ANALYZE {', '.join(TABLES)}")
+    for slug, brand in zip(missing, made, strict=True):
+        brand.slug = slug
+        brand.save(update_fields=["slug"])
+    print(f"  {len(missing)} neighbours: built in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def _copied(cursor: Any, here: int, there: int, n: int) -> None:
+    cursor.execute("SELECT min(id) FROM contacts_contact WHERE brand_id = %s", [here])
+    moved = f"contact_id + {-cursor.fetchone()[0] + _block(cursor, 'contacts_contact', n)}"
+    since = (NOW - timedelta(days=100)).isoformat()
+    for table, changed, where in (
+        ("contacts_contact", {"id": moved.replace("contact_id", "id")}, ""),
+        ("contacts_contactstat", {"contact_id": moved}, ""),
+        ("tagging_dimbits", {}, ""),
+        ("commerce_order", {"id": None, "contact_id": moved}, ""),
+        ("contacts_event", {"id": None, "contact_id": moved, "xid": None}, f" AND at >= '{since}'"),
+    ):
+        cursor.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+            [table],
+        )
+        values = {name: name for (name,) in cursor.fetchall()} | {"brand_id": str(there)} | changed
+        kept = {name: value for name, value in values.items() if value is not None}
+        cursor.execute(
+            f"INSERT INTO {table} ({', '.join(kept)}) SELECT {', '.join(kept.values())} FROM {table}"
+            f" WHERE brand_id = {here}{where}"
+        )
 
 
 def named(n: int, slug: str) -> Big:

@@ -78,7 +78,10 @@ class Bench:
     def _read(self, condition: dict[str, Any]) -> dict[str, Any]:
         return parse(condition)  # channel codes of the big brands are numbers only
 
-    def counts(self) -> list[Figure]:
+    def conditions(
+        self,
+    ) -> "list[tuple[str, dict[str, Any], tuple[str, float], float, Callable[[], Any] | None]]":
+        """Name, condition, the limit it is measured against, the share of that which is meant, the ORM's way."""
         a, b, c = self.a, self.b, self.c
         rich = {"kind": "number", "measure": "spent_fen", "compare": {"op": "gt", "value": 50_000}}
         lately = {"kind": "last_order", "window": {"type": "last", "n": 30}}
@@ -102,7 +105,7 @@ class Bench:
         guides = {"kind": "staff", "ids": self.here.staff_ids[:20]}
         codes = {"kind": "code", "ids": list(range(1, 11))}
         scan, events = ("scan of the contacts", self.scan_s), ("scan of the events", self.events_s)
-        rows: list[tuple[str, dict[str, Any], tuple[str, float], float, Callable[[], Any] | None]] = [
+        return [
             ("one tag", self.tags(a), scan, 0.1, lambda: ContactTag.objects.filter(tag=a).count()),
             ("A and B", self.tags(a, b, mode="all"), scan, 0.1, lambda: self._orm([a, b]).count()),
             ("(A or B) and not C and not do-not-contact",
@@ -120,8 +123,10 @@ class Bench:
             ("viewed 3 times in 30 days and silent", {"all": [event("viewed", 3, 30), {"not": orders(1, 90)}]}, events,
              0.1, None),
         ]  # fmt: skip
+
+    def counts(self) -> list[Figure]:
         figures = []
-        for name, condition, (limit, limit_s), target, orm in rows:
+        for name, condition, (limit, limit_s), target, orm in self.conditions():
             spent, n = self._count(condition)
             beside = f"{n:,} people; {limit} {limit_s * 1000:,.1f} ms, ratio {spent / limit_s:.3f}"
             if orm is not None:
@@ -129,7 +134,7 @@ class Bench:
             figures.append(
                 Figure(name, spent * 1000, "ms", beside, f"<= {target} x scan", spent <= target * limit_s)
             )
-        return [*figures, *self._nested()]
+        return [*figures, *self.nested()]
 
     def _timed(self, act: Callable[[], Any]) -> float:
         with transaction.atomic():
@@ -168,7 +173,7 @@ class Bench:
         many = Count("id", filter=Q(is_sale=True, paid_at__gte=since))
         return Order.objects.values("contact").annotate(n=many).filter(n__gte=4).count()
 
-    def _nested(self) -> list[Figure]:
+    def nested(self) -> list[Figure]:
         """Three deep, a segment in a segment, with money, orders and behaviour: different each time."""
         dice = random.Random(5)
         women = {"kind": "gender", "values": ["female"]}

@@ -56,13 +56,19 @@ class Spending(NamedTuple):
 
 def purchasing_log_likelihood(model: Purchasing, x: Array, t_x: Array, t: Array) -> Array:
     """One number per customer."""
+    return _purchasing(model, x, t_x, t, *np.unique(x, return_inverse=True))
+
+
+def _purchasing(model: Purchasing, x: Array, t_x: Array, t: Array, kinds: Array, place: Any) -> Array:
+    """`kinds`: the different numbers of repeat orders, few; `place`: which of them is each customer's. What depends on
+    them alone, the gamma functions, is worked out once for each."""
     r, alpha, a, b = model[:4]
-    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
-    still = -(r + x) * np.log(alpha + t)
+    common = gammaln(r + kinds) - gammaln(r) + r * np.log(alpha) + betaln(a, b + kinds) - betaln(a, b)
     # somebody without a repeat order cannot have dropped out after one
-    before = np.where(x > 0, b + x - 1, 1.0)
-    gone = np.where(x > 0, np.log(a) - np.log(before) - (r + x) * np.log(alpha + t_x), -np.inf)
-    return common + np.logaddexp(still, gone)
+    dropped = np.where(kinds > 0, np.log(a) - np.log(np.where(kinds > 0, b + kinds - 1, 1.0)), -np.inf)
+    still = -(r + x) * np.log(alpha + t)
+    gone = dropped[place] - (r + x) * np.log(alpha + t_x)
+    return common[place] + np.logaddexp(still, gone)
 
 
 def fit_purchasing(x: Array, t_x: Array, t: Array) -> Purchasing:
@@ -76,10 +82,11 @@ def fit_purchasing(x: Array, t_x: Array, t: Array) -> Purchasing:
         raise CannotFitError("too few customers with repeat orders")
     scale = float(np.mean(t)) or 1.0
     cells, n = np.unique(np.column_stack([x, t_x / scale, t / scale]), axis=0, return_counts=True)
-    cx, ct_x, ct = cells.T
+    cx, ct_x, ct = (np.ascontiguousarray(column) for column in cells.T)
+    kinds, place = np.unique(cx, return_inverse=True)
 
     def cost(logs: Array) -> float:
-        return -float(n @ purchasing_log_likelihood(Purchasing(*np.exp(logs)), cx, ct_x, ct)) / len(x)
+        return -float(n @ _purchasing(Purchasing(*np.exp(logs)), cx, ct_x, ct, kinds, place)) / len(x)
 
     r, alpha, a, b = map(float, _minimum(cost, np.log([0.5, 0.5, 0.5, 2.0])))
     model = Purchasing(r, alpha * scale, a, b)
@@ -110,11 +117,20 @@ def expected_orders(model: Purchasing, horizon: float, x: Array, t_x: Array, t: 
 
 def spending_log_likelihood(model: Spending, x: Array, mean: Array) -> Array:
     """One number per customer; `mean` is what a repeat order was worth on average, above 0."""
+    return _spending(model, x, mean, *np.unique(x, return_inverse=True))
+
+
+def _spending(model: Spending, x: Array, mean: Array, kinds: Array, place: Any) -> Array:
+    """As `_purchasing`."""
     p, q, gamma = model[:3]
-    return (
-        gammaln(p * x + q) - gammaln(p * x) - gammaln(q) + q * np.log(gamma)
-        + (p * x - 1) * np.log(mean) + p * x * np.log(x) - (p * x + q) * np.log(gamma + mean * x)
-    )  # fmt: skip
+    common = (
+        gammaln(p * kinds + q)
+        - gammaln(p * kinds)
+        - gammaln(q)
+        + q * np.log(gamma)
+        + p * kinds * np.log(kinds)
+    )
+    return common[place] + (p * x - 1) * np.log(mean) - (p * x + q) * np.log(gamma + mean * x)
 
 
 def fit_spending(x: Array, mean: Array) -> Spending:
@@ -129,9 +145,10 @@ def fit_spending(x: Array, mean: Array) -> Spending:
     if len(x) < MIN_CUSTOMERS or np.ptp(mean) == 0:
         raise CannotFitError("too few customers with repeat orders of different worth")
     scale = float(np.mean(mean))
+    kinds, place = np.unique(x, return_inverse=True)
 
     def cost(logs: Array) -> float:
-        return -float(spending_log_likelihood(Spending(*np.exp(logs)), x, mean / scale).mean())
+        return -float(_spending(Spending(*np.exp(logs)), x, mean / scale, kinds, place).mean())
 
     p, q, gamma = map(float, _minimum(cost, np.log([2.0, 3.0, 1.0])))
     model = Spending(p, q, gamma * scale)

@@ -21,12 +21,13 @@ PRODUCTS = """
     ON CONFLICT DO NOTHING
 """
 # the orders of the rows of one round, and whether the row is the newest telling of its order
+# (joined as whole tables where there are many: looked up one by one, a brand of which Postgres has no statistics yet would
+# be walked through for each)
 ORDERS = """
     CREATE TEMP TABLE line_order ON COMMIT DROP AS
     SELECT s.n, o.id AS order_id, s.updated_at IS NULL OR s.updated_at >= o.updated_at AS is_newest
-      FROM order_in s CROSS JOIN LATERAL (
-           SELECT o.id, o.updated_at FROM commerce_order o
-            WHERE o.brand_id = %(brand)s AND o.order_no = s.order_no AND o.source = %(source)s OFFSET 0) o
+      FROM order_in s
+      JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = s.order_no
      WHERE s.round = %(round)s
 """
 # lines that are new or differ, of tellings that are the newest of their order (or the first with lines)
@@ -40,9 +41,7 @@ NOW = """
           LEFT JOIN commerce_product p ON p.brand_id = %(brand)s AND p.sku = l.sku AND l.sku <> ''
     )
     SELECT g.* FROM given g
-      LEFT JOIN LATERAL (
-           SELECT e.* FROM commerce_orderline e
-            WHERE e.brand_id = %(brand)s AND e.order_id = g.order_id AND e.n = g.n OFFSET 0) e ON true
+      LEFT JOIN commerce_orderline e ON e.brand_id = %(brand)s AND e.order_id = g.order_id AND e.n = g.n
      WHERE (e.n IS NULL OR (e.product_id, e.sku, e.name, e.quantity, e.amount_fen) IS DISTINCT FROM
             (g.product_id, g.sku, g.name::varchar, g.quantity, g.amount_fen))
        AND (g.is_newest OR NOT EXISTS (
@@ -60,8 +59,7 @@ SURPLUS = """
     SELECT s.order_id, e.n
       FROM (SELECT o.order_id, max(l.n) AS n FROM line_order o JOIN line_in l ON l.order_n = o.n WHERE o.is_newest
              GROUP BY o.order_id) s
-      CROSS JOIN LATERAL (
-           SELECT e.n FROM commerce_orderline e WHERE e.brand_id = %(brand)s AND e.order_id = s.order_id OFFSET 0) e
+      JOIN commerce_orderline e ON e.brand_id = %(brand)s AND e.order_id = s.order_id
      WHERE e.n > s.n
 """
 DELETE = """

@@ -104,7 +104,7 @@ _GUIDE = GUIDE_AT.format(
 _INPUT = _fold("d.staff_id", "coalesce(g.staff_store_id, d.store_id)")
 
 # new orders, and those that this telling may change. Each step is materialized: under row-level security Postgres takes
-# an index only for a comparison with a plain column, `coalesce(…)` might leak. OFFSET 0: looked up row by row
+# an index only for a comparison with a plain column, `coalesce(…)` might leak. Many are joined as whole tables
 NOW = f"""
     CREATE TEMP TABLE order_now ON COMMIT DROP AS
     WITH given AS MATERIALIZED (
@@ -130,9 +130,8 @@ NOW = f"""
     ), g AS MATERIALIZED (
         SELECT x.*, coalesce(x.given_contact_id, i.contact_id) AS contact_id
           FROM given x
-          LEFT JOIN LATERAL (
-               SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = x.buyer_kind
-                  AND i.scope = x.buyer_scope AND i.value = x.buyer_value OFFSET 0) i ON x.buyer_value <> ''
+          LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = x.buyer_kind
+                AND i.scope = x.buyer_scope AND i.value = x.buyer_value AND x.buyer_value <> ''
     )
     SELECT g.n, g.order_no, g.contact_id, g.buyer_kind, g.buyer_scope, g.buyer_value, g.placed_at,
            CASE WHEN o.id IS NULL THEN coalesce(g.paid_at, g.paid_default) ELSE g.paid_at END AS paid_at,
@@ -140,9 +139,7 @@ NOW = f"""
            coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id, o.id IS NULL AS is_new,
            coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
       FROM g
-      LEFT JOIN LATERAL (
-           SELECT o.* FROM commerce_order o
-            WHERE o.brand_id = %(brand)s AND o.order_no = g.order_no AND o.source = %(source)s OFFSET 0) o ON true
+      LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = g.order_no
       LEFT JOIN LATERAL ({_GUIDE}) d ON true
      WHERE o.id IS NULL OR ({_OLD}) IS DISTINCT FROM ({", ".join(_INPUT[name] for name in _COLUMNS)})
 """  # noqa: S608
@@ -161,9 +158,8 @@ INSERT = f"""
 # somebody else has just told the same orders: they are there now
 OVERTAKEN = """
     UPDATE order_now g SET is_new = false, order_id = x.id
-      FROM (SELECT n.n, o.id FROM order_now n CROSS JOIN LATERAL (
-                   SELECT o.id FROM commerce_order o
-                    WHERE o.brand_id = %(brand)s AND o.order_no = n.order_no AND o.source = %(source)s OFFSET 0) o
+      FROM (SELECT n.n, o.id FROM order_now n
+              JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = n.order_no
              WHERE n.is_new AND o.id <> n.order_id) x
      WHERE x.n = g.n
 """

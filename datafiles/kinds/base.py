@@ -119,6 +119,7 @@ class Kind:
         prepare: before the first slice, outside of transactions (tags that have to be made …).
         finish: after the last slice, outside of transactions.
         undo: takes back a part; gives how many rows, how many were left and why. See services/undo.py.
+        tables: that `apply` makes a row of for each new row of the file, at least.
         options: keys that a person may set: name → default.
     """
 
@@ -137,6 +138,7 @@ class Kind:
     look: Callable[[Task, Any], dict[str, Any]] = lambda task, cursor: {}
     prepare: Callable[[Task], None] = lambda task: None
     finish: Callable[[Task], None] = lambda task: None
+    tables: Sequence[str] = ()
     options: dict[str, Any] = field(default_factory=dict)
     params: Callable[[Task], dict[str, Any]] = lambda task: {}
 

@@ -103,19 +103,20 @@ PRODUCTS = Kind(
     key="products", label=gettext_lazy("Products"), icon="package",
     hint=gettext_lazy("Number, name, category, price and for how many days one lasts"),
     targets=columns.product_targets, needs=[("sku",)], judge=judge_products, apply=writes.apply_products, params=params,
+    tables=("commerce_product",),
 )  # fmt: skip
 ORDERS = Kind(
     key="orders", label=gettext_lazy("Orders"), icon="receipt",
     hint=gettext_lazy("One row for each order or for each product of it; who is not known yet is waited for"),
     targets=columns.order_targets, needs=[IDS, ("amount_fen", "line_fen"), ("paid_at", "placed_at")], judge=judge_orders,
     quick=quick_orders, known=known_orders, kin=kin_orders, apply=writes.apply_orders, params=params,
-    options={"source": "import"},
+    tables=("commerce_order",), options={"source": "import"},
 )  # fmt: skip
 REFUNDS = Kind(
     key="refunds", label=gettext_lazy("Refunds"), icon="undo-2",
     hint=gettext_lazy("By order number; one that comes before its order waits for it"),
     targets=columns.refund_targets, needs=[("order_no",), ("amount_fen",)], judge=judge_refunds, apply=writes.apply_refunds,
-    params=params, options={"source": "import"},
+    params=params, tables=("commerce_refund",), options={"source": "import"},
 )  # fmt: skip
 BEHAVIOUR = Kind(
     key="behaviour", label=gettext_lazy("Behaviour"), icon="mouse-pointer-click",

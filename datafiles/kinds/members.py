@@ -308,6 +308,7 @@ KIND = Kind(
     look=members_tags.look,
     prepare=members_tags.make_tags,
     finish=finish,
+    tables=("contacts_contact", "contacts_identity", "contacts_contactstat"),
     options={"make_new": True, "make_tags": True, "corpid": ""},
     params=params,
 )

@@ -106,15 +106,20 @@ def judge_orders(task: Task) -> Judgement:
         )
         changes.append("(p.id IS NOT NULL AND p.id IS DISTINCT FROM o.store_id)")
     if has_lines(task):
-        line = [f"l.order_id = o.id AND l.sku = {'coalesce(t.sku, chr(32))' if task.has('sku') else 'l.sku'}"]
-        line += ["l.quantity = coalesce(t.quantity, 1)"] if task.has("quantity") else []
-        line += ["l.amount_fen = t.line_fen"] if task.has("line_fen") else []
-        line += ["l.name = t.product"] if task.has("product") and not task.has("sku") else []
+        line = {"order_id": "o.id"}
+        if task.has("sku"):
+            line["sku"] = "coalesce(t.sku, '')"
+        elif task.has("product"):
+            line["name"] = "t.product"
+        if task.has("quantity"):
+            line["quantity"] = "coalesce(t.quantity, 1)"
+        if task.has("line_fen"):
+            line["amount_fen"] = "t.line_fen"
         joins.append(
-            "LEFT JOIN LATERAL (SELECT true AS is_there FROM commerce_orderline l WHERE l.brand_id = %(brand)s AND o.id IS NOT"
-            f" NULL AND {' AND '.join(line).replace('chr(32)', repr(''))} LIMIT 1) x ON true"
+            f"LEFT JOIN (SELECT DISTINCT {', '.join(line)} FROM commerce_orderline WHERE brand_id = %(brand)s) x"
+            f" ON {' AND '.join(f'x.{name} = {value}' for name, value in line.items())}"
         )
-        changes.append("x.is_there IS NULL")
+        changes.append("x.order_id IS NULL")
     joins.append(find_buyer())
     changed = " OR ".join(f"coalesce({c}, false)" for c in changes) or "false"
     skipped = f"WHEN t.row_kind IS NULL THEN {Code.SKIPPED}" if task.has("row_kind") else ""

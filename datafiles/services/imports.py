@@ -29,10 +29,12 @@ from org.models import Job
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
+from tenants.db import statistics
 from tenants.models import Brand
 
 CHECK, RUN = "file_check", "file_import"
 MAX_ROUNDS = 3
+MANY = 10_000  # new rows, by which the plans of Postgres change
 WRITTEN = ("new", "changed", "joined", "planned", "waiting")  # counted again as they are written
 BEFORE = (ImportFile.State.UPLOADED, ImportFile.State.CHECKED)
 
@@ -312,6 +314,14 @@ def _slice(task: Task, job: Job) -> None:
             n_done=min(job.n_done + n_after - n_before, job.n_total or 0),
             result=result,
         )
+    if at == 0 or is_last:
+        _tell_postgres(task, result)
+
+
+def _tell_postgres(task: Task, result: dict[str, Any]) -> None:
+    """The next slices, and the next file, look up what this one has made: Postgres has to know that it is there."""
+    if result["new"] >= MANY:
+        statistics.refresh(task.brand, task.kind.tables, result["new"])
 
 
 def _finish(task: Task, job: Job) -> None:

@@ -28,6 +28,7 @@ from tagging.services.compile import (
 )
 from tenants.models import Brand
 
+MANY = 8  # bitmaps, from which on it is worth a statement to have them read by the index
 SMALL = 0.05  # up to this share of everybody members are looked up one by one
 
 
@@ -68,7 +69,7 @@ class Audience:
         if scope is not None:
             plan = conjunction([plan, plan_of({"kind": "staff", "mode": "any", "ids": scope}, build)])
         bits.flush()
-        if not plan.is_bits or build.converted:
+        if not plan.is_bits or build.converted or build.n_bitmaps > MANY:
             _make_room()
         return plan, build
 
@@ -209,12 +210,12 @@ class Audience:
 
 
 def _make_room() -> None:
-    """Hash tables of hundreds of thousands of people stay in memory, and no statement waits for workers to start:
-    for this transaction."""
+    """Hash tables of hundreds of thousands of people stay in memory, no statement waits for workers to start, and pages
+    of indexes count as being in memory, which they are: for this transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('work_mem', '64MB', true), set_config('max_parallel_workers_per_gather', '0', true),"
-            " set_config('jit', 'off', true)"
+            " set_config('jit', 'off', true), set_config('random_page_cost', '1.1', true)"
         )
 
 

@@ -83,6 +83,10 @@ class Build:
         return self.stored.setdefault(key, f"b{len(self.stored)}")
 
     @property
+    def n_bitmaps(self) -> int:
+        return sum(len(vals) for _dim, vals in self.stored)
+
+    @property
     def everybody(self) -> str:
         return self.stored_bits(Dim.FLAG, [Flag.EVERYBODY])
 

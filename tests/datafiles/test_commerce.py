@@ -13,7 +13,9 @@ from demo.build import FILE as CDNOW
 from org.models import Store
 from tests.factories import in_brand, make_contact, make_staff
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(
+    transaction=True, databases=["default", "owner"]
+)  # large files: new statistics
 
 TAOBAO = Path(__file__).resolve().parents[4] / "shared" / "data" / "taobao_behaviour.csv"
 
