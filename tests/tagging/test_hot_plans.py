@@ -64,7 +64,7 @@ ACTS: dict[str, Callable[[Any, Contact, Any], None]] = {
 
 @contextmanager
 def _explained() -> Iterator[list[str]]:
-    """Plans of all statements that follow. A table of a few rows is read whole, unless that is forbidden."""
+    """Plans of all statements that follow. A table of a few rows is read whole and hashed, unless that is forbidden."""
     plans: list[str] = []
 
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -76,7 +76,7 @@ def _explained() -> Iterator[list[str]]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user")
         assert cursor.fetchone() == ("app_rw",)
-        for way in ("seqscan", "bitmapscan"):
+        for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
             cursor.execute(f"SET LOCAL enable_{way} = off")
     with connection.execute_wrapper(watch):
         yield plans
