@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 from django.views.decorators.http import require_GET
 
 from campaigns.graph import words
@@ -23,7 +24,9 @@ from scrm.errors import NotFoundError
 from scrm.keyset import keyset_page
 
 # how people leave a node by no way of the graph
+MOVED = "moved"
 WAYS: dict[str, Any] = {str(kind): label for kind, label in Enrolment.End.choices}
+WAYS[MOVED] = lazy("went over into another version")
 
 
 def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
@@ -33,7 +36,7 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
     version = _version(request, sop, found)
     graph = tidy(version.graph) if version else tidy(sop.draft or graphs.EMPTY)
     only = version.pk if version and request.GET.get("v") else None
-    by_node = figures.of_nodes(sop, version_id=only) if version else {}
+    by_node = _numbers(sop, only) if version else {}
     reach = [node for node in graph["nodes"] if node["kind"] in ("touch", "moments")]
     context = {
         "sop": sop,
@@ -52,6 +55,15 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
         "jobs": _moves(request, sop),
     }  # fmt: skip
     return render(request, "campaigns/sops/canvas/detail.html", context)
+
+
+def _numbers(sop: Sop, only: int | None) -> dict[str, NodeNumbers]:
+    """Numbers of nodes; over all versions, whoever went over into another one counts once."""
+    found = figures.of_nodes(sop, version_id=only)
+    if only is None:
+        for n in found.values():
+            n.n_in -= n.outs.pop(MOVED, 0)
+    return found
 
 
 def _moves(request: Any, sop: Sop) -> list[Job]:
@@ -145,7 +157,7 @@ def node(request: Any, sop_id: int, node_id: str) -> HttpResponse:
     context = {"sop": sop, "node": found, "page": page}
     if request.GET.get("after"):
         return render(request, "campaigns/sops/canvas/_node_people.html", context)
-    n = figures.of_nodes(sop, version_id=only).get(node_id, NodeNumbers())
+    n = _numbers(sop, only).get(node_id, NodeNumbers())
     steps = SopStep.objects.filter(sop=sop, node=node_id, version__isnull=False).order_by("-pk")
     context |= {
         "title": words.name_of(found),

@@ -161,6 +161,13 @@ def test_publish_move_compare_and_back(brand: Any, staff: Any, sign_in: Any) -> 
         assert {(e.node, e.version_id) for e in Enrolment.objects.all()} == {
             ("n3", Sop.objects.get().version_id)
         }
+    numbers = client.get(f"/sops/{sop.pk}/").context["canvas"]["numbers"]
+    assert (numbers["n2"]["in"], numbers["n2"]["out"], numbers["n3"]["in"], numbers["n3"]["waiting"]) == (
+        0,
+        0,
+        3,
+        3,
+    )
     page = client.get(f"/sops/{sop.pk}/versions/")
     assert [(row["version"].n, row["n_in"]) for row in page.context["rows"]] == [(2, 3), (1, 0)]
     page = client.get(f"/sops/{sop.pk}/compare/?a=1&b=2")

@@ -43,7 +43,7 @@
   // the nearest column beside which no card stands from one end to the other
   function laneFor(a, b) {
     const lanes = state.graph.nodes.flatMap((node) => [node.x - 20, node.x + g.SIZE.width + 20]).concat(a.x, b.x);
-    const cost = (x) => Math.abs(x - a.x) + Math.abs(x - b.x);
+    const cost = (x) => 2 * Math.abs(x - a.x) + Math.abs(x - b.x); // close to the way out, so that ways do not cross
     const ys = [];
     for (let y = a.y + g.SIZE.gapY - 20; y < b.y - g.SIZE.gapY + 20; y += 24) ys.push(y);
     return lanes.sort((one, other) => cost(one) - cost(other)).find((x) => isFree(ys.map((y) => ({ x, y })), a, b)) ?? a.x;

@@ -6,13 +6,14 @@
   const stage = $("#stage");
   const world = $("#world");
   const layer = $("#nodes");
-  const view = { x: 40, y: 40, zoom: 1, least: 0.2, most: 1.6 };
+  const view = { x: 40, y: 40, zoom: 1, least: 0.1, most: 1.6 };
   const cards = {};
   const height = () => (state.numbers ? g.SIZE.height + 56 : g.SIZE.height);
 
   function apply() {
     world.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
-    const dot = 24 * view.zoom;
+    let dot = 24 * view.zoom;
+    while (dot < 14) dot *= 2;
     stage.style.backgroundSize = `${dot}px ${dot}px`;
     stage.style.backgroundPosition = `${view.x}px ${view.y}px`;
     const share = $("#zoom-share");
@@ -44,6 +45,9 @@
     const all = bounds(state.graph.nodes);
     view.zoom = Math.max(least, Math.min(1, (box.width - 64) / (all.right - all.left), (box.height - 96) / (all.bottom - all.top)));
     view.x = (box.width - (all.left + all.right) * view.zoom) / 2;
+    // too wide: the beginning in the middle
+    const first = g.walk(state.graph, state.kinds)[0];
+    if ((all.right - all.left) * view.zoom > box.width) view.x = box.width / 2 - (first.x + g.SIZE.width / 2) * view.zoom;
     view.y = Math.max(32 - all.top * view.zoom, (box.height - (all.top + all.bottom) * view.zoom) / 2);
     if (all.bottom - all.top < box.height - 64) view.y = 32 - all.top * view.zoom;
     apply();
