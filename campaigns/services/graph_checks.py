@@ -1,7 +1,7 @@
 """What the brand has to be asked about a graph: names that exist, conditions that can be read, contents that may be sent."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -37,12 +37,8 @@ def check(brand: Brand, graph: Graph) -> tuple[Graph, list[Problem]]:
             and not node.get("content_id")
             and (node.get("text") or node.get("attachments"))
         ):
-            _value, message = _tried(
-                lambda node=node: moment_content.checked(
-                    brand, node.get("text") or "", node.get("attachments") or []
-                ),
-                None,
-            )
+            text, attached = node.get("text") or "", node.get("attachments") or []
+            _value, message = _tried(partial(moment_content.checked, brand, text, attached), None)
             if message:
                 wrong.append(problem(node["id"], "text", message))
     return clean, wrong
