@@ -143,7 +143,8 @@ def _of_graphs(brand: Brand, n: int, due: int, copy: float) -> list[Figure]:
             left = Enrolment.objects.filter(sop=sop, node="w1", next_run_at__lte=clock.now()).count()
         found.append(
             _steps(f"canvas, {due:,} due of {n:,}: {words}", outcome.n, spent, copy,
-                   f"one task for each contact {one:,.0f}/s, broker not counted; {left} left behind")
+                   f"{outcome.n_nodes / spent:,.0f} nodes/s; one task for each contact {one:,.0f}/s, broker not counted;"
+                   f" {left} left behind")
         )  # fmt: skip
     return found
 
