@@ -52,7 +52,7 @@ def _forget(brand: Brand) -> None:
         ids = list(Tag.objects.filter(group__name__startswith=MADE).values_list("pk", flat=True))
         ContactTag.objects.filter(tag__in=ids).delete()
         bits_check.repair(brand, Dim.TAG, ids)
-        TagBefore.objects.filter(tag__in=ids).delete()
+        TagBefore.objects.filter(tag_id__in=ids).delete()
         Event.objects.filter(type=EventType.TAGGED, object_id__in=ids).delete()
         Tag.objects.filter(pk__in=ids).update(deleted_at=clock.now())
 
