@@ -11,7 +11,7 @@ from campaigns import graph as graphs
 from campaigns.graph import kinds
 from campaigns.graph.kinds import Kind, Param
 from campaigns.services import graph_checks, variables
-from campaigns.services.journeys import dates
+from campaigns.services.journeys import dates, slots
 from contacts.services.fields import live_fields
 from content.models import Content
 from tagging.rule_events import EVENTS, FILTERS
@@ -99,7 +99,8 @@ def _filter_label(name: str) -> str:
 def _kind(kind: Kind) -> dict[str, Any]:
     icon, tone = LOOKS[kind.key]
     return {
-        "kind": kind.key, "label": str(kind.label), "group": str(kind.group), "help": str(kind.help), "slot": kind.slot,
+        "kind": kind.key, "label": str(kind.label), "group": str(kind.group), "help": str(kind.help),
+        "slot": kind.slot and bool(slots.missing(kind.key)),
         "icon": icon, "tone": tone, "params": [_param(param) for param in kind.params], "outs": _outs(kind),
         "fresh": FRESH.get(kind.key, {}),
     }  # fmt: skip

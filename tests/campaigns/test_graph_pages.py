@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from campaigns import graph as pure
 from campaigns.models import Enrolment, Sop
 from campaigns.services import enrolments, graphs, sops
-from campaigns.services.journeys import walking
+from campaigns.services.journeys import slots, walking
 from campaigns.services.sops import StepInput
 from campaigns.views import canvas_data
 from contacts.services.search import refresh_grams
@@ -80,6 +80,12 @@ def test_every_kind_has_a_look_and_every_parameter_a_widget() -> None:
     for of in ofs:
         named = (f"widgets.{of} =", f" {of}: ", f" {of}, ", f" {of},\n")
         assert any(text in scripts for text in named), f"no widget for {of}"
+
+
+def test_a_slot_that_somebody_fills_is_a_node_like_others() -> None:
+    for kind in pure.KINDS.values():
+        assert canvas_data._kind(kind)["slot"] == (kind.slot and bool(slots.missing(kind.key)))
+    assert not canvas_data._kind(pure.KINDS["moments"])["slot"]
 
 
 def test_draft_is_saved_and_two_windows_notice_each_other(brand: Any, sign_in: Any) -> None:
