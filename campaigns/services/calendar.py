@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.utils.module_loading import import_string
@@ -117,7 +118,10 @@ def read(
     for on, staff_id, n in _overloaded(span, a_day):
         days[on].overloaded.append((staff_id, n))
     today = clock.today(brand.timezone)
+    zone = ZoneInfo(brand.timezone)
     for day in days.values():
+        for entry in day.entries:
+            entry.time = entry.at.astimezone(zone).strftime("%H:%M")
         day.entries.sort(key=lambda e: (e.at, e.source, e.source_id, e.is_forecast))
         if day.on >= today:
             _conflicts(day, a_day)

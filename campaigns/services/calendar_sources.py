@@ -76,6 +76,7 @@ class Entry:
     n_guides: int = 0
     is_forecast: bool = False
     is_held: bool = False
+    time: str = ""  # of the brand's zone, filled in by calendar.read
 
 
 SEND_TASKS = """

@@ -161,6 +161,7 @@ def test_midnight_is_the_brands(brand: Any, guides: list[Staff]) -> None:
         chunk(guides[0], "2026-03-11 00:00", sop=sop), chunk(guides[0], "2026-03-11 23:59", sop=sop)
     days = read(brand)
     assert days[date(2026, 3, 11)].n_tasks == 2 and days[TODAY].n_tasks == 0
+    assert [entry.time for entry in days[date(2026, 3, 11)].entries] == ["00:00"]
 
 
 @pytest.mark.django_db(transaction=True)
