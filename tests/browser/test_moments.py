@@ -99,6 +99,7 @@ def test_the_calendar_by_keys(page: Page, home: str, brand: Any, staff: Any) -> 
     cell.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#drawer-content")).to_contain_text("新客培育")
+    expect(page.locator("#drawer.show:not(.showing)")).to_be_visible()  # it has come to rest
     page.keyboard.press("Escape")
     expect(page.locator("#drawer")).to_be_hidden()
     page.locator("body").press("w")
