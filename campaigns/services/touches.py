@@ -198,10 +198,18 @@ def settle(
 
 
 def within(send_task_id: int) -> tuple[str, list[Any]]:
-    """What leads to the touches of a send task beside its `at`: a broadcast's lie between two ids, an SOP's have an index."""
-    ids = SendTask.objects.filter(pk=send_task_id).values_list("touch_first", "touch_last").first()
-    if ids and ids[0] is not None:
-        return " AND id BETWEEN %s AND %s", list(ids)
+    """What leads to the touches of a send task beside its `at`: a broadcast's lie between two ids, an SOP's have an index.
+
+    The people are named too: a brand that is new to the planner's statistics has next to no rows in its eyes, and it would
+    go through all touches of the moment by whichever index is smaller. So each index leads straight to them.
+    """
+    row = (
+        SendTask.objects.filter(pk=send_task_id)
+        .values_list("touch_first", "touch_last", "contact_ids")
+        .first()
+    )
+    if row and row[0] is not None:
+        return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [row[0], row[1], array(row[2])]
     return " AND broadcast_id IS NULL", []
 
 

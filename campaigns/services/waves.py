@@ -88,10 +88,8 @@ def _set_of(frame: Frame, wave_id: int, what: int) -> Bits:
 
 _REACHED = """
     SELECT s.position FROM campaigns_touch t
-      JOIN campaigns_sendtask k ON k.brand_id = %s AND k.id = t.send_task_id
       JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = t.contact_id
-     WHERE t.brand_id = %s AND t.at = k.at AND t.id BETWEEN k.touch_first AND k.touch_last
-       AND k.broadcast_id = %s AND k.wave_id = %s AND t.state = %s {only}
+     WHERE t.brand_id = %s AND t.at = ANY(%s) AND t.broadcast_id = %s AND t.wave_id = %s AND t.state = %s {only}
 """
 _ONLY = {
     "everybody": "",
@@ -105,7 +103,8 @@ def _of_wave_before(brand: Brand, wave: Wave, frame: Frame, after: str) -> Bits:
     """People to whom the wave before was delivered and for whom `after` holds."""
     before = Wave.objects.get(broadcast=wave.broadcast_id, n=wave.n - 1)
     delivered = int(Touch.State.DELIVERED)
-    params = [brand.pk, brand.pk, brand.pk, wave.broadcast_id, before.pk, delivered]
+    moments = winners.moments_of(wave.broadcast_id)
+    params = [brand.pk, brand.pk, moments, wave.broadcast_id, before.pk, delivered]
     return frame.select(_REACHED.format(only=_ONLY[after]), params)
 
 
