@@ -43,8 +43,7 @@ def _over(brand: Brand, ids: list[int]) -> None:
     with transaction.atomic(), clock.at(then):
         draft = broadcasts.save_draft(brand, given, by=SYSTEM)
         broadcasts.launch(brand, broadcast_id=draft.pk, by=SYSTEM)
-    with clock.at(then):
-        waves.run_due(brand)
+        waves.run_due(brand)  # before the commit: whoever plans after it would do so now, not then
     delivered = then + timedelta(minutes=40)
     with transaction.atomic():
         outbox.begin_here(brand, marks.READER)
