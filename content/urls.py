@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from content.views import answers, approvals, items, library, links, picker, public, public_form, words
+from content.views import (
+    answers,
+    approvals,
+    items,
+    library,
+    links,
+    picker,
+    posters,
+    public,
+    public_form,
+    words,
+)
 
 urlpatterns = [
     path("content/", library.content_list, name="content"),
@@ -36,6 +47,10 @@ urlpatterns = [
     path("links/<int:link_id>/edit/", links.link_edit, name="tracked_link_edit"),
     path("links/<int:link_id>/archive/", links.link_archive, name="tracked_link_archive"),
     path("links/<int:link_id>/qr.png", links.link_qr, name="tracked_link_qr"),
+    path("posters/", posters.poster_list, name="posters"),
+    path("posters/new/", posters.poster_edit, name="poster_new"),
+    path("posters/<int:poster_id>/", posters.poster_edit, name="poster"),
+    path("posters/<int:poster_id>/picture/", posters.poster_picture, name="poster_picture"),
     # what customers open
     path("l/<slug:key>/", public.follow, name="link"),
     path("l/<slug:key>/who/", public.who, name="link_who"),

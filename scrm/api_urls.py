@@ -14,7 +14,7 @@ from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
-from content.api import ContentViewSet, LinkViewSet, WordViewSet
+from content.api import ContentViewSet, LinkViewSet, PosterViewSet, WordViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
@@ -118,6 +118,8 @@ urlpatterns: list[Any] = [
         name="api_link",
     ),
     path("links/<int:pk>/people/", LinkViewSet.as_view({"get": "people"}), name="api_link_people"),
+    path("posters/", PosterViewSet.as_view({"get": "list"}), name="api_posters"),
+    path("posters/<int:pk>/", PosterViewSet.as_view({"get": "retrieve"}), name="api_poster"),
     path("sensitive-words/", WordViewSet.as_view({"get": "list", "post": "create"}), name="api_words"),
     path("sensitive-words/check/", WordViewSet.as_view({"post": "check"}), name="api_words_check"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),

@@ -3,6 +3,7 @@
 from content.models.answers import FormAnswer
 from content.models.library import Content, ContentPolicy, ContentVersion, Folder
 from content.models.links import LinkDay, LinkPerson, TrackedLink, Via, Visit
+from content.models.posters import Poster
 from content.models.words import SensitiveWord
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "FormAnswer",
     "LinkDay",
     "LinkPerson",
+    "Poster",
     "SensitiveWord",
     "TrackedLink",
     "Via",

@@ -14,6 +14,7 @@ def tabs(request: Any, active: str) -> list[dict[str, Any]]:
     rows = [
         ("content", _("Library"), None),
         ("links_tracked", _("Tracked links"), None),
+        ("posters", _("Posters"), None),
         ("content_approvals", _("Approvals"), n or None),
         ("content_words", _("Sensitive words"), None),
     ]

@@ -1,0 +1,90 @@
+"""Posters: list, the editor in which parts are dragged, the picture for a guide."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from content.models import Poster, TrackedLink
+from content.services import posters
+from content.views.tabs import number, tabs
+from org.access import staff_can
+from org.models import Staff
+from scrm.errors import InvalidError
+from scrm.keyset import keyset_page
+from scrm.responses import go
+
+FIRST = {
+    "parts": [
+        {"kind": "qr", "x": 40, "y": 40, "w": 160},
+        {"kind": "text", "x": 40, "y": 220, "w": 160, "size": 24, "text": "{员工姓名}", "color": "#222222", "align": "center"},
+    ]
+}  # fmt: skip
+
+
+@require_GET
+@staff_can("content.view")
+def poster_list(request: Any) -> HttpResponse:
+    found = Poster.objects.filter(archived_at=None).select_related("link")
+    page = keyset_page(found, order=("-pk",), after=request.GET.get("after"), size=30)
+    context = {"page": page, "tabs": tabs(request, "posters")}
+    template = "content/posters/_rows.html" if request.htmx else "content/posters/list.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("content.edit")
+def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
+    row = posters.get_poster(poster_id) if poster_id else None
+    given: dict[str, Any] = {
+        "name": row.name if row else "",
+        "background": row.background_id if row else "",
+        "link": row.link_id if row else "",
+        "layout": row.layout if row else FIRST,
+    }
+    error = ""
+    if request.method == "POST":
+        try:
+            layout = json.loads(request.POST.get("layout", ""))
+        except ValueError:
+            layout = None
+        given = {name: request.POST.get(name, "") for name in ("name", "background", "link")}
+        given["layout"] = (
+            layout if isinstance(layout, dict) and isinstance(layout.get("parts"), list) else FIRST
+        )
+        try:
+            saved = posters.save_poster(
+                request.brand,
+                name=given["name"],
+                background_id=number(given["background"]) or 0,
+                link_id=_link(given["link"]),
+                layout=layout,
+                poster_id=poster_id,
+                by=request.actor,
+            )
+            return go(request, f"/posters/{saved.pk}/", _("Saved"))
+        except InvalidError as problem:
+            error = str(problem.message)
+    links = TrackedLink.objects.filter(archived_at=None).order_by("-pk").values_list("pk", "name")[:300]
+    context = {"row": row, "given": given, "error": error, "links": links}
+    return render(request, "content/posters/edit.html", context, status=422 if error else 200)
+
+
+def _link(text: Any) -> int:
+    found = number(text)
+    if found is None:
+        raise InvalidError(_("Choose where the code leads to"))
+    return found
+
+
+@require_GET
+@staff_can("content.view")
+def poster_picture(request: Any, poster_id: int) -> HttpResponse:
+    """The poster of a guide (`staff`; otherwise of nobody), as a JPEG."""
+    row = posters.get_poster(poster_id)
+    wanted = number(request.GET.get("staff"))
+    staff = Staff.objects.select_related("store").filter(pk=wanted).first() if wanted else None
+    return HttpResponse(posters.render(request.brand, row, staff=staff), content_type="image/jpeg")
