@@ -1,15 +1,19 @@
 """People on their way through graphs: every kind of node, entries, goals, versions; nothing twice, nothing lost."""
 
+import hashlib
+import hmac
 import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connections, transaction
+from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
@@ -42,6 +46,7 @@ from tagging.services.changes import each, put_on
 from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import ZONE, at
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
+from tests.campaigns.receiver import Receiver, receiving
 from tests.factories import in_brand, make_brand, make_contact, make_corp, make_staff, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -577,18 +582,26 @@ def test_many_ticks_at_once(seed: int) -> None:
 # ---- web hooks
 
 
-def test_hooks_are_ordered_once_and_called_outside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    sop = world.publish(line(entry(), {"kind": "hook", "url": "https://example.com/x"}))
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def tls_receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with receiving(tmp_path) as made:
+        yield made
+
+
+def test_hooks_are_ordered_once_and_repeated_until_taken(
+    world: World, receiver: Receiver, settings: Any
+) -> None:
+    """A real receiver: first it hangs up, then it fails, then it takes the call; signed, the same key each time."""
+    settings.SOP_HOOKS_PRIVATE = True
+    receiver.answers = [None, 500, 204]
+    sop = world.publish(line(entry(), {"kind": "hook", "url": f"{receiver.url}/x?y=1"}))
     world.put_in(sop, world.people[:1])
-    answers = [(None, "no"), (500, "HTTP 500"), (200, "")]
-    seen: list[str] = []
-
-    def post(url: str, body: dict, secret: str) -> tuple[int | None, str]:
-        assert not transaction.get_connection().in_atomic_block
-        seen.append(body["key"])
-        return answers.pop(0)
-
-    monkeypatch.setattr(hooks, "post", post)
     with clock.at(world.now):
         tick_brand.delay(brand_id=world.brand.pk)
     for minutes in (2, 30):
@@ -596,8 +609,39 @@ def test_hooks_are_ordered_once_and_called_outside(world: World, monkeypatch: py
             react_brand.delay(brand_id=world.brand.pk)
     with in_brand(world.brand):
         call = SopCall.objects.get()
-        assert (call.state, call.n_tries, call.status) == ("done", 3, 200)
-    assert len(seen) == 3 and len(set(seen)) == 1
+        assert (call.state, call.n_tries, call.status) == ("done", 3, 204)
+        secret = Sop.objects.get(pk=sop.pk).hook_secret
+    assert [seen.path for seen in receiver.seen] == ["/x?y=1"] * 3
+    assert {json.loads(seen.body)["key"] for seen in receiver.seen} == {call.key}
+    for seen in receiver.seen:
+        text = f"{seen.headers['X-SCRM-Timestamp']}.{seen.body}"
+        signed = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        assert seen.headers["X-SCRM-Signature"] == f"sha256={signed}"
+
+
+def test_a_hook_over_tls(world: World, tls_receiver: Receiver, settings: Any, monkeypatch: Any) -> None:
+    """The name is checked against the certificate; a stranger's certificate is refused and nothing is sent."""
+    settings.SOP_HOOKS_PRIVATE = True
+    status, error = hooks.post(f"{tls_receiver.url}/x", {"key": "k"}, "secret")
+    assert status is None and "CERTIFICATE_VERIFY_FAILED" in error and not tls_receiver.seen
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls_receiver.certificate))
+    assert hooks.post(f"{tls_receiver.url}/x", {"key": "k"}, "secret") == (200, "")
+    other = tls_receiver.url.replace("localhost", "127.0.0.1")
+    assert "CERTIFICATE_VERIFY_FAILED" in hooks.post(f"{other}/x", {"key": "k"}, "secret")[1]
+    assert len(tls_receiver.seen) == 1
+
+
+def test_a_hook_never_reaches_a_private_network(receiver: Receiver) -> None:
+    """Also when a public name leads there: what is connected to is what was looked at."""
+    assert hooks.post(receiver.url.replace("http://", "https://"), {}, "s")[0] is None
+    assert not receiver.seen
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver, settings: Any) -> None:
+    settings.SOP_HOOKS_PRIVATE = True
+    receiver.answers = [302]
+    assert hooks.post(f"{receiver.url}/x", {"key": "k"}, "s") == (302, "HTTP 302")
+    assert len(receiver.seen) == 1
 
 
 @pytest.mark.parametrize(

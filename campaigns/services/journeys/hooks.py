@@ -137,7 +137,7 @@ def post(url: str, body: dict[str, Any], secret: str) -> tuple[int | None, str]:
     try:
         parts = urlsplit(check_url(url))
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        address = _public_address(host, port)
+        addresses = _public_addresses(host, port)
         text = json.dumps(body, ensure_ascii=False, sort_keys=True)
         stamp = str(int(clock.now().timestamp()))
         signed = hmac.new(secret.encode(), f"{stamp}.{text}".encode(), hashlib.sha256).hexdigest()
@@ -148,7 +148,7 @@ def post(url: str, body: dict[str, Any], secret: str) -> tuple[int | None, str]:
             "X-SCRM-Signature": f"sha256={signed}",
         }
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection = _Connection(host, port, address, is_secure=parts.scheme == "https")
+        connection = _Connection(host, port, addresses, is_secure=parts.scheme == "https")
         try:
             connection.request("POST", path, body=text.encode(), headers=headers)
             status = connection.getresponse().status
@@ -161,22 +161,28 @@ def post(url: str, body: dict[str, Any], secret: str) -> tuple[int | None, str]:
     return status, "" if 200 <= status < 300 else f"HTTP {status}"
 
 
-def _public_address(host: str, port: int) -> str:
-    found = [row[4][0] for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+def _public_addresses(host: str, port: int) -> list[str]:
+    found = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if not settings.SOP_HOOKS_PRIVATE and any(not ipaddress.ip_address(a).is_global for a in found):
         raise InvalidError(_("Addresses of a private network are not called"))
-    return str(found[0])
+    return found
 
 
 class _Connection(http.client.HTTPConnection):
-    """Goes to the address that was looked at, whatever the name means a moment later."""
+    """Goes to the addresses that were looked at, one after the other, whatever the name means a moment later."""
 
-    def __init__(self, host: str, port: int, address: str, *, is_secure: bool) -> None:
+    def __init__(self, host: str, port: int, addresses: list[str], *, is_secure: bool) -> None:
         super().__init__(host, port, timeout=TIMEOUT_S)
-        self.address, self.is_secure = address, is_secure
+        self.addresses, self.is_secure = addresses, is_secure
 
     def connect(self) -> None:
-        plain = socket.create_connection((self.address, self.port), TIMEOUT_S)
+        for n, address in enumerate(self.addresses, start=1):
+            try:
+                plain = socket.create_connection((address, self.port), TIMEOUT_S)
+                break
+            except OSError:
+                if n == len(self.addresses):
+                    raise
         if self.is_secure:
             self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
         else:
