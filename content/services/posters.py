@@ -159,7 +159,7 @@ def render(
         {**part, "text": variables.render(part["text"], values, max_chars=100)}
         if part["kind"] == "text"
         else part
-        for part in poster.layout["parts"]
+        for part in poster.layout.get("parts", [])
     ]
     address = links.address_of(poster.link, token)
     whole = json.dumps([poster.background.digest, parts, address], sort_keys=True)
