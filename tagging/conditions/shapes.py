@@ -97,10 +97,12 @@ def leaves(condition: Condition) -> Iterator[Condition]:
 
 
 def references(condition: Condition) -> dict[str, set[int]]:
-    """The ids that a condition names, by source: {"tags": {1, 2}, "segments": {7}}."""
+    """The ids that a condition names, by source: {"tags": {1, 2}, "segments": {7}}; a stored leaf of a kind that is not
+    known (`read` refuses it) names none."""
     found: dict[str, set[int]] = {}
     for leaf in leaves(condition):
-        for param in LEAVES[leaf["kind"]].params:
+        known = LEAVES.get(leaf["kind"])
+        for param in known.params if known else ():
             if param.type == "ids" and leaf.get(param.name):
                 found.setdefault(param.source, set()).update(leaf[param.name])
     return found

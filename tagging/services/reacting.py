@@ -11,7 +11,7 @@ from contacts.services import outbox
 from scrm import clock
 from scrm.errors import SCRMError
 from tagging.models import BITS, ComputedTag, TagAct, TagRule
-from tagging.services import acts, computed
+from tagging.services import acts, audience, computed
 from tagging.services.audience import Audience
 from tagging.services.bits import ZERO
 from tagging.services.changes import Pairs, each, put_on, take_off
@@ -125,7 +125,7 @@ def _members(brand: Brand, rule: TagRule, contact_ids: set[int]) -> set[int]:
     if not contact_ids:
         return set()
     try:
-        found = Audience(brand, rule.condition).has(sorted(contact_ids))  # type: ignore[arg-type]
+        found = Audience(brand, audience.read(brand, rule.condition)).has(sorted(contact_ids))
     except SCRMError as error:
         if rule.problem != str(error)[:200]:
             TagRule.objects.filter(pk=rule.pk).update(problem=str(error)[:200])

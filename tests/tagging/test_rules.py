@@ -365,6 +365,21 @@ def test_a_condition_that_cannot_be_read_is_nobodys(brand: Any, people: Any, tag
             rules.build(brand, {}, rule)
 
 
+def test_a_condition_of_an_unknown_kind_stops_no_other_rule(brand: Any, people: Any, tag: Tag) -> None:
+    """A kind that a later version knew: nobody's, the rule says so, and the reader goes on."""
+    rule = make(brand, kind="condition", condition=SPENT, add_tag_ids=[tag.pk])
+    with in_brand(brand):
+        TagRule.objects.filter(pk=rule.pk).update(condition={"kind": "moon"})
+        other = make_tag(brand, "别的")
+    make(brand, name="另一条", kind="condition", condition=SPENT, add_tag_ids=[other.pk])
+    spend(brand, people[0], 2000)
+    react(brand)
+    assert carriers(brand, tag) == set() and carriers(brand, other) == {people[0].pk}
+    with in_brand(brand):
+        rule.refresh_from_db()
+        assert rule.problem
+
+
 # ---- what is refused
 
 
