@@ -128,7 +128,7 @@ def test_words_and_differences() -> None:
     )
     new["nodes"][1]["n"] = 5
     new["settings"]["reentry"] = "always"
-    assert words.summary(old)[1] == "等待 3 天,再到 10:00"
+    assert words.summary(old)[1] == "等待 3 天，再到 10:00"
     rows = words.differences(old, new)
     assert [(r["what"], r["node"]) for r in rows] == [
         ("added", "t"), ("changed", "n2"), ("way", "n3"), ("settings", ""),
