@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from contacts.models import EventType
+from contacts.services.staging import hashing
 from scrm import clock
 from tagging.models import BITS, Dim
 from tagging.services import bits, marks
@@ -238,7 +239,7 @@ def put_on(
         **pairs.params, "brand": brand.pk, "source": source[:40], "staff_id": staff_id, "now": clock.now(),
         "expires_at": expires_at, "act_id": act_id,
     }  # fmt: skip
-    return _run(brand, sql, params, few=is_few(pairs), tell_wecom=tell_wecom, is_on=True)
+    return _run(brand, sql, params, n_pairs=pairs.most or 0, tell_wecom=tell_wecom, is_on=True)
 
 
 def take_off(
@@ -269,7 +270,7 @@ def take_off(
         **pairs.params, "brand": brand.pk, "source": source[:40], "staff_id": staff_id, "now": clock.now(),
         "act_id": act_id,
     }  # fmt: skip
-    return _run(brand, sql, params, few=is_few(pairs), tell_wecom=tell_wecom, is_on=False)
+    return _run(brand, sql, params, n_pairs=pairs.most or 0, tell_wecom=tell_wecom, is_on=False)
 
 
 def _columns(own: Sequence[str], names: Iterable[str] = tuple(COLUMNS)) -> str:
@@ -315,11 +316,14 @@ def _bits(pairs: Pairs, *, is_alone: bool) -> tuple[str, str]:
     return _FOLDED, _NOTED.format(place="chunk")
 
 
-def _run(brand: Brand, sql: str, params: dict[str, Any], *, few: bool, tell_wecom: bool, is_on: bool) -> Done:
+def _run(
+    brand: Brand, sql: str, params: dict[str, Any], *, n_pairs: int, tell_wecom: bool, is_on: bool
+) -> Done:
     with connection.cursor() as cursor:
-        if not few:
+        if n_pairs > FEW:
             cursor.execute("SET LOCAL work_mem = '64MB'")  # sorted and hashed in memory
-        cursor.execute(sql, params)
+        with hashing(cursor, n_pairs):
+            cursor.execute(sql, params)
         n, n_later, tag_ids, contact_ids, vals, places, masks, by_act = cursor.fetchone()
     if vals and masks[0] is None:
         bits.note_positions(brand, Dim.TAG, zip(vals, places, strict=True), is_on)
