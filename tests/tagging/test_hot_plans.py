@@ -99,7 +99,7 @@ def _crowd(brand: Any) -> None:
         for sql in (
             "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact, n_follows,"
             " added_at) SELECT %s, i, '客户' || i, '', 0, 1, '', false, 0, timestamptz '2026-01-01' + i * interval '1 hour'"
-            " FROM generate_series(10, 3009) i",
+            " FROM generate_series(900001, 903000) i",
             "INSERT INTO contacts_contactstat (brand_id, contact_id, position, n_follows, added_at, gender, do_not_contact,"
             " spent_fen, n_orders) SELECT brand_id, id, position, 0, added_at, 0, false, 0, 0 FROM contacts_contact"
             " WHERE brand_id = %s",
