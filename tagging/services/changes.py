@@ -324,7 +324,8 @@ def _run(
             cursor.execute("SET LOCAL work_mem = '64MB'")  # sorted and hashed in memory
         with hashing(cursor, n_pairs):
             cursor.execute(sql, params)
-        n, n_later, tag_ids, contact_ids, vals, places, masks, by_act = cursor.fetchone()
+            row = cursor.fetchone()
+        n, n_later, tag_ids, contact_ids, vals, places, masks, by_act = row
     if vals and masks[0] is None:
         bits.note_positions(brand, Dim.TAG, zip(vals, places, strict=True), is_on)
     elif vals:

@@ -162,3 +162,38 @@ def test_mirror_of_wecom(brand: Any, corp: Any, staff: Any, gold: Any) -> None:
         assert not ContactTag.objects.exists()
         assert Event.objects.filter(type=EventType.UNTAGGED).get().staff_id == other.pk
         assert calls() == []
+
+
+def test_many_people_at_once_in_a_brand_that_postgres_does_not_know(brand: Any) -> None:
+    """Five thousand people: counted, in the bitmap and on the timeline, put on and taken off; never pair by pair."""
+    from django.db import connection
+
+    from tagging.services import changes
+
+    n = 5_000
+    with in_brand(brand):
+        tag = make_tag(brand, "全部")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,"
+                " n_follows, added_at) SELECT %s, i, '客', '', 0, 1, '', false, 0, %s FROM generate_series(900001, %s) i"
+                " RETURNING id",
+                [brand.pk, clock.now(), 900_000 + n],
+            )
+            ids = [pk for (pk,) in cursor.fetchall()]
+        pairs = changes.each([tag.pk], ids)
+        assert changes.put_on(brand, pairs, source="page").n == n
+        assert changes.put_on(brand, pairs, source="page").n == 0
+        assert ContactTag.objects.filter(tag=tag).count() == n
+        assert Event.objects.filter(type=EventType.TAGGED, object_id=tag.pk).count() == n
+        connection.write_last()  # type: ignore[attr-defined]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT sum(bit_count(bits)) FROM tagging_dimbits WHERE brand_id = %s AND val = %s",
+                [brand.pk, tag.pk],
+            )
+            assert cursor.fetchone() == (n,)
+            cursor.execute("SHOW enable_nestloop")
+            assert cursor.fetchone() == ("on",)
+        assert changes.take_off(brand, pairs, source="page").n == n
+        assert not ContactTag.objects.filter(tag=tag).exists()
