@@ -191,6 +191,7 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
     token = request.GET.get("v", "")
     told = tokens.unpack(brand.pk, key, token)
     visit: Visit | None = None
+    visitor: Visitor | None = None
     if "n" not in request.GET and not visitors.is_machine(request.method or "", request.headers):
         visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
         if not isinstance(told, tokens.Shared):
@@ -205,7 +206,8 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
         token = ""
     with tenant_scope(brand), transaction.atomic():
         version = version_of(place)
-        kept = answers.of_visit(version.content_id, visit) if version else None
+        # the address is passed on: what was answered is shown to the browser that answered only
+        kept = answers.of_visit(version.content_id, visit) if version and visitor else None
     if version is None:
         return render(request, "content/public/gone.html", {"brand": brand}, status=410)
     form = {

@@ -148,6 +148,23 @@ class TestAnswered:
             assert Event.objects.filter(type=EventType.FORM_ANSWERED).count() == 1
             assert CustomValue.objects.get(field__key="skin").value_text == "干性"
 
+    def test_nobody_reads_anothers_answers(self, brand: Brand, staff: Any, link: TrackedLink) -> None:
+        """The address is passed on: a browser without a cookie, and another one, get the empty form."""
+        with in_brand(brand):
+            contact = make_contact(brand, staff)
+        owner, reader = browser(), browser()
+        known(brand, owner, contact)
+        token = opened(owner, link)
+        owner.post(f"/p/{link.key}/answer/", {"token": token, **GOOD})
+        assert "checked" in owner.get(f"/p/{link.key}/?v={token}&again=1").text
+        for client in (browser(), reader):
+            answer = client.get(f"/p/{link.key}/?v={token}&again=1", follow=True)
+            assert (
+                "&lt;b&gt;" not in answer.text
+                and "checked" not in answer.text
+                and "收到啦" not in answer.text
+            )
+
     def test_what_is_wrong_stands_at_its_question(self, brand: Brand, link: TrackedLink) -> None:
         client = browser()
         token = opened(client, link)
