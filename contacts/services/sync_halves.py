@@ -48,7 +48,8 @@ class Halves:
         for places in self._places:
             places.leave()
         if self._helper:
-            self._helper.submit(connection.close)
+            # looked up over there: a connection belongs to its thread
+            self._helper.submit(lambda: connection.close()).result()
             self._helper.shutdown()
 
     def merge(self, rows: Sequence[Row]) -> None:
