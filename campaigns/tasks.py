@@ -191,8 +191,7 @@ def react_brand(brand: Brand) -> None:
 @tenant_task(expires=55)
 def call_hooks(brand: Brand) -> None:
     """Make the calls of web hooks that are due."""
-    for call_id in hooks.due():
-        hooks.make(brand, call_id)
+    hooks.make_due(brand)
 
 
 @app.task(name="campaigns.tasks.alert_all")

@@ -110,7 +110,7 @@ def take_back(brand: Brand, frame: Frame, taken: Sequence[Planned], now: datetim
     tasks = SendTask.objects.select_for_update(of=("self",)).select_related("broadcast", "sop").order_by("pk")
     blocked: dict[tuple[int, int, int], int] = defaultdict(int)
     of_wave: dict[int, list[Planned]] = defaultdict(list)
-    for task in tasks.filter(pk__in=by_task):
+    for task in tasks.filter(pk__in=by_task, state=SendTask.State.PLANNED):  # cancelled meanwhile: left alone
         rows = by_task[task.pk]
         gone = {row.contact_id for row in rows}
         done = _block(brand, task, rows, now)

@@ -210,6 +210,8 @@ def _look_at(brand: Brand, broadcast_id: int, now: datetime) -> bool:
     if variant_id is None:
         return False
     gate.enter_gate(brand)
+    if not Broadcast.objects.filter(pk=broadcast_id, winner_id=None).exists():
+        return False  # somebody has chosen meanwhile
     return _name(brand, broadcast_id, variant_id, why, by=SYSTEM, release=rule.auto)
 
 

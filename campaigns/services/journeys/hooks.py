@@ -17,6 +17,7 @@ import secrets
 import socket
 import ssl
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,9 +28,11 @@ from django.utils.translation import gettext as _
 from campaigns.models import Sop, SopCall
 from scrm import clock
 from scrm.errors import InvalidError
+from scrm.redis import redis_client
 from tenants.models import Brand
 
 TIMEOUT_S = 8
+TURN_S = 40  # of one task
 # how long after each try the next one is made; then it has failed
 PAUSES = [timedelta(minutes=n) for n in (1, 5, 30, 120, 360, 1440)]
 LEASE = timedelta(minutes=2)  # a call whose process is gone is made again after this
@@ -65,8 +68,8 @@ def check_url(url: str) -> str:
 def secret_of(sop: Sop) -> str:
     """What its calls are signed with; made at the first use, in the caller's transaction."""
     if not sop.hook_secret:
-        sop.hook_secret = secrets.token_hex(24)
-        sop.save(update_fields=["hook_secret"])
+        Sop.objects.filter(pk=sop.pk, hook_secret="").update(hook_secret=secrets.token_hex(24))
+        sop.refresh_from_db(fields=["hook_secret"])
     return sop.hook_secret
 
 
@@ -102,12 +105,29 @@ def due(limit: int = MOST) -> list[int]:
     return list(rows.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
 
 
+def make_due(brand: Brand) -> int:
+    """Make what is due, one call after the other, for `TURN_S` at the most; gives how many. One process a brand: a
+    receiver that hangs holds up its own brand's calls only."""
+    if not redis_client().set(f"sop-hooks:{brand.pk}", "1", nx=True, ex=TURN_S + 10 * TIMEOUT_S):
+        return 0
+    began, n = monotonic(), 0
+    try:
+        for call_id in due():
+            if monotonic() - began > TURN_S:
+                break
+            make(brand, call_id)
+            n += 1
+    finally:
+        redis_client().delete(f"sop-hooks:{brand.pk}")
+    return n
+
+
 def make(brand: Brand, call_id: int) -> SopCall | None:
     """Make one call; None when somebody else does. Never raises for what the other side does."""
     with transaction.atomic():
         now = clock.now()
         call = (
-            SopCall.objects.select_for_update(skip_locked=True)
+            SopCall.objects.select_for_update(of=("self",), skip_locked=True)
             .select_related("sop")
             .filter(pk=call_id)
             .first()

@@ -32,7 +32,8 @@ def order(brand: Brand, *, sop: Sop, node: Node, people: Rows, at: datetime) -> 
     by_corp: dict[int, list[int]] = defaultdict(list)
     for pk, corp_id in Staff.objects.guides().filter(pk__in=wanted).values_list("pk", "corp_id"):
         by_corp[corp_id or 0].append(pk)
-    for n, (corp_id, staff_ids) in enumerate(sorted(by_corp.items()), len(today)):
+    first = 1 + max((int(moment.key.rpartition(":")[2]) for moment in today), default=-1)
+    for n, (corp_id, staff_ids) in enumerate(sorted(by_corp.items()), first):
         try:
             given = _content(brand, node, at)
             moments.create_for(

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from campaigns.graph.shape import Node
 from campaigns.models import Sop, SopVersion
@@ -30,10 +31,13 @@ TABLE = "sop_graph_batch"
 BY_CODE = (EventType.ADDED, EventType.ADDED_AGAIN)
 
 
+def _are_on() -> QuerySet[Sop]:
+    return Sop.objects.filter(form=Sop.Form.GRAPH, state__in=entering.OPEN, version_id__isnull=False)
+
+
 def listening(brand: Brand) -> list[plans.Plan]:
     """Versions that people can come into or stand in; one query when no graph is on."""
-    rows = Sop.objects.filter(form=Sop.Form.GRAPH, state__in=entering.OPEN, version_id__isnull=False)
-    sops = {pk: version_id or 0 for pk, version_id in rows.values_list("pk", "version_id")}
+    sops = {pk: version_id or 0 for pk, version_id in _are_on().values_list("pk", "version_id")}
     if not sops:
         return []
     wanted = set(sops.values()) | (
@@ -54,13 +58,13 @@ def react(brand: Brand, *, batches: int = 200) -> int:
     n_all = 0
     for _round in range(batches):
         with transaction.atomic():
-            found = listening(brand)
-            if not found or not gate.try_gate(brand):
+            if not _are_on().exists() or not gate.try_gate(brand):
                 return n_all
             n, xid, event_id = outbox.take(brand, READER, TABLE, BATCH)
             if not n:
                 return n_all
-            work(brand, found, clock.now())
+            # which versions people stand in is a fold over all of them: only when something has happened
+            work(brand, listening(brand), clock.now())
             outbox.move_to(brand, READER, xid, event_id)
             n_all += n
         if n < BATCH:
