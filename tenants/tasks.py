@@ -7,6 +7,7 @@ from typing import Any
 from celery import shared_task
 
 from scrm.celery import app
+from tenants.db.statistics import has_owner
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
@@ -47,8 +48,7 @@ def each_brand(task: Any) -> Iterator[int]:
 @app.task(name="tenants.tasks.make_partitions")
 def make_partitions() -> None:
     """Months ahead, daily, as the owner; a process without the owner's address leaves it to `manage.py partitions`."""
-    from django.conf import settings
     from django.core.management import call_command
 
-    if settings.DATABASES["owner"]["USER"] != settings.DATABASES["default"]["USER"]:
+    if has_owner():
         call_command("partitions", verbosity=0)

@@ -175,7 +175,8 @@ def merge(brand: Brand, *, keep: Contact, lose: Contact, why: dict[str, Any], so
         ]
     )
     with connection.cursor() as cursor:
-        # plain SQL: the ORM's cascade would silently delete what MOVES has forgotten, Postgres refuses
+        # plain SQL: the ORM's cascade would silently delete what MOVES has forgotten. Postgres refuses where it has a key;
+        # relations, sums and tags have none (a test looks that nothing of theirs is left)
         cursor.execute(
             "DELETE FROM contacts_contactgram WHERE brand_id = %s AND contact_id = %s", [brand.pk, lose.pk]
         )

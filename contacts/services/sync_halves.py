@@ -21,6 +21,7 @@ from contacts.services.sync_run import Run
 from contacts.services.sync_types import Conflict, Merged, Row
 
 TRIES = 4
+WAIT_S = 30  # of one half for the other's saving
 HALF_FROM = 1_000  # relations; fewer are merged by one connection
 Save = Callable[[Merged, bool], None]
 
@@ -91,7 +92,10 @@ class Halves:
                 with transaction.atomic():
                     hurry()
                     merged = merge(self.run.brand, self.run.corp, rows, careful=careful, places=places)
-                    end.enter_context(self._end)
+                    # Postgres does not see this wait, so it has an end: rolled back and repeated
+                    if not self._end.acquire(timeout=WAIT_S):
+                        raise Conflict
+                    end.callback(self._end.release)
                     saving = True
                     self.save(merged, self._left == 1)
                 self._left -= 1

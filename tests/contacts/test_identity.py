@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import connection
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
-from contacts.models import Contact, ContactGram, Event, EventType, Follow, Identity
+from contacts.models import Contact, ContactGram, ContactStat, Event, EventType, Follow, Identity
 from contacts.services.follow import record_follow
 from contacts.services.identity import MOVES, resolve
 from contacts.services.search import refresh_grams, search
@@ -83,6 +83,9 @@ def test_merge_keeps_everything(brand: Any, corp: Any, staff: Any) -> None:
 
         assert kept.pk == old.pk
         assert list(Contact.objects.values_list("pk", flat=True)) == [old.pk]
+        # of these Postgres would not refuse what is nobody's any more
+        for model in (Follow, ContactStat, ContactTag):
+            assert set(model.objects.values_list("contact_id", flat=True)) <= {old.pk}
         assert (kept.name, kept.do_not_contact, kept.added_at, kept.n_follows) == (
             "王小明",
             True,

@@ -1,5 +1,6 @@
 """The sync against the sandbox: everything once, then only differences, through kills and bad answers."""
 
+import gc
 import os
 import random
 import signal
@@ -730,3 +731,37 @@ def test_half_that_is_in_the_way_comes_again(
     assert (result["relations"], result["new_contacts"], result["new_relations"]) == (80, 60, 80)
     assert sorted(seen) == [False, False, True]
     assert picture(connected.brand)["positions"]
+
+
+def test_the_second_connection_is_closed(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a step is over, not when somebody collects garbage: a sync has many steps."""
+    monkeypatch.setattr(sync_halves, "HALF_FROM", 2)
+    connected.sandbox.load(customers=customers(20))
+    pids: set[int] = set()
+    inner = sync_halves.hurry
+
+    def hurry() -> None:
+        inner()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            pids.add(cursor.fetchone()[0])
+
+    monkeypatch.setattr(sync_halves, "hurry", hurry)
+    gc.disable()
+    try:
+        full(connected.brand, connected.corp)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            mine = cursor.fetchone()[0]
+            for _look in range(200):  # Postgres ends a backend a moment after its socket
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(pids - {mine})]
+                )
+                if not cursor.fetchone()[0]:
+                    break
+                cursor.execute("SELECT pg_sleep(0.01)")
+            else:
+                pytest.fail("the second connection is still there")
+    finally:
+        gc.enable()
+    assert len(pids) > 1
