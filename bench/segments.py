@@ -264,7 +264,7 @@ class Bench:
         ]  # fmt: skip
 
     def search(self) -> list[Figure]:
-        """Two characters of a name: the statements of a first page beside a scan, and the page with its objects."""
+        """Two characters of a name: a first page beside a scan, and what its statements took of that."""
         text = big.SURNAMES[3] + big.GIVEN[8]
         with transaction.atomic():
             scan = self._scan("contacts_contact", f"name LIKE '%{text}%'")
@@ -290,10 +290,10 @@ class Bench:
             statements = sorted(spent)[len(spent) // 2]
             orm = self._timed(lambda: list(Contact.objects.filter(name__contains=text)[:50]))
         beside = (
-            f"{n} rows; LIKE scan {scan * 1000:,.1f} ms, ratio {statements / scan:.4f}; with rows as objects"
-            f" {whole * 1000:.1f} ms; ORM {orm:,.1f} ms"
+            f"{n} rows; LIKE scan {scan * 1000:,.1f} ms, ratio {whole / scan:.4f}; its statements {statements * 1000:.2f} ms,"
+            f" ratio {statements / scan:.4f}; ORM {orm:,.1f} ms"
         )
         return [
-            Figure("name search, two characters, first page: statements", statements * 1000, "ms", beside,
-                   "<= 0.01 x LIKE", statements <= 0.01 * scan)
+            Figure("name search, two characters, first page", whole * 1000, "ms", beside,
+                   "<= 0.01 x LIKE", whole <= 0.01 * scan)
         ]  # fmt: skip

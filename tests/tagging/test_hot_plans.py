@@ -79,14 +79,28 @@ def _explained() -> Iterator[list[str]]:
         yield plans
 
 
+def _below(lines: list[str], n: int) -> list[str]:
+    """The lines of what a node of a plan reads from."""
+
+    def depth(line: str) -> int:
+        return len(line) - len(line.lstrip(" "))
+
+    end = next((m for m in range(n + 1, len(lines)) if depth(lines[m]) <= depth(lines[n])), len(lines))
+    return lines[n + 1 : end]
+
+
 def whole_scans(plan: str) -> list[str]:
     """Lines of a plan that read more of a hot table than what a key beyond the brand gives."""
     found, lines = [], plan.splitlines()
     for n, line in enumerate(lines):
-        named = re.search(r"(Seq Scan|Index(?: Only)? Scan)\b.*? on (\w+)", line)
+        named = re.search(r"(Seq Scan|Bitmap Heap Scan|(?<!Bitmap )Index(?: Only)? Scan)\b.*? on (\w+)", line)
         if named is None or named[2] not in HOT:
             continue
-        below = next((text for text in lines[n + 1 : n + 3] if "Index Cond" in text), "")
+        # of a bitmap the indexes lie further below; one of them that knows more than the brand is enough
+        deeper = _below(lines, n) if named[1].startswith("Bitmap") else lines[n + 1 : n + 3]
+        below = max(
+            (text for text in deeper if "Index Cond" in text), key=lambda text: " AND " in text, default=""
+        )
         # the newest contacts in their order are read from the front until there are enough
         if " AND " not in below and "contact_newest" not in line:
             found.append(f"{line.strip()} / {below.strip()}")
@@ -139,3 +153,10 @@ def test_what_is_looked_for_is_found() -> None:
     plan = "Result\n  ->  Index Scan using x on contacts_contact c\n        Index Cond: (brand_id = 3)"
     assert whole_scans(plan) and whole_scans(plan.replace("Index Scan using x", "Seq Scan"))
     assert not whole_scans(plan.replace("= 3)", "= 3) AND (id = 5))"))
+    bitmap = (
+        "Bitmap Heap Scan on contacts_contact c\n  Recheck Cond: (brand_id = 3)\n  ->  Bitmap Index Scan on contact_newest"
+        "\n        Index Cond: (brand_id = 3)"
+    )
+    assert whole_scans(bitmap) and not whole_scans(
+        bitmap.replace("Cond: (brand_id = 3)", "Cond: ((brand_id = 3) AND (id = 5))")
+    )
