@@ -140,9 +140,9 @@ def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
     return import_string(TAGS_OF)(contact_ids)
 
 
-def tag_choices() -> list[dict[str, Any]]:
-    """Groups with their tags: {name, is_corp, tags: [{id, name}]}."""
-    return import_string(TAG_CHOICES)()
+def tag_choices(keep: Iterable[int] = ()) -> list[dict[str, Any]]:
+    """Groups with their tags: {name, is_corp, tags: [{id, name}]}; archived tags only where `keep` names them."""
+    return import_string(TAG_CHOICES)(keep)
 
 
 def change_tags(brand: Any, **kwargs: Any) -> int:

@@ -14,6 +14,7 @@ from contacts.panels import panels_of
 from contacts.rows import STATE_LOOKS, STATE_NAMES, add_way_name, channel_of
 from contacts.sentences import GROUPS, code_of, lines, source_words
 from contacts.services import contacts as services
+from contacts.services import tag_choice
 from org.access import staff_can
 from org.models import Staff
 from scrm.errors import InvalidError, NotFoundError
@@ -172,15 +173,11 @@ def contact_tags(request: Any, contact_id: int) -> HttpResponse:
     """GET: a modal with all tags, those that the contact carries ticked. POST: the ticked ones are
     carried."""
     contact = get_contact(request, contact_id)
-    has = {tag["id"] for tag in hooks.tags_of([contact.pk]).get(contact.pk, [])}
     if request.method == "GET":
-        context = {"contact": contact, "groups": hooks.tag_choices(), "has": has}
-        return render(request, "contacts/tags.html", context)
-    try:
-        wanted = {int(n) for n in request.POST.getlist("tags")}
-    except ValueError as error:
-        raise InvalidError(_("Choose one of the list")) from error
-    _change_tags(request, contact, add=wanted - has, remove=has - wanted)
+        return render(request, "contacts/tags.html", {"contact": contact, **tag_choice.offered(contact)})
+    tag_choice.set_ticked(
+        request.brand, contact=contact, ticked=request.POST.getlist("tags"), by=request.actor
+    )
     return _tag_card(request, contact, _("Tags saved"))
 
 
@@ -189,20 +186,8 @@ def contact_tags(request: Any, contact_id: int) -> HttpResponse:
 def contact_tag_remove(request: Any, contact_id: int, tag_id: int) -> HttpResponse:
     """The small cross at a tag."""
     contact = get_contact(request, contact_id)
-    _change_tags(request, contact, add=set(), remove={tag_id})
+    tag_choice.change(request.brand, contact=contact, tag_ids=[tag_id], by=request.actor, remove=True)
     return _tag_card(request, contact, _("Tag removed"))
-
-
-def _change_tags(request: Any, contact: Contact, *, add: set[int], remove: set[int]) -> None:
-    for ids, is_removal in ((add, False), (remove, True)):
-        if ids:
-            hooks.change_tags(
-                request.brand,
-                contact_ids=[contact.pk],
-                tag_ids=sorted(ids),
-                by=request.actor,
-                remove=is_removal,
-            )
 
 
 def _tag_card(request: Any, contact: Contact, text: str) -> HttpResponse:

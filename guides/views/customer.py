@@ -7,11 +7,10 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from contacts import hooks
 from contacts.models import Contact
 from contacts.services import contacts as contact_services
 from contacts.services import fields as field_services
-from contacts.services import reminders, stages, values
+from contacts.services import reminders, stages, tag_choice, values
 from contacts.views.profile import moment_of
 from content.models import Folder
 from content.services import library
@@ -20,6 +19,7 @@ from guides.services.sending import filled
 from guides.views.frame import page, through_other_corp
 from org.access import staff_can
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import need_id
 from scrm.responses import toast
 
 SCRIPTS = 30
@@ -88,26 +88,14 @@ def stage(request: Any, contact_id: int) -> HttpResponse:
 def tags(request: Any, contact_id: int) -> HttpResponse:
     """GET: the modal with all tags, those that are on ticked. POST: the ticked ones are on; `remove`: one is taken off."""
     contact = own(request, contact_id)
-    has = {tag["id"] for tag in hooks.tags_of([contact.pk]).get(contact.pk, [])}
     if request.method == "GET":
-        context = {"contact": contact, "groups": hooks.tag_choices(), "has": has}
-        return render(request, "guides/tags.html", context)
-    try:
-        if "remove" in request.POST:
-            wanted = has - {int(request.POST["remove"])}
-        else:
-            wanted = {int(n) for n in request.POST.getlist("tags")}
-    except ValueError as error:
-        raise InvalidError(_("Choose one of the list")) from error
-    for ids, is_removal in ((wanted - has, False), (has - wanted, True)):
-        if ids:
-            hooks.change_tags(
-                request.brand,
-                contact_ids=[contact.pk],
-                tag_ids=sorted(ids),
-                by=request.actor,
-                remove=is_removal,
-            )
+        return render(request, "guides/tags.html", {"contact": contact, **tag_choice.offered(contact)})
+    if "remove" in request.POST:
+        off = need_id(request.POST["remove"])
+        tag_choice.change(request.brand, contact=contact, tag_ids=[off], by=request.actor, remove=True)
+    else:
+        ticked = request.POST.getlist("tags")
+        tag_choice.set_ticked(request.brand, contact=contact, ticked=ticked, by=request.actor)
     return toast(_card(request, contact, "tags"), _("Tags saved"), closeModal=True)
 
 

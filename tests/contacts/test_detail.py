@@ -175,6 +175,23 @@ def test_tags_inline(brand: Any, other_brand: Any, contact: Contact, sign_in: An
         assert not ContactTag.objects.exists()
 
 
+def test_an_archived_tag_stays_where_it_is_carried(brand: Any, contact: Contact, sign_in: Any) -> None:
+    with in_brand(brand):
+        old, idle = (make_tag(brand, archived_at=clock.now()) for _ in range(2))
+        new = make_tag(brand)
+        add_tags(brand, contacts=[contact], tags=[old], source="page")
+    client = sign_in(brand, "operator")
+    url = f"/contacts/{contact.pk}/tags/"
+    page = client.get(url)
+    offered = {tag["id"] for group in page.context["groups"] for tag in group["tags"]}
+    assert offered == {old.pk, new.pk} and idle.pk not in offered and page.text.count("checked") == 1
+    client.post(url, {"tags": [*page.context["has"] & offered, new.pk]})  # what is ticked, and one more
+    with in_brand(brand):
+        assert set(ContactTag.objects.values_list("tag_id", flat=True)) == {old.pk, new.pk}
+    for odd in ("x", "²", "9" * 30):
+        assert client.post(url, {"tags": [odd]}).status_code == 422, odd
+
+
 def test_address_of_a_joined_record(
     brand: Any, other_brand: Any, corp: Any, contact: Contact, sign_in: Any
 ) -> None:

@@ -17,6 +17,8 @@ from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_event
 from org.models import Corp
 from scrm import clock
+from tagging.models import ContactTag
+from tagging.services.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag, make_user
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -156,6 +158,21 @@ def test_one_customer_and_what_is_changed_on_the_page(guide: SimpleNamespace) ->
         assert StaffTask.objects.get(pk=task_id).state == "open"
     assert guide.client.get(f"{url}cards/nothing/").status_code == 404
     assert guide.client.get(f"{url}cards/action/").status_code == 200
+
+
+def test_an_archived_tag_stays_where_it_is_carried(guide: SimpleNamespace) -> None:
+    with in_brand(guide.brand):
+        old, new = make_tag(guide.brand, archived_at=clock.now()), make_tag(guide.brand)
+        add_tags(guide.brand, contacts=[guide.mine], tags=[old], source="page")
+    url = f"/g/customers/{guide.mine.pk}/tags/"
+    page = guide.client.get(url)
+    offered = {tag["id"] for group in page.context["groups"] for tag in group["tags"]}
+    assert offered == {old.pk, new.pk} and page.content.decode().count("checked") == 1
+    guide.client.post(url, {"tags": [*page.context["has"] & offered, new.pk]})  # what is ticked, and one more
+    with in_brand(guide.brand):
+        assert set(ContactTag.objects.values_list("tag_id", flat=True)) == {old.pk, new.pk}
+    for odd in ({"tags": ["9" * 30]}, {"remove": "²"}, {"remove": "9" * 30}):
+        assert guide.client.post(url, odd).status_code == 422, odd
 
 
 def test_a_colleagues_customer_and_task_are_not_there(guide: SimpleNamespace) -> None:

@@ -1,0 +1,21 @@
+"""Ids as people's browsers send them."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from scrm.errors import InvalidError
+
+
+def read_id(text: Any) -> int | None:
+    """An id from an address or a form; None for anything else ('²' and '١' are digits, but not of an id)."""
+    text = str(text or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def need_id(text: Any) -> int:
+    """As `read_id`. Raises InvalidError: not an id."""
+    found = read_id(text)
+    if found is None:
+        raise InvalidError(_("Choose one of the list"))
+    return found
