@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.services import direct
 from content.models import Via
-from content.services import library, links
+from content.services import library, links, sensitive
 from guides.services import customers as services
 from guides.services.sending import filled, messages_of
 from guides.views.frame import page, through_other_corp
@@ -83,6 +83,9 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     """Content of the library as messages of the JS SDK, its files uploaded to WeCom.
 
     POST: `version` of the library, or `text` of the guide's own.
+
+    Raises:
+        InvalidError: nothing written, too much, or a word that the brand refuses.
     """
     version = request.POST.get("version", "")
     attached: list[dict[str, Any]] = []
@@ -96,6 +99,7 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
             text = name = request.POST.get("text", "").strip()
             if not text or len(text.encode()) > MAX_TEXT:
                 raise InvalidError(_("Write something, up to 4,000 bytes"))
+            sensitive.check(request.brand, text)
         touch_id, ticket = direct.make_ready(
             contact_id=contact.pk, staff_id=request.staff.pk, version_id=_number(version) if version else None
         )

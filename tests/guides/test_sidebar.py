@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import re
 from datetime import timedelta
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from campaigns.models import Touch
 from contacts.models import Event, EventType
 from content import tokens
 from content.models import Content
-from content.services import editing, links
+from content.services import editing, links, sensitive
 from content.services.editing import ContentInput
 from org.access import SYSTEM
 from org.models import Corp
@@ -193,6 +194,18 @@ def test_words_of_ones_own(chat: SimpleNamespace) -> None:
     assert chat.client.post(url, {"text": "字" * 2000}).status_code == 422
     assert chat.client.post(url, {"version": "9" * 30}).status_code == 422
     assert chat.client.post(url, {"version": "12345"}).status_code == 404
+
+
+def test_refused_words_are_not_made_ready(chat: SimpleNamespace) -> None:
+    with in_brand(chat.brand):
+        sensitive.add_words(chat.brand, words=["国家级"], level="refuse", note="广告法", by=SYSTEM)
+        sensitive.add_words(chat.brand, words=["赠品"], level="warn", by=SYSTEM)
+    url = f"/g/customers/{chat.mine.pk}/prepare/"
+    refused = chat.client.post(url, {"text": "国 家-级 面霜"}, headers={"HX-Request": "true"})
+    assert refused.status_code == 422
+    told = json.loads(refused["HX-Trigger"])["toast"]["text"]
+    assert "国家级" in told and "广告法" in told
+    assert chat.client.post(url, {"text": "有赠品"}).status_code == 200  # only warned of
 
 
 def test_the_signed_text_is_what_wecom_documents() -> None:
