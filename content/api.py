@@ -203,9 +203,7 @@ class ContentViewSet(viewsets.ViewSet):
     def partial_update(self, request: Any, pk: int) -> HttpResponse:
         """Other words make a new version."""
         old = editing.as_input(editing.get_content(pk))
-        shape = LibraryItemIn(data={"name": old.name, **request.data})
-        shape.is_valid(raise_exception=True)
-        changed = {name: shape.validated_data[name] for name in request.data if name in shape.validated_data}
+        changed = valid(LibraryItemIn, request, partial=True)
         given = ContentInput(**{**old.__dict__, **changed, "kind": old.kind})
         saved = editing.edit_content(request._request.brand, content_id=pk, given=given, by=request.user)
         return JsonResponse({**content_rows([saved.content])[0], "warnings": saved.warnings})

@@ -59,7 +59,8 @@ def check_block(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _question(given: Any) -> dict[str, Any]:
-    if not isinstance(given, dict) or given.get("kind") not in KINDS:
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InvalidError(_("unknown type"))
     key, label = given.get("key"), _words(given.get("label"), 60)
     if not isinstance(key, str) or not KEY.fullmatch(key):
@@ -71,12 +72,12 @@ def _question(given: Any) -> dict[str, Any]:
         raise InvalidError(_("unknown type"))
     clean = {
         "key": key,
-        "kind": given["kind"],
+        "kind": kind,
         "label": label,
         "needed": given.get("needed") is True,
         "field": field,
     }
-    if given["kind"] in WITH_OPTIONS:
+    if kind in WITH_OPTIONS:
         options = given.get("options")
         found = [
             o for o in (_words(o, MAX_OPTION) for o in (options if isinstance(options, list) else [])) if o

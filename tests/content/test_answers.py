@@ -71,6 +71,7 @@ def opened(client: Client, link: TrackedLink) -> str:
         {"questions": [{**SKIN, "options": ["干性"]}]},
         {"questions": [{**SKIN, "options": ["干性", "干性"]}]},
         {"questions": [{**SKIN, "kind": "moon"}]},
+        {"questions": [{**SKIN, "kind": ["one"]}]},
         {"questions": [{**SKIN, "key": "x"}]},
         {"questions": [{**SKIN, "field": "no such!"}]},
         {"questions": [{**SKIN, "label": 7}]},

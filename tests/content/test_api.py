@@ -43,6 +43,8 @@ def test_content(brand: Brand, other_brand: Brand, api: Any) -> None:
     assert (item["state"], item["version"], item["current_version"]) == ("approved", 1, 1)
     changed = post(api, f"content/{item['id']}/", {"text": "晚上好"}, "patch").json()
     assert (changed["version"], changed["name"], changed["text"]) == (2, "早安", "晚上好")
+    for odd in ([], [{"text": "x"}], "x", 5):
+        assert post(api, f"content/{item['id']}/", odd, "patch").status_code == 400, odd
     assert [row["id"] for row in api.get("/api/v1/content/?q=晚上").json()["results"]] == [item["id"]]
     assert api.get(f"/api/v1/content/{item['id']}/results/").json() == []
     assert api.get("/api/v1/content/folders/").json() == []

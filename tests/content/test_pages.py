@@ -40,6 +40,8 @@ def test_an_article_is_kept_with_known_fields_only() -> None:
         {"title": "x", "blocks": [{"type": "text", "text": ""}]},
         {"title": "x", "blocks": [{"type": "text", "text": 5}]}, {"title": "x", "blocks": [{"type": "line"}] * 101},
         {"title": "x", "blocks": [{"type": "image", "file_id": "x"}]},
+        {"title": "x", "blocks": [{"type": "image", "file_id": 1e400}]},
+        {"title": "x", "blocks": [{"type": "line"}], "cover": 1e400},
         {"title": "x", "blocks": [{"type": "list", "items": "ab"}]},
         {"title": "x", "blocks": [{"type": "button", "label": "去", "url": "javascript:alert(1)"}]},
         {"title": "x", "blocks": [{"type": "text", "text": "[点](javascript:alert)"}]},
