@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import handing, marks, touches
+from campaigns.services import gate, handing, marks, touches
 from contacts.models import EventType, Identity
 from org import audit
 from org.access import Actor
@@ -220,6 +220,7 @@ def cancel(brand: Brand, *, task_id: int, by: Actor) -> None:
     """
     now = clock.now()
     with transaction.atomic():
+        gate.enter_gate(brand)  # nobody counts with these touches, or takes them back, meanwhile
         task = SendTask.objects.select_for_update().filter(pk=task_id).first()
         if task is None:
             raise NotFoundError()

@@ -5,10 +5,12 @@ from datetime import time, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
 from campaigns.models import SendTask, Touch, Wave, WaveSet
-from campaigns.services import broadcasts, gate, policy, reassign, waves
+from campaigns.services import broadcasts, gate, outranking, policy, reassign, results, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput
 from contacts.models import Contact, Follow
 from contacts.services import stats
@@ -16,6 +18,7 @@ from datafiles.exports import Export, export_kind
 from org.access import SYSTEM, Actor
 from scrm import clock
 from scrm.errors import ConflictError, NotFoundError
+from tagging.services import frames
 from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, at
 from tests.factories import in_brand, make_contact, make_staff
@@ -195,6 +198,41 @@ def test_what_does_not_help_is_not_taken(brand: Any, people: list[Any]) -> None:
         waves.run_due(brand)
         assert Touch.objects.filter(broadcast_id=high, reason=R.CAPPED).count() == 10
         assert not Touch.objects.filter(reason=R.OUTRANKED).exists()
+
+
+def test_only_what_is_still_planned_is_taken_back(brand: Any, people: list[Any]) -> None:
+    """One of two was settled after it was found: the task keeps its person, and the wave counts the other one."""
+    with in_brand(brand), clock.at(NOW):
+        low = launch(brand, priority=1)
+        waves.run_due(brand)
+        task = SendTask.objects.filter(broadcast=low).order_by("pk")[0]
+        frame, places = frames.frame_of(brand, task.contact_ids)
+        position_of = {contact_id: position for position, contact_id in places.items()}
+        found = [
+            outranking.Planned(position_of[t.contact_id], t.pk, t.at, t.kind, t.contact_id, task.pk, 1)
+            for t in Touch.objects.filter(send_task_id=task.pk).order_by("pk")[:2]
+        ]
+        Touch.objects.filter(pk=found[0].touch_id).update(state=S.CANCELLED)
+        outranking.take_back(brand, frame, found, NOW)
+        left = SendTask.objects.get(pk=task.pk)
+        assert left.contact_ids == [pk for pk in task.contact_ids if pk != found[1].contact_id]
+        assert Touch.objects.get(pk=found[0].touch_id).state == S.CANCELLED
+        wave = Wave.objects.get(broadcast=low)
+        assert (wave.numbers["planned"], wave.numbers["outranked"]) == (9, 1)
+        assert len(waves.people_of(brand, wave, int(R.OUTRANKED))) == 1
+
+
+def test_a_task_is_stopped_under_the_gate(brand: Any, people: list[Any]) -> None:
+    with in_brand(brand), clock.at(NOW):
+        launch(brand)
+        waves.run_due(brand)
+        task = SendTask.objects.order_by("pk")[0]
+        with CaptureQueriesContext(connection) as asked:
+            results.cancel(brand, task_id=task.pk, by=WHO)
+    statements = [query["sql"] for query in asked]
+    gates = [n for n, sql in enumerate(statements) if "pg_advisory_xact_lock(28684" in sql]
+    locks = [n for n, sql in enumerate(statements) if "FOR UPDATE" in sql]
+    assert gates and locks and gates[0] < locks[0]  # the gate first, as everywhere
 
 
 def test_export_of_results(brand: Any, other_brand: Any, people: list[Any]) -> None:
