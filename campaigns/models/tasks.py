@@ -99,5 +99,5 @@ class GuideNotice(KeyedTenantModel):
     pk = models.CompositePrimaryKey("brand", "staff")
     staff = BrandForeignKey(Staff, on_delete=models.CASCADE, related_name="+")
     at = models.DateTimeField()
-    send_task_id = models.BigIntegerField(default=0)  # sends up to this one were told as waiting
-    escalated_send_id = models.BigIntegerField(default=0)  # … and to the manager
+    sends_told_until = models.DateTimeField(null=True)  # sends handed over until then were told as waiting
+    sends_escalated_until = models.DateTimeField(null=True)  # … and to the manager

@@ -44,21 +44,23 @@ _WHO = """
         SELECT t.staff_id FROM campaigns_sendtask t
           LEFT JOIN campaigns_guidenotice n ON n.brand_id = %(brand)s AND n.staff_id = t.staff_id
          WHERE t.brand_id = %(brand)s AND t.state = 'handed' AND t.confirmed_at IS NULL AND t.cancelled_at IS NULL
-           AND t.called_at <= %(sent)s AND t.id > coalesce(n.send_task_id, 0)
+           AND t.called_at <= %(sent)s AND t.called_at > coalesce(n.sends_told_until, '-infinity')
     ) w
       LEFT JOIN campaigns_guidenotice n ON n.brand_id = %(brand)s AND n.staff_id = w.staff_id
      WHERE n.at IS NULL OR n.at <= %(apart)s
      LIMIT %(most)s
 """
-# the claim: two rounds at once tell a guide once
+# the claim: two rounds at once tell a guide once. Sends are told up to a moment before which none is still being called:
+# they are not handed over in the order in which they were planned
 _CLAIM = """
-    INSERT INTO campaigns_guidenotice AS n (brand_id, staff_id, at, send_task_id, escalated_send_id)
-    SELECT %(brand)s, w.id, %(now)s, coalesce((
-             SELECT max(t.id) FROM campaigns_sendtask t
-              WHERE t.brand_id = %(brand)s AND t.staff_id = w.id AND t.state = 'handed'), 0), 0
+    INSERT INTO campaigns_guidenotice AS n (brand_id, staff_id, at, sends_told_until)
+    SELECT %(brand)s, w.id, %(now)s, (
+             SELECT greatest(%(sent)s, least(%(settled)s, min(t.called_at) - interval '1 microsecond'))
+               FROM campaigns_sendtask t
+              WHERE t.brand_id = %(brand)s AND t.staff_id = w.id AND t.state = 'calling')
       FROM unnest(%(guides)s::bigint[]) AS w(id) ORDER BY w.id
     ON CONFLICT (brand_id, staff_id) DO UPDATE
-       SET at = excluded.at, send_task_id = greatest(n.send_task_id, excluded.send_task_id)
+       SET at = excluded.at, sends_told_until = greatest(n.sends_told_until, excluded.sends_told_until)
      WHERE n.at <= %(apart)s
     RETURNING staff_id
 """
@@ -156,17 +158,17 @@ def _is_night(brand: Brand) -> bool:
 # ---- managers
 
 _LATE_SENDS = """
-    SELECT t.staff_id, count(*), max(t.id) FROM campaigns_sendtask t
+    SELECT t.staff_id, count(*), max(t.called_at) FROM campaigns_sendtask t
       LEFT JOIN campaigns_guidenotice n ON n.brand_id = %(brand)s AND n.staff_id = t.staff_id
      WHERE t.brand_id = %(brand)s AND t.state = 'handed' AND t.confirmed_at IS NULL AND t.cancelled_at IS NULL
-       AND t.called_at <= %(sent)s AND t.id > coalesce(n.escalated_send_id, 0)
+       AND t.called_at <= %(sent)s AND t.called_at > coalesce(n.sends_escalated_until, '-infinity')
      GROUP BY t.staff_id
 """
 _MARK_SENDS = """
-    INSERT INTO campaigns_guidenotice AS n (brand_id, staff_id, at, send_task_id, escalated_send_id)
-    SELECT %s, r.staff_id, %s, 0, r.last_id FROM unnest(%s::bigint[], %s::bigint[]) AS r(staff_id, last_id) ORDER BY 2
+    INSERT INTO campaigns_guidenotice AS n (brand_id, staff_id, at, sends_escalated_until)
+    SELECT %s, r.staff_id, %s, r.last_at FROM unnest(%s::bigint[], %s::timestamptz[]) AS r(staff_id, last_at) ORDER BY 2
     ON CONFLICT (brand_id, staff_id) DO UPDATE
-       SET escalated_send_id = greatest(n.escalated_send_id, excluded.escalated_send_id)
+       SET sends_escalated_until = greatest(n.sends_escalated_until, excluded.sends_escalated_until)
 """
 
 

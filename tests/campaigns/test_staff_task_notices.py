@@ -119,6 +119,35 @@ def test_sends_to_confirm_are_in_it_and_told_once(brand: Any, corp: Any, staff: 
         assert tell_guides(brand) == 0
 
 
+def test_a_send_that_was_planned_earlier_and_handed_over_later_is_told(
+    brand: Any, corp: Any, staff: Any
+) -> None:
+    """A paused campaign's send has a lower number than what was told meanwhile; so has one whose call takes long."""
+    now = clock.now()
+    with in_brand(brand):
+        store = Store.objects.create(name="店")
+        make_staff(brand, corp, store=store, role=role(brand, "manager"))
+        Staff.objects.filter(pk=staff.pk).update(store=store)
+        paused = send_task(corp, staff, None, at=now, state="planned", msgid="", content_digest="p")
+        slow = send_task(corp, staff, now - 10 * MINUTE, state="calling", msgid="", content_digest="s")
+        send_task(corp, staff, now - 25 * HOUR)
+        assert tell_guides(brand) == escalate(brand) == 1
+        SendTask.objects.filter(pk=slow.pk).update(state="handed")
+    with clock.at(now + 2 * HOUR), in_brand(brand):
+        assert tell_guides(brand) == 1
+        assert tell_guides(brand) == escalate(brand) == 0
+    with clock.at(now + 3 * HOUR), in_brand(brand):
+        SendTask.objects.filter(pk=paused.pk).update(state="handed", called_at=clock.now())
+        assert tell_guides(brand) == escalate(brand) == 0
+    with clock.at(now + 6 * HOUR), in_brand(brand):
+        assert tell_guides(brand) == 1
+    with clock.at(now + 24 * HOUR), in_brand(brand):
+        assert escalate(brand) == 1
+    with clock.at(now + 28 * HOUR), in_brand(brand):
+        assert escalate(brand) == 1
+        assert escalate(brand) == tell_guides(brand) == 0
+
+
 def test_the_manager_hears_of_each_late_task_once(brand: Any, corp: Any, staff: Any) -> None:
     now = clock.now()
     with in_brand(brand):
