@@ -242,6 +242,24 @@ def test_waiting_for_something(world: World) -> None:
     world.check(sop)
 
 
+def test_what_happened_before_the_wait_does_not_date_it(world: World) -> None:
+    """Two events in one batch, one from before somebody came to the wait: the later one is the moment to go on from."""
+    again = wait(n=1, unit="hours")
+    sop = world.publish(
+        line(entry(), wait("event", event="order_paid", n=2, unit="days"), again, touch("谢谢"))
+    )
+    world.happens(EventType.ORDER_PAID, world.people[0])
+    world.now += timedelta(minutes=30)
+    world.put_in(sop, world.people[:1])
+    world.tick()
+    world.now += timedelta(hours=5)
+    world.happens(EventType.ORDER_PAID, world.people[0])
+    world.react()
+    with in_brand(world.brand):
+        row = Enrolment.objects.get(sop=sop)
+        assert (row.node, row.next_run_at) == ("n3", world.now + timedelta(hours=1))
+
+
 def test_business_hours_hold(world: World) -> None:
     sop = world.publish(
         line(

@@ -104,11 +104,11 @@ def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE campaigns_enrolment r SET woken_at = m.at, next_run_at = %(now)s"  # noqa: S608
-            f" FROM (SELECT e.contact_id, min(e.at) AS at, max(e.at) AS last_at FROM pg_temp.{TABLE} e WHERE {where}"
-            "        GROUP BY e.contact_id) m"
-            " WHERE r.brand_id = %(brand)s AND r.contact_id = m.contact_id AND r.sop_id = %(sop)s"
-            " AND r.version_id = %(version)s AND r.node = %(node)s AND r.ended_at IS NULL AND r.woken_at IS NULL"
-            " AND m.last_at > r.node_at",
+            f" FROM (SELECT s.id, min(e.at) AS at FROM pg_temp.{TABLE} e JOIN campaigns_enrolment s"
+            "          ON s.brand_id = %(brand)s AND s.contact_id = e.contact_id AND s.sop_id = %(sop)s"
+            "         AND s.version_id = %(version)s AND s.node = %(node)s AND s.ended_at IS NULL AND s.woken_at IS NULL"
+            f"        AND e.at > s.node_at WHERE {where} GROUP BY s.id) m"
+            " WHERE r.brand_id = %(brand)s AND r.id = m.id",
             {
                 **params,
                 "now": now,
