@@ -260,6 +260,18 @@ def test_what_happened_before_the_wait_does_not_date_it(world: World) -> None:
         assert (row.node, row.next_run_at) == ("n3", world.now + timedelta(hours=1))
 
 
+def test_a_wait_after_many_nodes_is_waited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "MAX_PASSED", 3)
+    with in_brand(world.brand):
+        tags = [{"kind": "tag", "add_tag_ids": [make_tag(world.brand).pk]} for _ in range(3)]
+    sop = world.publish(line(entry(), *tags[:2], wait(n=1), tags[2], touch("第二天")))
+    world.put_in(sop)
+    world.tick()
+    assert world.at_node(sop) == {"n4": 4} and world.touches() == []
+    world.run(START + timedelta(days=2))
+    assert world.ends(sop) == {"done": 4} and len(world.touches()) == 4
+
+
 def test_business_hours_hold(world: World) -> None:
     sop = world.publish(
         line(

@@ -202,7 +202,8 @@ class Batch:
             walker.node, walker.stood, walker.woken = to, False, None
             walker.position += 1
             walker.passed += 1
-            if walker.passed >= MAX_PASSED:  # a loop that catches up a long time: the next batch goes on
+            # a loop that catches up a long time: the next batch goes on. Not at a wait, which it would take for over
+            if walker.passed >= MAX_PASSED and plan.nodes[to]["kind"] != "wait":
                 walker.next_at = walker.node_at = walker.base
             else:
                 self.queue[plan.version_id, to].append(walker)
