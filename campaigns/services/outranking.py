@@ -112,7 +112,9 @@ def take_back(brand: Brand, frame: Frame, taken: Sequence[Planned], now: datetim
     of_wave: dict[int, list[Planned]] = defaultdict(list)
     for task in tasks.filter(pk__in=by_task, state=SendTask.State.PLANNED):  # cancelled meanwhile: left alone
         done = _block(brand, task, by_task[task.pk], now)
-        taken_ids = {touch_id for touch_id, _contact_id in done}  # who is not planned any more keeps what they have
+        taken_ids = {
+            touch_id for touch_id, _contact_id in done
+        }  # who is not planned any more keeps what they have
         rows = [row for row in by_task[task.pk] if row.touch_id in taken_ids]
         gone = {row.contact_id for row in rows}
         touches.tell(

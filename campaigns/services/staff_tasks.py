@@ -267,19 +267,24 @@ def follow_customer(brand: Brand, *, contact_id: int, to_staff_id: int) -> int:
     return rows.update(staff=to_staff_id, **UNMARKED)
 
 
-@transaction.atomic
 def rehome(brand: Brand) -> int:
     """Open tasks of people who have left go to the customer's present guide, else to the leaver's manager; gives how
-    many. What nobody can take stays where it is and shows as such."""
-    rows = list(
-        StaffTask.objects.filter(
-            state=State.OPEN, staff__in=Staff.objects.filter(state=Staff.State.LEFT).values("pk")
-        )
-        .order_by("pk")
-        .values_list("pk", "staff_id", "contact_id")[:SLICE]
-    )
-    if not rows:
-        return 0
+    many. What nobody can take stays where it is and shows as such. In slices with a transaction each."""
+    n, after = 0, 0
+    while True:
+        with transaction.atomic():
+            left = Staff.objects.filter(state=Staff.State.LEFT).values("pk")
+            open_tasks = StaffTask.objects.filter(state=State.OPEN, staff__in=left, pk__gt=after).order_by(
+                "pk"
+            )
+            rows = list(open_tasks.values_list("pk", "staff_id", "contact_id")[:SLICE])
+            n += _rehome(brand, rows) if rows else 0
+        if len(rows) < SLICE:
+            return n
+        after = rows[-1][0]
+
+
+def _rehome(brand: Brand, rows: Sequence[tuple[int, int, int | None]]) -> int:
     guides = senders.choose(brand, {contact_id for _id, _staff, contact_id in rows if contact_id})
     leavers = list(Staff.objects.filter(pk__in={staff_id for _id, staff_id, _contact in rows}))
     managers = managers_of(leavers)

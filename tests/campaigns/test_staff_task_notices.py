@@ -193,6 +193,19 @@ def test_tasks_of_a_leaver_go_to_the_customers_guide_or_the_manager(
         assert staff_tasks.rehome(brand) == 0
 
 
+def test_tasks_that_nobody_can_take_are_in_nobodys_way(
+    brand: Any, corp: Any, staff: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(staff_tasks, "SLICE", 2)
+    with in_brand(brand):
+        heir = make_staff(brand, corp)
+        give(brand, staff, 4, key="own")
+        give(brand, staff, key="about", contact=make_contact(brand, heir))
+        Staff.objects.filter(pk=staff.pk).update(state="left", is_guide=False)
+        assert staff_tasks.rehome(brand) == 1
+        assert StaffTask.objects.exclude(contact=None).get().staff_id == heir.pk
+
+
 def test_a_customer_who_changes_hands_takes_the_tasks_along(brand: Any, corp: Any, staff: Any) -> None:
     with in_brand(brand):
         heir = make_staff(brand, corp)
