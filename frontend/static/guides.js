@@ -56,6 +56,7 @@
     return within(window.ww[name](given));
   }
   const why = (error) => error.errMsg || error.err_msg || error.message || "";
+  const cancelled = (error) => /cancel/i.test(why(error));
   const refused = (error) => (error.errMsg || error.err_msg ? sdk.dataset.refused.replace("%(why)s", why(error)) : why(error));
 
   // ---- the sidebar: whose chat is open
@@ -82,12 +83,24 @@
     button.disabled = true;
     try {
       const made = await post(customer.dataset.prepare, what);
-      for (const message of made.messages) await deliver(message);
-      await note(customer, { text: made.text, ticket: made.ticket });
+      const given = { text: made.text, ticket: made.ticket };
+      let delivered = 0;
+      try {
+        for (const message of made.messages) {
+          await deliver(message);
+          delivered += 1;
+        }
+      } catch (error) {
+        if (!delivered) throw error;
+        await note(customer, { ...given, part: "1" }); // the customer has it: the ledger must, too
+        if (!cancelled(error)) say(refused(error));
+        return;
+      }
+      await note(customer, given);
       const own = button.closest(".g-own")?.querySelector("textarea");
       if (own) own.value = "";
     } catch (error) {
-      say(/cancel/i.test(why(error)) ? sdk.dataset.notSent : `${sdk.dataset.notSent}: ${refused(error)}`, /cancel/i.test(why(error)) ? "info" : "danger");
+      say(cancelled(error) ? sdk.dataset.notSent : `${sdk.dataset.notSent}: ${refused(error)}`, cancelled(error) ? "info" : "danger");
     } finally {
       button.disabled = false;
     }

@@ -113,7 +113,8 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
 @require_POST
 @staff_can("contacts.edit")
 def sent(request: Any, contact_id: int) -> HttpResponse:
-    """WeCom has taken what the guide sent: a touch in the ledger, once for each `ticket` of `prepare`."""
+    """WeCom has taken what the guide sent: a touch in the ledger, once for each `ticket` of `prepare`. `part`: the guide
+    stopped before the last of several messages."""
     contact = services.own_customer(request.staff, contact_id)
     direct.record_direct(
         request.brand,
@@ -123,7 +124,11 @@ def sent(request: Any, contact_id: int) -> HttpResponse:
         text=request.POST.get("text", "").replace("\x00", "").strip()[:MAX_TEXT],
     )
     context = services.one(request.brand, contact, request.staff, "messages")
-    return toast(render(request, "guides/cards/messages.html", context), _("Sent"), actionChanged=True)
+    response = render(request, "guides/cards/messages.html", context)
+    if request.POST.get("part"):
+        text = _("Only the first part was sent, and is noted. “Send” would send that part once more.")
+        return toast(response, text, "warning", actionChanged=True)
+    return toast(response, _("Sent"), actionChanged=True)
 
 
 def _number(value: str) -> int:

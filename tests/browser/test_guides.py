@@ -181,6 +181,34 @@ def test_the_sidebar_beside_a_chat(phone: Page, house: SimpleNamespace) -> None:
     assert len(house.sandbox.calls("ticket/get")) == len(house.sandbox.calls("get_jsapi_ticket")) == 1
 
 
+def test_a_message_that_is_stopped_half_way(phone: Page, house: SimpleNamespace) -> None:
+    """The text is in the chat, the card after it is not: the ledger has what the customer has, and the guide is told."""
+    card = {"type": "link", "title": "新品", "url": "https://shop.example/", "desc": "", "picurl": ""}
+    with in_brand(house.brand):
+        given = ContentInput(name="两段话术", kind="script", text="看看这个", attachments=[card])
+        editing.create_content(house.brand, given=given)
+    enter(phone, house)
+    side = f"{house.url}/g/sidebar/?corp={house.corp.corpid}"
+    phone.goto(f"{side}#sandbox_external_userid={house.mine_id}&sandbox_userid=GuideA")
+    button = phone.locator(".g-script", has_text="两段话术").locator(".g-send")
+    expect(button).to_be_visible()
+    phone.evaluate(
+        "() => { const real = window.ww.sendChatMessage; window.ww.sendChatMessage = (m) =>"
+        " m.msgtype === window.stopAt ? Promise.reject({ errMsg: 'sendChatMessage:cancel' }) : real(m); }"
+    )
+    phone.evaluate("window.stopAt = 'text'")
+    button.click()
+    expect(phone.locator("#toasts")).to_contain_text("未发送")
+    with in_brand(house.brand):
+        assert not Touch.objects.filter(kind=Touch.Kind.DIRECT).exists()
+    phone.evaluate("window.stopAt = 'news'")
+    button.click()
+    expect(phone.locator("#toasts")).to_contain_text("只发出了前一部分")
+    assert [row["text"] for row in house.sandbox.sent("reply")] == ["看看这个"]
+    with in_brand(house.brand):
+        assert Touch.objects.filter(kind=Touch.Kind.DIRECT, contact_id=house.mine.pk).count() == 1
+
+
 def test_the_sidebar_where_nothing_can_be_shown(phone: Page, house: SimpleNamespace, settings: Any) -> None:
     enter(phone, house)
     side = f"{house.url}/g/sidebar/?corp={house.corp.corpid}"

@@ -154,6 +154,17 @@ def test_sent_once_into_the_ledger_and_onto_the_timeline(chat: SimpleNamespace) 
         assert Touch.objects.count() == 1
 
 
+def test_a_part_is_noted_with_words_of_its_own(chat: SimpleNamespace) -> None:
+    url = f"/g/customers/{chat.mine.pk}/"
+    made = chat.client.post(f"{url}prepare/", {"text": "在吗"}).json()
+    given = {"text": made["text"], "ticket": made["ticket"]}
+    told = json.loads(chat.client.post(f"{url}sent/", {**given, "part": "1"})["HX-Trigger"])["toast"]
+    whole = json.loads(chat.client.post(f"{url}sent/", given)["HX-Trigger"])["toast"]
+    assert (told["kind"], whole["kind"]) == ("warning", "success") and told["text"] != whole["text"]
+    with in_brand(chat.brand):
+        assert Touch.objects.count() == 1
+
+
 def test_a_tracked_link_knows_whose_message_it_was_in(chat: SimpleNamespace) -> None:
     with in_brand(chat.brand):
         link = links.create_link(chat.brand, name="新品", url="https://shop.example/new", by=SYSTEM)
