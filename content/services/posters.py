@@ -1,15 +1,14 @@
 """海报: templates, and the picture for one guide or customer.
 
 The code on a poster is a tracked link whose signed tail names the guide (`via` poster): who scans it is counted for them.
-A finished picture is kept on the disk by a digest of everything that is on it.
+A finished picture is kept on the disk by a digest of everything that is on it; not one that was made for a customer, whose
+name may stand on it and who asks for it once.
 """
 
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +166,8 @@ def render(
     if path.is_file():
         return path.read_bytes()
     data = _draw(media.read(poster.background), parts, address)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-    Path(draft).replace(path)  # whole or not at all
+    if contact is None:
+        media.write(path, data)
     return data
 
 

@@ -56,6 +56,15 @@ def test_each_guide_has_a_picture_of_their_own(
         assert tokens.unpack(brand.pk, poster.link.key, token) == tokens.Sent(staff.pk, via=7)
 
 
+def test_a_customers_picture_is_not_kept(brand: Brand, staff: Any, settings: Any, tmp_path: Any) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    parts = [PARTS[0], {**PARTS[1], "text": "{客户昵称}，你好"}]
+    with in_brand(brand):
+        poster, contact = make_poster(brand, layout={"parts": parts}), make_contact(brand, staff, name="小满")
+        assert posters.render(brand, poster, contact=contact) != posters.render(brand, poster, staff=staff)
+        assert len(list(tmp_path.glob(f"{brand.pk}/posters/*.jpg"))) == 1  # the guide's
+
+
 @pytest.mark.parametrize(
     "parts",
     [None, [], [PARTS[1]], [{**PARTS[0], "x": 900}], [{**PARTS[0], "w": 5}], [{**PARTS[0], "x": "a"}], [{**PARTS[0], "x": 1e400}],

@@ -53,7 +53,7 @@ def save_upload(brand: Brand, *, file: Any, kind: str) -> MediaFile:
         _check_picture(data)
     digest = hashlib.sha256(data).hexdigest()
     path = f"{brand.pk}/{digest[:2]}/{digest}{_ending(kind, data)}"
-    _write(Path(settings.MEDIA_ROOT) / path, data)
+    write(Path(settings.MEDIA_ROOT) / path, data)
     with transaction.atomic():
         found, _made = MediaFile.objects.get_or_create(
             digest=digest, kind=kind, defaults={"name": _name(file.name), "path": path, "size": len(data)}
@@ -115,7 +115,7 @@ def _name(name: str | None) -> str:
     return plain[-120:] or "file"
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     """Whole or not at all: a reader never sees half a file."""
     if path.exists():
         return
