@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from contacts.models import Contact, Reminder, Stage
+from contacts.models import Contact, CustomField, Reminder, Stage
 from contacts.services.fields import live_fields
 from contacts.services.stages import live_stages
 from contacts.services.values import show, values_of
@@ -14,20 +14,26 @@ from tenants.models import Brand
 N_REMINDERS = 10
 
 
-def profile_context(contact: Contact) -> dict[str, Any]:
-    """What the card of own fields and stage shows; three queries."""
-    fields = live_fields()
-    values = values_of([contact.pk], fields).get(contact.pk, {})
+def stage_choices(contact: Contact) -> list[Stage]:
+    """The stages that one chooses from, and the customer's own though it is archived."""
     stages = live_stages()
     if contact.stage_id and contact.stage_id not in {stage.pk for stage in stages}:
         stages += list(
             Stage.objects.filter(pk=contact.stage_id)
         )  # archived, but still where the customer stands
-    return {
-        "contact": contact,
-        "stages": stages,
-        "rows": [(field, show(field, values.get(field.pk))) for field in fields],
-    }
+    return stages
+
+
+def field_rows(contact: Contact) -> list[tuple[CustomField, str]]:
+    """Own fields with the customer's values as they are shown; two queries."""
+    fields = live_fields()
+    values = values_of([contact.pk], fields).get(contact.pk, {})
+    return [(field, show(field, values.get(field.pk))) for field in fields]
+
+
+def profile_context(contact: Contact) -> dict[str, Any]:
+    """What the card of own fields and stage shows; three queries."""
+    return {"contact": contact, "stages": stage_choices(contact), "rows": field_rows(contact)}
 
 
 def profile_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] | None:

@@ -21,6 +21,18 @@ MAX_NOTE = 500
 MAX_VIEWS = 50
 
 
+def get_visible(staff: Staff, contact_id: int) -> Contact:
+    """A customer in this person's sight.
+
+    Raises:
+        NotFoundError: a foreign guide's, another brand's, or nobody: the same answer.
+    """
+    found = Contact.objects.visible_to(staff).filter(pk=contact_id).first()
+    if found is None:
+        raise NotFoundError()
+    return found
+
+
 @transaction.atomic
 def set_do_not_contact(
     brand: Brand, *, contacts: Iterable[Contact | int], value: bool, by: Actor, audited: bool = True

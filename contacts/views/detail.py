@@ -25,12 +25,7 @@ PAGE = 30
 
 
 def get_contact(request: Any, contact_id: int) -> Contact:
-    """A contact that the person may see; another brand's, a foreign guide's and a missing one are the same
-    404."""
-    found = Contact.objects.visible_to(request.staff).filter(pk=contact_id).first()
-    if found is None:
-        raise NotFoundError()
-    return found
+    return services.get_visible(request.staff, contact_id)
 
 
 @require_GET

@@ -1,5 +1,6 @@
 """Own fields, stage and reminders of one contact; and the page of reminders."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,6 +28,23 @@ from scrm.responses import toast
 def contact_fields(request: Any, contact_id: int) -> HttpResponse:
     """A modal with all own fields; what was typed wrongly is shown at its field."""
     contact = get_contact(request, contact_id)
+
+    def saved() -> HttpResponse:
+        response = render(request, "contacts/profile/card.html", profile_context(contact))
+        response["HX-Retarget"] = "#profile-card"
+        return response
+
+    return fields_modal(request, contact, "contacts/profile/edit.html", saved)
+
+
+def fields_modal(
+    request: Any, contact: Contact, template: str, saved: Callable[[], HttpResponse]
+) -> HttpResponse:
+    """The modal with all own fields; what was typed wrongly is shown at its field.
+
+    Args:
+        saved: draws the card that takes the modal's place, its HX-Retarget set.
+    """
     live = fields.live_fields()
     present = values.values_of([contact.pk], live).get(contact.pk, {})
     errors: dict[str, str] = {}
@@ -39,8 +57,7 @@ def contact_fields(request: Any, contact_id: int) -> HttpResponse:
                 errors |= error.details["fields"]
         if not errors:
             values.set_values(request.brand, contact=contact, values=typed, by=request.actor)
-            response = render(request, "contacts/profile/card.html", profile_context(contact))
-            response["HX-Retarget"] = "#profile-card"
+            response = saved()
             response["HX-Reswap"] = "outerHTML"
             return toast(response, _("Saved"), closeModal=True, timelineChanged=True)
     rows = []
@@ -48,7 +65,7 @@ def contact_fields(request: Any, contact_id: int) -> HttpResponse:
         shown = request.POST.get(field.key) if errors else _plain(present.get(field.pk))
         rows.append((field, shown, errors.get(field.key, "")))
     context = {"contact": contact, "rows": rows}
-    return render(request, "contacts/profile/edit.html", context, status=422 if errors else 200)
+    return render(request, template, context, status=422 if errors else 200)
 
 
 def _plain(value: Any) -> str:

@@ -9,32 +9,17 @@ from campaigns.views.touches import names_of
 from commerce.models import Order
 from commerce.services.orders import words_of
 from contacts import hooks
+from contacts.cards import field_rows, stage_choices
 from contacts.models import Contact, ContactStat, Event, EventType, Follow, Identity, Reminder
-from contacts.services.fields import live_fields
-from contacts.services.stages import live_stages
-from contacts.services.values import show, values_of
 from guides.next_action import CART_DAYS, Facts, next_action
 from guides.slots import coupons_of
 from org.models import Staff
 from scrm import clock
-from scrm.errors import NotFoundError
 from tagging.models import LifecycleStage, ValueGroup
 from tenants.models import Brand
 
 N_ORDERS, N_TOUCHES, N_NOTES, N_TASKS = 3, 5, 3, 10
 SPOKEN = (EventType.WELCOMED, EventType.TOUCH_SENT, EventType.NOTE, EventType.TASK_DONE)
-
-
-def own_customer(staff: Staff, contact_id: int) -> Contact:
-    """A customer in this person's sight.
-
-    Raises:
-        NotFoundError: another guide's, another brand's, or nobody: the same answer.
-    """
-    found = Contact.objects.visible_to(staff).filter(pk=contact_id).first()
-    if found is None:
-        raise NotFoundError()
-    return found
 
 
 def customer_of_chat(staff: Staff, external_userid: str) -> Contact | None:
@@ -60,13 +45,12 @@ def head(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
     lifecycle = None
     if stat is not None and stat.lifecycle:
         lifecycle = LifecycleStage.objects.filter(number=stat.lifecycle).first()
-    stages = live_stages()
     return {
         "follow": follow,
         "stat": stat,
         "group": ValueGroup(stat.value_group).label if stat and stat.value_group else "",
         "lifecycle": lifecycle,
-        "stages": stages,
+        "stages": stage_choices(contact),
         "others": list(
             Follow.objects.filter(contact=contact, ended_at=None)
             .exclude(staff=staff.pk)
@@ -103,9 +87,7 @@ def messages(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
 
 
 def profile(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    fields = live_fields()
-    values = values_of([contact.pk], fields).get(contact.pk, {})
-    return {"fields": [(field, show(field, values.get(field.pk))) for field in fields]}
+    return {"fields": field_rows(contact)}
 
 
 def notes(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from contacts.models import Contact
 from contacts.services import contacts as contact_services
-from contacts.services import fields as field_services
-from contacts.services import reminders, stages, tag_choice, values
-from contacts.views.profile import moment_of
+from contacts.services import reminders, stages, tag_choice
+from contacts.views.profile import fields_modal, moment_of
 from content.models import Folder
 from content.services import library
 from guides.services import customers as services
@@ -26,7 +25,7 @@ SCRIPTS = 30
 
 
 def own(request: Any, contact_id: int) -> Contact:
-    return services.own_customer(request.staff, contact_id)
+    return contact_services.get_visible(request.staff, contact_id)
 
 
 @require_GET
@@ -104,39 +103,13 @@ def tags(request: Any, contact_id: int) -> HttpResponse:
 def fields(request: Any, contact_id: int) -> HttpResponse:
     """The modal with all own fields; what was typed wrongly is shown at its field."""
     contact = own(request, contact_id)
-    live = field_services.live_fields()
-    present = values.values_of([contact.pk], live).get(contact.pk, {})
-    errors: dict[str, str] = {}
-    if request.method == "POST":
-        typed = {field: request.POST.get(field.key, "") for field in live}
-        for field, raw in typed.items():
-            try:
-                values.parse(field, raw)
-            except InvalidError as error:
-                errors |= error.details["fields"]
-        if not errors:
-            values.set_values(request.brand, contact=contact, values=typed, by=request.actor)
-            response = _card(request, contact, "profile")
-            response["HX-Retarget"], response["HX-Reswap"] = "#card-profile", "outerHTML"
-            return toast(response, _("Saved"), closeModal=True)
-    rows = [
-        (
-            field,
-            request.POST.get(field.key) if errors else _plain(present.get(field.pk)),
-            errors.get(field.key, ""),
-        )
-        for field in live
-    ]
-    context = {"contact": contact, "rows": rows}
-    return render(request, "guides/fields.html", context, status=422 if errors else 200)
 
+    def saved() -> HttpResponse:
+        response = _card(request, contact, "profile")
+        response["HX-Retarget"] = "#card-profile"
+        return response
 
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return fields_modal(request, contact, "guides/fields.html", saved)
 
 
 @require_POST

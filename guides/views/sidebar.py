@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.services import direct
+from contacts.services.contacts import get_visible
 from content.models import Via
 from content.services import library, links, sensitive
 from guides.services import customers as services
@@ -90,7 +91,7 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     version = request.POST.get("version", "")
     attached: list[dict[str, Any]] = []
     with brand_transaction(request):
-        contact = services.own_customer(request.staff, contact_id)
+        contact = get_visible(request.staff, contact_id)
         if version:
             usable = library.usable_version(request.brand, _number(version), personal=True)
             text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
@@ -115,7 +116,7 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
 def sent(request: Any, contact_id: int) -> HttpResponse:
     """WeCom has taken what the guide sent: a touch in the ledger, once for each `ticket` of `prepare`. `part`: the guide
     stopped before the last of several messages."""
-    contact = services.own_customer(request.staff, contact_id)
+    contact = get_visible(request.staff, contact_id)
     direct.record_direct(
         request.brand,
         contact_id=contact.pk,

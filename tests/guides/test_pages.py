@@ -160,6 +160,15 @@ def test_one_customer_and_what_is_changed_on_the_page(guide: SimpleNamespace) ->
     assert guide.client.get(f"{url}cards/action/").status_code == 200
 
 
+def test_an_archived_stage_is_still_the_customers(guide: SimpleNamespace) -> None:
+    with in_brand(guide.brand):
+        guide.mine.stage = Stage.objects.create(name="老阶段", archived_at=clock.now())
+        guide.mine.save()
+        Stage.objects.create(name="另一个旧的", archived_at=clock.now())
+    page = guide.client.get(f"/g/customers/{guide.mine.pk}/").content.decode()
+    assert "老阶段" in page and "另一个旧的" not in page
+
+
 def test_an_archived_tag_stays_where_it_is_carried(guide: SimpleNamespace) -> None:
     with in_brand(guide.brand):
         old, new = make_tag(guide.brand, archived_at=clock.now()), make_tag(guide.brand)
