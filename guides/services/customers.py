@@ -1,7 +1,9 @@
 """One customer as a guide sees them: cards, each with a constant number of queries."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from campaigns.models import StaffTask, Touch
@@ -38,111 +40,127 @@ def customer_of_chat(staff: Staff, external_userid: str) -> Contact | None:
 # ---- cards
 
 
-def head(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+@dataclass
+class Who:
+    """The customer of a page and the guide who reads it; what several cards show is read once."""
+
+    brand: Brand
+    contact: Contact
+    staff: Staff
+
+    @cached_property
+    def follow(self) -> Follow | None:
+        return Follow.objects.filter(contact=self.contact, staff=self.staff.pk).first()
+
+    @cached_property
+    def stat(self) -> ContactStat | None:
+        return ContactStat.objects.filter(contact=self.contact).first()
+
+
+def head(who: Who) -> dict[str, Any]:
     """Who this is: relation, stage, value."""
-    follow = Follow.objects.filter(contact=contact, staff=staff.pk).first()
-    stat = ContactStat.objects.filter(contact=contact).first()
+    stat = who.stat
     lifecycle = None
     if stat is not None and stat.lifecycle:
         lifecycle = LifecycleStage.objects.filter(number=stat.lifecycle).first()
     return {
-        "follow": follow,
+        "follow": who.follow,
         "stat": stat,
         "group": ValueGroup(stat.value_group).label if stat and stat.value_group else "",
         "lifecycle": lifecycle,
-        "stages": stage_choices(contact),
+        "stages": stage_choices(who.contact),
         "others": list(
-            Follow.objects.filter(contact=contact, ended_at=None)
-            .exclude(staff=staff.pk)
+            Follow.objects.filter(contact=who.contact, ended_at=None)
+            .exclude(staff=who.staff.pk)
             .values_list("staff__name", flat=True)
         ),
     }
 
 
-def tasks(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    rows = StaffTask.objects.filter(contact=contact, state=StaffTask.State.OPEN).select_related("staff")
-    reminders = Reminder.objects.filter(contact=contact, staff=staff.pk, done_at=None).order_by(
+def tasks(who: Who) -> dict[str, Any]:
+    rows = StaffTask.objects.filter(contact=who.contact, state=StaffTask.State.OPEN).select_related("staff")
+    reminders = Reminder.objects.filter(contact=who.contact, staff=who.staff.pk, done_at=None).order_by(
         "due_at", "pk"
     )
     return {
-        "tasks": sorted(rows.order_by("due_at", "pk")[:N_TASKS], key=lambda t: t.staff_id != staff.pk),
+        "tasks": sorted(rows.order_by("due_at", "pk")[:N_TASKS], key=lambda t: t.staff_id != who.staff.pk),
         "reminders": list(reminders[:N_TASKS]),
     }
 
 
-def tags(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    return {"tags": hooks.tags_of([contact.pk]).get(contact.pk, [])}
+def tags(who: Who) -> dict[str, Any]:
+    return {"tags": hooks.tags_of([who.contact.pk]).get(who.contact.pk, [])}
 
 
-def orders(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    rows = list(Order.objects.filter(contact=contact).order_by("-placed_at", "-pk")[:N_ORDERS])
+def orders(who: Who) -> dict[str, Any]:
+    rows = list(Order.objects.filter(contact=who.contact).order_by("-placed_at", "-pk")[:N_ORDERS])
     words = words_of([order.pk for order in rows])
     return {"orders": [(order, words.get(order.pk, "")) for order in rows]}
 
 
-def messages(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+def messages(who: Who) -> dict[str, Any]:
     """The last touches, whoever sent them."""
-    rows = list(Touch.objects.filter(contact_id=contact.pk).order_by("-at", "-pk")[:N_TOUCHES])
+    rows = list(Touch.objects.filter(contact_id=who.contact.pk).order_by("-at", "-pk")[:N_TOUCHES])
     return {"touches": rows, "names": names_of(rows)}
 
 
-def profile(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    return {"fields": field_rows(contact)}
+def profile(who: Who) -> dict[str, Any]:
+    return {"fields": field_rows(who.contact)}
 
 
-def notes(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    rows = Event.objects.filter(contact_id=contact.pk, type=EventType.NOTE).order_by("-at", "-pk")
+def notes(who: Who) -> dict[str, Any]:
+    rows = Event.objects.filter(contact_id=who.contact.pk, type=EventType.NOTE).order_by("-at", "-pk")
     return {"notes": list(rows[:N_NOTES])}
 
 
-def coupons(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    return {"coupons": coupons_of(brand, contact, staff)}
+def coupons(who: Who) -> dict[str, Any]:
+    return {"coupons": coupons_of(who.brand, who.contact, who.staff)}
 
 
-def action(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
-    return {"action": next_action(facts_of(brand, contact, staff))}
+def action(who: Who) -> dict[str, Any]:
+    return {"action": next_action(facts_of(who))}
 
 
-def facts_of(brand: Brand, contact: Contact, staff: Staff) -> Facts:
+def facts_of(who: Who) -> Facts:
     """What the rules of the next best action look at; five queries."""
     now = clock.now()
-    follow = Follow.objects.filter(contact=contact, staff=staff.pk).first()
+    follow = who.follow
     task = (
-        StaffTask.objects.filter(contact=contact, staff=staff.pk, state=StaffTask.State.OPEN)
+        StaffTask.objects.filter(contact=who.contact, staff=who.staff.pk, state=StaffTask.State.OPEN)
         .order_by("due_at", "pk")
         .first()
     )
     cart = (
         Event.objects.filter(
-            contact_id=contact.pk, type=EventType.CARTED, at__gt=now - timedelta(days=CART_DAYS)
+            contact_id=who.contact.pk, type=EventType.CARTED, at__gt=now - timedelta(days=CART_DAYS)
         )
         .order_by("-at")
         .first()
     )
     spoken = (
-        Event.objects.filter(contact_id=contact.pk, type__in=SPOKEN)
+        Event.objects.filter(contact_id=who.contact.pk, type__in=SPOKEN)
         .order_by("-at")
         .values_list("at", flat=True)
     )
-    stat = ContactStat.objects.filter(contact=contact).first()
+    stat = who.stat
     product = hooks.product_names([cart.object_id]).get(cart.object_id, "") if cart and cart.object_id else ""
     return Facts(
         now=now,
-        today=clock.today(brand.timezone),
+        today=clock.today(who.brand.timezone),
         is_lost=follow is not None and follow.ended_at is not None,
-        do_not_contact=contact.do_not_contact,
+        do_not_contact=who.contact.do_not_contact,
         task=task.title if task else "",
         task_due_at=task.due_at if task else None,
         cart_at=cart.at if cart else None,
         cart_product=product or (str(cart.data.get("product") or "") if cart else ""),
         bought_at=stat.last_order_at if stat else None,
         next_order_on=stat.next_order_on if stat else None,
-        added_at=follow.added_at if follow else contact.added_at,
+        added_at=follow.added_at if follow else who.contact.added_at,
         spoken_at=spoken.first(),
     )
 
 
-Card = Callable[[Brand, Contact, Staff], dict[str, Any]]
+Card = Callable[[Who], dict[str, Any]]
 # in the order of the page; each has a template guides/cards/<name>.html
 CARDS: dict[str, Card] = {
     "head": head,
@@ -160,11 +178,12 @@ CARDS: dict[str, Card] = {
 def whole(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
     """The context of all cards."""
     context: dict[str, Any] = {"contact": contact, "now": clock.now()}
+    who = Who(brand, contact, staff)
     for card in CARDS.values():
-        context |= card(brand, contact, staff)
+        context |= card(who)
     return context
 
 
 def one(brand: Brand, contact: Contact, staff: Staff, name: str) -> dict[str, Any]:
     """The context of one card."""
-    return {"contact": contact, "now": clock.now(), **CARDS[name](brand, contact, staff)}
+    return {"contact": contact, "now": clock.now(), **CARDS[name](Who(brand, contact, staff))}

@@ -249,6 +249,12 @@ def test_a_link_of_another_corp_goes_through_wecom_once(guide: SimpleNamespace) 
     assert guide.client.get(f"/g/?corp={guide.staff.corp.corpid}").status_code == 200
 
 
+def test_a_customers_figures_are_read_once_for_all_cards(guide: SimpleNamespace) -> None:
+    with CaptureQueriesContext(connection) as counted:
+        assert guide.client.get(f"/g/customers/{guide.mine.pk}/").status_code == 200
+    assert sum('FROM "contacts_contactstat"' in query["sql"] for query in counted) == 1
+
+
 @pytest.mark.parametrize("path", ["/g/", "/g/waiting/", "/g/customers/", "/g/me/", "/g/customers/{}/"])
 def test_query_count(guide: SimpleNamespace, path: str) -> None:
     def queries(n: int) -> int:
