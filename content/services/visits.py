@@ -136,7 +136,7 @@ def record_open(
     staff_id = given.staff_id if given.staff_id and Staff.objects.filter(pk=given.staff_id).exists() else None
     if again := _same(link.pk, visitor.id, contact_id, given, source, now):
         return again
-    is_new = not Visit.objects.filter(link_id=link.pk, visitor=visitor.id).exists()
+    is_new = not contact_id and not Visit.objects.filter(link_id=link.pk, visitor=visitor.id).exists()
     visit = Visit.objects.create(
         at=now,
         link_id=link.pk,
@@ -149,16 +149,15 @@ def record_open(
         from_visit_id=source.pk if source else None,
         from_contact_id=source.contact_id if source else None,
     )
-    n_known = 0
     if contact_id:
-        is_new, n_known = _note_person(brand, link, visit, now)
+        is_new = _note_person(link, visit, now)
         _tell_opened(brand, link, visit)
     if source:
         _note_share(brand, link, source, visit)
     # the hot rows last: they are held for as short as possible
     _count(brand, visit, n_opens=1, n_new=int(is_new))
     TrackedLink.objects.filter(pk=link.pk).update(
-        n_opens=F("n_opens") + 1, n_known=F("n_known") + n_known, opened_at=now
+        n_opens=F("n_opens") + 1, n_known=F("n_known") + int(bool(contact_id) and is_new), opened_at=now
     )
     return visit
 
@@ -200,8 +199,8 @@ def _same(
     return last if (last.send_task_id, last.touch_id, last.from_visit_id) == message else None
 
 
-def _note_person(brand: Brand, link: TrackedLink, visit: Visit, now: datetime) -> tuple[bool, int]:
-    """(first opening, one more known person)."""
+def _note_person(link: TrackedLink, visit: Visit, now: datetime) -> bool:
+    """Whether it is the first opening of this person."""
     row, made = LinkPerson.objects.get_or_create(
         link=link,
         contact_id=visit.contact_id or 0,
@@ -209,7 +208,7 @@ def _note_person(brand: Brand, link: TrackedLink, visit: Visit, now: datetime) -
     )
     if not made:
         LinkPerson.objects.filter(pk=row.pk).update(n_opens=F("n_opens") + 1, last_at=now)
-    return made, int(made)
+    return made
 
 
 def _tell_opened(brand: Brand, link: TrackedLink, visit: Visit) -> None:
