@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from contacts import hooks
 from contacts.models import Contact, Follow
 from contacts.models.people import visible_follows
-from content.models import LinkDay, LinkPerson, TrackedLink, Via, Visit
+from content.models import LinkDay, LinkPerson, TrackedLink, Via
 from org.models import Staff
 from scrm import clock
 from tenants.models import Brand
@@ -26,11 +26,11 @@ _SUMS: dict[str, Any] = {
 
 def totals(link: TrackedLink) -> dict[str, Any]:
     """All time: opens, new (people and browsers), reads, seconds, known (customers), mean_s of one who read, shared."""
-    found = LinkDay.objects.filter(link_id=link.pk).aggregate(**_SUMS)
+    shared = Sum("n_opens", filter=Q(via=Via.SHARED))
+    found = LinkDay.objects.filter(link_id=link.pk).aggregate(**_SUMS, shared=shared)
     found = {name: value or 0 for name, value in found.items()}
-    shared = Visit.objects.filter(link_id=link.pk, via=Via.SHARED).count()
     mean = round(found["seconds"] / found["reads"]) if found["reads"] else None
-    return found | {"known": link.n_known, "mean_s": mean, "shared": shared}
+    return found | {"known": link.n_known, "mean_s": mean}
 
 
 def by_day(brand: Brand, link: TrackedLink, days: int) -> dict[str, Any]:
@@ -116,9 +116,3 @@ def of_links(link_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """For a list: new people and browsers, reads, seconds of each link."""
     rows: Any = LinkDay.objects.filter(link_id__in=link_ids).values("link_id").annotate(**_SUMS)
     return {row["link_id"]: row for row in rows}
-
-
-def opened_by(contact_id: int, limit: int = 20) -> list[LinkPerson]:
-    """What a customer has opened, the latest first."""
-    rows = LinkPerson.objects.filter(contact_id=contact_id).select_related("link")
-    return list(rows.order_by("-last_at", "-pk").annotate(name=F("link__name"))[:limit])

@@ -13,12 +13,6 @@ from scrm.errors import ForbiddenError
 YEAR_S = 365 * 24 * 3600
 SDK = "node/open/js/wecom-jssdk-2.0.2.js"  # developer.work.weixin.qq.com/document/path/98179
 
-TABS = [
-    ("guide_today", "list-todo"),
-    ("guide_customers", "users"),
-    ("guide_me", "chart-no-axes-column"),
-]
-
 
 def corp_of(request: Any) -> Any:
     """The corp of the person who reads; None for somebody who only uses the dashboard."""
