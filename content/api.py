@@ -114,11 +114,9 @@ def _page(rows: list[Any], page: Any) -> JsonResponse:
 
 def content_rows(items: Any) -> list[dict[str, Any]]:
     """Items with their newest versions; two queries."""
-    versions: dict[int, ContentVersion] = {}
-    current: dict[int, int] = {}
-    for version in ContentVersion.objects.filter(content__in=[i.pk for i in items]).order_by("no"):
-        versions[version.content_id] = version
-        current[version.pk] = version.no
+    versions = library.newest_of(item.pk for item in items)
+    in_force = ContentVersion.objects.filter(pk__in=[item.current_id for item in items if item.current_id])
+    current = dict(in_force.values_list("pk", "no"))
     rows = []
     for item in items:
         newest = versions.get(item.pk)

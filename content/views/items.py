@@ -17,6 +17,7 @@ from content import hooks, pages, questions, variables
 from content.models import Content, ContentVersion, Folder, TrackedLink
 from content.services import approval, editing, folders, links, page_html, sensitive
 from content.services.editing import ContentInput
+from content.views.library import total_of
 from content.views.tabs import number
 from org.access import staff_can
 from org.forms import add_errors
@@ -72,17 +73,16 @@ class ContentForm(forms.Form):
 @staff_can("content.view")
 def content_detail(request: Any, content_id: int) -> HttpResponse:
     content = editing.get_content(content_id)
-    versions = list(ContentVersion.objects.filter(content=content).order_by("-no")[:100])
+    # the list of versions shows who and when; the words are those of the newest one
+    rows = ContentVersion.objects.filter(content=content).defer("text", "attachments", "page")
+    versions = list(rows.order_by("-no")[:100])
     ids = [v.pk for v in versions]
     results = hooks.results(request.brand, ids)
-    numbers = dict.fromkeys(("sent", "opened", "replied", "converted"), 0)
     for version in versions:
         version.numbers = results.get(version.pk, {})  # type: ignore[attr-defined]
-        for name, n in results.get(version.pk, {}).items():
-            numbers[name] += n
     by_id = {v.pk: v for v in versions}
     uses = [use | {"no": by_id[use["version_id"]].no} for use in hooks.uses(request.brand, ids)]
-    newest = versions[0] if versions else None
+    newest = editing.latest(content)
     is_expired = content.expires_at is not None and content.expires_at <= clock.now()
     context = {
         "content": content,
@@ -90,7 +90,7 @@ def content_detail(request: Any, content_id: int) -> HttpResponse:
         "newest": newest,
         "current": by_id.get(content.current_id or 0),
         "waiting": next((v for v in versions if v.state == State.WAITING), None),
-        "numbers": numbers,
+        "numbers": total_of(results.values()),
         "uses": uses,
         "is_expired": is_expired,
         "links": [

@@ -1,5 +1,6 @@
 """The library: list, upload, moving and archiving many, folders."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -81,22 +82,23 @@ def _in_state(found: Any, state: str) -> Any:
 
 def _decorate(request: Any, rows: Any) -> None:
     """The newest version, a picture and figures of each; as many queries for one as for thirty."""
-    versions = ContentVersion.objects.filter(content__in=[row.pk for row in rows]).order_by("no")
-    of: dict[int, list[ContentVersion]] = {}
-    for version in versions:
-        of.setdefault(version.content_id, []).append(version)
-    results = hooks.results(request.brand, [v.pk for v in versions])
+    items = [row.pk for row in rows]
+    newest = library.newest_of(items)
+    of: dict[int, list[int]] = {}
+    for content_id, pk in ContentVersion.objects.filter(content__in=items).values_list("content_id", "pk"):
+        of.setdefault(content_id, []).append(pk)
+    results = hooks.results(request.brand, [pk for own in of.values() for pk in own])
     now = clock.now()
     for row in rows:
-        own = of.get(row.pk, [])
-        row.newest = own[-1] if own else None
-        row.numbers = _sum(results.get(v.pk, {}) for v in own)
+        row.newest = newest.get(row.pk)
+        row.numbers = total_of(results.get(pk, {}) for pk in of.get(row.pk, []))
         row.picture = picture_of(row.newest)
         row.is_expired = row.expires_at is not None and row.expires_at <= now
         row.ends_soon = not row.is_expired and row.expires_at is not None and row.expires_at <= now + SOON
 
 
-def _sum(numbers: Any) -> dict[str, int]:
+def total_of(numbers: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Figures of several versions, added up."""
     total = dict.fromkeys(("sent", "opened", "replied", "converted"), 0)
     for row in numbers:
         for name, n in row.items():

@@ -1,13 +1,16 @@
 """Pages of the dashboard, for whom, with how many queries; and articles: nothing in them ever runs."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from content import pages
 from content.models import Content, ContentVersion
-from content.services import approval, page_html
+from content.services import approval, editing, page_html
 from scrm.errors import InvalidError
 from tenants.models import Brand
 from tests.content.conftest import CHECKER, MAKER, make_content, make_picture
@@ -197,6 +200,21 @@ def test_folders_and_many(brand: Brand, sign_in: Any) -> None:
         == "/content/"
     )
     assert client.post("/content/many/", {"ids": ["x"], "act": "archive"}).status_code == 404
+
+
+def test_the_words_of_old_versions_are_not_read(brand: Brand, sign_in: Any) -> None:
+    with in_brand(brand):
+        item = make_content(brand, text="第一版的字")
+        for words in ("第二版的字", "第三版的字"):
+            given = replace(editing.as_input(item), text=words)
+            editing.edit_content(brand, content_id=item.pk, given=given, by=MAKER)
+    client = sign_in(brand)
+    for path in ("/content/", f"/content/{item.pk}/"):
+        with CaptureQueriesContext(connection) as counted:
+            page = client.get(path)
+        assert page.status_code == 200 and "第三版的字" in page.content.decode(), path
+        whole = [q["sql"] for q in counted if '"content_contentversion"."text"' in q["sql"]]
+        assert len(whole) == 1 and ("n_versions" in whole[0] or "LIMIT 1" in whole[0]), path
 
 
 def test_a_list_asks_as_much_for_many_as_for_few(
