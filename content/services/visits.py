@@ -121,7 +121,7 @@ def record_open(
         contact_id = None  # joined with another one since: WeCom names them anew
     source, given = None, tokens.Sent()
     if isinstance(token, tokens.Shared):
-        source = _visit(token.visit_id, token.visit_at, link.pk)
+        source = visit_of(link, token)
     elif token:
         given = token
     own = source and (source.visitor == visitor.id or (contact_id and source.contact_id == contact_id))
@@ -162,10 +162,11 @@ def record_open(
     return visit
 
 
-def _visit(visit_id: int, at_us: int, link_id: int) -> Visit | None:
-    if visit_id >= 2**63:
+def visit_of(link: TrackedLink, told: tokens.Sent | tokens.Shared | None) -> Visit | None:
+    """The visit of this link that a tail names; None where it names none. In a scope and transaction."""
+    if not isinstance(told, tokens.Shared) or told.visit_id >= 2**63:
         return None
-    return Visit.objects.filter(at=moment(at_us), pk=visit_id, link_id=link_id).first()
+    return Visit.objects.filter(at=moment(told.visit_at), pk=told.visit_id, link_id=link.pk).first()
 
 
 def moment(at_us: int) -> datetime:

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from content import pages, questions, tokens, visitors
-from content.models import Content, ContentVersion, Visit
+from content.models import ContentVersion, Visit
 from content.services import answers, page_html, throttle, visits
 from content.services.visits import Place, Visitor
 from org.access import public
@@ -197,8 +197,7 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
         if not isinstance(told, tokens.Shared):
             return HttpResponseRedirect(reverse("link", args=[key]))
         with tenant_scope(brand), transaction.atomic():
-            at = visits.moment(told.visit_at)
-            visit = Visit.objects.filter(at=at, pk=told.visit_id).first()
+            visit = visits.visit_of(place.link, told)
         theirs = visit is not None and (visitor is None or visitor.id == visit.visitor)
         if not theirs or visit is None or clock.now() - visit.at > timedelta(hours=6):
             return HttpResponseRedirect(reverse("link_sent", args=[key, token]))
@@ -260,7 +259,7 @@ def _filled(version: ContentVersion, form: dict[str, Any]) -> dict[str, Any]:
 
 def version_of(place: Place) -> ContentVersion | None:
     """The version in force of a link's page, unless the page is archived or its time is over."""
-    content = Content.objects.filter(pk=place.link.content_id or 0).first()
+    content = place.link.content  # read with the link
     if content is None or content.archived_at is not None or content.current_id is None:
         return None
     if content.expires_at is not None and content.expires_at <= clock.now():

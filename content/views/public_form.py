@@ -11,7 +11,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from content import tokens
-from content.models import Visit
 from content.services import answers, throttle, visits
 from content.views.public import show_page, version_of
 from org.access import public
@@ -38,10 +37,7 @@ def answer(request: HttpRequest, key: str) -> HttpResponse:
     told = tokens.unpack(brand.pk, key, token)
     visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
     with tenant_scope(brand), transaction.atomic():
-        visit = None
-        if isinstance(told, tokens.Shared):
-            at = visits.moment(told.visit_at)
-            visit = Visit.objects.filter(at=at, pk=told.visit_id, link_id=place.link.pk).first()
+        visit = visits.visit_of(place.link, told)
         version = version_of(place)
     if version is None:
         return render(request, "content/public/gone.html", {"brand": brand}, status=410)
