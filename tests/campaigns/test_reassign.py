@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
 from campaigns.models import SendTask, Touch, Wave, WaveSet
-from campaigns.services import broadcasts, gate, outranking, policy, reassign, results, waves
+from campaigns.services import broadcasts, gate, outranking, policy, reassign, results, rules, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput
 from contacts.models import Contact, Follow
 from contacts.services import stats
@@ -198,6 +198,26 @@ def test_what_does_not_help_is_not_taken(brand: Any, people: list[Any]) -> None:
         waves.run_due(brand)
         assert Touch.objects.filter(broadcast_id=high, reason=R.CAPPED).count() == 10
         assert not Touch.objects.filter(reason=R.OUTRANKED).exists()
+
+
+def test_only_touches_in_the_way_are_read(brand: Any, people: list[Any]) -> None:
+    with in_brand(brand), clock.at(NOW):
+        policy.change_policy(brand, caps=[CapRule(1, 1)], by=SYSTEM)
+        launch(brand, priority=1)
+        waves.run_due(brand)
+        frame, places = frames.frame_of(brand, [p.pk for p in people])
+        two = [position for position, pk in places.items() if pk in (people[3].pk, people[8].pk)]
+        with CaptureQueriesContext(connection) as asked:
+            freed, taken = outranking.find(
+                brand, frame, {R.CAPPED: frame.of_positions(two)}, at=NOW, kind=Touch.Kind.BROADCAST, priority=5,
+                rules=rules.rules_of(brand),
+            )  # fmt: skip
+        assert {row.contact_id for row in taken} == {people[3].pk, people[8].pk}
+        assert sorted(frame.positions(freed)) == sorted(two)
+        [read] = [query["sql"] for query in asked if "unnest(k.contact_ids)" in query["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute(read)
+            assert len(cursor.fetchall()) == 2
 
 
 def test_only_what_is_still_planned_is_taken_back(brand: Any, people: list[Any]) -> None:
