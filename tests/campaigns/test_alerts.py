@@ -437,11 +437,15 @@ def test_api(brand: Any, other_brand: Any) -> None:
     )
     assert made.status_code == 201 and made.json()["is_on"]
     pk = made.json()["id"]
-    for bad in ({"event": "moon"}, {"filters": 3}, {"condition": {"kind": "moon"}}, {"name": ""}):
-        assert api.patch(f"/api/v1/alert-rules/{pk}/", bad, content_type="application/json").status_code in (
-            400,
-            422,
-        )
+    wrong: list[tuple[int, dict[str, Any]]] = [
+        (422, {"event": "moon"}),
+        (422, {"filters": 3}),
+        (422, {"condition": {"kind": "moon"}}),
+        (400, {"name": ""}),  # the shape
+    ]
+    for status, bad in wrong:
+        answer = api.patch(f"/api/v1/alert-rules/{pk}/", bad, content_type="application/json")
+        assert answer.status_code == status, bad
     assert api.get(f"/api/v1/alert-rules/{pk}/preview/").json() == {
         "n_events": 0,
         "n_messages": 0,
@@ -453,6 +457,6 @@ def test_api(brand: Any, other_brand: Any) -> None:
     )
     assert other.get("/api/v1/alert-rules/").json() == {"results": []}
     assert api.get("/api/v1/alerts/?state=sent").json() == {"results": [], "next": ""}
-    assert api.get("/api/v1/alerts/?state=moon").status_code in (400, 422)
-    assert api.get("/api/v1/alerts/?contact=x").status_code in (400, 422)
+    assert api.get("/api/v1/alerts/?state=moon").status_code == 422
+    assert api.get("/api/v1/alerts/?contact=x").status_code == 422
     assert api.delete(f"/api/v1/alert-rules/{pk}/").status_code == 204

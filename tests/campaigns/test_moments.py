@@ -408,7 +408,7 @@ def test_pages(brand: Any, corp: Any, sign_in: Any, settings: Any) -> None:
     assert client.post(f"/moments/{moment.pk}/launch/").status_code == 409
     assert client.get(f"/moments/{moment.pk}/").status_code == 200
     assert client.get(f"/moments/{moment.pk}/guides/?state=waiting").status_code == 200
-    assert client.post(f"/moments/{moment.pk}/cancel/").status_code in (302, 409)
+    assert client.post(f"/moments/{moment.pk}/cancel/").status_code == 302
     assert client.post(f"/moments/{moment.pk}/duplicate/").status_code == 302
 
 
@@ -466,18 +466,18 @@ def test_api(brand: Any, other_brand: Any, corp: Any, settings: Any) -> None:
     again = api.post("/api/v1/moments/", wanted, content_type="application/json")
     assert again.json()["id"] == made.json()["id"]
     pk = made.json()["id"]
-    wrong: list[dict[str, Any]] = [
-        {"text": ""},
-        {"at": "x"},
-        {"staff_ids": [9]},
-        {"attachments": 3},
-        {"key": ""},
+    wrong: list[tuple[int, dict[str, Any]]] = [
+        (422, {"text": ""}),
+        (400, {"at": "x"}),
+        (422, {"staff_ids": [9]}),
+        (422, {"attachments": 3}),
+        (400, {"key": ""}),
     ]
-    for bad in wrong:
+    for status, bad in wrong:
         answer = api.post("/api/v1/moments/", {**wanted, "key": "b", **bad}, content_type="application/json")
-        assert answer.status_code in (400, 422), bad
+        assert answer.status_code == status, bad
     assert [row["id"] for row in api.get("/api/v1/moments/?state=planned").json()["results"]] == [pk]
-    assert api.get("/api/v1/moments/?state=moon").status_code in (400, 422)
+    assert api.get("/api/v1/moments/?state=moon").status_code == 422
     assert other.get(f"/api/v1/moments/{pk}/").status_code == 404
     assert other.post(f"/api/v1/moments/{pk}/cancel/").status_code == 404
     assert api.get(f"/api/v1/moments/{pk}/guides/").json() == {"results": [], "next": ""}
