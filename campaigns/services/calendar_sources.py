@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -50,6 +51,13 @@ class Span:
             "all": self.staff_ids is None, "staff": sorted(self.staff_ids or ()), **more,
         }  # fmt: skip
 
+    @cached_property
+    def send_tasks(self) -> list[tuple[Any, ...]]:
+        """Rows of SEND_TASKS; broadcasts and SOPs are told apart in them."""
+        with connection.cursor() as cursor:
+            cursor.execute(SEND_TASKS, self.params())
+            return cursor.fetchall()
+
 
 @dataclass
 class Entry:
@@ -90,12 +98,6 @@ SEND_TASKS = """
 """
 
 
-def _send_tasks(span: Span) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(SEND_TASKS, span.params())
-        return cursor.fetchall()
-
-
 def _of_tasks(
     span: Span, source: str, rows: Collection[tuple[Any, ...]], names: dict[int, str]
 ) -> list[Entry]:
@@ -128,7 +130,7 @@ def _of_tasks(
 
 def broadcasts(span: Span) -> list[Entry]:
     """Planned waves by their send tasks; waves to come, and repetitions, with the size of their audience."""
-    rows = [row for row in _send_tasks(span) if row[1] is not None]
+    rows = [row for row in span.send_tasks if row[1] is not None]
     waves = list(
         Wave.objects.select_related("broadcast").filter(
             state=Wave.State.WAITING,
@@ -206,7 +208,7 @@ SOP_DUE = """
 
 def sops(span: Span) -> list[Entry]:
     """What went out by its send tasks; the next step of everybody who is in, by day."""
-    rows = [row for row in _send_tasks(span) if row[1] is None and row[2] is not None]
+    rows = [row for row in span.send_tasks if row[1] is None and row[2] is not None]
     due = _due(span) if span.staff_ids is None and span.end > clock.now() else []
     live = {row[2] for row in rows} | {row[1] for row in due}
     known = {s.pk: s for s in Sop.objects.filter(pk__in=live).only("name", "state")}

@@ -59,6 +59,12 @@ def read(brand: Any, first: date = TODAY, n: int = 14, **over: Any) -> dict[date
         return {day.on: day for day in found.days}
 
 
+def test_send_tasks_are_summed_once_for_a_page(brand: Any, guides: list[Staff]) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        read(brand)
+    assert sum("t.broadcast_id, t.sop_id" in query["sql"] for query in asked) == 1
+
+
 def entries(day: calendar.Day) -> list[tuple[Any, ...]]:
     return [(e.source, e.name, e.n, e.n_sent, e.n_tasks, e.n_open, e.is_forecast) for e in day.entries]
 
