@@ -5,7 +5,7 @@ everybody sees that the customer has just heard from the brand.
 """
 
 from django.core import signing
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Touch
@@ -47,14 +47,8 @@ def record_direct(brand: Brand, *, contact_id: int, staff_id: int, ticket: str, 
     if pair != [contact_id, staff_id]:
         raise InvalidError(_("This message was not made ready here, or too long ago"), code="bad_ticket")
     now = clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO campaigns_touchkey (brand_id, key, touch_at, touch_id) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
-            [brand.pk, f"d:{touch_id}", now, touch_id],
-        )
-        if not cursor.rowcount:
-            return False
+    if not touches.put_keys(brand, [(f"d:{touch_id}", now, touch_id)]):
+        return False
     Touch.objects.create(
         pk=touch_id,
         at=now,

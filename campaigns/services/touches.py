@@ -61,7 +61,7 @@ def record_no_welcome(
 
 def _claim(brand: Brand, key: str, *, at: datetime, **fields: Any) -> Touch | None:
     [touch_id] = new_ids(1)
-    if not _take_keys(brand, [(key, at, touch_id)]):
+    if not put_keys(brand, [(key, at, touch_id)]):
         return None
     return Touch.objects.create(pk=touch_id, at=at, kind=Touch.Kind.WELCOME, **fields)
 
@@ -113,7 +113,7 @@ def take_keys(brand: Brand, keys: Sequence[str], at: datetime) -> dict[str, int]
     if not keys:
         return {}
     rows = [(key, at, touch_id) for key, touch_id in zip(keys, new_ids(len(keys)), strict=True)]
-    taken = _take_keys(brand, rows)
+    taken = put_keys(brand, rows)
     return {key: touch_id for key, _, touch_id in rows if key in taken}
 
 
@@ -254,7 +254,8 @@ def new_ids(n: int) -> list[int]:
         return [row[0] for row in cursor]
 
 
-def _take_keys(brand: Brand, rows: Sequence[tuple[str, datetime, int]]) -> set[str]:
+def put_keys(brand: Brand, rows: Sequence[tuple[str, datetime, int]]) -> set[str]:
+    """The same for (key, at, id of the touch) whose ids are drawn already: the keys that nobody has claimed before."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {TouchKey._meta.db_table} (brand_id, key, touch_at, touch_id)"  # noqa: S608
