@@ -19,7 +19,8 @@ from django.utils.translation import gettext_lazy
 from campaigns.models import Wave, WaveSet
 from campaigns.services.calendar_sources import Entry, Span
 from campaigns.services.rules import policy_of
-from org.models import Scope, Staff
+from campaigns.services.staff_task_numbers import visible_ids
+from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -130,12 +131,12 @@ def read(
 
 
 def _staff_ids(viewer: Staff | None, guide_id: int | None) -> frozenset[int] | None:
-    whole = viewer is None or (viewer.role is not None and viewer.role.scope == Scope.BRAND)
-    if whole and guide_id is None:
-        return None
-    rows = Staff.objects.all() if viewer is None else Staff.objects.visible_to(viewer)
-    if guide_id is not None:
-        rows = rows.filter(pk=guide_id)
+    seen = None if viewer is None else visible_ids(viewer)
+    if guide_id is None:
+        return None if seen is None else frozenset(seen)
+    rows = Staff.objects.filter(pk=guide_id)
+    if seen is not None:
+        rows = rows.filter(pk__in=seen)
     return frozenset(rows.values_list("pk", flat=True))
 
 

@@ -13,11 +13,12 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import StaffTask
 from campaigns.services import senders, staff_tasks
+from campaigns.services.staff_task_numbers import visible_ids
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import Contact
 from org import audit
 from org.access import Actor
-from org.models import Job, Scope, Staff
+from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
@@ -167,9 +168,10 @@ def _guides(brand: Brand, staff: Staff, ids: Collection[int]) -> dict[int, int]:
     seen = Contact.objects.visible_to(staff).filter(pk__in=ids, do_not_contact=False)
     chosen = senders.choose(brand, list(seen.values_list("pk", flat=True)))
     found = {pk: sender.staff_id for pk, sender in chosen.items()}
-    if staff.role and staff.role.scope == Scope.BRAND:
+    guides = visible_ids(staff)
+    if guides is None:
         return found
-    own = set(Staff.objects.visible_to(staff).filter(pk__in=set(found.values())).values_list("pk", flat=True))
+    own = set(guides)
     return {pk: guide_id for pk, guide_id in found.items() if guide_id in own}
 
 
