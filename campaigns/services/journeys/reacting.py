@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 READER = "sop_graphs"
 BATCH = 5_000
 TABLE = "sop_graph_batch"
-BY_CODE = (EventType.ADDED, EventType.ADDED_AGAIN)
+ADDED = f"e.type IN ({EventType.ADDED:d}, {EventType.ADDED_AGAIN:d})"
 
 
 def _are_on() -> QuerySet[Sop]:
@@ -91,16 +91,21 @@ def _first_published(sops: Iterable[int]) -> dict[int, datetime]:
     return dict(rows.values_list("sop_id", "published_at"))
 
 
-def _matching(row: dict[str, Any], prefix: str) -> tuple[str, dict[str, Any]]:
+def matching(row: dict[str, Any], prefix: str) -> tuple[str, dict[str, Any]]:
     """SQL over an event `e` of a row {"event", "filters"}, with its parameters."""
     event = event_of(row["event"])
     where, params = filter_sql(event, row.get("filters") or {}, prefix)
     return f"e.type = {int(event.type)} AND {where}", params
 
 
+def by_code(node: Node) -> tuple[str, dict[str, Any]]:
+    """The same of an entry by channel code: somebody has added a guide by one of its codes."""
+    return f"{ADDED} AND e.object_id = ANY(%(codes)s)", {"codes": node["code_ids"]}
+
+
 def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
     """Who stands at a wait for what has happened since is due now."""
-    where, params = _matching(node, "w")
+    where, params = matching(node, "w")
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE campaigns_enrolment r SET woken_at = m.at, next_run_at = %(now)s"  # noqa: S608
@@ -125,7 +130,7 @@ def take_out(brand: Brand, plan: plans.Plan, now: datetime) -> int:
     """Who has reached a goal or exit leaves."""
     n = 0
     for kind, row in goals.rows_of(plan, "event"):
-        where, params = _matching(row, "g")
+        where, params = matching(row, "g")
         n += leaving.leave(brand, _standing(brand, plan, where, params), kind, now)
     conditions = list(goals.rows_of(plan, "condition"))
     if conditions:
@@ -163,10 +168,9 @@ def _contacts(brand: Brand, plan: plans.Plan) -> dict[int, int]:
 def let_in(brand: Brand, plan: plans.Plan, node: Node, since: datetime) -> int:
     """Whom an event of the batch brings to an entry; of one person the last one counts."""
     if node["by"] == "code":
-        where = f"e.type IN ({', '.join(str(int(t)) for t in BY_CODE)}) AND e.object_id = ANY(%(codes)s)"
-        params: dict[str, Any] = {"codes": node["code_ids"]}
+        where, params = by_code(node)
     else:
-        where, params = _matching(node, "i")
+        where, params = matching(node, "i")
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT e.contact_id, max(e.at) FROM pg_temp.{TABLE} e WHERE e.at >= %(since)s AND {where}"  # noqa: S608

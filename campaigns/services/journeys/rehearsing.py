@@ -24,19 +24,17 @@ from campaigns.graph.times import to_local
 from campaigns.graph.words import describe, name_of
 from campaigns.models import NoContactRule, Touch
 from campaigns.services import gate, graph_checks, planes, rules, senders
-from campaigns.services.journeys import dates
+from campaigns.services.journeys import dates, reacting
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.nodes import share_of
 from campaigns.services.journeys.rehearsal import EPOCH, NEVER, Cast, Happenings, Rows, Totals, Walk
 from campaigns.services.journeys.rehearsal_report import report
 from campaigns.services.touches import array
-from contacts.models import EventType
 from org.access import Actor
 from org.models import Job
 from org.services import jobs
 from scrm import clock
 from tagging.models import BITS, Segment, SegmentVersion
-from tagging.rule_events import event_of, filter_sql
 from tagging.services import frames, snapshots
 from tenants.models import Brand
 
@@ -135,23 +133,16 @@ def _events(
         return cursor.fetchall()
 
 
-def _matching(row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    event = event_of(row["event"])
-    where, params = filter_sql(event, row.get("filters") or {}, "m")
-    return f"e.type = {int(event.type)} AND {where}", params
-
-
 def _by_event(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    return _events(brand, *_matching(node), since, until)
+    return _events(brand, *reacting.matching(node, "m"), since, until)
 
 
 def _by_code(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    where = f"e.type IN ({EventType.ADDED:d}, {EventType.ADDED_AGAIN:d}) AND e.object_id = ANY(%(codes)s)"
-    return _events(brand, where, {"codes": node["code_ids"]}, since, until)
+    return _events(brand, *reacting.by_code(node), since, until)
 
 
 def _by_hand(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    return _events(brand, f"e.type IN ({EventType.ADDED:d}, {EventType.ADDED_AGAIN:d})", {}, since, until)
+    return _events(brand, reacting.ADDED, {}, since, until)
 
 
 def _by_segment(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
@@ -241,7 +232,7 @@ def _walk_of(brand: Brand, graph: Graph, ids: Rows, sop_id: int, since: datetime
 
     @cache
     def happenings(key: str) -> Happenings:
-        where, params = _matching(json.loads(key))
+        where, params = reacting.matching(json.loads(key), "m")
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT r.n - 1, floor(extract(epoch FROM e.at))::bigint FROM contacts_event e"  # noqa: S608
