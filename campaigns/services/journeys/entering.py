@@ -1,10 +1,10 @@
 """People come into a graph: those who may, by its rules of coming in again, stand at an entry and are due at once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from campaigns.models import Sop
 from campaigns.services.journeys import plans
@@ -118,15 +118,3 @@ def _slice(
     ]
     record_events(brand, events)
     return [(enrolment_id, contact_id) for enrolment_id, contact_id, _at in made]
-
-
-def enter_many(
-    brand: Brand, *, sop_id: int, contact_ids: Collection[int], source: str, at: datetime | None = None
-) -> int:
-    """A set by hand, in slices with a transaction each; gives how many are new."""
-    moment, ids, n = at or clock.now(), sorted(set(contact_ids)), 0
-    for start in range(0, len(ids), SLICE):
-        with transaction.atomic():
-            rows = [(contact_id, moment) for contact_id in ids[start : start + SLICE]]
-            n += len(enter(brand, sop_id=sop_id, people=rows, source=source))
-    return n
