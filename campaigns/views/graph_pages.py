@@ -14,7 +14,7 @@ from campaigns.graph import words
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
 from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sops
-from campaigns.services.journeys import figures
+from campaigns.services.journeys import arrivals, figures
 from campaigns.services.journeys.figures import NodeNumbers
 from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import tabs_of
@@ -53,8 +53,15 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
         "outcome": _outcome_chart(sop),
         "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=10),
         "jobs": _moves(request, sop),
+        "errors": _entry_errors(sop, graph) if version else [],
     }  # fmt: skip
     return render(request, "campaigns/sops/canvas/detail.html", context)
+
+
+def _entry_errors(sop: Sop, graph: Graph) -> list[tuple[str, str]]:
+    """(entry, why it lets nobody in)."""
+    found = arrivals.errors_of(sop)
+    return [(words.name_of(node), found[node["id"]]) for node in graph["nodes"] if node["id"] in found]
 
 
 def _numbers(sop: Sop, only: int | None) -> dict[str, NodeNumbers]:

@@ -394,6 +394,28 @@ def test_entry_by_segment(world: World) -> None:
     assert world.at_node(sop) == {"n2": 1}
 
 
+def test_an_entry_that_cannot_be_read_says_why(world: World, sign_in: Any) -> None:
+    """Noted once, shown at its SOP, and gone as soon as the entry can be read again."""
+    with clock.at(START), in_brand(world.brand):
+        segment = segments.create_segment(
+            world.brand, by=SYSTEM, name="有标签", condition={"kind": "everybody"}
+        )
+    sop = world.publish(line(entry("segment", segment_id=segment.pk), wait(n=1)))
+    refusal = pytest.MonkeyPatch()
+    with refusal.context() as patch:
+        patch.setattr(snapshots, "entered_since", lambda *_args: (_ for _ in ()).throw(InvalidError("坏了")))
+        world.react()
+        with in_brand(world.brand), CaptureQueriesContext(connections["default"]) as asked:
+            arrivals.run(world.brand)
+            assert arrivals.errors_of(sop) == {"n1": "坏了"}
+    writes = [query["sql"] for query in asked if query["sql"].startswith("UPDATE")]
+    assert all("NOT" in sql and "坏了" in sql for sql in writes)  # nothing is written anew
+    client = sign_in(world.brand, "operator")
+    assert "坏了" in client.get(f"/sops/{sop.pk}/").content.decode()
+    world.react()
+    assert "坏了" not in client.get(f"/sops/{sop.pk}/").content.decode()
+
+
 def test_entry_by_date(world: World) -> None:
     with in_brand(world.brand):
         field = CustomField.objects.create(key="birthday", label="生日", type="date")

@@ -56,7 +56,8 @@ def run(brand: Brand) -> int:
         except SCRMError as error:
             log.warning("entry %s of SOP %s: %s", node_id, sop_id, error)
             with transaction.atomic():
-                EntryMark.objects.filter(sop=sop_id, node=node_id).update(error=str(error)[:200])
+                text = str(error)[:200]
+                EntryMark.objects.filter(sop=sop_id, node=node_id).exclude(error=text).update(error=text)
     return n
 
 
@@ -81,6 +82,8 @@ def _segment(brand: Brand, plan: plans.Plan, node: Node) -> int:
         segment = Segment.objects.get(pk=node["segment_id"])
         ids = Audience(brand, snapshots.condition_of(segment)).ids()
     if version_id == mark.segment_version_id and not ids and not is_first:
+        if mark.error:
+            EntryMark.objects.filter(sop=plan.sop_id, node=node["id"]).update(error="")
         return 0
     now = clock.now()
     n = len(
@@ -141,6 +144,6 @@ def moment_of(brand: Brand, node: Node, on: date) -> datetime:
     return run_at(on, 0, at // times.HOUR, at % times.HOUR // times.MINUTE, brand.timezone)
 
 
-def marks_of(sop: Sop) -> dict[str, EntryMark]:
-    """{entry: how far it has read, and what was wrong}."""
-    return {mark.node: mark for mark in EntryMark.objects.filter(sop=sop)}
+def errors_of(sop: Sop) -> dict[str, str]:
+    """{entry: why it lets nobody in}, of those that cannot be read."""
+    return dict(EntryMark.objects.filter(sop=sop).exclude(error="").values_list("node", "error"))
