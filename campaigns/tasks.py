@@ -21,7 +21,7 @@ from campaigns.services import (
     waves,
     winners,
 )
-from campaigns.services.journeys import arrivals, hooks, reacting, walking
+from campaigns.services.journeys import arrivals, flows, hooks, reacting, walking
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -134,13 +134,16 @@ def finish_brand(brand: Brand) -> None:
 
 @app.task(name="campaigns.tasks.rebuild_planes")
 def rebuild_planes() -> int:
-    """Each night: counts of touches by day are made anew from the ledger."""
+    """Each night: counts of touches by day are made anew from the ledger; figures of graphs are compared with who is
+    there."""
     return len(list(each_brand(rebuild_brand_planes)))
 
 
 @tenant_task
 def rebuild_brand_planes(brand: Brand) -> None:
     planes.rebuild_recent(brand)
+    if wrong := flows.mend_all(brand, clock.now()):
+        log.warning("graphs of SOPs: %s figures of nodes were wrong", wrong)
 
 
 @app.task(name="campaigns.tasks.mark_all")

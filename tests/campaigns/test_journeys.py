@@ -32,7 +32,7 @@ from campaigns.models import (
 from campaigns.services import enrolments, graphs, policy, sops, stepping
 from campaigns.services.journeys import arrivals, figures, flows, hooks, reacting, rehearsing, walking
 from campaigns.services.journeys.nodes import share_of
-from campaigns.tasks import react_brand, tick_brand
+from campaigns.tasks import react_brand, rebuild_brand_planes, tick_brand
 from contacts.models import Contact, CustomField, CustomValue, Event, EventType
 from contacts.services.contacts import set_do_not_contact
 from contacts.services.timeline import record_event
@@ -414,6 +414,19 @@ def test_an_entry_that_cannot_be_read_says_why(world: World, sign_in: Any) -> No
     assert "坏了" in client.get(f"/sops/{sop.pk}/").content.decode()
     world.react()
     assert "坏了" not in client.get(f"/sops/{sop.pk}/").content.decode()
+
+
+def test_figures_that_are_wrong_are_right_the_next_morning(world: World) -> None:
+    sop = world.publish(line(entry(), wait(n=1)))
+    world.put_in(sop)
+    world.tick()
+    with in_brand(world.brand):
+        NodeFlow.objects.filter(sop_id=sop.pk, node="n2", way=flows.IN).update(n=99)
+    with clock.at(world.now):
+        rebuild_brand_planes.delay(brand_id=world.brand.pk)
+    world.check(sop)
+    with in_brand(world.brand):
+        assert flows.mend_all(world.brand, world.now) == 0
 
 
 def test_entry_by_date(world: World) -> None:

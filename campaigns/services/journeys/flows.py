@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection, transaction
 from django.db.models import Sum
 
-from campaigns.models import NodeFlow
+from campaigns.models import NodeFlow, Sop
 from campaigns.services import gate
 from tenants.models import Brand
 
@@ -67,3 +67,11 @@ def mend(brand: Brand, sop_id: int, at: datetime) -> int:
     wrong = {key: n for key, n in wrong.items() if n}
     add(brand, at, {(sop_id, version, node, IN): n for (version, node), n in wrong.items()})
     return len(wrong)
+
+
+def mend_all(brand: Brand, at: datetime) -> int:
+    """`mend` of every graph that people can stand in, each in a transaction of its own."""
+    rows = Sop.objects.filter(form=Sop.Form.GRAPH, version_id__isnull=False).exclude(state=Sop.State.DRAFT)
+    with transaction.atomic():
+        ids = list(rows.order_by("pk").values_list("pk", flat=True))
+    return sum(mend(brand, sop_id, at) for sop_id in ids)
