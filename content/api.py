@@ -4,7 +4,6 @@ their figures and people. Lists are keyset pages `{"results": […], "next": "to
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
@@ -14,7 +13,8 @@ from content.models import Content, ContentVersion, Folder, Poster, SensitiveWor
 from content.services import approval, editing, library, link_numbers, links, posters, sensitive
 from content.services.editing import ContentInput
 from org.models import Staff
-from scrm.errors import InvalidError, NotFoundError
+from scrm.errors import NotFoundError
+from scrm.ids import need_id, read_id
 from scrm.keyset import keyset_page
 
 SIZE = 100
@@ -169,12 +169,8 @@ class ContentViewSet(viewsets.ViewSet):
     )
     def list(self, request: Any) -> HttpResponse:
         given = request.query_params
-        folder = given.get("folder", "")
-        if folder and not (folder.isdecimal() and len(folder) < 19):
-            raise InvalidError(_("Choose one of the list"))
-        found = library.matching(
-            Content.objects.all(), q=given.get("q", "")[:60], folder_id=int(folder) if folder else None
-        )
+        folder_id = need_id(given["folder"]) if given.get("folder") else None
+        found = library.matching(Content.objects.all(), q=given.get("q", "")[:60], folder_id=folder_id)
         archived = given.get("archived") == "true"
         found = found.filter(archived_at__isnull=not archived)
         if given.get("kind"):
@@ -405,7 +401,7 @@ class PosterViewSet(viewsets.ViewSet):
         ):
             text = request.query_params.get(name, "")
             if text:
-                found[name] = rows.filter(pk=int(text) if text.isdecimal() and len(text) < 19 else 0).first()
+                found[name] = rows.filter(pk=read_id(text)).first()
                 if found[name] is None:
                     raise NotFoundError()
         return HttpResponse(

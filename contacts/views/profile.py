@@ -19,6 +19,7 @@ from org.access import staff_can
 from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import need_id
 from scrm.keyset import keyset_page
 from scrm.responses import toast
 
@@ -83,9 +84,7 @@ def contact_stage(request: Any, contact_id: int) -> HttpResponse:
     """The choice of the stage on the card."""
     contact = get_contact(request, contact_id)
     chosen = request.POST.get("stage", "")
-    if chosen and not chosen.isdigit():
-        raise InvalidError(_("Choose one of the list"))
-    stage = stages.get_stage(int(chosen)) if chosen else None
+    stage = stages.get_stage(need_id(chosen)) if chosen else None
     stages.set_stage(request.brand, contacts=[contact], stage=stage, by=request.actor)
     contact.refresh_from_db()
     response = render(request, "contacts/profile/card.html", profile_context(contact))

@@ -9,8 +9,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from content.services import approval, editing
 from content.views.items import preview_of
-from content.views.tabs import number, tabs
+from content.views.tabs import tabs
 from org.access import staff_can
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -62,7 +63,7 @@ def approval_decide(request: Any, content_id: int, no: int) -> HttpResponse:
         by=request.actor,
     )
     text = _("Approved: it is in force now") if approve else _("Sent back")
-    back = number(request.POST.get("from"))
+    back = read_id(request.POST.get("from"))
     return go(request, f"/content/{back}/" if back else "content_approvals", text)
 
 

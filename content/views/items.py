@@ -18,11 +18,11 @@ from content.models import Content, ContentVersion, Folder, TrackedLink
 from content.services import approval, editing, folders, links, page_html, sensitive
 from content.services.editing import ContentInput
 from content.views.library import total_of
-from content.views.tabs import number
 from org.access import staff_can
 from org.forms import add_errors
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, SCRMError
+from scrm.ids import read_id
 from scrm.responses import go
 from wecom.models import MediaFile
 
@@ -134,7 +134,7 @@ def content_compare(request: Any, content_id: int, no: int) -> HttpResponse:
     """Two versions beside each other: `no` and the one that `with` names (default: the newest)."""
     content = editing.get_content(content_id)
     old = approval.get_version(content_id, no)
-    new = approval.get_version(content_id, number(request.GET.get("with")) or content.n_versions)
+    new = approval.get_version(content_id, read_id(request.GET.get("with")) or content.n_versions)
     if new.no < old.no:
         old, new = new, old
     context = {"content": content, "old": old, "new": new, "change": approval.compare(old, new)}
@@ -176,7 +176,7 @@ def content_edit(request: Any, content_id: int | None = None) -> HttpResponse:
     kind = kind if kind in Kind.values else Kind.MESSAGE
     given = editing.as_input(content) if content else ContentInput(name="", kind=kind)
     zone = ZoneInfo(request.brand.timezone)
-    folder = content.folder_id if content else number(request.GET.get("folder"))
+    folder = content.folder_id if content else read_id(request.GET.get("folder"))
     until = (
         content.expires_at.astimezone(zone).replace(tzinfo=None) if content and content.expires_at else None
     )
@@ -260,7 +260,7 @@ def _files(attachments: str) -> dict[str, dict[str, str]]:
     given = _read(attachments, [])
     ids = set()
     for a in given if isinstance(given, list) else []:
-        if isinstance(a, dict) and (pk := number(a.get("file_id"))):
+        if isinstance(a, dict) and (pk := read_id(a.get("file_id"))):
             ids.add(pk)
     return {str(f.pk): {"name": f.name, "kind": f.kind} for f in MediaFile.objects.filter(pk__in=ids)}
 

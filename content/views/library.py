@@ -15,11 +15,12 @@ from django.views.decorators.vary import vary_on_headers
 from content import hooks
 from content.models import Content, ContentVersion, Folder
 from content.services import folders, library, shelf
-from content.views.tabs import number, tabs
+from content.views.tabs import tabs
 from org.access import staff_can
 from org.forms import add_errors
 from scrm import clock
 from scrm.errors import SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import error_body, flash, go
 
@@ -37,7 +38,7 @@ STATES = [
 @vary_on_headers("HX-Request")
 def content_list(request: Any) -> HttpResponse:
     given = request.GET
-    folder_id = number(given.get("folder"))
+    folder_id = read_id(given.get("folder"))
     found = library.matching(Content.objects.all(), q=given.get("q", "")[:60], folder_id=folder_id)
     found = _in_state(found, given.get("state", ""))
     for name, known in (("kind", Content.Kind.values), ("form", Content.Form.values)):
@@ -127,7 +128,7 @@ def content_upload(request: Any) -> HttpResponse:
         made, bad = shelf.add_files(
             request.brand,
             files=request.FILES.getlist("files"),
-            folder_id=number(request.POST.get("folder")),
+            folder_id=read_id(request.POST.get("folder")),
             by=request.actor,
         )
     except SCRMError as error:
@@ -142,12 +143,12 @@ def content_upload(request: Any) -> HttpResponse:
 @staff_can("content.edit")
 def content_many(request: Any) -> HttpResponse:
     """`ids`, `act`: move (to `folder`, empty: none) or archive."""
-    ids = [pk for value in request.POST.getlist("ids") if (pk := number(value))]
+    ids = [pk for value in request.POST.getlist("ids") if (pk := read_id(value))]
     if request.POST.get("act") == "archive":
         n = shelf.archive_many(request.brand, content_ids=ids, by=request.actor)
         text = ngettext("%(n)d item is in the archive", "%(n)d items are in the archive", n) % {"n": n}
     else:
-        to = number(request.POST.get("folder"))
+        to = read_id(request.POST.get("folder"))
         n = shelf.move(request.brand, content_ids=ids, folder_id=to, by=request.actor)
         text = ngettext("%(n)d item moved", "%(n)d items moved", n) % {"n": n}
     return go(request, request.POST.get("back") if _is_ours(request.POST.get("back")) else "content", text)
@@ -178,7 +179,7 @@ def folder_edit(request: Any, folder_id: int | None = None) -> HttpResponse:
     row = folders.get_folder(folder_id) if folder_id else None
     own = set(library.folder_ids(row.pk)) if row else set()
     choices = [c for c in folders.choices(list(Folder.objects.all())) if c[0] not in own]
-    inside = row.parent_id if row else number(request.GET.get("parent"))
+    inside = row.parent_id if row else read_id(request.GET.get("parent"))
     form = FolderForm(
         request.POST or None, initial={"name": row.name if row else "", "parent": inside}, choices=choices
     )

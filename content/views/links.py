@@ -14,10 +14,11 @@ from django.views.decorators.vary import vary_on_headers
 
 from content.models import Content, TrackedLink
 from content.services import link_numbers, links
-from content.views.tabs import number, tabs
+from content.views.tabs import tabs
 from org.access import staff_can
 from org.forms import add_errors
 from scrm.errors import SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -91,7 +92,7 @@ def link_list(request: Any) -> HttpResponse:
 def link_edit(request: Any, link_id: int | None = None) -> HttpResponse:
     """The modal of a new or an old link."""
     link = links.get_link(link_id) if link_id else None
-    initial: dict[str, Any] = {"asks_who": True, "content": number(request.GET.get("content"))}
+    initial: dict[str, Any] = {"asks_who": True, "content": read_id(request.GET.get("content"))}
     if link:
         initial = {"name": link.name, "url": link.url, "asks_who": link.asks_who}
     form = LinkForm(request.POST or None, initial=initial, link=link)
@@ -133,7 +134,7 @@ def link_detail(request: Any, link_id: int) -> HttpResponse:
     link_numbers.with_names(page.rows)
     if request.htmx and request.GET.get("after"):
         return render(request, "content/links/_people.html", {"page": page, "link": link})
-    days = number(request.GET.get("days"))
+    days = read_id(request.GET.get("days"))
     days = days if days in link_numbers.PERIODS else 30
     context = {
         "link": link,

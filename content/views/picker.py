@@ -11,6 +11,7 @@ from content.models import Content, Folder
 from content.services import folders, library
 from org.access import signed_in
 from scrm.errors import ForbiddenError
+from scrm.ids import read_id
 from wecom.models import MediaFile
 
 RIGHTS = ("content.view", "sops.edit", "broadcasts.edit", "codes.edit")  # whoever sends content
@@ -24,8 +25,7 @@ def picker(request: Any) -> HttpResponse:
     if not any(request.actor.can(right) for right in RIGHTS):
         raise ForbiddenError()
     given = request.GET
-    folder = given.get("folder", "")
-    folder_id = int(folder) if folder.isdecimal() and len(folder) < 19 else None
+    folder_id = read_id(given.get("folder"))
     kind = given.get("kind", "") if given.get("kind") in KINDS else ""
     personal = given.get("personal") == "1"
     rows = library.search(
@@ -48,7 +48,7 @@ def picker(request: Any) -> HttpResponse:
         "rows": rows[:40],
         "more": len(rows) > 40,
         "q": given.get("q", ""),
-        "folder": folder,
+        "folder": given.get("folder", ""),
         "kind": kind,
         "personal": personal,
         "kinds": [(k.value, k.label) for k in KINDS],

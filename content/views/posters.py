@@ -10,10 +10,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from content.models import Poster, TrackedLink
 from content.services import posters
-from content.views.tabs import number, tabs
+from content.views.tabs import tabs
 from org.access import staff_can
 from org.models import Staff
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -59,7 +60,7 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
             saved = posters.save_poster(
                 request.brand,
                 name=given["name"],
-                background_id=number(given["background"]) or 0,
+                background_id=read_id(given["background"]) or 0,
                 link_id=_link(given["link"]),
                 layout=layout,
                 poster_id=poster_id,
@@ -74,7 +75,7 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
 
 
 def _link(text: Any) -> int:
-    found = number(text)
+    found = read_id(text)
     if found is None:
         raise InvalidError(_("Choose where the code leads to"))
     return found
@@ -85,6 +86,6 @@ def _link(text: Any) -> int:
 def poster_picture(request: Any, poster_id: int) -> HttpResponse:
     """The poster of a guide (`staff`; otherwise of nobody), as a JPEG."""
     row = posters.get_poster(poster_id)
-    wanted = number(request.GET.get("staff"))
+    wanted = read_id(request.GET.get("staff"))
     staff = Staff.objects.select_related("store").filter(pk=wanted).first() if wanted else None
     return HttpResponse(posters.render(request.brand, row, staff=staff), content_type="image/jpeg")

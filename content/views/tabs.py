@@ -22,9 +22,3 @@ def tabs(request: Any, active: str) -> list[dict[str, Any]]:
         {"url": reverse(name), "label": label, "active": name == active, "n": count}
         for name, label, count in rows
     ]
-
-
-def number(text: Any) -> int | None:
-    """An id from the address or a form; None for anything else."""
-    text = str(text or "")
-    return int(text) if text.isdecimal() and len(text) < 19 else None

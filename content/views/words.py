@@ -11,10 +11,11 @@ from django.views.decorators.vary import vary_on_headers
 
 from content.models import SensitiveWord
 from content.services import sensitive
-from content.views.tabs import number, tabs
+from content.views.tabs import tabs
 from content.words import plain
 from org.access import staff_can
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import flash, go
 
@@ -78,7 +79,7 @@ def _bad(bad: list[str]) -> str:
 @require_POST
 @staff_can("content.approve")
 def words_remove(request: Any) -> HttpResponse:
-    ids = [pk for value in request.POST.getlist("ids") if (pk := number(value))]
+    ids = [pk for value in request.POST.getlist("ids") if (pk := read_id(value))]
     n = sensitive.remove_words(request.brand, word_ids=ids, by=request.actor)
     text = ngettext("%(n)d word taken off the list", "%(n)d words taken off the list", n) % {"n": n}
     return go(request, "content_words", text)

@@ -11,19 +11,16 @@ from content.services import answers
 from content.services.editing import get_content
 from datafiles.exports.base import Export, ExportKind, Rows
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from tenants.models import Brand
 
 
 def read_content(brand: Brand, query: Any) -> dict[str, Any]:
     """`content`: the page."""
-    text = str(query.get("content") or "")
-    if (
-        not (text.isascii() and text.isdigit())
-        or len(text) > 18
-        or get_content(int(text)).kind != Content.Kind.PAGE
-    ):
+    given = read_id(query.get("content"))
+    if given is None or get_content(given).kind != Content.Kind.PAGE:
         raise InvalidError(_("This filter cannot be read"), code="bad_filter")
-    return {"content": int(text)}
+    return {"content": given}
 
 
 def _asked(export: Export) -> list[dict[str, Any]]:

@@ -1,12 +1,17 @@
 """What every list that can be taken out tells the machinery (datafiles/services/exports.py)."""
 
+import base64
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
+
 from org.models import Staff
+from scrm.keyset import beyond
 from tenants.models import Brand
 
 
@@ -44,6 +49,19 @@ def mask(phone: str) -> str:
 
 def yuan(fen: int | None) -> str:
     return "" if fen is None else f"{fen / 100:.2f}"
+
+
+def next_rows(rows: QuerySet, after: Any, size: int) -> list[Any]:
+    """The next rows by (at, id), oldest first."""
+    return list(rows.filter(beyond(("at", "pk"), after)).order_by("at", "pk")[:size])
+
+
+def place_of(page: list[Any], after: Any) -> Any:
+    """The place behind rows of `next_rows`; behind none it stays where it is."""
+    if not page:
+        return after
+    plain = json.dumps([page[-1].at.isoformat(), page[-1].pk])
+    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
 Rows = tuple[list[list[Any]], Any]

@@ -15,6 +15,7 @@ from contacts.services.fields import live_fields
 from contacts.services.values import show, values_of
 from datafiles.exports.base import Export, ExportKind, Rows, nothing
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from tagging.models import ContactTag, Segment
 from tagging.services.audience import Audience
 from tagging.services.segments import get_segment
@@ -103,10 +104,10 @@ def filter_count(export: Export) -> int | None:
 
 def read_segment(brand: Brand, query: Any) -> dict[str, Any]:
     """Raises NotFoundError: another brand's, or deleted."""
-    text = str(query.get("segment") or "")
-    if not text.isdigit() or len(text) > 18:
+    given = read_id(query.get("segment"))
+    if given is None:
         raise InvalidError(_("Choose a segment"), fields={"segment": _("Choose a segment")})
-    return {"segment": get_segment(int(text)).pk}
+    return {"segment": get_segment(given).pk}
 
 
 def _audience(export: Export) -> Audience:
@@ -152,10 +153,11 @@ def tag_page(export: Export, after: Any, size: int) -> Rows:
 
 
 def read_tag(brand: Brand, query: Any) -> dict[str, Any]:
-    text = str(query.get("tag") or "")
-    if text and (not text.isdigit() or len(text) > 18):
+    text = query.get("tag")
+    given = read_id(text)
+    if text and given is None:
         raise InvalidError(_("This filter cannot be read"), code="bad_filter")
-    return {"tag": int(text)} if text else nothing(brand, query)
+    return {"tag": given} if text else nothing(brand, query)
 
 
 CONTACTS = ExportKind(

@@ -4,34 +4,18 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop, Touch
 from contacts.models import Contact, visible_follows
-from datafiles.exports.base import Export, ExportKind, Rows, nothing, yuan
+from datafiles.exports.base import Export, ExportKind, Rows, next_rows, nothing, place_of, yuan
 from datafiles.exports.commerce import _between, read_days
 from livecodes.models import ChannelCode
 from livecodes.services.figures import of_codes
 from org.models import AuditEntry, Staff
 from scrm import clock
-from scrm.keyset import beyond
 from tenants.models import Brand
-
-
-def _after(rows: QuerySet, after: Any, size: int) -> list[Any]:
-    """The next rows by (at, id), oldest first."""
-    return list(rows.filter(beyond(("at", "pk"), after)).order_by("at", "pk")[:size])
-
-
-def _place(page: list[Any], after: Any) -> Any:
-    import base64
-
-    if not page:
-        return after
-    plain = json.dumps([page[-1].at.isoformat(), page[-1].pk])
-    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
 def touch_columns(export: Export) -> list[str]:
@@ -47,7 +31,7 @@ def touch_page(export: Export, after: Any, size: int) -> Rows:
         rows = rows.filter(at__gte=clock.now() - timedelta(days=400))
     if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
         rows = rows.filter(contact_id__in=mine.values("contact"))
-    page = _after(rows, after, size)
+    page = next_rows(rows, after, size)
     names = dict(Contact.objects.filter(pk__in={t.contact_id for t in page}).values_list("pk", "name"))
     guides = dict(
         Staff.objects.filter(pk__in={t.staff_id for t in page if t.staff_id}).values_list("pk", "name")
@@ -61,7 +45,7 @@ def touch_page(export: Export, after: Any, size: int) -> Rows:
         ]
         for t in page
     ]  # fmt: skip
-    return found, _place(page, after)
+    return found, place_of(page, after)
 
 
 def code_columns(export: Export) -> list[str]:
@@ -95,7 +79,7 @@ def audit_columns(export: Export) -> list[str]:
 
 
 def audit_page(export: Export, after: Any, size: int) -> Rows:
-    page = _after(_between(export, AuditEntry.objects.all(), "at"), after, size)
+    page = next_rows(_between(export, AuditEntry.objects.all(), "at"), after, size)
     found = [
         [
             export.when(e.at), e.actor, e.action, e.object_type, e.object_id or "", e.object_name,
@@ -104,7 +88,7 @@ def audit_page(export: Export, after: Any, size: int) -> Rows:
         ]
         for e in page
     ]  # fmt: skip
-    return found, _place(page, after)
+    return found, place_of(page, after)
 
 
 def _days(brand: Brand, query: Any) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Results of a broadcast: one row for everybody who was wanted, with what became of it."""
 
-import base64
-import json
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -9,18 +7,18 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.models import Broadcast, Touch, Variant, Wave
 from contacts.models import Contact, visible_follows
-from datafiles.exports.base import Export, ExportKind, Rows
+from datafiles.exports.base import Export, ExportKind, Rows, next_rows, place_of
 from org.models import Staff
 from scrm.errors import InvalidError
-from scrm.keyset import beyond
+from scrm.ids import read_id
 from tenants.models import Brand
 
 
 def _read(brand: Brand, query: Any) -> dict[str, Any]:
-    given = str(query.get("broadcast", ""))
-    if not given.isdigit() or len(given) > 18 or not Broadcast.objects.filter(pk=int(given)).exists():
+    given = read_id(query.get("broadcast"))
+    if given is None or not Broadcast.objects.filter(pk=given).exists():
         raise InvalidError(_("Choose a broadcast"), fields={"broadcast": _("Choose a broadcast")})
-    return {"broadcast": int(given)}
+    return {"broadcast": given}
 
 
 def _columns(export: Export) -> list[str]:
@@ -35,7 +33,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
     rows = Touch.objects.filter(broadcast_id=broadcast.pk, at__gte=broadcast.created_at)
     if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
         rows = rows.filter(contact_id__in=mine.values("contact"))
-    page = list(rows.filter(beyond(("at", "pk"), after)).order_by("at", "pk")[:size])
+    page = next_rows(rows, after, size)
     waves = dict(Wave.objects.filter(broadcast=broadcast).values_list("pk", "n"))
     letters = dict(Variant.objects.filter(broadcast=broadcast).values_list("pk", "letter"))
     names = dict(Contact.objects.filter(pk__in={t.contact_id for t in page}).values_list("pk", "name"))
@@ -51,10 +49,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
         ]
         for t in page
     ]  # fmt: skip
-    if not page:
-        return found, after
-    plain = json.dumps([page[-1].at.isoformat(), page[-1].pk])
-    return found, base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+    return found, place_of(page, after)
 
 
 def _title(export: Export) -> str:

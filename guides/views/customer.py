@@ -17,8 +17,8 @@ from guides.services import customers as services
 from guides.services.sending import filled
 from guides.views.frame import page, through_other_corp
 from org.access import staff_can
-from scrm.errors import InvalidError, NotFoundError
-from scrm.ids import need_id
+from scrm.errors import NotFoundError
+from scrm.ids import need_id, read_id
 from scrm.responses import toast
 
 SCRIPTS = 30
@@ -74,9 +74,7 @@ def note(request: Any, contact_id: int) -> HttpResponse:
 def stage(request: Any, contact_id: int) -> HttpResponse:
     contact = own(request, contact_id)
     chosen = request.POST.get("stage", "")
-    if chosen and not (chosen.isascii() and chosen.isdigit() and len(chosen) < 19):
-        raise InvalidError(_("Choose one of the list"))
-    target = stages.get_stage(int(chosen)) if chosen else None
+    target = stages.get_stage(need_id(chosen)) if chosen else None
     stages.set_stage(request.brand, contacts=[contact], stage=target, by=request.actor)
     contact.refresh_from_db()
     return toast(_card(request, contact, "head"), _("Stage saved"))
@@ -133,8 +131,7 @@ def reminder(request: Any, contact_id: int) -> HttpResponse:
 def scripts(request: Any, contact_id: int) -> HttpResponse:
     """Words and content to send: searched, by folder. The texts are shown as this customer would get them."""
     contact = own(request, contact_id)
-    q, chosen = request.GET.get("q", "").strip()[:60], request.GET.get("folder", "")
-    folder_id = int(chosen) if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else None
+    q, folder_id = request.GET.get("q", "").strip()[:60], read_id(request.GET.get("folder"))
     found = library.search(request.brand, q=q, folder_id=folder_id, personal=True, limit=SCRIPTS)
     rows = [
         {**row, "text": filled(request.brand, row["text"], contact=contact, staff=request.staff)}

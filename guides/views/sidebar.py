@@ -20,6 +20,7 @@ from guides.views.frame import page, through_other_corp
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Corp
 from scrm.errors import InvalidError
+from scrm.ids import need_id
 from scrm.responses import toast
 from wecom.api import auth
 from wecom.client import client_for
@@ -93,7 +94,7 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     with brand_transaction(request):
         contact = get_visible(request.staff, contact_id)
         if version:
-            usable = library.usable_version(request.brand, _number(version), personal=True)
+            usable = library.usable_version(request.brand, need_id(version), personal=True)
             text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
             attached, name = usable.attachments, usable.name
         else:
@@ -102,7 +103,7 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
                 raise InvalidError(_("Write something, up to 4,000 bytes"))
             sensitive.check(request.brand, text)
         touch_id, ticket = direct.make_ready(
-            contact_id=contact.pk, staff_id=request.staff.pk, version_id=_number(version) if version else None
+            contact_id=contact.pk, staff_id=request.staff.pk, version_id=need_id(version) if version else None
         )
     text, attached = links.personalise(
         request.brand, text, attached, staff_id=request.staff.pk, touch_id=touch_id, via=Via.DIRECT
@@ -130,9 +131,3 @@ def sent(request: Any, contact_id: int) -> HttpResponse:
         text = _("Only the first part was sent, and is noted. “Send” would send that part once more.")
         return toast(response, text, "warning", actionChanged=True)
     return toast(response, _("Sent"), actionChanged=True)
-
-
-def _number(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise InvalidError(_("Choose one of the list"))
-    return int(value)

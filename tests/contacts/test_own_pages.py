@@ -42,7 +42,8 @@ def test_profile_card(brand: Any, contact: Contact, sign_in: Any) -> None:
     with in_brand(brand):
         contact.refresh_from_db()
         assert contact.stage == stage
-    assert client.post(f"/contacts/{contact.pk}/stage/", {"stage": "x"}).status_code == 422
+    for odd in ("x", "²", "9" * 30):
+        assert client.post(f"/contacts/{contact.pk}/stage/", {"stage": odd}).status_code == 422, odd
 
 
 def test_reminders(brand: Any, corp: Any, contact: Contact, staff: Any, sign_in: Any) -> None:

@@ -187,6 +187,10 @@ def test_what_is_not_understood_is_refused(brand: Any, sign_in: Any) -> None:
         "kind=orders&days=many",
         "kind=orders&state=99",
         "kind=segment",
+        "kind=segment&segment=²",
+        "kind=tags&tag=²",
+        "kind=broadcast&broadcast=²",
+        "kind=broadcast&broadcast=" + "9" * 19,
     ):
         assert client.post(f"/exports/new/?{query}", {"format": "csv"}).status_code == 422, query
     assert client.post("/exports/new/?kind=secrets", {"format": "csv"}).status_code == 404
