@@ -401,7 +401,7 @@ class PosterViewSet(viewsets.ViewSet):
         ):
             text = request.query_params.get(name, "")
             if text:
-                found[name] = rows.filter(pk=read_id(text)).first()
+                found[name] = rows.filter(pk=read_id(text) or 0).first()
                 if found[name] is None:
                     raise NotFoundError()
         return HttpResponse(
