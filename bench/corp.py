@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Count, Sum
 
 from bench import servers
+from devtools import ports
 from org.access import SYSTEM
 from org.models import Corp, Staff
 from org.services.brands import connect_corp, create_brand
@@ -71,7 +72,7 @@ class Bench:
 def bench_corp(guides: int = 10, *, with_staff: bool = True) -> Iterator[Bench]:
     """A fresh brand, its corp known to a fresh sandbox; `env` is what the product's processes need to find both."""
     redis_client().flushdb()
-    sandbox_port, web_port = servers.free_port(), servers.free_port()
+    sandbox_port, web_port = ports.any_free(), ports.any_free()
     sandbox = f"http://127.0.0.1:{sandbox_port}"
     settings.WECOM_API_URL = sandbox  # this process calls WeCom too
     n = secrets.token_hex(4)

@@ -11,6 +11,7 @@ from bench import servers
 from bench.data import brand_of
 from bench.figures import Figure, percentile, timed
 from contacts.models import Contact
+from devtools import ports
 from org.access import SYSTEM
 from org.models import Role
 from org.services.brands import add_person
@@ -58,7 +59,7 @@ def run(full: bool) -> list[Figure]:
         sparse = Contact.objects.order_by("added_at").values_list("pk", flat=True)[:100]
         ids += list(sparse)
         guide = brand_guide(brand)
-    port = servers.free_port()
+    port = ports.any_free()
     figures = []
     with servers.web(port, workers=1, ALLOWED_HOSTS="127.0.0.1", SECURE="0") as web:
         cookie = cookie_of(brand)

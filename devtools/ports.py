@@ -1,9 +1,14 @@
 """TCP ports of 127.0.0.1."""
 
+import itertools
 import os
+import random
 import socket
 
 from devtools.places import SetupError
+
+_FROM, _SPAN = 12_000, 20_000
+_PORTS = ((_FROM + place % _SPAN) for place in itertools.count(random.SystemRandom().randrange(_SPAN)))
 
 
 def is_free(port: int) -> bool:
@@ -19,10 +24,15 @@ def is_free(port: int) -> bool:
 
 
 def any_free() -> int:
-    """A port that was free a moment ago; whoever takes it must be ready to ask again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free and that no outgoing connection is given: below the range that Linux takes those from.
+
+    One of 127.0.0.1's own (bind to 0) may be taken by any connection of the machine before the server starts.
+    Two callers never get the same one in a process; two processes begin at places of their own.
+    """
+    for port in itertools.islice(_PORTS, _SPAN):
+        if is_free(port):
+            return port
+    raise SetupError("no free port between 12000 and 32000")
 
 
 def wanted(setting: str, default: int) -> int:

@@ -137,6 +137,7 @@ def test_today_and_one_customer(phone: Page, house: SimpleNamespace) -> None:
     expect(phone.locator("#scripts .g-send")).to_be_hidden()  # no chat beside it
     narrow(phone, "customer")
     phone.locator(".g-tabs a").nth(2).click()
+    phone.wait_for_url("**/g/me**")
     narrow(phone, "me")
     phone.goto(f"{house.url}/g/customers/{house.other.pk}/")
     expect(phone.locator("main")).to_contain_text("不在你的名下")

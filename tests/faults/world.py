@@ -16,12 +16,12 @@ from typing import Any
 
 import requests
 
-from devtools import places, processes, runfile
+from devtools import places, ports, processes, runfile
 from devtools.places import ROOT
 from devtools.postgres import Postgres
 from devtools.stack import product_processes
 from devtools.valkey import Valkey
-from tests.wecom.sandbox_client import SECRET, Sandbox, free_port
+from tests.wecom.sandbox_client import SECRET, Sandbox
 
 # of this test process, and none of the world's
 _NOT_OURS = (
@@ -84,7 +84,7 @@ class World:
         # throwaway: whoever kills it has lost all queues, locks and tokens
         self.valkey = Valkey(folder / "valkey", self.secrets["valkey"], self.log, throwaway=True)
         self.sandbox = Sandbox()
-        self.web_port = free_port()
+        self.web_port = ports.any_free()
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.dead: set[str] = set()  # killed, and not started again yet
         self.agent: Agent = None  # type: ignore[assignment]  # as soon as there is a database

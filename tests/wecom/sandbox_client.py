@@ -6,7 +6,6 @@ Fixtures: `sandbox_server` (session) and `sandbox` (function; wiped, guides neve
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from devtools import ports
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 20.0
@@ -38,7 +39,7 @@ class Sandbox:
     def __init__(self, data: Path | None = None, port: int | None = None) -> None:
         self._own_data = tempfile.TemporaryDirectory(prefix="sandbox-") if data is None else None
         self.data = data or Path(self._own_data.name)  # type: ignore[union-attr]
-        self.port = port or free_port()
+        self.port = port or ports.any_free()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = requests.Session()
         self.http.trust_env = False
@@ -170,13 +171,6 @@ class Sandbox:
         if response.status_code != 200:
             raise AssertionError(f"{response.status_code} {response.text}")
         return response.json()
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

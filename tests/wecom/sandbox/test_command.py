@@ -10,7 +10,8 @@ from pathlib import Path
 
 import requests
 
-from tests.wecom.sandbox_client import ROOT, Sandbox, free_port
+from devtools import ports
+from tests.wecom.sandbox_client import ROOT, Sandbox
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,7 @@ def test_its_folder_alone_starts(tmp_path: Path) -> None:
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    port = free_port()
+    port = ports.any_free()
     argv = [
         sys.executable,
         "-m",

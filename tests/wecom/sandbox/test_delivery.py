@@ -8,8 +8,9 @@ import xmltodict
 from wechatpy.enterprise.crypto import WeChatCrypto
 from wechatpy.exceptions import InvalidSignatureException
 
+from devtools import ports
 from tests.wecom.sandbox.conftest import Receiver
-from tests.wecom.sandbox_client import AES_KEY, CORPID, TOKEN, Sandbox, free_port
+from tests.wecom.sandbox_client import AES_KEY, CORPID, TOKEN, Sandbox
 from wecom.sandbox import crypto
 
 
@@ -34,7 +35,7 @@ def test_given_up_after_three(corp: Sandbox, receiver: Receiver) -> None:
 
 
 def test_nobody_listens(corp: Sandbox) -> None:
-    corp.post("corps", corpid=CORPID, callback_url=f"http://127.0.0.1:{free_port()}/x")
+    corp.post("corps", corpid=CORPID, callback_url=f"http://127.0.0.1:{ports.any_free()}/x")
     scan(corp)
     corp.wait_idle()
     assert "Connection" in corp.deliveries()[0]["attempts"][0]["error"]
@@ -106,7 +107,7 @@ def test_signature_of_the_page() -> None:
 
 def test_verification_of_the_address(corp: Sandbox, receiver: Receiver) -> None:
     assert corp.post("verify_callback", corpid=CORPID) == {"ok": True, "status": 200}
-    corp.post("corps", corpid=CORPID, callback_url=f"http://127.0.0.1:{free_port()}/x")
+    corp.post("corps", corpid=CORPID, callback_url=f"http://127.0.0.1:{ports.any_free()}/x")
     assert corp.post("verify_callback", corpid=CORPID)["ok"] is False
 
 
