@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 # How a parameter is written: `shape.READERS` reads the plain ones; those of NAMED the brand has to know
 # (services/graph_checks.py): tags, segment, codes, field, condition, text, attachments …
@@ -90,9 +91,9 @@ class Kind:
 _FLOW, _REACH, _DATA = _("Way"), _("Reach"), _("Data")
 UNITS = (("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days")))
 TASK_KINDS = (
-    ("call", _("Call")),
+    ("call", pgettext_lazy("task of a guide", "Call")),
     ("thank", _("Thank")),
-    ("visit", _("Visit")),
+    ("visit", pgettext_lazy("task of a guide", "Visit")),
     ("message", _("Write a message")),
     ("other", _("Something else")),
 )
@@ -148,7 +149,7 @@ SPLIT = Kind(
     "split", _("Random split"), _FLOW, outs=(), help=_("By chance that stays the same for a customer"),
     params=(Param("shares", SHARES, _("Shares"), help=_("Per cent, 100 together")),),
 )  # fmt: skip
-END = Kind("end", _("End"), _FLOW, (), outs=(), help=_("The way is over"))
+END = Kind("end", _("End"), _FLOW, (), outs=(), help=_("The journey ends"))
 _WHAT = (
     Param("content_id", CONTENT, _("From the library"), needed=False),
     Param("text", MESSAGE, _("Text"), needed=False, default=""),
@@ -186,7 +187,7 @@ TAG = Kind(
 )  # fmt: skip
 SET_FIELD = Kind(
     "field", _("Set a field"), _DATA,
-    params=(Param("field", FIELD, _("Field")), Param("value", VALUE, _("Value"), most=200)),
+    params=(Param("field", FIELD, _("Field")), Param("value", VALUE, pgettext_lazy("of a field", "Value"), most=200)),
 )  # fmt: skip
 HOOK = Kind(
     "hook", _("Web hook"), _DATA, help=_("Tells a system of yours; signed, and repeated until it answers"),
@@ -201,7 +202,7 @@ HELD_BY_HOURS = ("touch", "moments", "task", "coupon", "group")  # kinds that bu
 
 # Parameters of the whole, under "settings"
 SETTINGS: tuple[Param, ...] = (
-    Param("reentry", CHOICE, _("Comes in again"), default="never", choices=(
+    Param("reentry", CHOICE, _("Re-entry"), default="never", choices=(
         ("never", _("Never")), ("after", _("After some days")), ("always", _("Always, one at a time")))),
     Param("reentry_days", INT, _("Days after leaving"), default=30, least=1, most=3650, when=("reentry", ("after",))),
     Param("goals", EVENTS, _("Goals"), needed=False, default=(), help=_("Whoever reaches one leaves at once")),

@@ -53,7 +53,7 @@ def tidy(raw: Any) -> Graph:
         InvalidError: not a graph at all, too large, a kind that does not exist, two nodes with one id.
     """
     if not isinstance(raw, dict) or not _is_list(raw.get("nodes", [])) or not _is_list(raw.get("edges", [])):
-        raise InvalidError(_("This is not a graph"), code="graph")
+        raise InvalidError(_("This is not a valid canvas"), code="graph")
     nodes, edges = raw.get("nodes", []), raw.get("edges", [])
     if len(nodes) > MAX_NODES or len(edges) > MAX_EDGES:
         raise InvalidError(_("At most %(n)s nodes") % {"n": MAX_NODES}, code="graph")
@@ -63,11 +63,11 @@ def tidy(raw: Any) -> Graph:
         raise InvalidError(_("Two nodes have the same id"), code="graph")
     settings = {} if raw.get("settings") is None else raw["settings"]
     if not isinstance(settings, dict):
-        raise InvalidError(_("This is not a graph"), code="graph")
+        raise InvalidError(_("This is not a valid canvas"), code="graph")
     kept: dict[tuple[str, str], str] = {}
     for edge in edges:
         if not isinstance(edge, dict):
-            raise InvalidError(_("This is not a graph"), code="graph")
+            raise InvalidError(_("This is not a valid canvas"), code="graph")
         start, out, to = (str(edge.get(name, "")) for name in ("from", "out", "to"))
         if start in ids and to in ids and _ID.fullmatch(out):  # what leads nowhere is dropped
             kept[start, out] = to
@@ -105,7 +105,7 @@ def _with_defaults(params: Sequence[Param], raw: Mapping[str, Any]) -> dict[str,
 
 def _storable(value: Any, depth: int = 0) -> Any:
     if depth > 12:
-        raise InvalidError(_("This is not a graph"), code="graph")
+        raise InvalidError(_("This is not a valid canvas"), code="graph")
     if isinstance(value, dict):
         return {_plain(str(key)): _storable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -116,7 +116,7 @@ def _storable(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, float) and abs(value) < 1e15:
         return value
-    raise InvalidError(_("This is not a graph"), code="graph")
+    raise InvalidError(_("This is not a valid canvas"), code="graph")
 
 
 def _plain(text: str) -> str:
@@ -238,7 +238,7 @@ def _of_edges(graph: Graph) -> list[Problem]:
                 )
                 found.append(problem(node["id"], "", text))
     reached = _reached(entries, ways)
-    found += [problem(n, "", _("No way leads here")) for n in nodes if n not in reached]
+    found += [problem(n, "", _("No path leads here")) for n in nodes if n not in reached]
     found += [
         problem(n, "", _("The way comes back here without a wait in between")) for n in _circle(nodes, ways)
     ]

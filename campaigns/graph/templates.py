@@ -178,7 +178,7 @@ LAUNCH = Template(
 )
 DROWSY = Template(
     "drowsy",
-    _("Recall of the drowsy"),
+    _("Win back the dormant"),
     _("Who falls asleep is asked how things are; who shows interest gets a call, the others an offer"),
     (
         _entry("segment"),
@@ -214,7 +214,7 @@ USED_UP = Template(
     _("A week before a product is used up: a reminder; who does not order gets a call"),
     (
         _entry("date", date_field="usage_end", yearly=False, offset_days=-7, time="10:00"),
-        _say("remind", _("Nearly empty"), _("It should last for about a week more. Shall I send the next one in time?")),
+        _say("remind", _("Running low"), _("It should last for about a week more. Shall I send the next one in time?")),
         _until("paid", "order_paid", 8),
         {"id": "done", "kind": "end", "title": _("Ordered again")},
     ),

@@ -356,7 +356,7 @@ def open_as_graph(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """A draft of a graph that does what an SOP of steps does; the SOP of steps and its people stay as they are."""
     sop = sops.get_sop(sop_id)
     if sop.is_graph:
-        raise ConflictError(_("It is a graph already"))
+        raise ConflictError(_("It is on a canvas already"))
     return create_graph_sop(brand, name=sops.free_name(sop.name), graph=graph_of_steps(sop), by=by)
 
 

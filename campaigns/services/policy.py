@@ -146,7 +146,7 @@ def add_no_contact_rule(
                 created_by=by.name,
             )
     except IntegrityError as error:
-        raise InvalidError(_("Taken"), fields={"name": _("Taken")}) from error
+        raise InvalidError(_("This name is taken"), fields={"name": _("This name is taken")}) from error
     audit.record(by, "no_contact.create", rule, after=_rule(rule))
     return rule
 

@@ -133,7 +133,9 @@ def checked_name(name: str, sop: Sop | None = None) -> str:
         )
     same = Sop.objects.filter(name=name)
     if (same.exclude(pk=sop.pk) if sop else same).exists():
-        raise InvalidError(_("There is an SOP of this name already"), fields={"name": _("Taken")})
+        raise InvalidError(
+            _("There is an SOP of this name already"), fields={"name": _("This name is taken")}
+        )
     return name
 
 
@@ -191,7 +193,9 @@ def save_sop(sop: Sop) -> Sop:
         with transaction.atomic():
             sop.save()
     except IntegrityError as error:
-        raise InvalidError(_("There is an SOP of this name already"), fields={"name": _("Taken")}) from error
+        raise InvalidError(
+            _("There is an SOP of this name already"), fields={"name": _("This name is taken")}
+        ) from error
     return sop
 
 

@@ -38,7 +38,7 @@ PERIODS = [
 
 def _tabs(active: str) -> list[dict[str, Any]]:
     return [
-        {"url": "/alerts/", "label": _("What guides were told"), "active": active == "list"},
+        {"url": "/alerts/", "label": _("Alerts sent to guides"), "active": active == "list"},
         {"url": "/alerts/rules/", "label": _("Rules"), "active": active == "rules"},
     ]
 
@@ -163,7 +163,7 @@ def rule_list(request: Any) -> HttpResponse:
         except InvalidError as error:
             add_errors(form, error)
         else:
-            return go(request, "/alerts/rules/", _("Saved. It holds from the next message on."))
+            return go(request, "/alerts/rules/", _("Saved. It applies from the next message on."))
     rules = list(AlertRule.objects.filter(deleted_at=None).order_by("pk"))
     context = {
         "tabs": _tabs("rules"),
@@ -287,6 +287,6 @@ def rule_act(request: Any, rule_id: str, act: str) -> HttpResponse:
     number = int(rule_id)
     if act == "delete":
         alert_rules.delete(request.brand, rule_id=number, by=request.actor)
-        return go(request, "/alerts/rules/", _("Deleted. What it told stays in the list."))
+        return go(request, "/alerts/rules/", _("Deleted. Its past alerts stay in the list."))
     alert_rules.switch(request.brand, rule_id=number, on=act == "on", by=request.actor)
-    return go(request, "/alerts/rules/", _("On: guides are told from now on") if act == "on" else _("Off"))
+    return go(request, "/alerts/rules/", _("On: guides are alerted from now on") if act == "on" else _("Off"))

@@ -146,7 +146,7 @@ def broadcast_list(request: Any) -> HttpResponse:
         "page": page,
         "tabs": [
             {"url": "/broadcasts/", "label": _("In use"), "active": not over},
-            {"url": "/broadcasts/?show=over", "label": _("Over"), "active": over},
+            {"url": "/broadcasts/?show=over", "label": _("Ended"), "active": over},
         ],
     }
     template = "campaigns/broadcasts/_rows.html" if request.htmx else "campaigns/broadcasts/list.html"
@@ -179,7 +179,9 @@ def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpRespons
         try:
             given = _input(request, form.cleaned_data, broadcast, context)
             saved = broadcasts.save_draft(request.brand, given, by=request.actor, broadcast_id=broadcast_id)
-            return go(request, f"/broadcasts/{saved.pk}/", _("Saved. Look who would get it, then launch it."))
+            return go(
+                request, f"/broadcasts/{saved.pk}/", _("Saved. Check who would get it, then launch it.")
+            )
         except SCRMError as error:
             add_errors(form, error)
     context["contents"] = _with_names(context["contents"])

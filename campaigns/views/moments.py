@@ -76,7 +76,7 @@ def moment_list(request: Any) -> HttpResponse:
         "problems": PROBLEMS,
         "tabs": [
             {"url": "/moments/", "label": _("In use"), "active": not over},
-            {"url": "/moments/?show=over", "label": _("Over"), "active": over},
+            {"url": "/moments/?show=over", "label": _("Ended"), "active": over},
         ],
     }
     template = "campaigns/moments/_rows.html" if request.htmx else "campaigns/moments/list.html"
@@ -100,7 +100,7 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
         try:
             written = _input(request, form.cleaned_data, given)
             saved = moments.save_draft(request.brand, written, by=request.actor, moment_id=moment_id)
-            return go(request, f"/moments/{saved.pk}/", _("Saved. Look who could see it, then launch it."))
+            return go(request, f"/moments/{saved.pk}/", _("Saved. Check who could see it, then launch it."))
         except SCRMError as error:
             add_errors(form, error)
     corp = moment.corp if moment else corps[0] if corps else None

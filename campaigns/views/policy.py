@@ -23,7 +23,7 @@ from tagging.models import Tag
 
 WINDOWS = (1, 7, 30)  # days, always offered; others that a brand has (through the API) stand beside them
 KINDS = [
-    (0, gettext_lazy("All together")),
+    (0, gettext_lazy("Total")),
     (int(Touch.Kind.SOP), Touch.Kind.SOP.label),
     (int(Touch.Kind.BROADCAST), Touch.Kind.BROADCAST.label),
 ]
@@ -152,7 +152,7 @@ def touch_policy(request: Any) -> HttpResponse:
         except InvalidError as error:
             add_errors(form, error)
         else:
-            return go(request, "/settings/touch/", _("Saved. It holds from the next step on."))
+            return go(request, "/settings/touch/", _("Saved. It applies from the next step on."))
     return _page(request, form, RuleForm())
 
 
@@ -195,7 +195,7 @@ def rule_add(request: Any) -> HttpResponse:
                 ),
             )
         else:
-            return go(request, "/settings/touch/", _("The rule holds from now on"))
+            return go(request, "/settings/touch/", _("The rule applies from now on"))
     present = rules.policy_of(request.brand)
     initial = {name: getattr(present, name) for name in _COLUMNS}
     return _page(request, PolicyForm(initial=initial, caps=rules.caps_of(request.brand)), form)

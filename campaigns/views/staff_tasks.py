@@ -140,10 +140,10 @@ def task_act(request: Any, task_id: int, act: str) -> HttpResponse:
     undo = ""
     if act == "reopen":
         staff_tasks.reopen(request.brand, task_id=task.pk, by=request.actor)
-        text = _("Open again")
+        text = _("It is open again")
     elif act == "restore":
         staff_tasks.restore(request.brand, by=request.actor, task_ids=[task.pk])
-        text = _("Open again")
+        text = _("It is open again")
     else:
         staff_tasks.cancel(request.brand, by=request.actor, task_ids=[task.pk])
         text, undo = _("Cancelled"), f"/tasks/{task.pk}/restore/"

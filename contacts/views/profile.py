@@ -153,7 +153,7 @@ def reminder_act(request: Any, reminder_id: int, act: str) -> HttpResponse:
         text = _("Reminder deleted")
     elif act in ("done", "open"):
         reminders.finish(request.brand, row.pk, by=request.actor, done=act == "done")
-        text = _("Done") if act == "done" else _("Open again")
+        text = _("Done") if act == "done" else _("It is open again")
     else:
         raise NotFoundError()
     if request.POST.get("on") == "list":

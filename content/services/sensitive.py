@@ -57,7 +57,7 @@ def check(brand: Brand, text: str, attachments: Sequence[dict[str, Any]] = ()) -
             code="sensitive_words",
             words=[f.word for f in refused],
         )
-    return [_("Think about these words: %(words)s") % {"words": _with_note(f)} for f in found]
+    return [_("Be careful with these words: %(words)s") % {"words": _with_note(f)} for f in found]
 
 
 def check_here(text: str, attachments: Sequence[dict[str, Any]] = ()) -> list[str]:

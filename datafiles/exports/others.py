@@ -51,7 +51,7 @@ def touch_page(export: Export, after: Any, size: int) -> Rows:
 def code_columns(export: Export) -> list[str]:
     return [
         _("Name"), _("Where it hangs"), _("Store"), _("Owner"), _("State"), _("Today"), _("7 days"), _("All"), _("Lost"),
-        _("Still there"), _("Cost"), _("Cost per add"), _("Made on"),
+        _("Still there"), _("Cost"), _("Cost per add"), _("Created on"),
     ]  # fmt: skip
 
 

@@ -196,7 +196,7 @@ def import_layout(request: Any, file_id: int) -> HttpResponse:
         request.brand, file=file, encoding=given.get("encoding", "utf-8"), separator=given.get("separator", ","),
         titles=int(titles) if titles.isdigit() and len(titles) < 3 else 0, has_headings=given.get("has_headings") == "1",
     )  # fmt: skip
-    return go(request, f"/imports/{file.pk}/", _("The columns were read anew"))
+    return go(request, f"/imports/{file.pk}/", _("The columns were read again"))
 
 
 @require_POST

@@ -36,7 +36,7 @@
     preview.replaceChildren(...rows.flatMap((row) => {
       const when = document.createElement("div");
       when.className = "phone-day";
-      when.textContent = `${preview.dataset.day} ${row.day} · ${row.time}`;
+      when.textContent = `${preview.dataset.day.replace("{n}", row.day)} · ${row.time}`;
       const text = row.text.trim().replace(variable, (all, name, otherwise) => samples[name.trim()] ?? otherwise ?? all);
       return [when, ...(text ? [bubble(text)] : []), ...row.attachments.map(attached)];
     }));

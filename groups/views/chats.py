@@ -112,7 +112,7 @@ def group_detail(request: Any, chat_id: int) -> HttpResponse:
         "by_day": {
             "kind": "bar",
             "x": [f"{day:%m-%d}" for day, _n, _l in days],
-            "x_name": _("Day"),
+            "x_name": _("Date"),
             "series": [
                 {"name": _("Joined the group"), "data": [n for _d, n, _l in days], "color": "green"},
                 {"name": _("Left the group"), "data": [n for _d, _n, n in days], "color": "red"},

@@ -105,7 +105,7 @@ def task_done(request: Any, task_id: int) -> HttpResponse:
 def task_reopen(request: Any, task_id: int) -> HttpResponse:
     task = _own_task(request, task_id)
     staff_tasks.reopen(request.brand, task_id=task.pk, by=request.actor)
-    return toast(HttpResponse(status=204), _("Open again"), tasksChanged=True)
+    return toast(HttpResponse(status=204), _("It is open again"), tasksChanged=True)
 
 
 @require_POST

@@ -37,7 +37,7 @@ def code_detail(request: Any, code_id: int) -> HttpResponse:
         "by_day": {
             "kind": "bar",
             "x": [f"{day:%m-%d}" for day, _n, _l in days],
-            "x_name": _("Day"),
+            "x_name": _("Date"),
             "series": [
                 {"name": _("Added"), "data": [n for _d, n, _l in days], "color": "green"},
                 {"name": _("Lost"), "data": [lost for _d, _n, lost in days], "color": "red"},
@@ -83,7 +83,7 @@ def _link(code: ChannelCode) -> dict[str, Any]:
         "link_days": {
             "kind": "bar",
             "x": [f"{day:%m-%d}" for day, _c, _n in days],
-            "x_name": _("Day"),
+            "x_name": _("Date"),
             "series": [
                 {"name": _("Opened the link"), "data": [n for _d, n, _n in days], "color": "blue"},
                 {"name": _("New customers"), "data": [n for _d, _c, n in days], "color": "green"},

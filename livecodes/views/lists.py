@@ -135,7 +135,7 @@ def code_export(request: Any) -> HttpResponse:
     table.writerow(
         [
             _("Name"), _("Where it hangs"), _("Store"), _("Owner"), _("State"), _("Now leads to"), _("Today"),
-            _("7 days"), _("All"), _("Lost"), _("Still there"), _("Cost"), _("Cost per add"), _("Made on"),
+            _("7 days"), _("All"), _("Lost"), _("Still there"), _("Cost"), _("Cost per add"), _("Created on"),
         ]
     )  # fmt: skip
     zone = ZoneInfo(request.brand.timezone)

@@ -83,7 +83,7 @@ def edit_staff(
     before = audit.snapshot(staff, fields)
     role_changes = (role.pk if role else None) != staff.role_id
     if _is_self(by, staff) and (role_changes or state != staff.state):
-        raise ForbiddenError(_("Nobody changes their own role or state"))
+        raise ForbiddenError(_("You cannot change your own role or state"))
     if role_changes or state != staff.state:
         check_above(by, staff)
         if role is not None and role_changes:
@@ -151,7 +151,7 @@ def remove_login(brand: Brand, *, by: Actor, staff: Staff) -> None:
     """
     lock_admins()
     if _is_self(by, staff):
-        raise ForbiddenError(_("Nobody takes their own log-in away"))
+        raise ForbiddenError(_("You cannot remove your own log-in"))
     check_above(by, staff)
     user = _user(brand, staff)
     UserBrand.objects.filter(brand=brand, staff_id=staff.pk).delete()

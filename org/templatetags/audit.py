@@ -67,7 +67,7 @@ VERBS: dict[str, Any] = {
     "edit": lazy("changed"),
     "end": lazy("ended"),
     "enrol": lazy("people enrolled"),
-    "merge": lazy("joined"),
+    "merge": lazy("merged"),
     "move": lazy("put in order"),
     "off": lazy("switched off"),
     "on": lazy("switched on"),

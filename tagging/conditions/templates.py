@@ -69,7 +69,7 @@ TEMPLATES: tuple[Template, ...] = (
     ),
     Template(
         "viewed_silent",
-        _("Looked, said nothing"),
+        _("Looked, did not buy"),
         _("Viewed products 3 times or more in 30 days without ordering"),
         {"all": [_event("viewed", 3, 30), {"not": _orders(1, 30)}]},
     ),

@@ -308,7 +308,7 @@ def nested_segments(condition: Condition, *, checked: bool = True) -> dict[int, 
                 found[pk] = segment.version_id or 0
         todo -= set(found)
     if checked and circle(found):
-        raise ConflictError(_("Segments that name each other in a circle mean nobody"), code="circle")
+        raise ConflictError(_("Segments that refer to each other in a circle select nobody"), code="circle")
     return found
 
 

@@ -129,7 +129,7 @@ def start(
     )
     n = _fix(brand, act, who)
     if not n:
-        raise InvalidError(_("Nobody is meant by this"))
+        raise InvalidError(_("No customer matches this"))
     names = {"add": [t.name for t in plus], "remove": [t.name for t in minus], "n": n, "days": days}
     audit.record(by, "contact.bulk_tag" if plus else "contact.bulk_untag", act, after=names)
     job = jobs.start_job(

@@ -133,7 +133,7 @@ def computed_edit(request: Any, row_id: int | None = None) -> HttpResponse:
             "brackets": _padded(typed),
         }
         return render(request, "tagging/computed/edit.html", context, status=422)
-    return go(request, "/tags/computed/", _("Saved. Everybody is gone through now, and each night."))
+    return go(request, "/tags/computed/", _("Saved. Everybody is being checked now, and again each night."))
 
 
 def _scaled(value: Any, scale: int) -> Any:
@@ -201,7 +201,7 @@ def computed_act(request: Any, row_id: int, act: str) -> HttpResponse:
             computed.delete(request.brand, by=request.actor, row=row)
         return go(request, "/tags/computed/", _("Deleted"))
     text = (
-        _("Switched on: everybody is gone through now")
+        _("Switched on: everybody is being checked now")
         if act == "on"
         else _("Switched off. The tags stay as they are.")
     )

@@ -33,7 +33,7 @@ WORDS: dict[str, Any] = {
     "avg": gettext_lazy("average"), "max": gettext_lazy("largest"), "quantity": gettext_lazy("pieces"),
     "n_orders": gettext_lazy("orders in all"), "spent_fen": gettext_lazy("spent in all (fen)"),
     "avg_fen": gettext_lazy("average order (fen)"), "value_score": gettext_lazy("value score"),
-    "recency": "R", "frequency": "F", "monetary": "M", "ltv_fen": gettext_lazy("worth in a year (fen)"),
+    "recency": "R", "frequency": "F", "monetary": "M", "ltv_fen": gettext_lazy("value next year (fen)"),
     "alive_ratio": gettext_lazy("probability of still buying (0–1)"), "contains": gettext_lazy("contains"),
     "starts": gettext_lazy("starts with"), "filled": gettext_lazy("is filled in"), "empty": gettext_lazy("is empty"),
     "in": gettext_lazy("is one of"), "compare": gettext_lazy("compares"), "window": gettext_lazy("falls"),

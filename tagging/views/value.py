@@ -215,7 +215,7 @@ def settings(request: Any) -> HttpResponse:
                 context["n_changed"] = found.n_changed
             else:
                 value.change_setting(request.brand, by=request.actor, **values)
-                return go(request, "/value/settings/", _("Saved. Everybody is scored anew in a moment."))
+                return go(request, "/value/settings/", _("Saved. Everybody is scored again in a moment."))
         except InvalidError as error:
             add_errors(form, error)
     return render(request, "tagging/value/settings.html", context, status=422 if form.errors else 200)
@@ -240,7 +240,7 @@ def stages(request: Any) -> HttpResponse:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidError(_("The stages cannot be read: %(error)s") % {"error": error}) from error
     lifecycle.change_stages(request.brand, wanted, by=request.actor)
-    return go(request, "/value/lifecycle/", _("Saved. Everybody is placed anew in a moment."))
+    return go(request, "/value/lifecycle/", _("Saved. Everybody is sorted again in a moment."))
 
 
 class LikeForm(forms.Form):

@@ -54,7 +54,7 @@ def _finding(check: dict[str, Any]) -> Finding:
     key, state, errcode, facts = check["key"], check["state"], check.get("errcode"), check.get("facts") or {}
     title = TITLES[key]()
     if state == "skipped":
-        return Finding(key, title, state, _("Not checked: something before it has to be mended first."))
+        return Finding(key, title, state, _("Not checked: something before it has to be fixed first."))
     if errcode is not None:
         known = advice(errcode)
         text, page = str(known.text), str(known.page)
@@ -84,7 +84,7 @@ TITLES: dict[str, Callable[[], str]] = {
     "domain": lambda: _("Trusted domain for log-in"),
     "address": lambda: _("Address of this system"),
     "callback": lambda: _("Events from WeCom"),
-    "refused": lambda: _("Letters turned away"),
+    "refused": lambda: _("Callbacks refused"),
 }
 
 Words = tuple[str, Any, datetime | None]
@@ -155,7 +155,7 @@ def _callback(state: str, facts: dict[str, Any]) -> Words:
 def _refused(state: str, facts: dict[str, Any]) -> Words:
     reasons = facts.get("reasons") or []
     if not reasons:
-        return _("Nothing was turned away in the last day."), "", None
+        return _("No callback was refused in the last day."), "", None
     texts = [f"{reason_text(reason)} ({n})" for reason, n in reasons]
     return " ".join(texts) + " " + _("The last one:"), CALLBACK_PAGE, _moment(facts.get("last_at"))
 
