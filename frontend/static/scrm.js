@@ -87,6 +87,21 @@
     if (event.persisted) document.querySelectorAll("form button[disabled]").forEach((b) => { b.disabled = false; });
   });
 
+  // ---- <form data-guard>: leaving with what is not saved asks first; what the server refused is not saved either
+  const unsaved = new Set();
+  let touched = false; // what scripts fill in while the page loads is no change
+  for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, () => { touched = true; }, true);
+  for (const name of ["input", "change", "condition-change", "attachmentschange", "contentpicked", "contentcleared"]) {
+    document.addEventListener(name, (event) => {
+      const form = touched && event.target.closest?.("form[data-guard]");
+      if (form) unsaved.add(form);
+    });
+  }
+  window.addEventListener("submit", (event) => { if (!event.defaultPrevented) unsaved.delete(event.target); });
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr?.status < 400) unsaved.delete(event.detail.elt); });
+  window.addEventListener("beforeunload", (event) => { if ([...unsaved].some((form) => form.isConnected)) event.preventDefault(); });
+  ready(() => document.querySelectorAll("form[data-guard]").forEach((form) => { if ($(".has-error, .alert-danger, .field-error:not([hidden])", form)) unsaved.add(form); }));
+
   // ---- requests: a thin bar while they run, words when they fail
   let running = 0;
   const quiet = (event) => /every|load|revealed/.test(event.detail.elt?.getAttribute("hx-trigger") || "");

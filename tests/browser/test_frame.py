@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from contacts.models import EventType, Follow
 from contacts.services.timeline import record_events
@@ -158,3 +158,26 @@ def test_phone_width(desk: Page, live_server: Any, brand: Brand, staff: Staff) -
 def test_an_ended_session_leads_to_the_log_in_page(desk: Page) -> None:
     desk.context.clear_cookies(name="scrm_session")
     desk.wait_for_url("**/login/", timeout=15_000)  # the next poll brings it there
+
+
+def test_leaving_an_unsaved_form_asks_first(desk: Page) -> None:
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    desk.on("dialog", stay)
+    desk.click('.sidebar-link[href="/broadcasts/"]')  # nothing was written on the overview
+    desk.goto(desk.url.rstrip("/") + "/new/")
+    desk.click("[name=name]")
+    desk.keyboard.type("Half a broadcast")
+    desk.click('.sidebar-link[href="/contacts/"]', no_wait_after=True)
+    expect(desk.locator("[name=name]")).to_have_value("Half a broadcast")
+    desk.click("#broadcast-form .btn-primary")  # refused: there is no text; what was typed stays, and is still guarded
+    expect(desk.locator(".alert-danger, .field-error:visible").first).to_be_visible()
+    expect(desk.locator("[name=name]")).to_have_value("Half a broadcast")
+    desk.click("[name=name]")
+    desk.click('.sidebar-link[href="/contacts/"]', no_wait_after=True)
+    expect(desk.locator("[name=name]")).to_be_visible()
+    assert asked == ["beforeunload", "beforeunload"]
