@@ -169,6 +169,7 @@ def test_leaving_an_unsaved_form_asks_first(desk: Page) -> None:
 
     desk.on("dialog", stay)
     desk.click('.sidebar-link[href="/broadcasts/"]')  # nothing was written on the overview
+    desk.wait_for_url("**/broadcasts/")
     desk.goto(desk.url.rstrip("/") + "/new/")
     desk.click("[name=name]")
     desk.keyboard.type("Half a broadcast")
@@ -180,4 +181,5 @@ def test_leaving_an_unsaved_form_asks_first(desk: Page) -> None:
     desk.click("[name=name]")
     desk.click('.sidebar-link[href="/contacts/"]', no_wait_after=True)
     expect(desk.locator("[name=name]")).to_be_visible()
+    desk.remove_listener("dialog", stay)
     assert asked == ["beforeunload", "beforeunload"]
