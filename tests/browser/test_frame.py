@@ -175,7 +175,9 @@ def test_leaving_an_unsaved_form_asks_first(desk: Page) -> None:
     desk.keyboard.type("Half a broadcast")
     desk.click('.sidebar-link[href="/contacts/"]', no_wait_after=True)
     expect(desk.locator("[name=name]")).to_have_value("Half a broadcast")
-    desk.click("#broadcast-form .btn-primary")  # refused: there is no text; what was typed stays, and is still guarded
+    desk.click(
+        "#broadcast-form .btn-primary"
+    )  # refused: there is no text; what was typed stays, and is still guarded
     expect(desk.locator(".alert-danger, .field-error:visible").first).to_be_visible()
     expect(desk.locator("[name=name]")).to_have_value("Half a broadcast")
     desk.click("[name=name]")
