@@ -25,6 +25,7 @@ urlpatterns = [
     path("content/picker/", picker.picker, name="content_picker"),
     path("content/new/", items.content_edit, name="content_new"),
     path("content/check/", items.content_check, name="content_check"),
+    path("content/wording/", words.wording, name="content_wording"),
     path("content/page-preview/", items.page_preview, name="content_page_preview"),
     path("content/approvals/", approvals.approvals, name="content_approvals"),
     path("content/approvals/rule/", approvals.approval_rule, name="content_approval_rule"),

@@ -166,12 +166,13 @@ def _checked(brand: Brand, given: BroadcastInput) -> BroadcastInput:
         wrong["repeat"] = _("What is repeated has one wave")
     _check_audience(brand, given.audience, wrong)
     _check_waves(brand, given.waves, wrong)
-    variants = _check_variants(brand, given.variants, wrong)
+    problems: dict[int, str] = {}
+    variants = _check_variants(brand, given.variants, wrong, problems)
     test = winners.check(given.test, len(given.variants), wrong)
     if test and (given.repeat or (test["percent"] != 100 and len(given.waves) > 1)):
         wrong["test"] = _("A comparison whose winner goes to the rest has one wave and is not repeated")
     if wrong:
-        raise InvalidError(next(iter(wrong.values())), fields=wrong)
+        raise InvalidError(next(iter(wrong.values())), fields=wrong, contents=problems)
     return BroadcastInput(
         **{**given.__dict__, "name": given.name.strip(), "variants": variants, "test": test}
     )
@@ -222,13 +223,14 @@ def _check_waves(brand: Brand, waves: Sequence[WaveInput], wrong: dict[str, str]
 
 
 def _check_variants(
-    brand: Brand, variants: Sequence[VariantInput], wrong: dict[str, str]
+    brand: Brand, variants: Sequence[VariantInput], wrong: dict[str, str], problems: dict[int, str]
 ) -> list[VariantInput]:
+    """The contents, tidy; `problems`: what is wrong with which of them, counted from 0."""
     if not 1 <= len(variants) <= len(LETTERS):
         wrong["variants"] = _("1 to %(n)s contents") % {"n": len(LETTERS)}
         return []
     checked = []
-    for letter, variant in zip(LETTERS, variants, strict=False):
+    for n, (letter, variant) in enumerate(zip(LETTERS, variants, strict=False)):
         try:
             if not variant.text.strip() and not variant.attachments:
                 raise InvalidError(_("neither text nor attachment"))
@@ -238,6 +240,7 @@ def _check_variants(
             clean = attachments.validate(variant.attachments)
             sensitive.check_here(variant.text, clean)
         except InvalidError as error:
+            problems[n] = str(error.message)
             wrong["variants"] = _("Content %(letter)s: %(error)s") % {
                 "letter": letter,
                 "error": error.message,

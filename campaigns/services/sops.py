@@ -182,7 +182,7 @@ def _ordered(steps: Sequence[StepInput]) -> list[StepInput]:
             sensitive.check_here(step.text, clean)
         except InvalidError as error:
             text = _("Step %(n)s: %(error)s") % {"n": n, "error": error.message}
-            raise InvalidError(text, code=error.code, step=n) from error
+            raise InvalidError(text, code=error.code, step=n, problem=str(error.message)) from error
         checked.append(replace(step, text=step.text.strip(), attachments=clean))
     return sorted(checked, key=lambda s: (s.day, s.hour, s.minute))
 

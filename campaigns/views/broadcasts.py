@@ -184,6 +184,8 @@ def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpRespons
             )
         except SCRMError as error:
             add_errors(form, error)
+            for n, problem in error.details.get("contents", {}).items():
+                context["contents"][n]["error"] = problem
     context["contents"] = _with_names(context["contents"])
     context["files"] = files_of(row["attachments"] for row in context["contents"])
     return render(request, "campaigns/broadcasts/edit.html", context, status=422 if posted else 200)

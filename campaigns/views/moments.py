@@ -96,18 +96,21 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
     posted = request.method == "POST"
     form = MomentForm(request.POST or None, corps=corps, initial=_initial(request, moment))
     given = _given(request.POST) if posted else _stored(moment)
+    text_error = ""
     if posted and form.is_valid():
         try:
             written = _input(request, form.cleaned_data, given)
             saved = moments.save_draft(request.brand, written, by=request.actor, moment_id=moment_id)
             return go(request, f"/moments/{saved.pk}/", _("Saved. Check who could see it, then launch it."))
         except SCRMError as error:
+            text_error = str(error.details.get("fields", {}).get("text", ""))
             add_errors(form, error)
     corp = moment.corp if moment else corps[0] if corps else None
     context = {
         "form": form,
         "moment": moment,
         "given": given,
+        "text_error": text_error,
         "corps": corps,
         "guides": _guide_choices(corps),
         "tags": _tag_choices(corps),

@@ -118,7 +118,8 @@ def sop_edit(request: Any, sop_id: int | None = None) -> HttpResponse:
                     return response
             except SCRMError as error:
                 add_errors(form, error)
-                context["bad_step"] = error.details.get("step")
+                if (n := error.details.get("step")) and 0 < n <= len(context["rows"]):
+                    context["rows"][n - 1]["error"] = error.details.get("problem", error.message)
     else:
         context["rows"] = _rows_of(sop)
     context["files"] = files_of(row["attachments"] for row in context["rows"])

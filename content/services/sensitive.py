@@ -49,15 +49,28 @@ def check(brand: Brand, text: str, attachments: Sequence[dict[str, Any]] = ()) -
         InvalidError: code sensitive_words, `words` in its details.
     """
     found = find(brand, [text, *words_of(attachments)])
+    if said := refusal(found):
+        refused = [f.word for f in found if f.level == Level.REFUSE]
+        raise InvalidError(said, code="sensitive_words", words=refused)
+    return warnings(found)
+
+
+def refusal(found: Sequence[Found]) -> str:
+    """The sentence about the refused words; empty without one."""
     refused = [f for f in found if f.level == Level.REFUSE]
-    if refused:
-        raise InvalidError(
-            _("This cannot be said to customers: %(words)s")
-            % {"words": _(", ").join(_with_note(f) for f in refused[:10])},
-            code="sensitive_words",
-            words=[f.word for f in refused],
-        )
-    return [_("Be careful with these words: %(words)s") % {"words": _with_note(f)} for f in found]
+    if not refused:
+        return ""
+    words = _(", ").join(_with_note(f) for f in refused[:10])
+    return _("This cannot be said to customers: %(words)s") % {"words": words}
+
+
+def warnings(found: Sequence[Found]) -> list[str]:
+    """A sentence about each word that is only warned of."""
+    return [
+        _("Be careful with these words: %(words)s") % {"words": _with_note(f)}
+        for f in found
+        if f.level != Level.REFUSE
+    ]
 
 
 def check_here(text: str, attachments: Sequence[dict[str, Any]] = ()) -> list[str]:

@@ -18,6 +18,7 @@ from content.models import Content, ContentVersion, Folder, TrackedLink
 from content.services import approval, editing, folders, links, page_html, sensitive
 from content.services.editing import ContentInput
 from content.views.library import total_of
+from content.views.words import attached_of
 from org.access import staff_can
 from org.forms import add_errors
 from scrm import clock
@@ -287,7 +288,7 @@ def content_check(request: Any) -> HttpResponse:
     problem, warnings = "", []
     try:
         variables.check(text)
-        warnings = sensitive.check(request.brand, text)
+        warnings = sensitive.check(request.brand, text, attached_of(request.POST.get("attachments", "")))
     except InvalidError as error:
         problem = str(error.message)
     personal = variables.of_customer(text)

@@ -18,12 +18,20 @@ RIGHTS = ("content.view", "sops.edit", "broadcasts.edit", "codes.edit")  # whoev
 KINDS = (Content.Kind.MESSAGE, Content.Kind.SCRIPT)
 
 
+def need_writer(request: Any) -> None:
+    """
+    Raises:
+        ForbiddenError: nobody who writes to customers.
+    """
+    if not any(request.actor.can(right) for right in RIGHTS):
+        raise ForbiddenError()
+
+
 @require_GET
 @signed_in
 def picker(request: Any) -> HttpResponse:
     """`q`, `folder`, `kind`; `personal=1`: also what speaks of the customer. `part=rows`: only the rows."""
-    if not any(request.actor.can(right) for right in RIGHTS):
-        raise ForbiddenError()
+    need_writer(request)
     given = request.GET
     folder_id = read_id(given.get("folder"))
     kind = given.get("kind", "") if given.get("kind") in KINDS else ""

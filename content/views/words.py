@@ -1,5 +1,6 @@
-"""The list of sensitive words."""
+"""The list of sensitive words, and the look for them while somebody writes."""
 
+import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -11,9 +12,10 @@ from django.views.decorators.vary import vary_on_headers
 
 from content.models import SensitiveWord
 from content.services import sensitive
+from content.views.picker import need_writer
 from content.views.tabs import tabs
 from content.words import plain
-from org.access import staff_can
+from org.access import signed_in, staff_can
 from scrm.errors import InvalidError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
@@ -93,3 +95,30 @@ def words_try(request: Any) -> HttpResponse:
     return render(
         request, "content/_words_tried.html", {"found": sensitive.find(request.brand, [text]), "text": text}
     )
+
+
+@require_POST
+@signed_in
+def wording(request: Any) -> HttpResponse:
+    """Sensitive words of a text and its attachments, for every form that speaks to customers.
+
+    POST: `text`, `attachments` (JSON), `only=warnings` where the form itself says what is refused.
+    """
+    need_writer(request)
+    context: dict[str, Any] = {"problem": "", "warnings": []}
+    text = request.POST.get("text", "")[:20_000]
+    attached = attached_of(request.POST.get("attachments", ""))
+    found = sensitive.find(request.brand, [text, *sensitive.words_of(attached)])
+    if request.POST.get("only") != "warnings":
+        context["problem"] = sensitive.refusal(found)
+    context["warnings"] = sensitive.warnings(found)
+    return render(request, "content/_check.html", context)
+
+
+def attached_of(text: str) -> list[dict[str, Any]]:
+    """Attachments as a form writes them; what cannot be read is none: saving says so."""
+    try:
+        given = json.loads(text or "[]")
+    except ValueError:
+        given = []
+    return [a for a in given[:9] if isinstance(a, dict)] if isinstance(given, list) else []

@@ -165,6 +165,7 @@
       showPlace(element);
     }
     check(element);
+    globalThis.wording.look(field(element, "text"));
     return element;
   }
   function showPlace(element) {

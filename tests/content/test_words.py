@@ -120,3 +120,47 @@ def test_wherever_something_is_written(brand: Brand, staff: Any) -> None:
             write("早上好")
             with pytest.raises(InvalidError, match="根治"):
                 write("根治")
+
+
+def look(client: Any, **given: str) -> str:
+    answer = client.post("/content/wording/", given)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_words_are_said_while_somebody_writes(brand: Brand, other_brand: Brand, sign_in: Any) -> None:
+    with in_brand(brand):
+        put(brand, "根治", note="改为：舒缓")
+        put(brand, "最", level="warn")
+    operator = sign_in(brand, "operator")
+    link = '[{"type": "link", "title": "根 治", "desc": "最好"}]'
+    said = look(operator, text="早上好", attachments=link)
+    assert "“根治”（改为：舒缓）" in said and "“最”" in said
+    quiet = look(operator, text="根治，最好", only="warnings")
+    assert "根治" not in quiet and "“最”" in quiet
+    for broken in ("[", "3", "[1]", '{"a": 1}'):
+        assert look(operator, text="早上好", attachments=broken).strip() == ""
+    assert look(sign_in(other_brand, "operator"), text="根治").strip() == ""
+    assert sign_in(brand, "guide").post("/content/wording/", {"text": "最"}).status_code == 403
+
+
+def test_a_refused_word_is_said_at_its_text(brand: Brand, sign_in: Any) -> None:
+    with in_brand(brand):
+        put(brand, "根治")
+    operator = sign_in(brand, "operator")
+    steps = {
+        "name": "关怀", "late_days": 3, "step_id": ["", ""], "day": [1, 2], "time": ["10:00", "10:00"],
+        "text": ["早上好", "包根治"], "attachments": ["[]", "[]"],
+    }  # fmt: skip
+    broadcast = {
+        "name": "上新", "audience": "everybody", "priority": 5, "hold_out_percent": 0, "late_hours": 48,
+        "text": ["早上好", "包根治"], "attachments": ["[]", "[]"], "weight": [1, 1], "content": ["", ""],
+        "at": "", "after": "", "segment": "",
+    }  # fmt: skip
+    moment = {"name": "上新", "text": "包根治", "attachments": "[]", "late_hours": 24}
+    for path, given in (("/sops/new/", steps), ("/broadcasts/new/", broadcast), ("/moments/new/", moment)):
+        answer = operator.post(path, given)
+        page = answer.content.decode()
+        assert answer.status_code == 422
+        assert page.count("data-said-before") == 1, path
+        assert page.index("包根治") < page.index("data-said-before"), path

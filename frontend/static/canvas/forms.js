@@ -25,7 +25,7 @@
   }
 
   function nodeForm(id) {
-    const form = element("div", { className: "node-form", data: { form: id } });
+    const form = element("div", { className: "node-form", data: { form: id, wordingScope: "" } });
     const redraw = (focus) => {
       const node = g.nodeOf(state.graph, id);
       if (!node) return form.replaceChildren();

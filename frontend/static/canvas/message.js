@@ -6,7 +6,7 @@
   const perCustomer = /\{\s*(客户昵称|客户姓名|客户备注|昵称)\s*(\||\})/;
 
   widgets.message = (param, value, set) => {
-    const area = element("textarea", { className: "form-control form-control-sm", rows: 5, value: value ?? "", placeholder: say("message_hint") });
+    const area = element("textarea", { className: "form-control form-control-sm", rows: 5, value: value ?? "", placeholder: say("message_hint"), data: { contentText: "", wording: "warnings" } });
     const left = element("span", { className: "muted small end" });
     const warning = element("div", { className: "field-error", hidden: true, textContent: say("no_customer") });
     const check = () => {
@@ -22,6 +22,7 @@
       area.dispatchEvent(new Event("input"));
     }, { className: "chip chip-blue" })), left);
     check();
+    setTimeout(() => wording.look(area)); // once it stands in the form, with its attachments
     return element("div", {}, area, tools, warning);
   };
   widgets.attachments = (param, value, set) => {
