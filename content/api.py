@@ -1,6 +1,7 @@
 """REST API of the content library: items with their versions, approval, folders, sensitive words; tracked links with
 their figures and people. Lists are keyset pages `{"results": […], "next": "token or empty"}`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
@@ -10,7 +11,7 @@ from rest_framework import serializers, viewsets
 from contacts.models import Contact
 from content import hooks
 from content.models import Content, ContentVersion, Folder, Poster, SensitiveWord, TrackedLink
-from content.services import approval, editing, library, link_numbers, links, posters, sensitive
+from content.services import approval, cards, editing, library, link_numbers, links, posters, sensitive
 from content.services.editing import ContentInput
 from org.models import Staff
 from scrm.errors import NotFoundError
@@ -70,6 +71,7 @@ class LinkOut(serializers.Serializer):
     n_opens = serializers.IntegerField()
     n_known = serializers.IntegerField(help_text="customers known by name who opened it")
     opened_at = serializers.DateTimeField(allow_null=True)
+    card = serializers.DictField(help_text="as a link card: one of the `attachments` of any message")
     archived_at = serializers.DateTimeField(allow_null=True)
 
 
@@ -142,9 +144,22 @@ def content_rows(items: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def link_row(link: TrackedLink) -> dict[str, Any]:
+def link_rows(found: Sequence[TrackedLink]) -> list[dict[str, Any]]:
     names = ("name", "url", "content_id", "asks_who", "n_opens", "n_known", "opened_at", "archived_at")
-    return {"id": link.pk, "address": links.address_of(link), **{name: getattr(link, name) for name in names}}
+    ready = cards.cards_of(found)
+    return [
+        {
+            "id": link.pk,
+            "address": links.address_of(link),
+            **{name: getattr(link, name) for name in names},
+            "card": ready[link.pk],
+        }
+        for link in found
+    ]
+
+
+def link_row(link: TrackedLink) -> dict[str, Any]:
+    return link_rows([link])[0]
 
 
 class ContentViewSet(viewsets.ViewSet):
@@ -281,7 +296,7 @@ class LinkViewSet(viewsets.ViewSet):
         page = keyset_page(
             TrackedLink.objects.all(), order=("-pk",), after=request.query_params.get("after"), size=SIZE
         )
-        return _page([link_row(link) for link in page.rows], page)
+        return _page(link_rows(page.rows), page)
 
     @extend_schema(operation_id="links_read", responses=LinkOut)
     def retrieve(self, request: Any, pk: int) -> HttpResponse:

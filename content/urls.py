@@ -23,6 +23,7 @@ urlpatterns = [
     path("content/folders/<int:folder_id>/", library.folder_edit, name="content_folder"),
     path("content/folders/<int:folder_id>/delete/", library.folder_delete, name="content_folder_delete"),
     path("content/picker/", picker.picker, name="content_picker"),
+    path("content/picker/links/", picker.link_picker, name="content_link_picker"),
     path("content/new/", items.content_edit, name="content_new"),
     path("content/check/", items.content_check, name="content_check"),
     path("content/wording/", words.wording, name="content_wording"),

@@ -45,13 +45,29 @@
     }));
   }
 
-  function open(box, type, index = null) {
+  let linking = null; // the box that a page or tracked link is chosen for
+  function take({ card, cover, files: names }) {
+    Object.assign(files, names);
+    const form = $("#attachment-link").content;
+    const limit = (name) => $(`[data-field="${name}"]`, form)?.maxLength ?? -1;
+    const item = { type: "link" };
+    for (const name of ["title", "url", "desc", "picurl"]) {
+      if ($(`[data-field="${name}"]`, form)) item[name] = limit(name) > 0 ? card[name].slice(0, limit(name)) : card[name];
+    }
+    // a moment's link needs its cover as a file
+    const needsFile = Boolean($("[data-file]", form));
+    if (needsFile && cover) item.file_id = cover;
+    if (needsFile && !cover) return open(linking, "link", null, item);
+    return store(linking, [...listOf(linking), item]);
+  }
+
+  function open(box, type, index = null, begun = null) {
     const list = listOf(box);
     const form = $("[data-attachment-form]", box);
     if (index === null && list.length >= Number(words().most)) return say(form, words().full);
     form.replaceChildren($(`#attachment-${type}`).content.cloneNode(true), $("#attachment-actions").content.cloneNode(true));
     form.hidden = false;
-    const item = index === null ? { type } : { ...list[index] };
+    const item = begun ?? (index === null ? { type } : { ...list[index] });
     form.querySelectorAll("[data-field]").forEach((field) => { field.value = item[field.dataset.field] || ""; });
     $("[data-attachment-cancel]", form).addEventListener("click", () => { form.hidden = true; form.replaceChildren(); });
     $("[data-attachment-ok]", form).addEventListener("click", async () => {
@@ -112,6 +128,19 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-attach]");
     if (button) open(button.closest("[data-attachments]"), button.dataset.attach);
+    const tracked = event.target.closest("[data-attach-tracked]");
+    if (tracked) {
+      linking = tracked.closest("[data-attachments]");
+      if (listOf(linking).length >= Number(words().most)) return say($("[data-attachment-form]", linking), words().full);
+      htmx.ajax("GET", words().links, { target: "#modal-content", source: document.body });
+    }
+    const picked = event.target.closest("[data-link-pick]");
+    if (picked && linking) {
+      document.dispatchEvent(new Event("closeModal"));
+      take(JSON.parse(picked.dataset.linkPick));
+      $("[data-attach-tracked]", linking)?.focus();
+    }
+    return undefined;
   });
   // Enter in the small form must not send the big one
   document.addEventListener("keydown", (event) => {

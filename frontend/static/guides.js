@@ -122,6 +122,8 @@
   document.addEventListener("click", async (event) => {
     const version = event.target.closest("[data-send-version]");
     if (version) return send(version, { version: version.dataset.sendVersion });
+    const link = event.target.closest("[data-send-link]");
+    if (link) return send(link, { link: link.dataset.sendLink });
     const own = event.target.closest("[data-send-own]");
     if (own) {
       const text = own.closest("form").elements.text.value.trim();

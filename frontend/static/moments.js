@@ -37,6 +37,7 @@
       const kind = button.dataset.attach;
       button.disabled = kinds.size > 0 && (!kinds.has(kind) || kind !== "image" || list.length >= 9);
     });
+    box.querySelector("[data-attach-tracked]").disabled = kinds.size > 0;
   }
   form.addEventListener("input", draw);
   form.addEventListener("attachmentschange", draw);

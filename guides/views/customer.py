@@ -12,7 +12,7 @@ from contacts.services import contacts as contact_services
 from contacts.services import reminders, stages, tag_choice
 from contacts.views.profile import fields_modal, moment_of
 from content.models import Folder
-from content.services import library
+from content.services import cards, library
 from guides.services import customers as services
 from guides.services.sending import filled
 from guides.views.frame import page, through_other_corp
@@ -21,7 +21,7 @@ from scrm.errors import NotFoundError
 from scrm.ids import need_id, read_id
 from scrm.responses import toast
 
-SCRIPTS = 30
+SCRIPTS, CARDS = 30, 15
 
 
 def own(request: Any, contact_id: int) -> Contact:
@@ -141,6 +141,7 @@ def scripts(request: Any, contact_id: int) -> HttpResponse:
     context = {
         "contact": contact,
         "rows": rows,
+        "cards": cards.search(request.brand, q=q, folder_id=folder_id, limit=CARDS),
         "q": q,
         "folder": folder_id,
         "folders": list(Folder.objects.order_by("name").values_list("pk", "name")[:200]),

@@ -13,14 +13,14 @@ from django.views.decorators.http import require_GET, require_POST
 from campaigns.services import direct
 from contacts.services.contacts import get_visible
 from content.models import Via
-from content.services import library, links, sensitive
+from content.services import cards, library, links, sensitive
 from guides.services import customers as services
 from guides.services.sending import filled, messages_of
 from guides.views.frame import page, through_other_corp
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Corp
 from scrm.errors import InvalidError
-from scrm.ids import need_id
+from scrm.ids import need_id, read_id
 from scrm.responses import toast
 from wecom.api import auth
 from wecom.client import client_for
@@ -84,26 +84,32 @@ def customer_of_chat(request: Any) -> HttpResponse:
 def prepare(request: Any, contact_id: int) -> HttpResponse:
     """Content of the library as messages of the JS SDK, its files uploaded to WeCom.
 
-    POST: `version` of the library, or `text` of the guide's own.
+    POST: `version` of the library, `link` (a page or tracked link), or `text` of the guide's own.
 
     Raises:
         InvalidError: nothing written, too much, or a word that the brand refuses.
     """
     version = request.POST.get("version", "")
+    link_id = read_id(request.POST.get("link"))
+    version_id = need_id(version) if version else None
     attached: list[dict[str, Any]] = []
     with brand_transaction(request):
         contact = get_visible(request.staff, contact_id)
         if version:
-            usable = library.usable_version(request.brand, need_id(version), personal=True)
+            usable = library.usable_version(request.brand, version_id, personal=True)
             text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
             attached, name = usable.attachments, usable.name
+        elif link_id:
+            picked = cards.get_card(request.brand, link_id)
+            text, attached, name = "", [picked["card"]], picked["card"]["title"]
+            version_id = picked["version_id"]
         else:
             text = name = request.POST.get("text", "").strip()
             if not text or len(text.encode()) > MAX_TEXT:
                 raise InvalidError(_("Write something, up to 4,000 bytes"))
             sensitive.check(request.brand, text)
         touch_id, ticket = direct.make_ready(
-            contact_id=contact.pk, staff_id=request.staff.pk, version_id=need_id(version) if version else None
+            contact_id=contact.pk, staff_id=request.staff.pk, version_id=version_id
         )
     text, attached = links.personalise(
         request.brand, text, attached, staff_id=request.staff.pk, touch_id=touch_id, via=Via.DIRECT

@@ -96,7 +96,8 @@ def test_links(brand: Brand, staff: Any, api: Any) -> None:
     [person] = api.get(f"/api/v1/links/{made['id']}/people/").json()["results"]
     assert person["contact_id"] == contact.pk
     assert post(api, f"links/{made['id']}/", {"url": "https://b.cn"}, "patch").json()["url"] == "https://b.cn"
-    assert len(api.get("/api/v1/links/").json()["results"]) == 1
+    [row] = api.get("/api/v1/links/").json()["results"]
+    assert row["card"] == {"type": "link", "title": "新品", "url": row["address"], "desc": "", "picurl": ""}
     assert post(api, "links/", {"name": "x", "url": "javascript:x"}).status_code == 422
 
 

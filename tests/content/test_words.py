@@ -158,8 +158,8 @@ def test_a_refused_word_is_said_at_its_text(brand: Brand, sign_in: Any) -> None:
         "at": "", "after": "", "segment": "",
     }  # fmt: skip
     moment = {"name": "上新", "text": "包根治", "attachments": "[]", "late_hours": 24}
-    for path, given in (("/sops/new/", steps), ("/broadcasts/new/", broadcast), ("/moments/new/", moment)):
-        answer = operator.post(path, given)
+    for path, sent in (("/sops/new/", steps), ("/broadcasts/new/", broadcast), ("/moments/new/", moment)):
+        answer = operator.post(path, sent)
         page = answer.content.decode()
         assert answer.status_code == 422
         assert page.count("data-said-before") == 1, path

@@ -22,6 +22,7 @@ from content.services.editing import ContentInput
 from org.access import SYSTEM
 from org.models import Corp
 from scrm import clock
+from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tests.contacts.conftest import connected, sandbox, sandbox_server
 from tests.factories import in_brand, make_contact, make_user, role
@@ -195,6 +196,32 @@ def test_files_are_uploaded_and_links_become_news(chat: SimpleNamespace) -> None
     made = chat.client.post(f"/g/customers/{chat.mine.pk}/prepare/", {"version": version}).json()["messages"]
     assert [m["msgtype"] for m in made] == ["text", "image", "news"]
     assert made[1]["image"]["mediaid"] and made[2]["news"]["link"] == "https://shop.example/"
+
+
+def test_pages_and_links_are_sent_as_cards(chat: SimpleNamespace, other_brand: Brand) -> None:
+    page = {"title": "护肤手册", "intro": "三步", "blocks": [{"type": "text", "text": "洗脸"}]}
+    with in_brand(chat.brand):
+        item = editing.create_content(chat.brand, given=ContentInput("手册", kind="page", page=page)).content
+        link = links.link_of_page(chat.brand, item)
+    with in_brand(other_brand):
+        theirs = links.create_link(other_brand, name="别家", url="https://a.cn")
+    listed = chat.client.get(f"/g/customers/{chat.mine.pk}/scripts/").content.decode()
+    assert f'data-send-link="{link.pk}"' in listed and "护肤手册" in listed and "别家" not in listed
+    url = f"/g/customers/{chat.mine.pk}/"
+    made = chat.client.post(f"{url}prepare/", {"link": link.pk}).json()
+    [message] = made["messages"]
+    assert message["news"]["title"] == "护肤手册" and message["news"]["desc"] == "三步"
+    assert f"/l/{link.key}/" in message["news"]["link"] and made["text"] == "护肤手册"
+    chat.client.post(f"{url}sent/", {"text": made["text"], "ticket": made["ticket"]})
+    with in_brand(chat.brand):
+        touch = Touch.objects.get()
+        assert touch.content_id == item.current_id  # the page has its figures
+        token = urlsplit(message["news"]["link"]).path.split("/")[3]
+        told = tokens.unpack(chat.brand.pk, link.key, token)
+        assert isinstance(told, tokens.Sent) and (told.staff_id, told.touch_id) == (chat.a.pk, touch.pk)
+        editing.archive(chat.brand, content_id=item.pk, by=SYSTEM)
+    for gone in (link.pk, theirs.pk, 10**30):
+        assert chat.client.post(f"{url}prepare/", {"link": gone}).status_code in (404, 422)
 
 
 def test_words_of_ones_own(chat: SimpleNamespace) -> None:
