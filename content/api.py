@@ -8,14 +8,11 @@ from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
-from contacts.models import Contact
 from content import hooks
-from content.models import Content, ContentVersion, Folder, Poster, SensitiveWord, TrackedLink
-from content.services import approval, cards, editing, library, link_numbers, links, posters, sensitive
+from content.models import Content, ContentVersion, Folder, SensitiveWord, TrackedLink
+from content.services import approval, cards, editing, library, link_numbers, links, sensitive
 from content.services.editing import ContentInput
-from org.models import Staff
-from scrm.errors import NotFoundError
-from scrm.ids import need_id, read_id
+from scrm.ids import need_id
 from scrm.keyset import keyset_page
 
 SIZE = 100
@@ -381,44 +378,3 @@ class WordViewSet(viewsets.ViewSet):
         text = str(request.data.get("text", "") if isinstance(request.data, dict) else "")[:20_000]
         found = sensitive.find(request._request.brand, [text])
         return JsonResponse({"found": [{"word": f.word, "level": f.level, "note": f.note} for f in found]})
-
-
-class PosterViewSet(viewsets.ViewSet):
-    capabilities = {"list": "content.view", "retrieve": "content.view"}
-
-    @extend_schema(
-        operation_id="posters_list",
-        responses=inline_serializer(
-            "PosterRow", {"id": serializers.IntegerField(), "name": serializers.CharField()}, many=True
-        ),
-    )
-    def list(self, request: Any) -> HttpResponse:
-        rows = Poster.objects.filter(archived_at=None).order_by("-pk").values("id", "name")[:SIZE]
-        return JsonResponse(list(rows), safe=False)
-
-    @extend_schema(
-        operation_id="posters_picture",
-        parameters=[
-            OpenApiParameter(
-                "contact", int, description="with the code of this customer's guide and their name"
-            ),
-            OpenApiParameter("staff", int, description="with the code of this guide"),
-        ],
-        responses={(200, "image/jpeg"): bytes},
-    )
-    def retrieve(self, request: Any, pk: int) -> HttpResponse:
-        """The picture (JPEG)."""
-        poster = posters.get_poster(pk)
-        found: dict[str, Any] = {}
-        for name, rows in (
-            ("contact", Contact.objects.all()),
-            ("staff", Staff.objects.select_related("store")),
-        ):
-            text = request.query_params.get(name, "")
-            if text:
-                found[name] = rows.filter(pk=read_id(text) or 0).first()
-                if found[name] is None:
-                    raise NotFoundError()
-        return HttpResponse(
-            posters.render(request._request.brand, poster, **found), content_type="image/jpeg"
-        )

@@ -1,6 +1,7 @@
 """What apps above this one know of content: dotted paths, because content imports none of them.
 
 `USES`: functions `uses(brand, version_ids) -> [Use]`: where versions stand at this moment (steps, broadcasts, welcomes).
+`POSTER_*`: the channel codes that posters can show: `choices()`, `by_id(brand, ids)`, `picture(brand, code)`.
 `RESULTS`: `results(brand, version_ids) -> {version_id: {"sent", "opened", "replied", "converted"}}`, of the ledger.
 """
 
@@ -13,6 +14,9 @@ from tenants.models import Brand
 
 USES: list[str] = ["campaigns.services.content_uses.uses", "livecodes.services.content_uses.uses"]
 RESULTS: list[str] = ["campaigns.services.content_uses.results"]
+POSTER_CODES = "livecodes.services.posters.choices"
+POSTER_CODES_BY_ID = "livecodes.services.posters.by_id"
+POSTER_CODE_PICTURE = "livecodes.services.posters.picture"
 
 
 class Use(TypedDict):
@@ -39,3 +43,19 @@ def results(brand: Brand, version_ids: Sequence[int]) -> dict[int, dict[str, int
             for name, n in numbers.items():
                 kept[name] += n
     return total
+
+
+def poster_codes() -> list[tuple[int, str]]:
+    """(id, name) of the channel codes that a poster can show."""
+    return import_string(POSTER_CODES)()
+
+
+def poster_codes_by_id(brand: Brand, code_ids: Iterable[int]) -> dict[int, Any]:
+    """Of these, those that are not deleted, for `poster_code_picture`; in the caller's transaction."""
+    wanted = sorted(set(code_ids))
+    return import_string(POSTER_CODES_BY_ID)(brand, wanted) if wanted else {}
+
+
+def poster_code_picture(brand: Brand, code: Any) -> bytes:
+    """The picture of a code. May call WeCom: outside a transaction."""
+    return import_string(POSTER_CODE_PICTURE)(brand, code)

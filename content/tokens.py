@@ -1,5 +1,6 @@
-"""The signed tail of a tracked link, `/l/<key>/<token>/`: who sent it, with which message, or whose visit it was shared
-from. Pure. It is no identity: a link can be passed on, so the person who opens it is known only by WeCom's OAuth.
+"""The signed tail of a tracked link, `/l/<key>/<token>/`: who sent it, with which message, whose visit it was shared from,
+or which customer passes it on. Pure. It is no identity: a link can be passed on, so the person who opens it is known only by
+WeCom's OAuth.
 
 A token is a type, numbers of 7 bits a byte, and 8 bytes of HMAC over brand, key and all of it; URL-safe base64 without
 padding, about 20 characters.
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 _MAC = 8
-_SENT, _SHARED = 1, 2
+_SENT, _SHARED, _PASSED = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,31 @@ class Shared:
     visit_at: int  # microseconds since 1970: visits are partitioned by time
 
 
-def pack(brand_id: int, key: str, what: Sent | Shared) -> str:
+@dataclass(frozen=True)
+class Passed:
+    """The link as a customer passes it on, on a poster of their own; for their guide, or 0."""
+
+    contact_id: int
+    staff_id: int = 0
+
+
+Told = Sent | Shared | Passed
+
+
+def pack(brand_id: int, key: str, what: Told) -> str:
     if isinstance(what, Sent):
         numbers = [_SENT, what.via, what.staff_id, what.send_task_id, what.touch_id]
         while len(numbers) > 2 and not numbers[-1]:
             numbers.pop()
+    elif isinstance(what, Passed):
+        numbers = [_PASSED, what.contact_id, what.staff_id]
     else:
         numbers = [_SHARED, what.visit_id, what.visit_at]
     body = b"".join(_varint(n) for n in numbers)
     return base64.urlsafe_b64encode(body + _sign(brand_id, key, body)).decode().rstrip("=")
 
 
-def unpack(brand_id: int, key: str, token: str) -> Sent | Shared | None:
+def unpack(brand_id: int, key: str, token: str) -> Told | None:
     """None for anything that was not made by `pack` for this brand and link."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -61,6 +75,8 @@ def unpack(brand_id: int, key: str, token: str) -> Sent | Shared | None:
         return Sent(staff_id=staff, send_task_id=task, touch_id=touch, via=via)
     if kind == _SHARED and len(numbers) == 2:
         return Shared(*numbers)
+    if kind == _PASSED and len(numbers) == 2:
+        return Passed(*numbers)
     return None
 
 

@@ -14,7 +14,8 @@ from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
-from content.api import ContentViewSet, LinkViewSet, PosterViewSet, WordViewSet
+from content.api import ContentViewSet, LinkViewSet, WordViewSet
+from content.poster_api import PosterPictureViewSet, PosterViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
@@ -119,7 +120,7 @@ urlpatterns: list[Any] = [
     ),
     path("links/<int:pk>/people/", LinkViewSet.as_view({"get": "people"}), name="api_link_people"),
     path("posters/", PosterViewSet.as_view({"get": "list"}), name="api_posters"),
-    path("posters/<int:pk>/", PosterViewSet.as_view({"get": "retrieve"}), name="api_poster"),
+    path("posters/<int:pk>/", PosterPictureViewSet.as_view({"get": "retrieve"}), name="api_poster"),
     path("sensitive-words/", WordViewSet.as_view({"get": "list", "post": "create"}), name="api_words"),
     path("sensitive-words/check/", WordViewSet.as_view({"post": "check"}), name="api_words_check"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),

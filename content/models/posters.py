@@ -11,16 +11,20 @@ from wecom.models import MediaFile
 
 
 class Poster(TenantModel):
-    """A template. `layout`: {"parts": [{"kind", "x", "y", "w", "text", "size", "color", "align"}]}, in pixels of the
-    background (services/posters.py)."""
+    """A template. `layout`: {"parts": [{"kind", "x", "y", "w", …}]}, in pixels of the background (services/posters.py)."""
 
     name = models.CharField(_("Name"), max_length=60)
     background = BrandForeignKey(
         MediaFile, on_delete=models.PROTECT, related_name="+", verbose_name=_("Background")
     )
     link = BrandForeignKey(
-        TrackedLink, on_delete=models.PROTECT, related_name="+", verbose_name=_("The code leads to")
-    )
+        TrackedLink,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("The code leads to"),
+    )  # none: it shows no code of a link, but a channel code
     width = models.IntegerField(editable=False)
     height = models.IntegerField(editable=False)
     layout = models.JSONField(default=dict)

@@ -111,7 +111,7 @@ def contact_of(brand: Brand, corp: Corp, external_userid: str, openid: str = "")
 
 @transaction.atomic
 def record_open(
-    place: Place, visitor: Visitor, token: tokens.Sent | tokens.Shared | None, now: datetime | None = None
+    place: Place, visitor: Visitor, token: tokens.Told | None, now: datetime | None = None
 ) -> Visit:
     """Note an opening, in the scope of the place's brand; gives the visit, which an opening of the same browser within
     half an hour goes on with."""
@@ -119,9 +119,11 @@ def record_open(
     contact_id = visitor.contact_id
     if contact_id and not Contact.objects.filter(pk=contact_id).exists():
         contact_id = None  # joined with another one since: WeCom names them anew
-    source, given = None, tokens.Sent()
+    source, given, giver = None, tokens.Sent(), None
     if isinstance(token, tokens.Shared):
         source = visit_of(link, token)
+    elif isinstance(token, tokens.Passed):
+        given, giver = _of_poster(token, contact_id)
     elif token:
         given = token
     own = source and (source.visitor == visitor.id or (contact_id and source.contact_id == contact_id))
@@ -134,7 +136,8 @@ def record_open(
     elif source:
         given = tokens.Sent(source.staff_id or 0, via=Via.SHARED)
     staff_id = given.staff_id if given.staff_id and Staff.objects.filter(pk=given.staff_id).exists() else None
-    if again := _same(link.pk, visitor.id, contact_id, given, source, now):
+    from_contact_id = source.contact_id if source else giver
+    if again := _same(link.pk, visitor.id, contact_id, given, source, giver, now):
         return again
     is_new = not contact_id and not Visit.objects.filter(link_id=link.pk, visitor=visitor.id).exists()
     visit = Visit.objects.create(
@@ -147,13 +150,13 @@ def record_open(
         touch_id=given.touch_id or None,
         via=given.via if given.via in Via.values else Via.PLAIN,
         from_visit_id=source.pk if source else None,
-        from_contact_id=source.contact_id if source else None,
+        from_contact_id=from_contact_id,
     )
     if contact_id:
         is_new = _note_person(link, visit, now)
         _tell_opened(brand, link, visit)
-    if source:
-        _note_share(brand, link, source, visit)
+    if from_contact_id:
+        _note_share(brand, link, from_contact_id, visit)
     # the hot rows last: they are held for as short as possible
     _count(brand, visit, n_opens=1, n_new=int(is_new))
     TrackedLink.objects.filter(pk=link.pk).update(
@@ -162,7 +165,15 @@ def record_open(
     return visit
 
 
-def visit_of(link: TrackedLink, told: tokens.Sent | tokens.Shared | None) -> Visit | None:
+def _of_poster(token: tokens.Passed, contact_id: int | None) -> tuple[tokens.Sent, int | None]:
+    """What a customer's own poster says of an opening, and who passed it on; nobody, where they try it themselves."""
+    known = 0 < token.contact_id < 2**63 and Contact.objects.filter(pk=token.contact_id).exists()
+    if not known or token.contact_id == contact_id:
+        return tokens.Sent(token.staff_id, via=Via.POSTER), None
+    return tokens.Sent(token.staff_id, via=Via.SHARED), token.contact_id
+
+
+def visit_of(link: TrackedLink, told: tokens.Told | None) -> Visit | None:
     """The visit of this link that a tail names; None where it names none. In a scope and transaction."""
     if not isinstance(told, tokens.Shared) or told.visit_id >= 2**63:
         return None
@@ -186,6 +197,7 @@ def _same(
     contact_id: int | None,
     given: tokens.Sent,
     source: Visit | None,
+    giver: int | None,
     now: datetime,
 ) -> Visit | None:
     """The visit of this browser that this opening goes on with: the same person and message, not long ago."""
@@ -194,7 +206,7 @@ def _same(
         .order_by("-at")
         .first()
     )
-    if last is None or last.contact_id != contact_id:
+    if last is None or last.contact_id != contact_id or (giver and last.from_contact_id != giver):
         return None
     message = (given.send_task_id or None, given.touch_id or None, source.pk if source else None)
     return last if (last.send_task_id, last.touch_id, last.from_visit_id) == message else None
@@ -231,23 +243,21 @@ def _data(link: TrackedLink, visit: Visit) -> dict[str, Any]:
     return data | {name: value for name, value in given.items() if value}
 
 
-def _note_share(brand: Brand, link: TrackedLink, source: Visit, visit: Visit) -> None:
-    """Somebody else's browser came from a visit: once for each browser that came."""
-    if not source.contact_id:
-        return
+def _note_share(brand: Brand, link: TrackedLink, contact_id: int, visit: Visit) -> None:
+    """Somebody else's browser came from a customer: once for each browser that came."""
     fresh = timeline.record_event(
         brand,
-        contact_id=source.contact_id,
+        contact_id=contact_id,
         type=EventType.SHARED,
         at=visit.at,
-        staff_id=source.staff_id,
+        staff_id=visit.staff_id,
         object_id=link.pk,
         source="link",
-        source_key=f"shared:{link.pk}:{source.contact_id}:{visit.visitor}",
+        source_key=f"shared:{link.pk}:{contact_id}:{visit.visitor}",
         data={"page": link.name, **({"to": visit.contact_id} if visit.contact_id else {})},
     )
     if fresh:
-        LinkPerson.objects.filter(link=link, contact_id=source.contact_id).update(n_shared=F("n_shared") + 1)
+        LinkPerson.objects.filter(link=link, contact_id=contact_id).update(n_shared=F("n_shared") + 1)
 
 
 def _count(brand: Brand, visit: Visit, **more: int) -> None:

@@ -8,15 +8,17 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from content import hooks
 from content.models import Poster, TrackedLink
-from content.services import posters
+from content.services import poster_pictures, posters
 from content.views.tabs import tabs
-from org.access import staff_can
+from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff
 from scrm.errors import InvalidError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
+from tenants.scoping import tenant_scope
 
 FIRST = {
     "parts": [
@@ -43,7 +45,7 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
     given: dict[str, Any] = {
         "name": row.name if row else "",
         "background": row.background_id if row else "",
-        "link": row.link_id if row else "",
+        "link": (row.link_id or "") if row else "",
         "layout": row.layout if row else FIRST,
     }
     error = ""
@@ -61,7 +63,7 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
                 request.brand,
                 name=given["name"],
                 background_id=read_id(given["background"]) or 0,
-                link_id=_link(given["link"]),
+                link_id=read_id(given["link"]),
                 layout=layout,
                 poster_id=poster_id,
                 by=request.actor,
@@ -70,22 +72,25 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
         except InvalidError as problem:
             error = str(problem.message)
     links = TrackedLink.objects.filter(archived_at=None).order_by("-pk").values_list("pk", "name")[:300]
-    context = {"row": row, "given": given, "error": error, "links": links}
+    context = {
+        "row": row,
+        "given": given,
+        "error": error,
+        "links": links,
+        "codes": hooks.poster_codes(),
+    }
     return render(request, "content/posters/edit.html", context, status=422 if error else 200)
 
 
-def _link(text: Any) -> int:
-    found = read_id(text)
-    if found is None:
-        raise InvalidError(_("Choose where the code leads to"))
-    return found
-
-
 @require_GET
-@staff_can("content.view")
+@staff_can_outside("content.view")
 def poster_picture(request: Any, poster_id: int) -> HttpResponse:
     """The poster of a guide (`staff`; otherwise of nobody), as a JPEG."""
-    row = posters.get_poster(poster_id)
-    wanted = read_id(request.GET.get("staff"))
-    staff = Staff.objects.select_related("store").filter(pk=wanted).first() if wanted else None
-    return HttpResponse(posters.render(request.brand, row, staff=staff), content_type="image/jpeg")
+    with brand_transaction(request):
+        row = posters.get_poster(poster_id)
+        wanted = read_id(request.GET.get("staff"))
+        staff = Staff.objects.select_related("store").filter(pk=wanted).first() if wanted else None
+        drawing = poster_pictures.plan(request.brand, row, staff=staff)
+    with tenant_scope(request.brand):
+        data = poster_pictures.draw(request.brand, drawing)
+    return HttpResponse(data, content_type="image/jpeg")

@@ -105,7 +105,7 @@ def _ask(place: Place, token: str, sent: Any) -> HttpResponse | None:
     """To WeCom's page, silently; None where the brand has no corp to ask."""
     with tenant_scope(place.brand), transaction.atomic():
         corps = Corp.objects.order_by("pk")
-        if isinstance(sent, tokens.Sent) and sent.staff_id:
+        if isinstance(sent, (tokens.Sent, tokens.Passed)) and sent.staff_id:
             of_guide = Staff.objects.filter(pk=sent.staff_id).values("corp")
             corp = corps.filter(pk__in=of_guide).first() or corps.first()
         else:

@@ -9,6 +9,8 @@
   const image = new Image();
   let scale = 1;
   const save = () => { form.elements.layout.value = JSON.stringify(layout); };
+  const codes = JSON.parse($("#poster-codes").textContent);
+  const nameOf = (id) => codes.find(([code]) => code === Number(id))?.[1] ?? "";
   const make = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
 
   function drawStage() {
@@ -18,9 +20,9 @@
     stage.style.height = `${image.naturalHeight * scale}px`;
     stage.append(image);
     for (const part of layout.parts) {
-      const box = make("div", `poster-part ${part.kind}`, part.kind === "qr" ? list.dataset.qr : part.text);
+      const box = make("div", `poster-part ${part.kind}`, part.kind === "text" ? part.text : part.kind === "code" ? `${list.dataset.code} ${nameOf(part.code)}` : list.dataset[part.kind]);
       Object.assign(box.style, { left: `${part.x * scale}px`, top: `${part.y * scale}px`, width: `${part.w * scale}px` });
-      if (part.kind === "qr") box.style.height = box.style.width;
+      if (part.kind !== "text") box.style.height = box.style.width;
       else Object.assign(box.style, { fontSize: `${part.size * scale}px`, color: part.color, textAlign: part.align });
       box.addEventListener("pointerdown", (event) => {
         event.preventDefault();
@@ -40,8 +42,16 @@
   function drawParts() {
     list.replaceChildren(...layout.parts.map((part, n) => {
       const row = make("div", "poster-row");
-      row.append(make("strong", "small", part.kind === "qr" ? list.dataset.qr : list.dataset.text));
-      const names = part.kind === "qr" ? ["x", "y", "w"] : ["text", "x", "y", "w", "size", "color"];
+      row.append(make("strong", "small", list.dataset[part.kind]));
+      const names = part.kind !== "text" ? ["x", "y", "w"] : ["text", "x", "y", "w", "size", "color"];
+      if (part.kind === "code") {
+        const select = make("select", "form-select form-select-sm");
+        select.setAttribute("aria-label", list.dataset.choose);
+        select.append(new Option(list.dataset.choose, ""), ...codes.map(([id, name]) => new Option(name, id)));
+        select.value = nameOf(part.code) ? part.code : "";
+        select.addEventListener("change", () => { part.code = Number(select.value) || null; drawStage(); save(); });
+        row.append(select);
+      }
       for (const name of names) {
         const field = make("input", "form-control form-control-sm");
         field.type = name === "text" ? "text" : name === "color" ? "color" : "number";
@@ -51,7 +61,7 @@
         field.addEventListener("input", () => { part[name] = field.type === "number" ? Number(field.value) : field.value; drawStage(); save(); });
         row.append(field);
       }
-      if (part.kind !== "qr") {
+      if (layout.parts.length > 1) {
         const remove = make("button", "btn-icon btn-icon-sm", "×");
         remove.type = "button";
         remove.setAttribute("aria-label", list.dataset.remove);
@@ -65,9 +75,18 @@
   image.addEventListener("load", drawStage);
   addEventListener("resize", drawStage);
   const show = (id) => { if (id) image.src = `${stage.dataset.media}${id}/`; };
-  $("[data-add-text]", form).addEventListener("click", () => {
-    layout.parts.push({ kind: "text", x: 40, y: 40, w: 240, size: 32, text: "{品牌}", color: "#222222", align: "left" });
+  const fresh = {
+    text: { w: 240, size: 32, text: "{品牌}", color: "#222222", align: "left" },
+    avatar: { w: 120 },
+    qr: { w: 160 },
+    code: { w: 160, code: codes.length === 1 ? codes[0][0] : null },
+  };
+  form.addEventListener("click", (event) => {
+    const add = event.target.closest("[data-add]");
+    if (!add) return;
+    layout.parts.push({ kind: add.dataset.add, x: 40, y: 40, ...fresh[add.dataset.add] });
     draw();
+    list.lastElementChild.querySelector("select, input").focus();
   });
   $("[data-upload]", form).addEventListener("change", async (event) => {
     if (!event.target.files.length) return;

@@ -7,24 +7,20 @@ import io
 import math
 import os
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 
 import segno
 from django.conf import settings
 from django.utils.translation import gettext as _
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from livecodes.models import ChannelCode
 from livecodes.services.doors import address_of
 from scrm.errors import ConflictError
 from tenants.models import Brand
-from wecom.errors import WeComUnavailable
-from wecom.exchange import exchange
+from wecom.services import pictures
 
-MAX_BYTES, MAX_SIDE = 2 * 1024 * 1024, 4000
-FETCH_S = 10.0
 PRINT_PX, PRINT_DPI = 1200, 300  # 1,200 dots at 300 dpi: 10 cm
 CAPTION_CHARS = 60
 _FONT = "NotoSansSC-Regular.ttf"
@@ -44,7 +40,7 @@ def picture(brand: Brand, code: ChannelCode) -> bytes:
     path = _folder(brand) / f"{code.pk}-{hashlib.sha256(code.qr_url.encode()).hexdigest()[:16]}"
     if path.is_file():
         return path.read_bytes()
-    data = _fetch(code.qr_url)
+    data = pictures.fetch(code.qr_url, api="qr_code")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as out:
@@ -81,25 +77,6 @@ def screen_png(data: bytes) -> bytes:
         out = io.BytesIO()
         source.convert("RGB").save(out, "PNG")
     return out.getvalue()
-
-
-def _fetch(url: str) -> bytes:
-    if not url.startswith(("https://", "http://")):
-        raise WeComUnavailable(api="qr_code", errmsg="not an address of a picture")
-    answer = exchange(
-        "GET", url, api="qr_code", params={}, file=True, end=time.monotonic() + FETCH_S, repeatable=True
-    )
-    data = answer.get("content") or b""
-    if not 0 < len(data) <= MAX_BYTES:
-        raise WeComUnavailable(api="qr_code", errmsg="no picture, or too large")
-    try:
-        with Image.open(io.BytesIO(data)) as found:
-            if max(found.size) > MAX_SIDE:
-                raise WeComUnavailable(api="qr_code", errmsg="the picture is too large")
-            found.verify()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WeComUnavailable(api="qr_code", errmsg="not a picture") from None
-    return data
 
 
 def _folder(brand: Brand) -> Path:
