@@ -95,7 +95,8 @@ class BrandMiddleware:
         """In scope and transaction; a view set with `calls_out`, which talks to WeCom, opens its own short ones."""
         key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         request.brand, request.actor = actor_of_key(key)
-        if getattr(resolve(request.path_info).func.cls, "calls_out", False):
+        view: Any = resolve(request.path_info).func
+        if getattr(view.cls, "calls_out", False):
             return self.get_response(request)
         with tenant_scope(request.brand), transaction.atomic():
             return _finish(self.get_response(request))

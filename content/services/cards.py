@@ -68,7 +68,7 @@ def get_card(brand: Brand, link_id: int) -> dict[str, Any]:
     row = choosable().select_related("content__folder").filter(pk=link_id).first()
     if row is None:
         raise NotFoundError()
-    page = ContentVersion.objects.filter(pk=row.content.current_id).first() if row.content else None
+    page = ContentVersion.objects.filter(pk=row.content.current_id or 0).first() if row.content else None
     return _row(row, page)
 
 

@@ -91,12 +91,13 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     """
     version = request.POST.get("version", "")
     link_id = read_id(request.POST.get("link"))
-    version_id = need_id(version) if version else None
+    version_id: int | None = None
     attached: list[dict[str, Any]] = []
     with brand_transaction(request):
         contact = get_visible(request.staff, contact_id)
         if version:
-            usable = library.usable_version(request.brand, version_id, personal=True)
+            usable = library.usable_version(request.brand, need_id(version), personal=True)
+            version_id = usable.version_id
             text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
             attached, name = usable.attachments, usable.name
         elif link_id:
