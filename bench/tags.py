@@ -24,6 +24,7 @@ from tagging.models import ComputedTag, ContactTag, Dim, Tag, TagAct, TagBefore,
 from tagging.services import bits_check, computed, mass, reacting, rules
 from tagging.services.changes import each, put_on
 from tagging.services.tags import add_tags
+from tagging.services.tags import put_on as by_person
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
@@ -149,7 +150,9 @@ def _plain(tag: Tag, ids: list[int]) -> float:
 
 
 def _one(brand: Brand) -> list[Figure]:
-    """The whole act of the product (truth, bitmap, timeline) against a durable commit of one row, the same clients."""
+    """The act of the product (truth, bitmap, timeline) against a durable commit of one row by the same number of clients:
+    as the product makes transactions, and as a bare INSERT, which is one round trip. Beside it a person's whole act on a
+    page, with a look at the tag and the audit log."""
     with connections["owner"].cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS bench_one_row (a bigint, b bigint, at timestamptz)")
         cursor.execute("GRANT INSERT ON bench_one_row TO app_rw")
@@ -157,11 +160,15 @@ def _one(brand: Brand) -> list[Figure]:
         ids = list(Contact.objects.order_by("?").values_list("pk", flat=True)[:20_000])
     found = []
     for clients in CLIENTS:
-        tag = _tag(f"单个{clients}")
         commits = _clients(brand, clients, _commit, [], 0)
-        tagged = _clients(brand, clients, _tag_one, ids, tag.pk)
+        bare = _clients(brand, clients, _insert, [], 0)
+        tagged = _clients(brand, clients, _tag_one, ids, _tag(f"单个{clients}").pk)
+        by_people = _clients(brand, clients, _tag_by_person, ids, _tag(f"人工{clients}").pk)
         ratio = tagged / commits
-        words = f"{ratio:.2f} × commits of one row ({commits:,.0f}/s)"
+        words = (
+            f"{ratio:.2f} × transactions of one row ({commits:,.0f}/s), {tagged / bare:.2f} × bare INSERTs ({bare:,.0f}/s);"
+            f" a person's act with audit {by_people:,.0f}/s, {by_people / commits:.2f} ×"
+        )
         found.append(
             Figure(
                 f"one contact tagged, {clients} client(s)",
@@ -180,8 +187,18 @@ def _commit(brand: Brand, n: int, ids: list[int], tag_id: int) -> None:
         cursor.execute("INSERT INTO bench_one_row VALUES (%s, %s, %s)", [brand.pk, n, clock.now()])
 
 
+def _insert(brand: Brand, n: int, ids: list[int], tag_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO bench_one_row VALUES (%s, %s, %s)", [brand.pk, n, clock.now()])
+
+
 def _tag_one(brand: Brand, n: int, ids: list[int], tag_id: int) -> None:
     add_tags(brand, contacts=[ids[n % len(ids)]], tags=[tag_id], source="page")
+
+
+def _tag_by_person(brand: Brand, n: int, ids: list[int], tag_id: int) -> None:
+    with transaction.atomic():
+        by_person(brand, contact_ids=[ids[n % len(ids)]], tag_ids=[tag_id], by=SYSTEM)
 
 
 def _clients(brand: Brand, clients: int, act: Callable[..., None], ids: list[int], tag_id: int) -> float:

@@ -16,6 +16,11 @@ TABLE: dict[str, tuple[str, Any, str]] = {
     "DATABASE_URL": ("db", REQUIRED, "PostgreSQL as the application role app_rw (owns nothing)"),
     "DATABASE_OWNER_URL": ("db", None, "the same database as app_owner: migrate, partitions"),
     "DATABASE_OPS_URL": ("db", None, "the same database as app_ops: the few jobs over all brands"),
+    "DATABASE_PREPARE": (
+        "bool",
+        True,
+        "0 behind a pooler that gives each transaction another connection, such as PgBouncer's transaction mode",
+    ),
     "REDIS_URL": ("str", REQUIRED, "Redis or Valkey: broker, cache, sessions, limits"),
     "SECRET_KEY": ("str", REQUIRED, "signs cookies; 50 random characters"),
     "FIELD_KEYS": ("list", REQUIRED, "Fernet keys for stored secrets, first one encrypts, all decrypt"),

@@ -116,6 +116,7 @@ DATABASES = {
     "owner": _database(env["DATABASE_OWNER_URL"]),
     "ops": _database(env["DATABASE_OPS_URL"]),
 }
+DATABASE_PREPARE = env["DATABASE_PREPARE"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "tenants.User"
 AUTH_PASSWORD_VALIDATORS = [

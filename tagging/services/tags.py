@@ -15,7 +15,7 @@ from org.access import Actor
 from org.models import Staff
 from scrm.errors import InvalidError
 from tagging.models import ComputedTag, ContactTag, Tag, TagAct, TagRule
-from tagging.services import changes
+from tagging.services import changes, one
 from tagging.services.corp_library import on_tag_changed, sync_corp_tags
 from tagging.services.library import create_group, create_tags
 from tenants.models import Brand
@@ -62,6 +62,8 @@ def add_tags(
     ids, chosen, n = _ids(contacts), _tag_ids(tags), 0
     # called by itself, it is one statement: the bitmap is written in it
     is_alone = not connection.in_atomic_block and len(ids) <= SLICE
+    if len(ids) == len(chosen) == 1 and act_id is None:
+        return _add_one(brand, ids[0], chosen[0], source, by_staff, expires_at, is_alone=is_alone)
     with transaction.atomic():
         for start in range(0, len(ids) if chosen else 0, SLICE):
             done = changes.put_on(
@@ -75,6 +77,29 @@ def add_tags(
             )
             n += done.n
     return n
+
+
+def _add_one(
+    brand: Brand,
+    contact_id: int,
+    tag_id: int,
+    source: str,
+    by_staff: Staff | None,
+    expires_at: datetime | None,
+    *,
+    is_alone: bool,
+) -> int:
+    values: dict[str, Any] = {
+        "tag_id": tag_id,
+        "contact_id": contact_id,
+        "source": source,
+        "expires_at": expires_at,
+    }
+    values["staff_id"] = by_staff.pk if by_staff else None
+    if is_alone and (is_new := one.put_on_alone(brand, **values)) is not None:
+        return int(is_new)
+    with transaction.atomic():
+        return int(one.put_on(brand, **values))
 
 
 @transaction.atomic

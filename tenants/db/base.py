@@ -4,9 +4,10 @@
 """
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db.backends.postgresql import base
 from django.db.utils import Error
 
@@ -25,6 +26,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         self._last: list[tuple[frozenset[str], Callable[[int, list], None], int, Any]] = []
         self._written: list[tuple[frozenset[str], list]] = []  # what was written inside savepoints
+        self._prepared: dict[str, str] = {}  # statement → its name on the server
 
     def is_usable(self) -> bool:
         """Whether Postgres is still there. A live server says nothing unasked: only when something lies in the
@@ -52,6 +54,44 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if not self.in_atomic_block:
                 self.close()
             raise
+
+    # ---- small statements that come again and again
+
+    def connect(self) -> None:
+        self._prepared = {}
+        super().connect()
+
+    def prepared(
+        self, sql: str, kinds: Mapping[str, str], values: Mapping[str, Any]
+    ) -> tuple[str, Mapping[str, Any]]:
+        """A statement that Postgres reads and plans once for this connection, as text and parameters to execute.
+
+        For statements over single rows found by their keys: a plan that stands must be right for any values.
+
+        Args:
+            sql: with named parameters `%(name)s`, each of `kinds`.
+            kinds: parameter → its type in Postgres.
+        """
+        if not settings.DATABASE_PREPARE:
+            return sql, values
+        name = self._prepared.get(sql)
+        if name is None:
+            self.ensure_connection()
+            name = f"scrm_{len(self._prepared) + 1}"
+            text = sql % {kind: f"${n}" for n, kind in enumerate(kinds, start=1)}
+            with self.wrap_database_errors, self.connection.cursor() as cursor:
+                cursor.execute(f"PREPARE {name} ({', '.join(kinds.values())}) AS {text}")
+            self._prepared[sql] = name
+        return f"EXECUTE {name} ({', '.join(f'%({kind})s' for kind in kinds)})", values
+
+    def at_once(self, sql: str, values: Mapping[str, Any]) -> Any:
+        """Execute one statement as a transaction of its own, in the brand in scope, and give its first row: the brand and
+        the statement travel together, Postgres commits when both are done. Outside of transactions."""
+        if self.in_atomic_block:
+            raise RuntimeError("there is a transaction already")
+        with self.cursor() as cursor:
+            cursor.execute(f"SET LOCAL app.brand_id = '{scoping.current_brand_id()}'; {sql}", values)
+            return cursor.fetchone()
 
     # ---- what is written last, just before the commit
 

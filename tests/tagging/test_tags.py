@@ -1,15 +1,20 @@
 """Tags of contacts: sets, events, what WeCom is told."""
 
+import contextlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from contacts.models import Event, EventType, Follow
 from scrm import clock
 from tagging.models import ContactTag, Tag, TagGroup
+from tagging.services import bits_check, changes, one
 from tagging.services.marks import on_the_way
 from tagging.services.tags import add_tags, carried, remove_tags
 from tagging.services.wecom_tags import mirror
+from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 from wecom.models import OutboundCall
 
@@ -119,6 +124,66 @@ def test_corp_tags_are_told_to_wecom_once_per_relation(brand: Any, corp: Any, st
             {"et-gold"},
             set(),
         )
+
+
+def told(tag: Tag) -> list[tuple]:
+    events = Event.objects.filter(type=EventType.TAGGED, object_id=tag.pk).order_by("pk")
+    return list(
+        events.values_list("contact_id", "staff_id", "source", "data__tag", "data__group", "data__why")
+    )
+
+
+@pytest.mark.parametrize("prepares", [True, False])
+@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_one_tag_on_one_contact_is_as_many(brand: Any, settings: Any, is_alone: bool, prepares: bool) -> None:
+    """What one statement does to one contact is what the statement for many does to each: row, end, timeline, bits."""
+    settings.DATABASE_PREPARE = prepares
+    connection.close()  # what it has prepared goes with it
+    soon, late = clock.now() + timedelta(days=1), clock.now() + timedelta(days=9)
+    with in_brand(brand):
+        tag, deleted = make_tag(brand, "甲"), make_tag(brand, "旧")
+        Tag.objects.filter(pk=deleted.pk).update(deleted_at=clock.now())
+        person, other, third = (make_contact(brand) for _ in range(3))
+    outer = contextlib.nullcontext if is_alone else transaction.atomic
+
+    def put(contact_id: int, expires_at: Any, source: str, tag_id: int = tag.pk) -> tuple[int, int]:
+        with tenant_scope(brand):
+            with outer():
+                n = add_tags(
+                    brand, contacts=[contact_id], tags=[tag_id], source=source, expires_at=expires_at
+                )
+            with transaction.atomic():
+                pairs = changes.each([tag_id], [other.pk if contact_id == person.pk else contact_id])
+                return n, changes.put_on(brand, pairs, source=source, expires_at=expires_at).n
+
+    assert put(person.pk, soon, "channel_code:7") == (1, 1)
+    assert put(person.pk, late, "page") == (0, 0)  # kept for longer
+    assert put(person.pk, soon, "rule:1") == (0, 0)
+    assert put(person.pk, None, "api") == (0, 0)
+    assert put(person.pk, late, "rule:2") == (0, 0)
+    assert put(third.pk + 1_000_000, None, "api") == (0, 0)
+    assert put(person.pk, None, "api", deleted.pk) == (0, 0)
+    with in_brand(brand):
+        rows = ContactTag.objects.order_by("contact").values_list(
+            "contact_id", "source", "staff_id", "expires_at"
+        )
+        assert list(rows) == [(person.pk, "api", None, None), (other.pk, "api", None, None)]
+        assert told(tag) == [
+            (pk, None, "channel_code", "甲", tag.group.name, "channel_code:7") for pk in (person.pk, other.pk)
+        ]
+        assert sum(bits_check.check(brand).values()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_corp_tag_is_never_put_on_in_one_statement(brand: Any, corp: Any, staff: Any, gold: Any) -> None:
+    """WeCom is told in the same transaction."""
+    with in_brand(brand):
+        contact = make_contact(brand, staff)
+    with tenant_scope(brand):
+        assert one.put_on_alone(brand, tag_id=gold.pk, contact_id=contact.pk, source="page") is None
+    with in_brand(brand):
+        assert not ContactTag.objects.exists()
 
 
 def test_deleted_tags_and_unknown_contacts_are_skipped(brand: Any, staff: Any) -> None:

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections, transaction
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from contacts.models import OutboxPosition
 from scrm.celery import app, drop_dead_connections
 from tenants.scoping import tenant_scope
 from tests.factories import make_contact
@@ -68,3 +69,35 @@ def test_a_connection_ended_within_a_task_is_not_inside_a_block_for_good(brand: 
             contact = make_contact(brand)
     assert contact.pk
     assert connection.get_autocommit()
+
+
+def _plus_one(n: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(*connection.prepared("SELECT %(n)s + 1, '%%'", {"n": "bigint"}, {"n": n}))  # type: ignore[attr-defined]
+        return cursor.fetchone()[0]
+
+
+def test_a_prepared_statement_belongs_to_its_connection() -> None:
+    assert [_plus_one(1), _plus_one(2)] == [2, 3]
+    with suppress(ZeroDivisionError), transaction.atomic():
+        raise ZeroDivisionError
+    _before_task()
+    ended = _backend()
+    _end(ended)
+    _before_task()
+    assert [_plus_one(1), _plus_one(2)] == [2, 3]
+    assert _backend() != ended
+
+
+def test_a_statement_at_once_is_a_transaction_in_the_brand(brand: Any, other_brand: Any) -> None:
+    insert = "INSERT INTO contacts_outboxposition (brand_id, reader, xid, event_id) VALUES (%(b)s, 'x', 1, 1) RETURNING brand_id"
+    with tenant_scope(brand):
+        assert connection.at_once(insert, {"b": brand.pk}) == (brand.pk,)  # type: ignore[attr-defined]
+        with pytest.raises(ProgrammingError):  # another brand's row
+            connection.at_once(insert, {"b": other_brand.pk})  # type: ignore[attr-defined]
+        with pytest.raises(RuntimeError), transaction.atomic():
+            connection.at_once(insert, {"b": brand.pk})  # type: ignore[attr-defined]
+        with transaction.atomic():
+            assert OutboxPosition.objects.count() == 1
+    with tenant_scope(other_brand), transaction.atomic():
+        assert not OutboxPosition.objects.exists()
