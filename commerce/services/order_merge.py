@@ -15,7 +15,7 @@ from commerce.services import lines, refund_merge, stats
 from commerce.services.sql import GUIDE_AT, PAID_STATES, is_sale, is_to_tell
 from contacts.models import EventType, Identity
 from contacts.services.outcomes import Counts
-from contacts.services.staging import SCOPE, analyze, drop, hashing, open_results, own_corpid
+from contacts.services.staging import SCOPE, analyze, drop, hashing, numbers, open_results, own_corpid
 from contacts.services.timeline import FUTURE
 from scrm import clock
 from tenants.models import Brand
@@ -137,7 +137,7 @@ NOW = f"""
            CASE WHEN o.id IS NULL THEN coalesce(g.paid_at, g.paid_default) ELSE g.paid_at END AS paid_at,
            g.paid_default, g.amount_fen, g.n_items, g.state, g.staff_id, g.store_id, g.channel, g.updated_at,
            coalesce(g.staff_store_id, d.store_id) AS place_id, d.staff_id AS guide_id, o.id IS NULL AS is_new,
-           coalesce(o.id, nextval(pg_get_serial_sequence('commerce_order', 'id'))) AS order_id
+           coalesce(o.id, nextval((SELECT pg_get_serial_sequence('commerce_order', 'id')::regclass))) AS order_id
       FROM g
       LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = g.order_no
       LEFT JOIN LATERAL ({_GUIDE}) d ON true
@@ -176,7 +176,7 @@ _FOLDED = _fold("g.guide_id", "g.place_id")
 UPDATE = f"""
     WITH locked AS (
         SELECT o.* FROM commerce_order o
-         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(known)s) ORDER BY o.id FOR NO KEY UPDATE
+         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(known)s::bigint[]) ORDER BY o.id FOR NO KEY UPDATE
     ), folded AS (
         SELECT o.id, o.refunded_fen, o.contact_id AS old_contact_id, o.is_told AS was_told,
                {", ".join(f"{value} AS {name}" for name, value in _FOLDED.items())}
@@ -186,7 +186,7 @@ UPDATE = f"""
            SET {", ".join(f"{name} = f.{name}" for name in _COLUMNS)},
                is_sale = {is_sale("f")}, is_told = f.was_told OR {is_to_tell("f")}
           FROM folded f
-         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(known)s) AND o.id = f.id
+         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(known)s::bigint[]) AND o.id = f.id
            AND ({_OLD}) IS DISTINCT FROM ({", ".join(f"f.{name}" for name in _COLUMNS)})
         RETURNING o.id, o.order_no, o.contact_id, f.old_contact_id, o.staff_id, o.paid_at, o.amount_fen,
                   NOT f.was_told AND o.is_told AS is_to_tell
@@ -285,7 +285,7 @@ def _merge_round(cursor: Any, brand: Brand, values: dict[str, Any], *, has_lines
         cursor.execute(TELL_NEW, values)
     if n_all > counts.n_new:
         cursor.execute("SELECT order_id FROM order_now WHERE NOT is_new")
-        cursor.execute(UPDATE, values | {"known": [row[0] for row in cursor.fetchall()]})
+        cursor.execute(UPDATE, values | {"known": numbers(row[0] for row in cursor.fetchall())})
         analyze(cursor, "order_changed")
         cursor.execute(TELL_CHANGED, values)
         cursor.execute(MOVED)

@@ -39,7 +39,7 @@ _DIFFERS = (
 NOW = f"""
     CREATE TEMP TABLE product_now ON COMMIT DROP AS
     SELECT g.*, p.id IS NULL AS is_new,
-           coalesce(p.id, nextval(pg_get_serial_sequence('commerce_product', 'id'))) AS product_id
+           coalesce(p.id, nextval((SELECT pg_get_serial_sequence('commerce_product', 'id')::regclass))) AS product_id
       FROM (SELECT DISTINCT ON (s.sku) s.n, s.sku, nullif(left(s.name, 200), '') AS name, left(s.category, 60) AS category,
                    s.price_fen, s.usage_days, s.is_active, s.updated_at
               FROM product_in s

@@ -46,7 +46,7 @@ _DIFFERS = (
 NOW = f"""
     CREATE TEMP TABLE refund_now ON COMMIT DROP AS
     SELECT g.*, r.id IS NULL AS is_new,
-           coalesce(r.id, nextval(pg_get_serial_sequence('commerce_refund', 'id'))) AS refund_id
+           coalesce(r.id, nextval((SELECT pg_get_serial_sequence('commerce_refund', 'id')::regclass))) AS refund_id
       FROM (
         SELECT DISTINCT ON (s.refund_no) s.n, s.refund_no, s.order_no, s.amount_fen, s.refunded_at,
                coalesce(left(s.reason, 200), '') AS reason, s.is_cancelled, s.updated_at, o.id AS order_id

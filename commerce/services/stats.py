@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from django.db import connection
 
 from contacts.services import stats
-from contacts.services.staging import hashing
+from contacts.services.staging import hashing, numbers
 from tenants.models import Brand
 
 LOCK = (
-    "SELECT contact_id FROM contacts_contactstat WHERE brand_id = %s AND contact_id = ANY(%s)"
+    "SELECT contact_id FROM contacts_contactstat WHERE brand_id = %s AND contact_id = ANY(%s::bigint[])"
     " ORDER BY contact_id FOR NO KEY UPDATE"
 )
 SUM = """
@@ -19,7 +19,7 @@ SUM = """
                    SELECT count(*)::int AS n_orders, coalesce(sum(o.amount_fen - o.refunded_fen), 0)::bigint AS spent_fen,
                           min(o.paid_at) AS first_at, max(o.paid_at) AS last_at
                      FROM commerce_order o WHERE o.brand_id = %(brand)s AND o.contact_id = c.id AND o.is_sale) s) x
-     WHERE t.brand_id = %(brand)s AND t.contact_id = ANY(%(ids)s) AND t.contact_id = x.id
+     WHERE t.brand_id = %(brand)s AND t.contact_id = ANY(%(ids)s::bigint[]) AND t.contact_id = x.id
        AND (t.n_orders, t.spent_fen, t.first_order_at, t.last_order_at)
            IS DISTINCT FROM (x.n_orders, x.spent_fen, x.first_at, x.last_at)
 """
@@ -34,10 +34,10 @@ def refresh(brand: Brand, contact_ids: Iterable[int]) -> int:
     with connection.cursor() as cursor:
         # first the locks, then the sum in a statement of its own: it sees the orders that others, whom we waited for,
         # have just committed
-        cursor.execute(LOCK, [brand.pk, ids])
+        cursor.execute(LOCK, [brand.pk, numbers(ids)])
         if cursor.rowcount < len(ids):  # contacts made in this very transaction
             known = {row[0] for row in cursor.fetchall()}
             stats.refresh(brand, [pk for pk in ids if pk not in known])
         with hashing(cursor, len(ids)):
-            cursor.execute(SUM, {"brand": brand.pk, "ids": ids})
+            cursor.execute(SUM, {"brand": brand.pk, "ids": numbers(ids)})
             return cursor.rowcount

@@ -43,6 +43,11 @@ def analyze(cursor: Any, *names: str) -> None:
     cursor.execute(f"ANALYZE {', '.join(names)}")
 
 
+def numbers(ids: Iterable[int]) -> str:
+    """Many ids for `%(ids)s::bigint[]`, as one text: ARRAY[1, 2, …] is read number by number, in ten times as long."""
+    return f"{{{','.join(map(str, ids))}}}"
+
+
 LARGE = 1_000
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from contacts import hooks
+from contacts.services.staging import numbers
 from tenants.models import Brand
 
 SLICE = 50_000
@@ -15,7 +16,7 @@ _COLUMNS = ", ".join(_COPIED)
 UPSERT = f"""
     INSERT INTO contacts_contactstat AS s (brand_id, contact_id, {_COLUMNS}, spent_fen, n_orders)
     SELECT c.brand_id, c.id, {", ".join(f"c.{name}" for name in _COPIED)}, 0, 0
-      FROM contacts_contact c WHERE c.brand_id = %s AND c.id = ANY(%s) ORDER BY c.id
+      FROM contacts_contact c WHERE c.brand_id = %s AND c.id = ANY(%s::bigint[]) ORDER BY c.id
     ON CONFLICT (brand_id, contact_id) DO UPDATE
        SET ({_COLUMNS}) = ROW ({", ".join(f"excluded.{name}" for name in _COPIED)})
      WHERE ({", ".join(f"s.{name}" for name in _COPIED)})
@@ -30,7 +31,7 @@ def refresh(brand: Brand, contact_ids: Iterable[int]) -> None:
     if not ids:
         return
     with connection.cursor() as cursor:
-        cursor.execute(UPSERT, [brand.pk, ids])
+        cursor.execute(UPSERT, [brand.pk, numbers(ids)])
     hooks.contacts_changed(brand, ids)
 
 

@@ -11,6 +11,7 @@ from contacts.models import Contact, CustomField, EventType, WaitingBehaviour
 from contacts.services import positions, stats
 from contacts.services.identity import merge
 from contacts.services.search_sets import add_grams, refill_grams
+from contacts.services.staging import numbers
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Done, Task
 from datafiles.models import ImportChange, ImportRange
@@ -156,11 +157,11 @@ def _change(task: Task, cursor: Any, done: Done) -> None:
     cursor.execute(
         f"SELECT coalesce(array_agg(DISTINCT contact_id), '{{}}') FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})"
     )
-    params = {**task.params, "ids": cursor.fetchone()[0]}
+    params = {**task.params, "ids": numbers(cursor.fetchone()[0])}
     # in one order everywhere: two bulk acts on the same people wait for each other instead of deadlocking
     cursor.execute(
         "CREATE TEMP TABLE locked ON COMMIT DROP AS SELECT id, name, gender, do_not_contact, member_at, profile_at"
-        " FROM contacts_contact WHERE brand_id = %(brand)s AND id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
+        " FROM contacts_contact WHERE brand_id = %(brand)s AND id = ANY(%(ids)s::bigint[]) ORDER BY id FOR NO KEY UPDATE",
         params,
     )
     cursor.execute("ANALYZE locked (id)")
@@ -176,12 +177,12 @@ def _change(task: Task, cursor: Any, done: Done) -> None:
     done.late += cursor.fetchone()[0] - n_there
     differs = " OR ".join(f"x.{key} IS DISTINCT FROM x.old_{key}" for key in new)
     cursor.execute(f"SELECT coalesce(array_agg(id), '{{}}') FROM change x WHERE {differs}")
-    params["ids"] = changed = cursor.fetchone()[0]
-    if changed:
+    if changed := cursor.fetchone()[0]:
+        params["ids"] = numbers(changed)
         cursor.execute("CREATE INDEX ON change (id)")
         cursor.execute(
             "UPDATE contacts_contact c SET (name, gender, do_not_contact, member_at) = (SELECT x.name, x.gender, x.dnc,"
-            " x.member_at FROM change x WHERE x.id = c.id) WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s)",
+            " x.member_at FROM change x WHERE x.id = c.id) WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s::bigint[])",
             params,
         )
     _note_identities(task, cursor)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from contacts.services.staging import numbers
 from tagging.models import BITS, Dim, Flag
 from tenants.models import Brand
 
@@ -177,14 +178,14 @@ def _write(brand_id: int, items: list[Any]) -> None:
             bits.update(((dim, val, contact), is_on) for contact in contacts)
     params: dict[str, Any] = {
         "b": brand_id,
-        "ids": sorted(ids),
+        "ids": numbers(sorted(ids)),
         "dims": [key[0] for key in bits],
         "vals": [key[1] for key in bits],
-        "contacts": [key[2] for key in bits],
+        "contacts": numbers(key[2] for key in bits),
         "on": list(bits.values()),
         **_mask_params(masks),
     }
-    has = tuple(bool(params[name]) for name in ("dims", "ids", "p_dims", "m_dims"))
+    has = (bool(bits), bool(ids), bool(params["p_dims"]), bool(params["m_dims"]))
     if not any(has):
         return
     change, add = _statements(*has)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from contacts.models import EventType
-from contacts.services.staging import hashing
+from contacts.services.staging import hashing, numbers
 from scrm import clock
 from tagging.models import BITS, Dim
 from tagging.services import bits, marks
@@ -40,7 +40,7 @@ def each(tag_ids: Iterable[int], contact_ids: Iterable[int]) -> Pairs:
     return Pairs(
         "SELECT t AS tag_id, c AS contact_id FROM unnest(%(tag_ids)s::bigint[]) t,"
         " unnest(%(contact_ids)s::bigint[]) c",
-        {"tag_ids": tags, "contact_ids": contacts},
+        {"tag_ids": tags, "contact_ids": numbers(contacts)},
         len(tags) * len(contacts),
     )
 
@@ -50,7 +50,7 @@ def given(rows: Sequence[tuple[int, int]]) -> Pairs:
     return Pairs(
         "SELECT tag_id, contact_id FROM unnest(%(tag_ids)s::bigint[], %(contact_ids)s::bigint[])"
         " AS x(tag_id, contact_id)",
-        {"tag_ids": [tag for tag, _ in rows], "contact_ids": [contact for _, contact in rows]},
+        {"tag_ids": numbers(tag for tag, _ in rows), "contact_ids": numbers(contact for _, contact in rows)},
         len(rows),
     )
 
