@@ -12,16 +12,23 @@ LOCK = (
     "SELECT contact_id FROM contacts_contactstat WHERE brand_id = %s AND contact_id = ANY(%s::bigint[])"
     " ORDER BY contact_id FOR NO KEY UPDATE"
 )
+# both tables are read by all ids at once: looked up one by one, a brand of which Postgres has no statistics yet would be
+# walked through for each
 SUM = """
+    WITH sums AS MATERIALIZED (
+        SELECT o.contact_id, count(*)::int AS n_orders, sum(o.amount_fen - o.refunded_fen)::bigint AS spent_fen,
+               min(o.paid_at) AS first_at, max(o.paid_at) AS last_at
+          FROM commerce_order o
+         WHERE o.brand_id = %(brand)s AND o.contact_id = ANY(%(ids)s::bigint[]) AND o.is_sale
+         GROUP BY o.contact_id
+    )
     UPDATE contacts_contactstat t
-       SET n_orders = x.n_orders, spent_fen = x.spent_fen, first_order_at = x.first_at, last_order_at = x.last_at
-      FROM (SELECT c.id, s.* FROM unnest(%(ids)s::bigint[]) c(id) CROSS JOIN LATERAL (
-                   SELECT count(*)::int AS n_orders, coalesce(sum(o.amount_fen - o.refunded_fen), 0)::bigint AS spent_fen,
-                          min(o.paid_at) AS first_at, max(o.paid_at) AS last_at
-                     FROM commerce_order o WHERE o.brand_id = %(brand)s AND o.contact_id = c.id AND o.is_sale) s) x
-     WHERE t.brand_id = %(brand)s AND t.contact_id = ANY(%(ids)s::bigint[]) AND t.contact_id = x.id
+       SET n_orders = coalesce(x.n_orders, 0), spent_fen = coalesce(x.spent_fen, 0), first_order_at = x.first_at,
+           last_order_at = x.last_at
+      FROM unnest(%(ids)s::bigint[]) c(id) LEFT JOIN sums x ON x.contact_id = c.id
+     WHERE t.brand_id = %(brand)s AND t.contact_id = ANY(%(ids)s::bigint[]) AND t.contact_id = c.id
        AND (t.n_orders, t.spent_fen, t.first_order_at, t.last_order_at)
-           IS DISTINCT FROM (x.n_orders, x.spent_fen, x.first_at, x.last_at)
+           IS DISTINCT FROM (coalesce(x.n_orders, 0), coalesce(x.spent_fen, 0), x.first_at, x.last_at)
 """
 
 
