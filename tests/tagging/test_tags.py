@@ -213,7 +213,7 @@ def test_mirror_of_wecom(brand: Any, corp: Any, staff: Any, gold: Any) -> None:
             contact=contact, staff=other, corp=corp, external_userid="x", added_at=clock.now()
         )
         Follow.objects.filter(staff=staff).update(wecom_tag_ids=["et-gold", "et-unknown"])
-        change = (contact.pk, staff.pk, ["et-gold", "et-unknown"], [])
+        change: tuple[int, int, list[str], list[str]] = (contact.pk, staff.pk, ["et-gold", "et-unknown"], [])
         assert mirror(brand, corp_id=corp.pk, changes=[change]) == 1
         assert mirror(brand, corp_id=corp.pk, changes=[change]) == 0
         row = ContactTag.objects.get()
