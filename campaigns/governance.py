@@ -29,6 +29,8 @@ class Rules:
     Attributes:
         quiet: local times (from, until) between which nothing goes out; over midnight when from > until.
         allowance: month, week or day: WeCom's own limit.
+        hold_out: per cent of the customers who get no campaign of the brand at all.
+        hold_out_round: another number draws other people.
     """
 
     zone: str = WECOM_ZONE
@@ -36,6 +38,8 @@ class Rules:
     gap: timedelta = timedelta(0)
     quiet: tuple[time, time] | None = None
     allowance: str = "month"
+    hold_out: int = 0
+    hold_out_round: int = 1
 
     @property
     def reach_days(self) -> int:

@@ -7,6 +7,7 @@ from campaigns.views import (
     broadcasts,
     calendar,
     canvas,
+    effect,
     graph_pages,
     moments,
     people,
@@ -103,6 +104,7 @@ urlpatterns = [
     ),
     path("touches/", touches.touch_list, name="touches"),
     path("touches/tasks/", touches.task_list, name="send_tasks"),
+    path("touches/effect/", effect.effect, name="campaign_effect"),
     re_path(
         r"^touches/tasks/(?P<task_id>\d+)/(?P<act>remind|cancel|reassign)/$",
         touches.task_act,

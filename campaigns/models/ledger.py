@@ -149,6 +149,7 @@ class Touch(TenantModel):
         HOLD_OUT = 16, _("Hold-out group: gets nothing, to measure the effect")
         WAVE_CONDITION = 17, _("The condition of the wave does not hold")
         CONTENT = 18, _("The content may not be sent any more")
+        BRAND_HOLD_OUT = 19, _("Brand's hold-out group: gets no campaign, to measure what they all do")
 
     partition_fillfactor = 55  # each row changes its state twice; with room in its page no index is touched
 

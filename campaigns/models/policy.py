@@ -39,6 +39,10 @@ class TouchPolicy(TenantModel):
     )
     guide_tasks_a_day = models.IntegerField(_("Send tasks of one guide a day at most"), null=True, blank=True)
     needs_approval = models.BooleanField(_("Broadcasts need a second person's approval"), default=False)
+    # people who get no campaign at all; drawn anew with each round, watched from the day of the last change on
+    hold_out_percent = models.SmallIntegerField(_("Brand's hold-out group, per cent"), default=0)
+    hold_out_round = models.SmallIntegerField(default=1)
+    hold_out_since = models.DateTimeField(null=True, blank=True)
     # an order, or an answer, within so many days after a message was delivered is counted for the latest such message
     attribution_days = models.SmallIntegerField(_("Days in which an order counts for a message"), default=7)
 

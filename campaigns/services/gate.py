@@ -16,7 +16,7 @@ from django.db import connection
 from campaigns import governance
 from campaigns.governance import Rules
 from campaigns.models import NoContactRule, Touch
-from campaigns.services import planes
+from campaigns.services import hold_out, planes
 from campaigns.services.rules import rules_of
 from campaigns.services.touches import array
 from tagging.models import Dim, Flag
@@ -29,7 +29,13 @@ _GATE = 0x70_0C  # first key of the advisory lock; the second is the brand
 FEW = 2_000  # people who are looked up one by one
 Reason = Touch.Reason
 # in the order in which a reason wins
-BY_WISH = (Reason.NOT_FOLLOWED, Reason.DO_NOT_CONTACT, Reason.REFUSED_KIND, Reason.NO_CONTACT_RULE)
+BY_WISH = (
+    Reason.NOT_FOLLOWED,
+    Reason.DO_NOT_CONTACT,
+    Reason.REFUSED_KIND,
+    Reason.BRAND_HOLD_OUT,
+    Reason.NO_CONTACT_RULE,
+)
 BY_NUMBER = (Reason.CAPPED, Reason.TOO_SOON, Reason.ALLOWANCE)
 
 
@@ -68,10 +74,11 @@ def ask(
     frame, places = frames.frame_of(brand, ids)
     everybody = frame.of_positions(places)
     rules = rules_of(brand)
+    held = hold_out.of_places(frame, places, rules)
     if len(ids) > FEW:
-        verdict = judge(frame, everybody, at=at, kind=kind, rules=rules)
+        verdict = judge(frame, everybody, at=at, kind=kind, rules=rules, held=held)
     else:
-        left, refused = _by_wish(frame, everybody, at, kind)
+        left, refused = _by_wish(frame, everybody, at, kind, held)
         asked = {places[position] for position in frame.positions(left)}
         verdict = Verdict(left, refused | _by_ledger(frame, places, asked, at, kind, rules))
     answer = {
@@ -83,9 +90,16 @@ def ask(
     return dict.fromkeys(set(ids) - set(places.values()), Reason.NOT_FOLLOWED) | answer
 
 
-def judge(frame: Frame, audience: Bits, *, at: datetime, kind: Touch.Kind, rules: Rules) -> Verdict:
-    """The same for a set of any size, from bitmaps; the caller holds the gate where it is going to write."""
-    left, refused = _by_wish(frame, audience, at, kind)
+def judge(
+    frame: Frame, audience: Bits, *, at: datetime, kind: Touch.Kind, rules: Rules, held: Bits | None = None
+) -> Verdict:
+    """The same for a set of any size, from bitmaps; the caller holds the gate where it is going to write.
+
+    Args:
+        held: the brand's hold-out group, where the caller has it; otherwise everybody is read.
+    """
+    held = hold_out.of_all(frame, rules) if held is None else held
+    left, refused = _by_wish(frame, audience, at, kind, held)
     in_the_way = _by_planes(frame, left, at, kind, rules)
     for reason in BY_NUMBER:
         found = in_the_way[reason] & left
@@ -98,7 +112,9 @@ def judge(frame: Frame, audience: Bits, *, at: datetime, kind: Touch.Kind, rules
 # ---- what people and the brand wish
 
 
-def _by_wish(frame: Frame, audience: Bits, at: datetime, kind: int) -> tuple[Bits, dict[Touch.Reason, Bits]]:
+def _by_wish(
+    frame: Frame, audience: Bits, at: datetime, kind: int, held: Bits
+) -> tuple[Bits, dict[Touch.Reason, Bits]]:
     brand, left, refused = frame.brand, audience, {}
     sets = (
         ~frame.one(Dim.FLAG, Flag.REACHABLE),
@@ -108,6 +124,7 @@ def _by_wish(frame: Frame, audience: Bits, at: datetime, kind: int) -> tuple[Bit
             " AND s.contact_id = r.contact_id WHERE r.brand_id = %s AND r.kind = %s",
             [brand.pk, brand.pk, int(kind)],
         ),
+        held,
         under_rules(frame, at, kind),
     )
     for reason, found in zip(BY_WISH, sets, strict=True):

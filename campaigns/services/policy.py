@@ -20,18 +20,20 @@ from tenants.models import Brand
 
 MAX_CAPS, MAX_N, MAX_GAP_HOURS = 10, 100, 24 * 30
 MAX_ATTRIBUTION_DAYS = 90
+MAX_HOLD_OUT = 20  # per cent of all customers
 CAPPED_KINDS = (0, int(Touch.Kind.SOP), int(Touch.Kind.BROADCAST))
 REFUSABLE = (Touch.Kind.SOP, Touch.Kind.BROADCAST)
 
 
 @transaction.atomic
 def change_policy(
-    brand: Brand, *, by: Actor, caps: Sequence[CapRule] | None = None, **values: Any
+    brand: Brand, *, by: Actor, caps: Sequence[CapRule] | None = None, redraw: bool = False, **values: Any
 ) -> TouchPolicy:
     """Set some of the policy; it holds from the next question on.
 
     Args:
         caps: all caps of the brand from now on; None leaves them.
+        redraw: another hold-out group of the brand is drawn; its watching begins anew, as with another size.
         values: columns of TouchPolicy.
 
     Raises:
@@ -44,6 +46,10 @@ def change_policy(
         TouchPolicy._meta.get_field(name)  # raises where there is none
         setattr(policy, name, value)
     _check(policy)
+    if redraw:
+        policy.hold_out_round += 1
+    if redraw or policy.hold_out_percent != before["hold_out_percent"]:
+        policy.hold_out_since = clock.now() if policy.hold_out_percent else None
     # a brand that has a policy has its caps as rows: the default is written down
     rows = list(caps) if caps is not None else caps_of(brand)
     _check_caps(rows)
@@ -79,6 +85,8 @@ def _check(policy: TouchPolicy) -> None:
         wrong["guide_tasks_a_day"] = _("Between 1 and %(n)s") % {"n": MAX_N}
     if not 1 <= policy.attribution_days <= MAX_ATTRIBUTION_DAYS:
         wrong["attribution_days"] = _("Between 1 and %(n)s days") % {"n": MAX_ATTRIBUTION_DAYS}
+    if not 0 <= policy.hold_out_percent <= MAX_HOLD_OUT:
+        wrong["hold_out_percent"] = _("Between 0 and %(n)s per cent") % {"n": MAX_HOLD_OUT}
     if wrong:
         raise InvalidError(next(iter(wrong.values())), fields=wrong)
 

@@ -31,4 +31,6 @@ def rules_of(brand: Brand) -> Rules:
         gap=timedelta(hours=policy.min_gap_hours),
         quiet=quiet,
         allowance=policy.allowance,
+        hold_out=policy.hold_out_percent,
+        hold_out_round=policy.hold_out_round,
     )

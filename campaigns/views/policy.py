@@ -35,6 +35,7 @@ _COLUMNS = (
     "sender",
     "guide_tasks_a_day",
     "attribution_days",
+    "hold_out_percent",
     "needs_approval",
 )
 
@@ -81,6 +82,20 @@ class PolicyForm(forms.Form):
             "An order or an answer counts for the message that was delivered last before it, if that was not longer ago."
         ),
     )
+    hold_out_percent = forms.IntegerField(
+        label=gettext_lazy("Brand's hold-out group, per cent of all customers"),
+        min_value=0,
+        max_value=policy.MAX_HOLD_OUT,
+        help_text=gettext_lazy(
+            "These people get no SOP message and no broadcast at all (welcomes and chats go on), so that Touches → Effect"
+            " can say what all campaigns together do. 0: none."
+        ),
+    )
+    redraw = forms.BooleanField(
+        label=gettext_lazy("Draw the hold-out group anew"),
+        required=False,
+        help_text=gettext_lazy("Other people, and the comparison begins today."),
+    )
     needs_approval = forms.BooleanField(
         label=gettext_lazy("Broadcasts need a second person's approval"), required=False
     )
@@ -96,7 +111,10 @@ class PolicyForm(forms.Form):
                 )
 
     def plain_fields(self) -> list[Any]:
-        return [self[name] for name in _COLUMNS]
+        names = list(_COLUMNS)
+        if self.initial.get("hold_out_percent"):
+            names.insert(names.index("hold_out_percent") + 1, "redraw")
+        return [self[name] for name in names]
 
     def cap_rows(self) -> list[tuple[Any, list[Any]]]:
         """(kind in words, its fields by window)."""
@@ -148,7 +166,13 @@ def touch_policy(request: Any) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = {name: form.cleaned_data[name] for name in _COLUMNS}
         try:
-            policy.change_policy(request.brand, by=request.actor, caps=form.caps(), **values)
+            policy.change_policy(
+                request.brand,
+                by=request.actor,
+                caps=form.caps(),
+                redraw=form.cleaned_data["redraw"],
+                **values,
+            )
         except InvalidError as error:
             add_errors(form, error)
         else:

@@ -73,6 +73,9 @@ HELP = {
         "It was planned and not handed to WeCom yet when a campaign of higher priority came."
     ),
     R.HOLD_OUT: gettext_lazy("A share of the audience gets nothing, so that the effect can be measured."),
+    R.BRAND_HOLD_OUT: gettext_lazy(
+        "A share of all customers gets no SOP and no broadcast; the effect is compared under “Effect”."
+    ),
     R.WAVE_CONDITION: gettext_lazy("For example: the customer had opened the wave before."),
 }
 
@@ -82,10 +85,11 @@ def _number(request: Any, name: str) -> int | None:
     return int(value) if value.isdigit() and len(value) < 19 else None
 
 
-def _tabs(active: str) -> list[dict[str, Any]]:
+def tabs(active: str) -> list[dict[str, Any]]:
     return [
         {"url": "/touches/", "label": _("Touches"), "active": active == "touches"},
         {"url": "/touches/tasks/", "label": _("Send tasks"), "active": active == "tasks"},
+        {"url": "/touches/effect/", "label": _("Effect"), "active": active == "effect"},
     ]
 
 
@@ -107,7 +111,7 @@ def touch_list(request: Any) -> HttpResponse:
         return render(request, "campaigns/touches/_rows.html", context)
     context |= {
         "given": given,
-        "tabs": _tabs("touches"),
+        "tabs": tabs("touches"),
         "kinds": Touch.Kind.choices,
         "states": Touch.State.choices,
         "reasons": [pair for pair in R.choices if pair[0]],
@@ -155,7 +159,7 @@ def task_list(request: Any) -> HttpResponse:
         return render(request, "campaigns/touches/_tasks.html", context)
     context |= {
         "given": {**given, "state": state},
-        "tabs": _tabs("tasks"),
+        "tabs": tabs("tasks"),
         "states": SendTask.State.choices,
         "sop_choices": list(Sop.objects.order_by("name").values_list("pk", "name")),
         "guides": _guides(request.staff),

@@ -23,7 +23,7 @@ from campaigns.graph.shape import Graph, Node
 from campaigns.graph.times import to_local
 from campaigns.graph.words import describe, name_of
 from campaigns.models import NoContactRule, Touch
-from campaigns.services import gate, graph_checks, planes, rules, senders
+from campaigns.services import gate, graph_checks, hold_out, planes, rules, senders
 from campaigns.services.journeys import dates, reacting
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.nodes import share_of
@@ -330,7 +330,8 @@ def _left_alone(brand: Brand, ids: Rows) -> Rows:
         )  # fmt: skip
         for who, reason in cursor.fetchall():
             reasons[who] = reason
-    return reasons
+    held = hold_out.is_held(ids, rules.rules_of(brand))
+    return np.where((reasons == 0) & held, int(Touch.Reason.BRAND_HOLD_OUT), reasons)
 
 
 def _by_rule(brand: Brand, ids: Rows) -> Any:
