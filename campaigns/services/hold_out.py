@@ -117,7 +117,7 @@ class Effect(NamedTuple):
 _COMPARE = """
     WITH spent AS (
         SELECT o.contact_id, sum(o.amount_fen - o.refunded_fen) AS fen FROM commerce_order o
-         WHERE o.brand_id = %s AND o.paid_at >= %s AND o.contact_id IS NOT NULL GROUP BY o.contact_id
+         WHERE o.brand_id = %s AND o.paid_at >= %s AND o.is_sale AND o.contact_id IS NOT NULL GROUP BY o.contact_id
     )
     SELECT {bucket} < %s, count(*), count(spent.fen), count(s.lost_at),
            coalesce(sum(spent.fen), 0)::bigint, coalesce(sum(spent.fen::float8 * spent.fen), 0)

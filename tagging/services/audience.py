@@ -29,6 +29,7 @@ from tagging.services.compile import (
 from tenants.models import Brand
 
 MANY = 8  # bitmaps, from which on it is worth a statement to have them read by the index
+FEW = 2_000  # people whose own rows are read when they alone are asked about
 SMALL = 0.05  # up to this share of everybody members are looked up one by one
 
 
@@ -62,8 +63,9 @@ class Audience:
         self.now = now or clock.now()
         self.staff = staff
 
-    def _plan(self) -> tuple[Plan, Build]:
+    def _plan(self, only: Sequence[int] = ()) -> tuple[Plan, Build]:
         build = build_for(self.brand, self.condition, self.now)
+        build.only = only
         plan = plan_of(self.condition, build)
         scope = _scope(self.staff)
         if scope is not None:
@@ -177,11 +179,15 @@ class Audience:
 
     def has(self, contact_ids: Iterable[int]) -> set[int]:
         """Those of some contacts who are members."""
-        sql, params = self.members_sql()
+        asked = sorted(set(contact_ids))
+        if not asked:
+            return set()
+        plan, build = self._plan(asked if len(asked) <= FEW else ())
+        sql = members_query(plan, build)
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT m.contact_id FROM ({sql}) m WHERE m.contact_id = ANY(%(asked)s)",  # noqa: S608
-                {**params, "asked": list(contact_ids)},
+                {**build.params, "asked": asked},
             )
             return {row[0] for row in cursor.fetchall()}
 

@@ -54,6 +54,7 @@ class Build:
         segments: id → the condition of a dynamic segment, or the version number whose bits are stored.
         fields: key of a custom field → (id, column).
         stores, regions: id → ids of the guides who belong there.
+        only: contacts who are asked about; what is found of others is not looked at. Empty: everybody.
     """
 
     brand_id: int
@@ -63,6 +64,7 @@ class Build:
     fields: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     stores: Mapping[int, Sequence[int]] = field(default_factory=dict)
     regions: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    only: Sequence[int] = ()
     params: dict[str, Any] = field(default_factory=dict)
     stored: dict[tuple[int, tuple[int, ...]], str] = field(default_factory=dict)  # (dim, vals) → column
     converted: list[str] = field(default_factory=list)  # queries of (chunk, bits)
@@ -76,6 +78,10 @@ class Build:
         name = f"p{len(self.params)}"
         self.params[name] = value
         return f"%({name})s"
+
+    def among(self, column: str = "contact_id") -> list[str]:
+        """The test that a row is of those asked about, if not everybody is: a person's rows are read, not the brand's."""
+        return [f"{column} = ANY({self.param(list(self.only))}::bigint[])"] if self.only else []
 
     def stored_bits(self, dim: Dim, vals: Sequence[int]) -> str:
         """The column of everybody who has one of some values."""
@@ -226,7 +232,7 @@ def members_query(plan: Plan, build: Build) -> str:
             f" JOIN contacts_contactstat s ON s.brand_id = {b} AND s.contact_id = e.contact_id"
         )
     else:
-        where = _where([f"s.brand_id = {b}", f"({plan.stat})", *rest])
+        where = _where([f"s.brand_id = {b}", *build.among("s.contact_id"), f"({plan.stat})", *rest])
         query = f"SELECT s.contact_id, s.position FROM contacts_contactstat s{where}"  # noqa: S608
     if not plan.bits:
         return query

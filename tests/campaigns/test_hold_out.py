@@ -85,7 +85,15 @@ def test_compared(brand: Any, other_brand: Any, people: list[int]) -> None:
         )):  # fmt: skip
             paid_at = clock.now() - timedelta(days=days)
             Order.objects.create(
-                source="t", order_no=f"{n}", contact_id=contact, paid_at=paid_at, amount_fen=fen
+                source="t",
+                order_no=f"{n}",
+                contact_id=contact,
+                paid_at=paid_at,
+                placed_at=paid_at,
+                amount_fen=fen,
+                state=Order.State.PAID,
+                is_sale=True,
+                updated_at=paid_at,
             )
         ContactStat.objects.filter(contact=kept).update(lost_at=clock.now())
         ContactStat.objects.filter(contact=old).update(lost_at=began - timedelta(hours=1))

@@ -343,7 +343,13 @@ def test_remove(world: dict, sign_in: Any) -> None:
         assert Enrolment.objects.get(pk=row.pk).end_kind == "removed"
 
 
-POLICY = {"min_gap_hours": "0", "attribution_days": "7", "hold_out_percent": "0", "allowance": "month", "sender": "latest"}
+POLICY = {
+    "min_gap_hours": "0",
+    "attribution_days": "7",
+    "hold_out_percent": "0",
+    "allowance": "month",
+    "sender": "latest",
+}
 
 
 def test_policy_page(brand: Any, sign_in: Any) -> None:
