@@ -44,12 +44,13 @@ def _rows(found: hold_out.Effect) -> list[dict[str, Any]]:
 def _row(
     label: str, others: str, held: str, difference: Difference | None = None, say: Any = str, good: int = 0
 ) -> dict[str, Any]:
+    plain = _money if say is _money else _bare
     row: dict[str, Any] = {"label": label, "others": others, "held": held, "difference": None}
     if difference is not None:
         row |= {
             "difference": say(difference.value),
-            "low": say(difference.low),
-            "high": say(difference.high),
+            "low": plain(difference.low),
+            "high": plain(difference.high),
             "certain": difference.is_certain,
             "is_good": difference.value * good > 0,
         }
@@ -62,6 +63,10 @@ def _percent(share: float) -> str:
 
 def _points(share: float) -> str:
     return _("%(n)s points") % {"n": f"{share * 100:+.2f}"}
+
+
+def _bare(share: float) -> str:
+    return f"{share * 100:+.2f}"
 
 
 def _money(fen: float) -> str:
