@@ -10,6 +10,7 @@ from campaigns.services import (
     alerts,
     due,
     handing,
+    looking,
     marks,
     moment_handing,
     planes,
@@ -30,6 +31,7 @@ from tenants.tasks import each_brand, tenant_task
 log = logging.getLogger(__name__)
 
 POLLS = 20  # send tasks that one Celery task asks about
+LOOKS = 500  # that it looks for: they share the list of WeCom's records
 
 
 @app.task(name="campaigns.tasks.tick")
@@ -67,10 +69,14 @@ def walk(brand: Brand, now: datetime) -> None:
 def start_tasks(brand: Brand, waiting: dict[str, list[tuple[int, int]]]) -> None:
     """Start what send tasks want, see `due.Due`: hand over, look for, poll."""
     planned = sorted(waiting[SendTask.State.PLANNED], key=lambda row: (row[1], row[0]))
-    for _, rows in groupby(planned, key=lambda row: row[1]):  # a guide's tasks one after the other
-        hand_over.delay(brand_id=brand.pk, task_ids=[task_id for task_id, _ in rows])
-    for task_id, _ in waiting[SendTask.State.CALLING]:
-        recover.delay(brand_id=brand.pk, task_id=task_id)
+    # a guide's tasks stay together: they are handed over one after the other
+    guides = [[task_id for task_id, _ in rows] for _, rows in groupby(planned, key=lambda row: row[1])]
+    for start in range(0, len(guides), handing.AT_ONCE):
+        some = guides[start : start + handing.AT_ONCE]
+        hand_over.delay(brand_id=brand.pk, task_ids=[task_id for rows in some for task_id in rows])
+    lost = [task_id for task_id, _ in waiting[SendTask.State.CALLING]]
+    for start in range(0, len(lost), LOOKS):
+        recover.delay(brand_id=brand.pk, task_ids=lost[start : start + LOOKS])
     handed = [task_id for task_id, _ in waiting[SendTask.State.HANDED]]
     for start in range(0, len(handed), POLLS):
         poll.delay(brand_id=brand.pk, task_ids=handed[start : start + POLLS])
@@ -81,15 +87,14 @@ def start_tasks(brand: Brand, waiting: dict[str, list[tuple[int, int]]]) -> None
 
 @tenant_task(expires=55)
 def hand_over(brand: Brand, *, task_ids: list[int]) -> None:
-    """Give planned send tasks of one guide to WeCom."""
-    for task_id in task_ids:
-        handing.hand_over(brand, task_id)
+    """Give planned send tasks of some guides to WeCom."""
+    handing.hand_over(brand, task_ids)
 
 
 @tenant_task(expires=55)
-def recover(brand: Brand, *, task_id: int) -> None:
-    """Look for a send task whose answer was lost."""
-    handing.recover(brand, task_id)
+def recover(brand: Brand, *, task_ids: list[int]) -> None:
+    """Look for send tasks whose answer was lost."""
+    looking.recover(brand, task_ids)
 
 
 @tenant_task(expires=55)

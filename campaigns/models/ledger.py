@@ -100,6 +100,8 @@ class SendTask(TenantModel):
                 name="send_task_waits",
                 condition=models.Q(state="handed"),
             ),
+            # whether a record of WeCom is known (services/looking.py)
+            models.Index(fields=["brand", "msgid"], name="send_task_msgid", condition=~models.Q(msgid="")),
             models.Index(
                 fields=["brand", "broadcast", "-id"],
                 name="send_task_broadcast",
@@ -205,7 +207,7 @@ class TouchKey(KeyedTenantModel):
 
 class StepBlocked(KeyedTenantModel):
     """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of
-    SOPs need not count it. Written under the gate (services/gate.py) only, one writer at a time."""
+    SOPs need not count it. Written under the gate or with planners kept out of it (services/gate.py)."""
 
     pk = models.CompositePrimaryKey("brand", "step_id", "on", "reason")
     step_id = models.BigIntegerField()

@@ -396,10 +396,12 @@ def cancel(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     broadcast.save(update_fields=["ended_at"])
     open_waves = Wave.objects.filter(broadcast=broadcast, state__in=[Wave.State.WAITING, Wave.State.HELD])
     open_waves.update(state=Wave.State.SKIPPED)
-    planned = SendTask.objects.select_for_update().filter(broadcast=broadcast, state=SendTask.State.PLANNED)
-    for task in planned.order_by("pk"):
+    rows = SendTask.objects.select_for_update().filter(broadcast=broadcast, state=SendTask.State.PLANNED)
+    planned = list(rows.only("at", "brand").order_by("pk"))
+    for task in planned:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
-    planned.update(state=SendTask.State.CANCELLED)
+    # these and no other: one that is planned again only now is cancelled by its next claim
+    SendTask.objects.filter(pk__in=[task.pk for task in planned]).update(state=SendTask.State.CANCELLED)
     _job(brand, broadcast, "broadcast_cancel", _("Stop “%(name)s”") % {"name": broadcast.name}, by)
     return broadcast
 

@@ -4,8 +4,7 @@ Either the whole plan of a wave is there or nothing of it: a process that is kil
 one finds the wave planned. A million people take seconds; meanwhile other planners wait at the gate.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.db import connection, transaction
 
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import gate, outranking, planes, planning, rules, touches, variables
+from campaigns.services import gate, joins, outranking, planes, planning, rules, touches, variables
 from org.models import Staff
 from scrm import clock
 from tagging.services import frames
@@ -205,7 +204,7 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
             " contact_ids bigint[] STORAGE EXTERNAL, text text, digest text) ON COMMIT DROP"
         )
         sql = _TASKS.format(order=order, variant=_variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
-        with joined_by_hash(cursor):
+        with joins.joined_by_hash(cursor):
             cursor.execute(sql, {"b": brand.pk, "guides": touches.array(guides())})
         _fill_contents(cursor, brand, variants)
         cursor.execute(
@@ -225,14 +224,6 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
 def guides() -> list[int]:
     """Who may write to customers now."""
     return list(Staff.objects.filter(state=Staff.State.ACTIVE, is_guide=True).values_list("pk", flat=True))
-
-
-@contextmanager
-def joined_by_hash(cursor: Any) -> Iterator[None]:
-    """Statements over a whole brand: no loop from row to row, and memory for hashes of a million people."""
-    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '192MB'")
-    yield  # after an error the transaction is over, and the settings with it
-    cursor.execute("SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL work_mem TO DEFAULT")
 
 
 def _variant_sql(seed: int, variants: Sequence[Variant]) -> str:

@@ -52,6 +52,12 @@ def enter_gate(brand: Brand) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_GATE, brand.pk])
 
 
+def keep_out_planners(brand: Brand) -> None:
+    """Nobody enters the gate until the transaction ends; others may keep planners out at the same time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [_GATE, brand.pk])
+
+
 def try_gate(brand: Brand) -> bool:
     """Take the gate if it is free."""
     with connection.cursor() as cursor:

@@ -12,6 +12,7 @@ from django.db import connection
 
 from campaigns.models import SendTask, SopStep, Touch
 from campaigns.services import touches, variables
+from campaigns.services.joins import joined_by_loop
 from campaigns.services.senders import Sender
 from org.models import Staff
 from tenants.models import Brand
@@ -98,7 +99,7 @@ def _tasks_with_room(at: datetime, step_ids: set[int]) -> dict[tuple[int, int | 
 def _fill_up(brand: Brand, filled: Sequence[tuple[SendTask, list[Wanted]]]) -> None:
     if not filled:
         return
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, joined_by_loop(cursor):
         cursor.execute(
             "UPDATE campaigns_sendtask t SET contact_ids = t.contact_ids || v.ids::bigint[], n = t.n + v.n"
             " FROM unnest(%s::bigint[], %s::text[], %s::int[]) AS v(id, ids, n) WHERE t.brand_id = %s AND"
@@ -113,7 +114,8 @@ def _fill_up(brand: Brand, filled: Sequence[tuple[SendTask, list[Wanted]]]) -> N
 
 
 def count_blocked(brand: Brand, at: datetime, counts: Mapping[tuple[int, int, int], int]) -> None:
-    """Add to StepBlocked: {(sop, step, reason): n}, in the caller's transaction, which holds the gate."""
+    """Add to StepBlocked: {(sop, step, reason): n}, in the caller's transaction, which holds the gate or
+    keeps planners out of it; in one order, so that nobody deadlocks."""
     if not counts:
         return
     on = at.astimezone(ZoneInfo(brand.timezone)).date()

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import gate, handing, marks, touches
+from campaigns.services import claims, gate, marks, touches
 from contacts.models import EventType, Identity
 from org import audit
 from org.access import Actor
@@ -24,7 +24,7 @@ from scrm.errors import ConflictError, LimitError, NotFoundError
 from tenants.models import Brand
 from wecom.api import messages
 from wecom.client import WeComClient, client_for
-from wecom.errors import WeComRejected, WeComUnavailable
+from wecom.errors import WeComForbidden, WeComRejected, WeComUnavailable
 
 State = SendTask.State
 
@@ -34,6 +34,7 @@ SHORTEST, LONGEST = (
     timedelta(minutes=30),
 )  # between two polls: a tenth of the task's age
 UNCONFIRMED = timedelta(days=30)
+SENDING = timedelta(hours=1)  # after the guide has pressed send, whoever has no result may still get it
 REMINDERS, REMINDERS_IN = 3, timedelta(hours=24)  # WeCom's limit for one task
 
 # WeCom's status of one receiver; 0 is 'not sent yet'
@@ -58,6 +59,9 @@ def poll(brand: Brand, task_id: int) -> None:
         if task.cancelled_at is not None:
             _close(brand, client, task)
             return
+        if is_over(task):  # handed over while it was being stopped
+            _stop(brand, client, task)
+            return
         confirmed_at = _confirmed_at(client, task)
         if confirmed_at is not None:
             rows = messages.groupmsg_send_result(client, task.msgid, task.staff.userid)
@@ -69,7 +73,10 @@ def poll(brand: Brand, task_id: int) -> None:
     except WeComUnavailable as error:
         _later(task, SHORTEST, "" if error.errcode == 41063 else str(error))
     except WeComRejected as error:
-        _later(task, LONGEST, str(error))
+        if now - (task.called_at or task.at) > UNCONFIRMED and not isinstance(error, WeComForbidden):
+            record_results(brand, task, [], now, is_last=True)  # its guide has left, for example
+        else:
+            _later(task, LONGEST, str(error))
 
 
 def _load(task_id: int) -> SendTask:
@@ -145,8 +152,8 @@ def record_results(
                 done,
                 at=confirmed_at,
                 staff_id=task.staff_id,
-                data=handing.about(task),
-                source=handing.source_of(task),
+                data=claims.about(task),
+                source=claims.source_of(task),
                 reason=reason,
             )
         waiting = any(status not in _OUTCOMES for status in by_status)
@@ -195,8 +202,8 @@ def _finish(
         silent,
         at=at,
         staff_id=task.staff_id,
-        data=handing.about(task),
-        source=handing.source_of(task),
+        data=claims.about(task),
+        source=claims.source_of(task),
         reason=Touch.Reason.REFUSED,
     )
 
@@ -259,11 +266,13 @@ def _stop(brand: Brand, client: WeComClient, task: SendTask) -> None:
 
 
 def _close(brand: Brand, client: WeComClient, task: SendTask) -> None:
-    """Stop the task at WeCom, then take the last results: the guide may have been quicker."""
+    """Stop the task at WeCom, then take the last results: the guide may have been quicker, and WeCom still sending."""
+    now = clock.now()
     messages.cancel(client, task.msgid)
     confirmed_at = _confirmed_at(client, task)
     rows = messages.groupmsg_send_result(client, task.msgid, task.staff.userid)
-    record_results(brand, task, rows, confirmed_at or clock.now(), is_last=True)
+    is_sending = confirmed_at is not None and now - confirmed_at < SENDING
+    record_results(brand, task, rows, confirmed_at or now, is_last=not is_sending)
 
 
 def remind(brand: Brand, *, task_id: int, by: Actor) -> None:

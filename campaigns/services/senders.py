@@ -35,17 +35,26 @@ def choose(brand: Brand, contact_ids: Collection[int]) -> dict[int, Sender]:
         return {contact_id: Sender(corp_id, staff_id) for contact_id, corp_id, staff_id in cursor}
 
 
-def receivers(brand: Brand, staff_id: int, contact_ids: Collection[int]) -> dict[str, int]:
-    """{external_userid: contact} of those whom this guide has now."""
+def receivers(brand: Brand, staff_id: int, contact_ids: Collection[int]) -> tuple[dict[str, int], set[int]]:
+    """{external_userid: contact} of those whom this guide has now, and who of the contacts wishes to be left alone."""
+    ids = array(contact_ids)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT external_userid, contact_id FROM contacts_follow"
             " WHERE brand_id = %s AND staff_id = %s AND contact_id = ANY(%s::bigint[]) AND external_userid"
             " <> ''"
             " AND ended_at IS NULL AND NOT is_pending ORDER BY contact_id",
-            [brand.pk, staff_id, array(contact_ids)],
+            [brand.pk, staff_id, ids],
         )
-        return dict(cursor.fetchall())
+        found = dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT id FROM contacts_contact WHERE brand_id = %s AND id = ANY(%s::bigint[]) AND do_not_contact",
+            [brand.pk, ids],
+        )
+        quiet = {row[0] for row in cursor}
+    if quiet:
+        found = {external: contact_id for external, contact_id in found.items() if contact_id not in quiet}
+    return found, quiet
 
 
 def external_ids(brand: Brand, corpid: str, contact_ids: Collection[int]) -> dict[str, int]:

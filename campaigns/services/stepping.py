@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from campaigns import governance
 from campaigns.models import Enrolment, Sop, SopStep, Touch
 from campaigns.services import gate, rules, schedule, senders, sops, step_touches, touches
+from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import leaving
 from campaigns.services.schedule import Due, StepTime
 from campaigns.services.senders import Sender
@@ -235,7 +236,7 @@ class _Batch:
         if not moves:
             return
         ids, positions, next_ats, ends = zip(*moves, strict=True)
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, joined_by_loop(cursor):
             cursor.execute(
                 _ADVANCE,
                 [

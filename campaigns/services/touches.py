@@ -197,6 +197,19 @@ def settle(
     return done_rows
 
 
+def hand(brand: Brand, task: SendTask) -> None:
+    """WeCom has a broadcast's task: planned → handed for all that are left of it. Nothing else of them changes."""
+    where, more = _stretch(task.touch_first, task.touch_last, task.contact_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE campaigns_touch SET state = %s WHERE brand_id = %s AND at = %s AND send_task_id = %s"  # noqa: S608
+            f" AND state = %s{where}",
+            [
+                int(Touch.State.HANDED), brand.pk, task.at, task.pk, int(Touch.State.PLANNED), *more,
+            ],
+        )  # fmt: skip
+
+
 def within(send_task_id: int) -> tuple[str, list[Any]]:
     """What leads to the touches of a send task beside its `at`: a broadcast's lie between two ids, an SOP's have an index.
 
@@ -208,9 +221,13 @@ def within(send_task_id: int) -> tuple[str, list[Any]]:
         .values_list("touch_first", "touch_last", "contact_ids")
         .first()
     )
-    if row and row[0] is not None:
-        return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [row[0], row[1], array(row[2])]
-    return " AND broadcast_id IS NULL", []
+    return _stretch(*row) if row else _stretch(None, None, ())
+
+
+def _stretch(first: int | None, last: int | None, contact_ids: Iterable[int]) -> tuple[str, list[Any]]:
+    if first is None:
+        return " AND broadcast_id IS NULL", []
+    return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [first, last, array(contact_ids)]
 
 
 def tell(

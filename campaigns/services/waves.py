@@ -10,7 +10,18 @@ from django.db import connection, transaction
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import broadcasts, fanout, gate, planes, reassign, results, rules, schedule, winners
+from campaigns.services import (
+    broadcasts,
+    fanout,
+    gate,
+    joins,
+    planes,
+    reassign,
+    results,
+    rules,
+    schedule,
+    winners,
+)
 from campaigns.services.due import due_waves
 from campaigns.services.touches import array
 from org.access import Actor
@@ -23,6 +34,7 @@ from tagging.services import audience, frames
 from tagging.services.audience import Audience
 from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
+from wecom.errors import WeComForbidden, WeComRejected
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +220,7 @@ def _per_guide(brand: Brand, frame: Frame, bits: Bits) -> dict[int, int]:
             fanout.FILL.format(name="dry_allowed"), [[row[0] for row in rows], [row[1] for row in rows]]
         )
         cursor.execute("ANALYZE dry_allowed")
-        with fanout.joined_by_hash(cursor):
+        with joins.joined_by_hash(cursor):
             given: dict[str, Any] = {"b": brand.pk, "guides": array(fanout.guides())}
             cursor.execute(_GUIDES.format(order=order), given)
             return dict(cursor.fetchall())
@@ -353,17 +365,22 @@ def _each_task(brand: Brand, job: Job, act: Any) -> bool:
         )
         rows = rows.filter(confirmed_at=None).order_by("pk")
         task_ids = list(rows.values_list("pk", flat=True)[:JOB_SLICE])
-    failed = int(job.params.get("failed", 0))
-    for task_id in task_ids:
-        try:
-            act(brand, task_id=task_id, by=Actor(job.created_by))
-        except (ConflictError, LimitError):
-            failed += 1  # confirmed meanwhile, or reminded often enough
-    with transaction.atomic():
-        after = task_ids[-1] if task_ids else job.params["after"]
-        jobs.save_step(
-            job,
-            params={**job.params, "after": after, "failed": failed},
-            n_done=(job.n_done or 0) + len(task_ids),
-        )
+    failed, done = int(job.params.get("failed", 0)), 0
+    try:
+        for task_id in task_ids:
+            try:
+                act(brand, task_id=task_id, by=Actor(job.created_by))
+            except WeComForbidden:
+                raise  # somebody has to mend it first
+            except (ConflictError, LimitError, WeComRejected):
+                failed += 1  # confirmed meanwhile, reminded often enough, its guide has left
+            done += 1
+    finally:  # what is done is not done again when WeCom does not answer the next
+        with transaction.atomic():
+            after = task_ids[done - 1] if done else job.params["after"]
+            jobs.save_step(
+                job,
+                params={**job.params, "after": after, "failed": failed},
+                n_done=(job.n_done or 0) + done,
+            )
     return len(task_ids) == JOB_SLICE

@@ -11,10 +11,10 @@ from campaigns.services import broadcasts, policy, schedule, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.tasks import finish_brand
 from org.access import SYSTEM, Actor
-from org.models import AuditEntry
+from org.models import AuditEntry, Job
 from scrm import clock
 from scrm.errors import ConflictError, ForbiddenError, InvalidError
-from tests.campaigns.conftest import Live, at
+from tests.campaigns.conftest import Live, at, set_sandbox_clock
 from tests.factories import in_brand, make_contact, make_staff
 
 NOW = at("2026-03-10 10:00")
@@ -162,6 +162,44 @@ def test_pause_resume_stop(live: Live) -> None:
     states = Counter(t.state for t in live.ledger())
     assert states == {S.DELIVERED: 3, S.CANCELLED: 3}
     assert sum(live.received().values()) == 3
+
+
+def test_stopped_while_it_is_being_handed_over(live: Live) -> None:
+    """What WeCom got in the same moment is stopped there, whatever the answer."""
+    live.sandbox.post("faults", api="externalcontact/add_msg_template", kind="drop_after", times=2)
+    set_sandbox_clock(live.sandbox, NOW)
+    with clock.at(NOW), in_brand(live.brand):
+        draft = broadcasts.save_draft(live.brand, given(), by=WRITER)
+        broadcasts.launch(live.brand, broadcast_id=draft.pk, by=WRITER)
+    live.tick(NOW)
+    with clock.at(NOW), in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"calling"}
+        broadcasts.cancel(live.brand, broadcast_id=draft.pk, by=WRITER)
+    for minute in (1, 3):  # found, then stopped
+        live.tick(NOW + timedelta(minutes=minute))
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"cancelled"}
+    assert {t.state for t in live.ledger()} == {S.CANCELLED}
+    assert live.confirm_all(NOW + timedelta(minutes=5)) == 0 and live.received() == {}
+
+
+def test_one_guide_who_has_left_does_not_hold_up_the_stop(live: Live) -> None:
+    set_sandbox_clock(live.sandbox, NOW)
+    with clock.at(NOW), in_brand(live.brand):
+        draft = broadcasts.save_draft(live.brand, given(), by=WRITER)
+        broadcasts.launch(live.brand, broadcast_id=draft.pk, by=WRITER)
+    live.tick(NOW)
+    api = "externalcontact/cancel_groupmsg_send"
+    live.sandbox.post("faults", api=api, kind="errcode", errcode=40003, times=1)
+    with clock.at(NOW + timedelta(minutes=1)), in_brand(live.brand):
+        broadcasts.cancel(live.brand, broadcast_id=draft.pk, by=WRITER)
+    with in_brand(live.brand):
+        job = Job.objects.get(kind="broadcast_cancel")
+        assert (job.state, job.params["failed"]) == ("done", 1)
+        assert Counter(SendTask.objects.values_list("state", flat=True)) == {"handed": 1, "cancelled": 1}
+    live.tick(NOW + timedelta(minutes=40))
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"cancelled"}
 
 
 def test_repeated_with_the_audience_of_the_moment(brand: Any, people: list[Any]) -> None:

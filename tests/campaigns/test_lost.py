@@ -17,10 +17,10 @@ from django.db import close_old_connections, connection, connections, transactio
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, SendTask, Touch, TouchKey
-from campaigns.services import due, enrolments, handing, planning, policy, sops, stepping
+from campaigns.services import claims, due, enrolments, handing, looking, planning, policy, sops, stepping
 from org.access import SYSTEM
 from scrm import clock
-from tests.campaigns.conftest import Live, at, set_sandbox_clock
+from tests.campaigns.conftest import Live, at, make_live, set_sandbox_clock
 from tests.factories import in_brand
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,6 +62,53 @@ def test_an_answer_is_lost_and_the_task_is_found_again(live: Live) -> None:
     finish(live, at(DUE) + timedelta(minutes=3))
     assert {t.state for t in live.ledger()} == {Touch.State.DELIVERED}
     assert set(live.received().values()) == {1} and len(live.received()) == 6
+
+
+def test_lost_answers_of_many_guides_share_one_look(wecom: Any) -> None:
+    """One reading of WeCom's list, two calls for each record, however many have the same content."""
+    live = make_live(wecom, n_guides=8, n_contacts=8)
+    enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind="drop_after", times=8)
+    live.tick(at(DUE))
+    assert states(live) == {"calling": 8} and n_mass(live) == 8
+    # one record cannot be looked at: its task waits, the others are found
+    live.sandbox.post(
+        "faults", api="externalcontact/get_groupmsg_task", kind="errcode", errcode=60020, times=1
+    )
+    live.tick(at(DUE) + timedelta(minutes=1))
+    assert states(live) == {"handed": 7, "calling": 1}
+    calls = Counter(row["api"].rsplit("/", 1)[-1] for row in live.sandbox.calls(corpid=live.corp.corpid))
+    assert calls["get_groupmsg_list_v2"] == 1
+    assert calls["get_groupmsg_task"] == 8 and calls["get_groupmsg_send_result"] == 7
+    live.tick(at(DUE) + timedelta(minutes=20))
+    assert states(live)["calling"] == 0 and n_mass(live) == 8
+    finish(live, at(DUE) + timedelta(minutes=22))
+    assert set(live.received().values()) == {1} and len(live.received()) == 8
+
+
+def test_one_task_of_a_set_does_not_hold_the_others(live: Live) -> None:
+    """Claimed together: the twin of one is being called, the other goes out."""
+    enrol_all(live, (1, 10))
+    with clock.at(at(DUE)), in_brand(live.brand):
+        stepping.run(live.brand, at(DUE))
+        first = SendTask.objects.order_by("pk")[0]
+        twin = SendTask.objects.get(pk=first.pk)
+        twin.pk, twin.state, twin.called_at = None, "calling", at(DUE)
+        twin.next_try_at = at(DUE) + timedelta(days=1)
+        twin.save()
+    live.tick(at(DUE))
+    with in_brand(live.brand):
+        found = dict(SendTask.objects.exclude(pk=twin.pk).values_list("pk", "state"))
+    assert found.pop(first.pk) == "planned" and set(found.values()) == {"handed"}
+
+
+def test_an_answer_lost_for_a_month_is_never_sent_again(live: Live) -> None:
+    enrol_all(live, (1, 10))
+    live.sandbox.post("faults", api=API, kind="drop_after", times=2)
+    live.tick(at(DUE))
+    live.tick(at(DUE) + timedelta(days=31))
+    assert states(live) == {"failed": 2} and n_mass(live) == 2
+    assert {t.state for t in live.ledger()} == {Touch.State.FAILED}
 
 
 @pytest.mark.parametrize("kind", ["html", "http500", "empty"])
@@ -174,7 +221,7 @@ def test_kill_between_call_and_record(live: Live, made: bool) -> None:
         first = SendTask.objects.order_by("pk")[0].pk
     set_sandbox_clock(live.sandbox, at(DUE))
     live.sandbox.post("faults", api=API, kind="slow" if made else "hang", seconds=1.5, times=1)
-    process = _start_other_process(live, at(DUE), f"handing.hand_over(brand, {first})")
+    process = _start_other_process(live, at(DUE), f"handing.hand_over(brand, [{first}])")
     try:
         # the call has arrived when the disturbance is used up
         live.sandbox.wait_for(lambda: not live.sandbox.get("state")["faults"], 30)
@@ -307,7 +354,8 @@ def test_interleaved_runs_never_double(live: Live, monkeypatch: pytest.MonkeyPat
     """Two workers step and hand over in small batches, in an order that changes; each step of each person
     once."""
     monkeypatch.setattr(planning, "CHUNK", 2)
-    monkeypatch.setattr(handing, "LOOK_AGAIN", timedelta(seconds=1))
+    monkeypatch.setattr(claims, "WHILE_TWIN", timedelta(seconds=1))
+    monkeypatch.setattr(looking, "LOOK_AGAIN", timedelta(seconds=1))
     enrol_all(live, *[(day, 10) for day in range(1, 8)])
     moments = [at(f"2026-03-0{day} 10:00") + timedelta(minutes=m) for day in range(2, 9) for m in range(3)]
     for n, moment in enumerate(moments):
@@ -351,7 +399,7 @@ def live_hand(live: Live) -> None:
         with transaction.atomic():
             planned = due.look().tasks["planned"]
         for task_id, _ in planned:
-            handing.hand_over(live.brand, task_id)
+            handing.hand_over(live.brand, [task_id])
 
 
 def test_a_process_that_slept_does_not_call(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from django.db import close_old_connections, connection, transaction  # noqa: E4
 from django.db.models import Count  # noqa: E402
 
 from campaigns.models import SendTask, Touch  # noqa: E402
-from campaigns.services import broadcasts, due, handing, results, waves  # noqa: E402
+from campaigns.services import broadcasts, due, handing, looking, results, waves  # noqa: E402
 from campaigns.services.broadcasts import BroadcastInput, VariantInput  # noqa: E402
 from campaigns.tasks import tick_brand  # noqa: E402
 from contacts.models import Contact, EventType, Follow  # noqa: E402
@@ -194,14 +194,15 @@ def later_reach(*, brand_id: int, seconds: int) -> dict[str, int]:
     brand, client = Brand.objects.get(pk=brand_id), redis_client()
     for key in client.scan_iter("*:flight"):
         client.delete(key)
-    acts = {"planned": handing.hand_over, "calling": handing.recover, "handed": results.poll}
     with clock.at(clock.now() + timedelta(seconds=seconds)), tenant_scope(brand):
         for _round in range(8):
             waves.run_due(brand)
             found = due.look()
-            for state, act in acts.items():
-                for task_id, _guide in found.tasks[state]:
-                    act(brand, task_id)
+            ids = {state: [task_id for task_id, _guide in rows] for state, rows in found.tasks.items()}
+            handing.hand_over(brand, ids["planned"])
+            looking.recover(brand, ids["calling"])
+            for task_id in ids["handed"]:
+                results.poll(brand, task_id)
             if not any(found.tasks.values()):
                 break
         waves.finish(brand)

@@ -14,9 +14,11 @@ from .models import Follow, GroupChat, Mass, MassReceiver, MassTask, Member, Mes
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
-def able_senders(corpid: str, visible: set[str] | None) -> set[str]:
-    """Lower-cased ids of members who can send: active, with the customer-contact right, visible."""
+def able_senders(corpid: str, visible: set[str] | None, only: str = "") -> set[str]:
+    """Lower-cased ids of members (or of one) who can send: active, with the customer-contact right, visible."""
     rows = Member.objects.filter(corpid=corpid, status=ranges.ACTIVE, has_contact_right=True)
+    if only:
+        rows = rows.filter(userid=only)
     able = {userid.lower() for userid in rows.values_list("userid", flat=True)}
     return able if visible is None else able & visible
 

@@ -21,6 +21,7 @@ from campaigns import governance
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, Sop
 from campaigns.services import gate, rules
+from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import flows, leaving, nodes, plans
 from campaigns.services.journeys.flows import Flow
 from campaigns.services.journeys.goals import leavers
@@ -234,7 +235,7 @@ class Batch:
         if not moved:
             return
         ended = [w for w in moved if w.end is not None]
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, joined_by_loop(cursor):
             cursor.execute(
                 _ADVANCE,
                 [

@@ -35,6 +35,8 @@ def _customers(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str
     groups = [] if wanted else _tag_filter(call.body)
     if not wanted and not groups and not sender:
         raise WeComError(40058, "sender, external_userid and tag_filter are all empty")
+    if wanted and sender:
+        return _of_sender(call, sender, wanted)
     sql = "SELECT f.userid, f.external_userid FROM sandbox_follow f WHERE f.corpid = %s"
     given: list[Any] = [call.corpid]
     if wanted:
@@ -53,7 +55,7 @@ def _customers(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str
     with connection.cursor() as cursor:
         cursor.execute(sql, given)
         rows = cursor.fetchall()
-    allowed = mass_acts.able_senders(call.corpid, ranges.visible_users(call.app))
+    allowed = mass_acts.able_senders(call.corpid, ranges.visible_users(call.app), sender)
     chosen: dict[str, str] = {}
     for userid, external_userid in rows:
         if userid.lower() in allowed:
@@ -61,6 +63,20 @@ def _customers(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str
     return [(userid, external) for external, userid in chosen.items()], [
         one for one in wanted if one not in chosen
     ]
+
+
+def _of_sender(call: Call, sender: str, wanted: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The usual case, a thousand customers of one member, by the index alone."""
+    found: set[str] = set()
+    if mass_acts.able_senders(call.corpid, ranges.visible_users(call.app), sender):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT value FROM json_each(%s) WHERE EXISTS (SELECT 1 FROM sandbox_follow f WHERE f.corpid = %s"
+                " AND f.external_userid = value AND f.userid = %s)",
+                [store.as_json(wanted), call.corpid, sender],
+            )
+            found = {row[0] for row in cursor.fetchall()}
+    return [(sender, one) for one in sorted(found)], [one for one in wanted if one not in found]
 
 
 def _chats(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str]]:

@@ -1,0 +1,184 @@
+"""The claim of send tasks: planned → calling, in sets, with those left out who may not be written to any more."""
+
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from campaigns import governance
+from campaigns.models import Broadcast, SendTask, Sop, Touch
+from campaigns.services import gate, planning, rules, senders, touches
+from contacts.models import EventType
+from content.services import links
+from scrm import clock
+from tenants.models import Brand
+
+State = SendTask.State
+
+LEASE = timedelta(seconds=90)  # a call ends after 20 s; then the process is gone, or its answer is
+WHILE_TWIN = timedelta(seconds=60)
+WAIT_WHILE_PAUSED = timedelta(minutes=10)
+LATE_DAYS = 3  # of a task without SOP
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A task in `calling`, all that the call needs, and when it was claimed (monotonic seconds)."""
+
+    task: SendTask
+    userid: str
+    receivers: dict[str, int]  # external_userid → contact
+    claimed_s: float
+
+
+def claim(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
+    """Those of the tasks that may be called now, in one transaction. Left out: not now, or nobody is left."""
+    try:
+        with transaction.atomic():
+            return _claim_rows(brand, task_ids)
+    except IntegrityError:
+        # the twin of one of them is being called
+        if len(task_ids) > 1:
+            return [one for task_id in task_ids for one in claim(brand, [task_id])]
+        with transaction.atomic():
+            SendTask.objects.filter(pk__in=task_ids, state=State.PLANNED).update(
+                next_try_at=clock.now() + WHILE_TWIN
+            )
+        return []
+
+
+def _claim_rows(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
+    gate.keep_out_planners(brand)
+    now, allowed = clock.now(), rules.rules_of(brand)
+    release = governance.release_at(now, allowed.quiet, allowed.zone)
+    rows = SendTask.objects.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
+    rows = rows.filter(pk__in=task_ids, state=State.PLANNED, next_try_at__lte=now)
+    claims = []
+    for task in rows.select_related("corp", "staff", "sop", "broadcast"):
+        if not _is_now(brand, task, now, release):
+            continue
+        if receivers := _receivers(brand, task, now):
+            _take_over(brand, task, receivers, now)
+            claims.append(Claim(task, task.staff.userid, receivers, time.monotonic()))
+        else:
+            SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
+    SendTask.objects.filter(pk__in=[one.task.pk for one in claims]).update(
+        state=State.CALLING, called_at=now, next_try_at=now + LEASE, n_tries=F("n_tries") + 1
+    )
+    return claims
+
+
+def _is_now(brand: Brand, task: SendTask, now: datetime, release: datetime) -> bool:
+    """Whether it may be called; what it becomes otherwise is written."""
+    mine = SendTask.objects.filter(pk=task.pk)
+    if _is_paused(task):
+        mine.update(next_try_at=now + WAIT_WHILE_PAUSED)
+    elif _is_ended(task):
+        touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
+        mine.update(state=State.CANCELLED)
+    elif release > now:
+        mine.update(next_try_at=release)
+    elif (task.moved_at or task.at) < now - _late_after(task):
+        _hold_back(brand, task, task.contact_ids, Touch.Reason.TOO_LATE, now)
+        mine.update(state=State.FAILED, contact_ids=[], n=0)
+    else:
+        return True
+    return False
+
+
+def _take_over(brand: Brand, task: SendTask, receivers: dict[str, int], now: datetime) -> None:
+    """What is special to one task, on its row and in memory; the rest is written for all at once."""
+    changed: dict[str, Any] = {}
+    if len(receivers) < len(task.contact_ids):
+        changed |= {"contact_ids": list(receivers.values()), "n": len(receivers)}
+    text, stored = with_tails(brand, task)
+    if (text, stored) != (task.text, task.attachments):
+        digest = planning.digest_of(text, stored)
+        changed |= {"text": text, "attachments": stored, "content_digest": digest}
+    if changed:
+        SendTask.objects.filter(pk=task.pk).update(**changed)
+    changed |= {"state": State.CALLING, "called_at": now, "n_tries": task.n_tries + 1}
+    for name, value in changed.items():
+        setattr(task, name, value)
+
+
+def with_tails(brand: Brand, task: SendTask) -> tuple[str, list[dict[str, Any]]]:
+    """Text and attachments as they are handed over: tracked links say whose message it is. What was handed over is
+    kept on the task, for a call whose answer is lost is found by its content."""
+    return links.personalise(
+        brand, task.text, task.attachments, staff_id=task.staff_id, send_task_id=task.pk, via=task.kind
+    )
+
+
+def _is_paused(task: SendTask) -> bool:
+    return (task.sop is not None and task.sop.state == Sop.State.PAUSED) or (
+        task.broadcast is not None and task.broadcast.state == Broadcast.State.PAUSED
+    )
+
+
+def _is_ended(task: SendTask) -> bool:
+    return (task.sop is not None and task.sop.state == Sop.State.ENDED) or (
+        task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
+    )
+
+
+def _late_after(task: SendTask) -> timedelta:
+    if task.broadcast:
+        return timedelta(hours=task.broadcast.late_hours)
+    return timedelta(days=task.sop.late_days if task.sop else LATE_DAYS, hours=1)
+
+
+def _receivers(brand: Brand, task: SendTask, now: datetime) -> dict[str, int]:
+    """Who is still to get it: between plan and call a person may have gone, or asked to be left alone."""
+    found, quiet = senders.receivers(brand, task.staff_id, task.contact_ids)
+    if len(found) < len(task.contact_ids):
+        gone = set(task.contact_ids) - set(found.values()) - quiet
+        _hold_back(brand, task, quiet, Touch.Reason.DO_NOT_CONTACT, now)
+        _hold_back(brand, task, gone, Touch.Reason.NOT_FOLLOWED, now)
+    return found
+
+
+def _hold_back(
+    brand: Brand, task: SendTask, contact_ids: Iterable[int], reason: Touch.Reason, now: datetime
+) -> None:
+    ids = list(contact_ids)
+    if not ids:
+        return
+    done = touches.settle(
+        brand,
+        send_task_id=task.pk,
+        at=task.at,
+        state=Touch.State.BLOCKED,
+        reason=reason,
+        done_at=now,
+        contact_ids=ids,
+    )
+    touches.tell(
+        brand,
+        EventType.TOUCH_BLOCKED,
+        done,
+        at=now,
+        staff_id=task.staff_id,
+        data=about(task),
+        reason=reason,
+        source=source_of(task),
+    )
+    if task.sop_id and task.step_id:
+        planning.count_blocked(brand, now, {(task.sop_id, task.step_id, int(reason)): len(done)})
+
+
+def about(task: SendTask) -> dict[str, Any]:
+    """What a timeline entry says of the message."""
+    campaign = (
+        {"broadcast": task.broadcast.name} if task.broadcast else {"sop": task.sop.name if task.sop else ""}
+    )
+    return {**campaign, "text": task.text[: touches.EXCERPT]}
+
+
+def source_of(task: SendTask) -> str:
+    """Where its timeline entries come from."""
+    return "broadcast" if task.broadcast_id else "sop"
