@@ -1,7 +1,7 @@
 """A broadcast while processes are killed at random moments and a fifth of WeCom's answers fail: what WeCom's own records say
 each customer got is what the ledger says, and nobody got it twice.
 
-REACH_PEOPLE=100000 REACH_GUIDES=1000 runs it at the size of a large brand (about 25 minutes).
+REACH_PEOPLE=100000 REACH_GUIDES=1000 runs it at the size of a large brand (about ten minutes).
 """
 
 import os
