@@ -188,10 +188,10 @@ def test_one_guide_who_has_left_does_not_hold_up_the_stop(live: Live) -> None:
     with clock.at(NOW), in_brand(live.brand):
         draft = broadcasts.save_draft(live.brand, given(), by=WRITER)
         broadcasts.launch(live.brand, broadcast_id=draft.pk, by=WRITER)
-    live.tick(NOW)
+    live.tick(NOW + timedelta(minutes=1))
     api = "externalcontact/cancel_groupmsg_send"
     live.sandbox.post("faults", api=api, kind="errcode", errcode=40003, times=1)
-    with clock.at(NOW + timedelta(minutes=1)), in_brand(live.brand):
+    with clock.at(NOW + timedelta(minutes=2)), in_brand(live.brand):
         broadcasts.cancel(live.brand, broadcast_id=draft.pk, by=WRITER)
     with in_brand(live.brand):
         job = Job.objects.get(kind="broadcast_cancel")
