@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("campaigns", "0015_notices_by_moment")]
+    dependencies = [("campaigns", "0016_brand_hold_out")]
 
     operations = [
         migrations.AddIndex(
