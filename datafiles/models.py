@@ -82,7 +82,8 @@ class ImportChange(KeyedTenantModel):
     """A row that was there and that an import has changed: the values before and after."""
 
     pk = models.CompositePrimaryKey("brand", "file", "table", "object_id")
-    file = BrandForeignKey(ImportFile, on_delete=models.CASCADE, related_name="+")
+    # no foreign key in the database: the file that is being imported is there, and a check for each row takes as long as it
+    file = BrandForeignKey(ImportFile, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     table = models.CharField(max_length=20)
     object_id = models.BigIntegerField()
     before = models.JSONField()

@@ -39,8 +39,8 @@ def _plain(value: Any) -> Any:
 
 def analyze(cursor: Any, *names: str) -> None:
     """Tell the planner how much is in the tables: it takes a temporary table for a small one, and loops. Autovacuum
-    does not see them."""
-    cursor.execute(f"ANALYZE {', '.join(names)}")
+    does not see them. How many rows there are is what matters: three thousand of them are looked at."""
+    cursor.execute(f"SET LOCAL default_statistics_target = 10; ANALYZE {', '.join(names)}")
 
 
 def numbers(ids: Iterable[int]) -> str:

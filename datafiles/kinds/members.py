@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.models import CustomField, Identity
+from datafiles import values
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Judgement, Kind, Task
 from datafiles.kinds.members_apply import apply, finish
@@ -151,10 +152,7 @@ def quick(task: Task) -> str:
         elif key == "dnc":
             same.append(f"c.do_not_contact = CASE {x} WHEN '是' THEN true WHEN '否' THEN false END")
         elif key == "member_at":
-            same.append(
-                f"c.member_at = CASE WHEN {x} >= '1900-' AND {x} < '2200' AND pg_input_is_valid({x}, 'timestamptz')"
-                f" THEN {x}::timestamptz END"
-            )
+            same.append(values.is_moment(x, "c.member_at"))
         elif key not in IDS:
             join, value = _field(task, key)
             joins.append(join + f"i_{first}.contact_id")

@@ -4,6 +4,7 @@
 from datetime import timedelta
 from typing import Any
 
+from datafiles import values
 from datafiles.kinds.base import Code, Judgement, Task
 from datafiles.kinds.commerce_targets import STATES
 from datafiles.kinds.members import IDS, corp_params
@@ -148,6 +149,10 @@ def judge_orders(task: Task) -> Judgement:
     )  # fmt: skip
 
 
+# an amount as most files write it
+YUAN = "concat(o.amount_fen / 100, '.', lpad((o.amount_fen %% 100)::text, 2, '0'))"
+
+
 def quick_orders(task: Task) -> str:
     """Rows that are not, character for character, what the brand has."""
     if not task.has("order_no") or has_lines(task) or task.has("row_kind", "staff_userid", "store_code"):
@@ -156,14 +161,15 @@ def quick_orders(task: Task) -> str:
     for key, column in task.columns.items():
         x = f"s.{column.raw}"
         if key == "amount_fen":
-            factor = "" if column.options.get("unit") == "fen" else " * 100"
+            factor, written = " * 100", YUAN
+            if column.options.get("unit") == "fen":
+                factor, written = "", "o.amount_fen::text"
             same.append(
-                f"o.amount_fen = CASE WHEN pg_input_is_valid({x}, 'numeric') THEN round({x}::numeric{factor}) END"
+                f"({x} = {written} OR o.amount_fen ="
+                f" CASE WHEN pg_input_is_valid({x}, 'numeric') THEN round({x}::numeric{factor}) END)"
             )
         elif key in ("paid_at", "placed_at"):
-            is_year = f"{x} >= '1900-' AND {x} < '2200'"
-            valid = f"CASE WHEN {is_year} AND pg_input_is_valid({x}, 'timestamptz') THEN {x}::timestamptz END"
-            same.append(f"(o.{key} = {valid} OR {x} IS NULL)")
+            same.append(f"({values.is_moment(x, f'o.{key}')} OR {x} IS NULL)")
         elif key == "n_items":
             same.append(f"({x} = o.n_items::text OR {x} IS NULL)")
         elif key == "channel":

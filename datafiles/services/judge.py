@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from contacts.services.staging import analyze
 from datafiles import values
 from datafiles.blocks import Prepared
 from datafiles.kinds.base import PLANNED, Code, Judgement, Task, plan_columns
@@ -64,16 +65,22 @@ def load(cursor: Any, task: Task, prepared: Prepared) -> int:
         " ON COMMIT DROP"
     )
     separator = values.quote(prepared.separator)
+    n_before = layout.first_row - 1
     with prepared.path.open("rb") as file:
         file.seek(prepared.skip)
+        if prepared.is_tidy:  # no quotes: each line is a record
+            for _ in range(n_before):
+                file.readline()
+            cursor.execute(f"ALTER TABLE stage ALTER n RESTART WITH {layout.first_row}")
+            n_before = 0
         cursor.copy_expert(
             f"COPY stage ({', '.join(names)}) FROM STDIN WITH (FORMAT csv, DELIMITER {separator}, ENCODING 'UTF8')",
             file,
             size=1 << 18,
         )
-    if layout.first_row > 1:
+    if n_before:
         cursor.execute("DELETE FROM stage WHERE n < %s", [layout.first_row])
-    cursor.execute("ANALYZE stage (n)")
+    analyze(cursor, "stage (n)")
     return prepared.n_records - layout.first_row + 1
 
 

@@ -9,6 +9,7 @@ from django.db import connection
 
 from commerce.models import Order, OrderLine, Product, Refund
 from commerce.services import waiting
+from commerce.services import order_merge
 from commerce.services.orders import record_orders, record_refunds, words_of
 from commerce.services.products import record_products
 from contacts.models import ContactStat, Event, EventType, Identity
@@ -313,9 +314,11 @@ def test_products_are_told(brand: Any) -> None:
         assert (product.name, product.price_fen, product.is_active) == ("a", 100, False)
 
 
+@pytest.mark.parametrize("large", [order_merge.LARGE, 0])
 @pytest.mark.django_db(transaction=True)
-def test_many_at_once_lose_nothing(brand: Any) -> None:
+def test_many_at_once_lose_nothing(brand: Any, monkeypatch: Any, large: int) -> None:
     """Processes that tell the same orders, and different ones of the same customer, in different order."""
+    monkeypatch.setattr(order_merge, "LARGE", large)
     with in_brand(brand):
         buyers = [make_buyer(brand, f"1380013800{i}") for i in range(3)]
     rows = [order(f"A{i}", buyer_value=f"1380013800{i % 3}", amount_fen=100) for i in range(30)]
