@@ -8,8 +8,7 @@ import pytest
 from django.db import connection
 
 from commerce.models import Order, OrderLine, Product, Refund
-from commerce.services import waiting
-from commerce.services import order_merge
+from commerce.services import order_merge, waiting
 from commerce.services.orders import record_orders, record_refunds, words_of
 from commerce.services.products import record_products
 from contacts.models import ContactStat, Event, EventType, Identity
