@@ -19,7 +19,7 @@ from scrm.keyset import keyset_page
 from tenants.models import Brand
 
 SIZE = 100
-KINDS = [kind for kind in StaffTask.Kind.values if kind != StaffTask.Kind.CONFIRM]
+KINDS = [kind for kind in StaffTask.Kind.values if kind not in StaffTask.BY_ITSELF]
 AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 
 

@@ -33,6 +33,7 @@ IDENTITIES_NOTED = [
     "commerce.services.waiting.attach",
     "contacts.services.behaviour.attach",
     "tagging.services.waiting.attach",
+    "guides.services.leads.matching.attach",
 ]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"

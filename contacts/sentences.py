@@ -62,6 +62,7 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.TASK_DONE: ("circle-check", "ok", _("%(staff)s has done a task: %(title)s")),
     T.TASK_MISSED: ("clock-alert", "warn", _("%(staff)s did not do a task in time: %(title)s")),
     T.ALERTED: ("bell-ring", "muted", _("%(staff)s was alerted: %(title)s")),
+    T.LEAD_ADDED: ("user-check", "ok", _("Has been added from the list “%(title)s”")),
     T.FORM_ANSWERED: ("clipboard-check", "info", _("Answered the form “%(title)s”")),
     T.COUPON_USED: ("ticket-check", "ok", _("Used the coupon “%(title)s”")),
     T.MOMENT_LIKED: ("thumbs-up", "ok", _("Liked the moment “%(title)s” of %(staff)s")),
@@ -91,7 +92,7 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT, T.WORD_SAID]),
     "orders": (_("Orders"), [T.ORDER_PAID, T.ORDER_REFUNDED]),
     "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.MOMENT_COMMENTED]),
-    "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.ALERTED]),
+    "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.LEAD_ADDED]),
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (
         _("Profile"),

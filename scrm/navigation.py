@@ -21,6 +21,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),
     ("/broadcasts/", _("Growth"), _("Broadcasts"), "megaphone", "broadcasts.view"),
     ("/tasks/", _("Growth"), _("Guides' tasks"), "list-todo", "tasks.view"),
+    ("/leads/", _("Growth"), _("Numbers to add"), "user-plus", "leads.view"),
     ("/moments/", _("Growth"), _("Moments"), "images", "broadcasts.view"),
     ("/alerts/", _("Growth"), _("Alerts"), "bell-ring", "sops.view"),
     ("/calendar/", _("Growth"), _("Calendar"), "calendar-days", "sops.view"),

@@ -27,6 +27,7 @@ BEAT_SCHEDULE = {
     "calls-purge": {"task": "wecom.tasks.purge_all_calls", "schedule": crontab(hour="18", minute="35")},
     "edge-purge": {"task": "wecom.tasks.purge_all_edges", "schedule": crontab(hour="18", minute="45")},
     "links-read": {"task": "content.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
+    "leads": {"task": "guides.tasks.tick", "schedule": crontab(minute="7"), "options": {"expires": 3000}},
     "codes-tick": {"task": "livecodes.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "handover-tick": {"task": "handover.tasks.tick", "schedule": crontab(), "options": {"expires": 55}},
     "leavers": {"task": "handover.tasks.nightly", "schedule": crontab(hour="19", minute="20")},

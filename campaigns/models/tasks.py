@@ -20,6 +20,7 @@ class StaffTask(TenantModel):
         THANK = "thank", _("Thank")
         VISIT = "visit", pgettext_lazy("task of a guide", "Visit")
         MESSAGE = "message", _("Write a message")
+        ADD = "add", _("Add by phone number")
         OTHER = "other", _("Something else")
 
     class State(models.TextChoices):
@@ -27,6 +28,8 @@ class StaffTask(TenantModel):
         DONE = "done", _("Done")
         EXPIRED = "expired", _("Not done in time")
         CANCELLED = "cancelled", _("Cancelled")
+
+    BY_ITSELF = (Kind.CONFIRM, Kind.ADD)  # nobody gives these by hand
 
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
     contact = BrandForeignKey(Contact, on_delete=models.CASCADE, null=True, related_name="+")

@@ -91,7 +91,7 @@ def start(
 
 def kinds() -> list[tuple[str, Any]]:
     """(key, name) of the kinds of tasks that people give."""
-    return [pair for pair in StaffTask.Kind.choices if pair[0] != StaffTask.Kind.CONFIRM]
+    return [pair for pair in StaffTask.Kind.choices if pair[0] not in StaffTask.BY_ITSELF]
 
 
 def start_for(

@@ -277,6 +277,8 @@ def rehome(brand: Brand) -> int:
             open_tasks = StaffTask.objects.filter(state=State.OPEN, staff__in=left, pk__gt=after).order_by(
                 "pk"
             )
+            # numbers to add go to other guides of their list, and the task with them (guides/services/leads/giving.py)
+            open_tasks = open_tasks.exclude(kind=StaffTask.Kind.ADD)
             rows = list(open_tasks.values_list("pk", "staff_id", "contact_id")[:SLICE])
             n += _rehome(brand, rows) if rows else 0
         if len(rows) < SLICE:

@@ -68,6 +68,7 @@ MOVES: list[Move] = [
     Move("campaigns.SendTask", "contact_ids", live="t.state IN ('planned', 'calling', 'handed')", array=True),
     Move("groups.GroupMember"),
     Move("handover.HandoverItem"),
+    Move("guides.Lead"),
 ]
 
 
@@ -120,6 +121,7 @@ def join_member(brand: Brand, *, contact: Contact, phones: list[str], source: st
         if set(kinds) & set(known) or (Identity.Kind.MEMBER_NO in kinds and mine.exists()):
             continue
         contact = merge(brand, keep=pair[0], lose=pair[1], why={"phone": True}, source=source)
+        hooks.identities_noted(brand, [contact.pk])
     return contact
 
 

@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "broadcast": "datafiles.exports.reach.BROADCAST",
     "answers": "datafiles.exports.answers.ANSWERS",
     "codes": "datafiles.exports.others.CODES",
+    "leads": "guides.files.exports.LEADS",
     "audit": "datafiles.exports.others.AUDIT",
 }
 

@@ -11,6 +11,7 @@ KINDS: dict[str, str] = {
     "orders": "datafiles.kinds.commerce.ORDERS",
     "refunds": "datafiles.kinds.commerce.REFUNDS",
     "behaviour": "datafiles.kinds.commerce.BEHAVIOUR",
+    "leads": "guides.files.bringing.KIND",
 }
 
 

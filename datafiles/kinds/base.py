@@ -121,6 +121,7 @@ class Kind:
         undo: takes back a part; gives how many rows, how many were left and why. See services/undo.py.
         tables: that `apply` makes a row of for each new row of the file, at least.
         options: keys that a person may set: name → default.
+        page: (address, words) of where to go on when it is imported.
     """
 
     key: str
@@ -140,6 +141,7 @@ class Kind:
     finish: Callable[[Task], None] = lambda task: None
     tables: Sequence[str] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    page: Callable[[ImportFile], tuple[str, Any]] | None = None
     params: Callable[[Task], dict[str, Any]] = lambda task: {}
 
 

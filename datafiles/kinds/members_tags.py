@@ -67,12 +67,12 @@ def make_tags(task: Task) -> None:
             title = _("Import of “%(name)s”") % {"name": task.file.name}
             options["act_id"] = acts.begin(task.brand, kind=TagAct.Kind.FILE, title=title, by=by).pk
         if words and task.options.get("make_tags", True):
-            options["made_tags"] = options.get("made_tags", []) + _make(task, words, by)
+            options["made_tags"] = options.get("made_tags", []) + make(words)
         task.file.options = task.options = options
         task.file.save(update_fields=["options"])
 
 
-def _make(task: Task, words: list[str], by: Actor) -> list[int]:
+def make(words: list[str]) -> list[int]:
     """Names without a group come into a group of imported tags; names with one into a group of that name."""
     made: list[int] = []
     groups: dict[str, list[str]] = {}

@@ -43,6 +43,8 @@ PARTS: list[tuple[str, str, str]] = [
     ("range", "event", "datafiles.services.undo_commerce.remove_events"),
     ("range", "waiting", "datafiles.services.undo_commerce.remove_waiting"),
     ("keys", "event", "datafiles.services.undo_commerce.forget_keys"),
+    ("range", "lead", "guides.files.undo.remove"),
+    ("list", "lead", "guides.files.undo.remove_list"),
     ("range", "contact", "datafiles.services.undo_contacts.remove"),
 ]
 

@@ -35,7 +35,7 @@ def count_words() -> dict[str, str]:
         "new": _("New"), "changed": _("Changed"), "same": _("Unchanged"), "waiting": _("Waiting for their person or order"),
         "joined": _("Joined with another record"), "repeated": _("Repeated in the file"), "skipped": _("Passed over"),
         "refused": _("Refused"), "reachable": _("Reachable already"), "tagged": _("Tags put on"),
-        "phones_of_others": _("Phones that stay with another customer"),
+        "phones_of_others": _("Phones that stay with another customer"), "known": _("Customers already: not given out"),
     }  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def _numbers(file: ImportFile, *, short: bool = False) -> list[dict[str, Any]]:
 
 
 def _report(file: ImportFile) -> dict[str, Any]:
-    counts = file.result or file.checked.get("counts", {})
+    counts, kind = file.result or file.checked.get("counts", {}), kind_of(file.kind)
     names = dict(enumerate(file.headings))
     labels = {key: names.get(entry["column"], key) for key, entry in file.mapping.items()}
     reasons = sorted(counts.get("reasons", {}).items(), key=lambda item: -item[1])
@@ -262,4 +262,5 @@ def _report(file: ImportFile) -> dict[str, Any]:
         "n_refused": counts.get("refused", 0) + counts.get("repeated", 0), "new_tags": counts.get("new_tags", []),
         "has_refused": (places.import_folder(file) / refused.NAME).is_file(), "undone": file.result.get("undo"),
         "n_to_write": counts.get("planned", 0),
+        "next": kind.page(file) if kind.page and file.state == ImportFile.State.DONE else None,
     }  # fmt: skip

@@ -14,6 +14,7 @@ from contacts.filters import Filters
 from contacts.models import Follow, Reminder
 from contacts.services import listing, reminders
 from guides.services import today as services
+from guides.services.leads import numbers
 from guides.views.frame import page, through_other_corp
 from org.access import staff_can
 from scrm import clock
@@ -40,7 +41,10 @@ def today(request: Any) -> HttpResponse:
 @staff_can("contacts.view")
 def waiting(request: Any) -> HttpResponse:
     """A fragment: who waits. It is loaded after the list, because it looks at all of the guide's customers."""
-    context = {"groups": services.waiting_of(request.brand, request.staff)}
+    context = {
+        "groups": services.waiting_of(request.brand, request.staff),
+        "leads": numbers.of_guide(request.staff),
+    }
     return render(request, "guides/_waiting.html", context)
 
 

@@ -20,7 +20,7 @@ GROUPS: list[tuple[str, list[str]]] = [
     ("orders", ["orders.view", "orders.edit", "behaviour.edit"]),
     ("codes", ["codes.view", "codes.edit"]),
     ("sops", ["sops.view", "sops.edit", "broadcasts.view", "broadcasts.edit", "broadcasts.approve"]),
-    ("tasks", ["tasks.view", "tasks.edit"]),
+    ("tasks", ["tasks.view", "tasks.edit", "leads.view", "leads.edit"]),
     ("content", ["content.view", "content.edit", "content.approve"]),
     ("groups", ["groups.view", "handover.view", "handover.run"]),
     ("files", ["imports.run", "exports.run"]),

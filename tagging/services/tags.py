@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -219,6 +220,11 @@ def source_names(sources: Iterable[str]) -> dict[str, str]:
             rows, words = TagRule.objects.filter(pk__in=ids), _("by the rule “%(name)s”")
         elif kind == "computed":
             rows, words = ComputedTag.objects.filter(pk__in=ids), _("computed: %(name)s")
+        elif kind == "lead":
+            rows, words = (
+                apps.get_model("guides", "LeadList").objects.filter(pk__in=ids),
+                _("from the list “%(name)s”"),
+            )
         elif kind in TagAct.Kind.values:
             rows, words = TagAct.objects.filter(pk__in=ids), "%(name)s"
         else:

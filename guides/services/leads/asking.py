@@ -1,0 +1,117 @@
+"""What a guide does with a number: the request is sent, nobody is found, the customer does not want; who it is."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from contacts.models import Contact, Follow, Identity
+from contacts.services.identity import join_member, note_identities
+from guides.models import Lead
+from guides.services.leads import duties
+from org import audit
+from org.access import Actor
+from org.models import Staff
+from scrm import clock
+from scrm.errors import ConflictError, NotFoundError
+from tenants.models import Brand
+
+State = Lead.State
+ACTS: dict[str, str] = {  # word of an address → state
+    "asked": State.ASKED,
+    "not_found": State.NOT_FOUND,
+    "refused": State.REFUSED,
+    "back": State.GIVEN,
+}
+MINE = (State.GIVEN, State.ASKED, State.NOT_FOUND, State.REFUSED)
+CHOICE = 20  # newest customers offered
+
+
+def get_own(staff: Staff, lead_id: int, *, lock: bool = False) -> Lead:
+    """A number that this guide has. Raises NotFoundError: everybody else's, too."""
+    rows = Lead.objects.select_related("list")
+    if lock:
+        rows = rows.select_for_update(no_key=True, of=("self",))
+    found = rows.filter(pk=lead_id, staff=staff, state__in=[*MINE, State.ADDED]).first()
+    if found is None:
+        raise NotFoundError()
+    return found
+
+
+@transaction.atomic
+def mark(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, act: str, said: str | None = None) -> Lead:
+    """One tap of the guide. `back` undoes. The same again changes nothing.
+
+    Args:
+        act: key of ACTS.
+        said: the guide's note; None leaves it.
+
+    Raises:
+        ConflictError: added meanwhile, the list is closed, or the number is asked by somebody else again.
+    """
+    lead = get_own(staff, lead_id, lock=True)
+    state = ACTS[act]
+    if lead.state == State.ADDED:
+        raise ConflictError(_("This customer has been added meanwhile"))
+    if lead.list.closed_at is not None:
+        raise ConflictError(_("This list is closed"))
+    before, now = lead.state, clock.now()
+    if said is not None:
+        lead.said = said.strip()[:300]
+    if state != before:
+        if state in Lead.OPEN and before not in Lead.OPEN and _is_open_elsewhere(lead):
+            raise ConflictError(_("This number is in another open list now"))
+        lead.state = state
+        lead.asked_at = {State.GIVEN: None, State.ASKED: now}.get(State(state), lead.asked_at)
+        lead.ended_at = None if state in Lead.OPEN else now
+    lead.save(update_fields=["state", "said", "asked_at", "ended_at"])
+    if state != before:
+        audit.record(by, f"lead.{act}", lead, before={"state": before}, after={"state": str(state)})
+        if state == State.GIVEN:
+            duties.keep(brand, lead.list, [staff.pk], by=by)
+        else:
+            duties.settle(brand, {(lead.list_id, staff.pk)}, by=by)
+    return lead
+
+
+def _is_open_elsewhere(lead: Lead) -> bool:
+    return Lead.objects.filter(phone=lead.phone, state__in=Lead.OPEN).exclude(pk=lead.pk).exists()
+
+
+@transaction.atomic
+def note(brand: Brand, *, staff: Staff, lead_id: int, said: str) -> Lead:
+    """The guide's own words about a number."""
+    lead = get_own(staff, lead_id, lock=True)
+    lead.said = said.replace("\x00", "").strip()[:300]
+    lead.save(update_fields=["said"])
+    return lead
+
+
+def candidates(lead: Lead, staff: Staff) -> list[Follow]:
+    """The guide's newest customers since the number was theirs, of whom no phone is known: one of them may be it."""
+    known = Identity.objects.filter(kind=Identity.Kind.PHONE).values("contact")
+    rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False, added_at__gte=lead.given_at)
+    rows = rows.exclude(contact__in=known).select_related("contact")
+    return list(rows.order_by("-added_at", "-pk")[:CHOICE])
+
+
+@transaction.atomic
+def name_contact(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, contact_id: int) -> Lead:
+    """The guide says who it is: the number is noted on that customer, and with it the entry counts as added.
+
+    Raises:
+        NotFoundError: not a customer of this guide.
+        ConflictError: the number belongs to another customer.
+    """
+    lead = get_own(staff, lead_id, lock=True)
+    follow = Follow.objects.filter(staff=staff, contact=contact_id, ended_at=None, is_pending=False).first()
+    contact: Any = follow and Contact.objects.select_for_update(no_key=True).filter(pk=contact_id).first()
+    if contact is None:
+        raise NotFoundError()
+    note_identities(brand, contact, Identity.Kind.PHONE, [lead.phone])
+    join_member(brand, contact=contact, phones=[lead.phone], source="page")
+    lead.refresh_from_db()
+    if lead.state != State.ADDED:
+        raise ConflictError(_("This number belongs to another customer"))
+    audit.record(by, "lead.name", lead, after={"contact_id": lead.contact_id})
+    return lead

@@ -1,0 +1,75 @@
+"""The task that a guide has while numbers of a list wait for them: it brings reminders and escalation with it.
+
+One open task for each list and guide (`StaffTask.Kind.ADD`); it ends by itself when nothing is left to be asked.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+
+from campaigns.models import StaffTask
+from campaigns.services import staff_tasks
+from campaigns.services.staff_tasks import TaskInput
+from guides.models import Lead, LeadList
+from org.access import SYSTEM, Actor
+from scrm import clock
+from tenants.models import Brand
+
+SOURCE = "leads"
+State = StaffTask.State
+
+
+def keep(brand: Brand, found: LeadList, staff_ids: Collection[int], *, by: Actor = SYSTEM) -> None:
+    """These guides have numbers to ask: each has one open task, due as the list says. In the caller's transaction."""
+    rows = StaffTask.objects.filter(source=SOURCE, source_id=found.pk, staff__in=list(staff_ids))
+    count = dict(rows.values_list("staff").annotate(Count("pk")))
+    is_open = set(rows.filter(state=State.OPEN).values_list("staff", flat=True))
+    due_at = clock.now() + timedelta(days=found.due_days)
+    # more of the same: the deadline moves with it, and the guide is told
+    rows.filter(state=State.OPEN).update(due_at=due_at, **staff_tasks.UNMARKED)
+    title = _("Add by phone number: %(name)s") % {"name": found.name}
+    wanted = [
+        TaskInput(
+            staff_id=staff_id, kind=StaffTask.Kind.ADD, title=title if len(title) <= 80 else title[:79] + "…",
+            due_at=due_at, key=f"leads:{found.pk}:{staff_id}:{count.get(staff_id, 0)}",
+        )
+        for staff_id in staff_ids
+        if staff_id not in is_open
+    ]  # fmt: skip
+    staff_tasks.add_tasks(brand, wanted, source=SOURCE, source_id=found.pk, by=by)
+
+
+def settle(brand: Brand, pairs: Collection[tuple[int, int]], *, by: Actor = SYSTEM) -> None:
+    """(list, guide): tasks of those who have nothing left to ask end, as done where something was asked, else as
+    cancelled. In the caller's transaction."""
+    for list_id in sorted({list_id for list_id, _staff in pairs}):
+        guides = {staff_id for pk, staff_id in pairs if pk == list_id}
+        rows = StaffTask.objects.filter(source=SOURCE, source_id=list_id, staff__in=guides, state=State.OPEN)
+        tasks = list(rows.order_by("pk"))
+        if not tasks:
+            continue
+        n = {
+            staff_id: (left, asked)
+            for staff_id, left, asked in Lead.objects.filter(list=list_id, staff__in=guides)
+            .values_list("staff")
+            .annotate(
+                Count("pk", filter=Q(state=Lead.State.GIVEN)),
+                Count("pk", filter=~Q(state__in=[Lead.State.GIVEN, Lead.State.WAITING, Lead.State.CLOSED])),
+            )
+        }
+        for task in tasks:
+            left, asked = n.get(task.staff_id, (0, 0))
+            if left:
+                continue
+            if asked:
+                result = _("%(n)s numbers asked") % {"n": asked}
+                staff_tasks.complete(brand, task_id=task.pk, by=by, result=result)
+            else:
+                staff_tasks.cancel(brand, by=by, task_ids=[task.pk])
+
+
+def drop(brand: Brand, found: LeadList, *, by: Actor) -> None:
+    """All open tasks of a list end."""
+    staff_tasks.cancel(brand, by=by, source=SOURCE, source_id=found.pk)
