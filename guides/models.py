@@ -47,8 +47,11 @@ class LeadList(TenantModel):
 
 
 class LeadQuerySet(models.QuerySet["Lead"]):
-    def visible_to(self, staff: Staff) -> "LeadQuerySet":
-        """Numbers of guides within a person's data scope, and those of their store that nobody has yet."""
+    def visible_to(self, staff: Staff | None) -> "LeadQuerySet":
+        """Numbers of guides within a person's data scope, and those of their store that nobody has yet; None: an API key,
+        which sees all."""
+        if staff is None:
+            return self
         scope = staff.role.scope if staff.role else Scope.OWN
         if scope == Scope.BRAND:
             return self

@@ -19,6 +19,7 @@ from content.poster_api import PosterPictureViewSet, PosterViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
+from guides.api import LeadListViewSet, LeadViewSet
 from handover.api import HandoverViewSet
 from scrm import api_docs
 from tagging.rule_api import RuleViewSet
@@ -97,6 +98,15 @@ urlpatterns: list[Any] = [
     path("tasks/<int:pk>/done/", TaskViewSet.as_view({"post": "done"}), name="api_task_done"),
     path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
     path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
+    path("lead-lists/", LeadListViewSet.as_view({"get": "list", "post": "create"}), name="api_lead_lists"),
+    path("lead-lists/<int:pk>/", LeadListViewSet.as_view({"get": "retrieve"}), name="api_lead_list"),
+    path("lead-lists/<int:pk>/give/", LeadListViewSet.as_view({"post": "give"}), name="api_lead_list_give"),
+    path(
+        "lead-lists/<int:pk>/close/", LeadListViewSet.as_view({"post": "close"}), name="api_lead_list_close"
+    ),
+    path(
+        "lead-lists/<int:pk>/leads/", LeadViewSet.as_view({"get": "list", "post": "create"}), name="api_leads"
+    ),
     path("content/", ContentViewSet.as_view({"get": "list", "post": "create"}), name="api_content"),
     path("content/folders/", ContentViewSet.as_view({"get": "folders"}), name="api_content_folders"),
     path(

@@ -28,8 +28,7 @@ def _read(brand: Brand, query: Any) -> dict[str, Any]:
 
 
 def _rows(export: Export) -> Any:
-    rows = Lead.objects.all() if export.staff is None else Lead.objects.visible_to(export.staff)
-    rows = rows.filter(list=export.params["list"])
+    rows = Lead.objects.visible_to(export.staff).filter(list=export.params["list"])
     return rows.filter(state=export.params["state"]) if "state" in export.params else rows
 
 

@@ -17,7 +17,7 @@ from guides.services.leads.lists import get_list
 from guides.spread import Shares, Wanted, spread
 from org import audit
 from org.access import SYSTEM, Actor
-from org.models import Staff
+from org.models import Staff, StaffQuerySet
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError
 from tenants.models import Brand
@@ -44,13 +44,18 @@ class Choice:
     most: int | None = None
 
 
-def plan(brand: Brand, found: LeadList, choice: Choice, *, staff: Staff) -> Shares:
+def guides_of(staff: Staff | None) -> StaffQuerySet:
+    """Guides whom a person may give numbers to; None: an API key, all of the brand."""
+    return Staff.objects.guides() if staff is None else Staff.objects.visible_to(staff).guides()
+
+
+def plan(brand: Brand, found: LeadList, choice: Choice, *, staff: Staff | None) -> Shares:
     """What `give_out` would do: guide → ids. Numbers and guides out of sight of `staff` are passed over.
 
     Raises:
         InvalidError: nobody is chosen.
     """
-    rows = Staff.objects.visible_to(staff).guides()
+    rows = guides_of(staff)
     guides = dict(rows.filter(pk__in=list(choice.guide_ids)).values_list("pk", "store_id"))
     if not guides:
         raise InvalidError(_("Choose at least one guide"), fields={"guides": _("Choose at least one guide")})
@@ -66,7 +71,7 @@ def plan(brand: Brand, found: LeadList, choice: Choice, *, staff: Staff) -> Shar
 
 
 @transaction.atomic
-def give_out(brand: Brand, *, by: Actor, staff: Staff, list_id: int, choice: Choice) -> Shares:
+def give_out(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int, choice: Choice) -> Shares:
     """Give what waits to guides; their tasks begin, and they are told. A double click gives nothing twice.
 
     Raises:
@@ -119,7 +124,7 @@ def take_back(
     brand: Brand,
     *,
     by: Actor,
-    staff: Staff,
+    staff: Staff | None,
     list_id: int,
     ids: Collection[int] | None = None,
     guide_id: int | None = None,
@@ -139,7 +144,7 @@ def take_back(
 
 @transaction.atomic
 def move(
-    brand: Brand, *, by: Actor, staff: Staff, list_id: int, to_id: int, ids: Collection[int] | None = None,
+    brand: Brand, *, by: Actor, staff: Staff | None, list_id: int, to_id: int, ids: Collection[int] | None = None,
     guide_id: int | None = None,
 ) -> int:  # fmt: skip
     """Numbers that are not decided go to another guide; gives how many.
@@ -148,7 +153,7 @@ def move(
         InvalidError: no guide in sight.
     """
     found = get_list(list_id, lock=True)
-    guide = Staff.objects.visible_to(staff).guides().filter(pk=to_id).first()
+    guide = guides_of(staff).filter(pk=to_id).first()
     if guide is None:
         raise InvalidError(_("Choose who is to do it"))
     rows = Lead.objects.visible_to(staff).filter(list=found, state__in=Lead.OPEN)
@@ -162,7 +167,7 @@ def move(
 
 
 @transaction.atomic
-def take_out(brand: Brand, *, by: Actor, staff: Staff, list_id: int, ids: Collection[int]) -> int:
+def take_out(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int, ids: Collection[int]) -> int:
     """Numbers that are not to be asked at all; gives how many."""
     found = get_list(list_id, lock=True)
     rows = Lead.objects.visible_to(staff).filter(list=found, state__in=Lead.OPEN, pk__in=list(ids))
@@ -185,7 +190,7 @@ def _chosen(rows: Any, ids: Collection[int] | None, guide_id: int | None) -> Any
 
 
 @transaction.atomic
-def remind(brand: Brand, *, by: Actor, staff: Staff, list_id: int) -> int:
+def remind(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> int:
     """Tell the guides who have numbers of the list to ask; gives how many are told. Once an hour at most."""
     found = get_list(list_id)
     rows = Lead.objects.visible_to(staff).filter(list=found, state=State.GIVEN)

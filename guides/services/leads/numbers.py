@@ -62,14 +62,14 @@ def _sums(rows: LeadQuerySet, key: str) -> dict[int, Numbers]:
     return {value: Numbers(**sums) for value, sums in found.items()}
 
 
-def of_lists(list_ids: Collection[int], *, staff: Staff) -> dict[int, Numbers]:
+def of_lists(list_ids: Collection[int], *, staff: Staff | None) -> dict[int, Numbers]:
     """List → figures of what the person sees; one statement."""
     return (
         _sums(Lead.objects.visible_to(staff).filter(list__in=list(list_ids)), "list_id") if list_ids else {}
     )
 
 
-def of_guides(list_id: int, *, staff: Staff) -> dict[int, Numbers]:
+def of_guides(list_id: int, *, staff: Staff | None) -> dict[int, Numbers]:
     """Guide → figures of a list; 0: nobody."""
     rows = Lead.objects.visible_to(staff).filter(list=list_id)
     return _sums(rows.exclude(state__in=[State.WAITING, State.KNOWN]), "staff_id")
