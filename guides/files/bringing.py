@@ -147,23 +147,20 @@ def apply(task: Task, cursor: Any) -> Done:
             f"(SELECT coalesce(array_agg(DISTINCT m.tag_id), '{{}}') FROM {members_tags.WORDS.format('r')}"
             " JOIN tag_word m ON m.word = lower(btrim(w.word)))"
         )
-    cursor.execute("CREATE TEMP TABLE made_leads (id bigint, state text) ON COMMIT DROP")
+    cursor.execute("CREATE TEMP TABLE made_leads (id bigint) ON COMMIT DROP")
     cursor.execute(
         "WITH made AS (INSERT INTO guides_lead (brand_id, list_id, phone, name, note, tag_ids, store_id, staff_id, state,"
         "   contact_id, said, n_given, created_at)"
         f" SELECT %(brand)s, g.id, r.phone, coalesce({column('name')}, ''), coalesce({column('note')}, ''), {tags},"
         f"   {column('store_id', 'bigint')}, {column('guide_id', 'bigint')}, {STATE_SQL}, c.id, '', 0, %(now)s"
         f"  FROM rows r JOIN guides_leadlist g ON g.brand_id = %(brand)s AND g.file_id = %(file)s {WHO_SQL}"
-        "  ORDER BY r.n ON CONFLICT DO NOTHING RETURNING id, state)"
-        " INSERT INTO made_leads SELECT id, state FROM made",
+        "  ORDER BY r.n ON CONFLICT DO NOTHING RETURNING id)"
+        " INSERT INTO made_leads SELECT id FROM made",
         task.params,
     )
-    cursor.execute("SELECT count(*), count(*) FILTER (WHERE state = 'known') FROM made_leads")
-    n, n_known = cursor.fetchone()
+    n = cursor.rowcount
     note_ranges(cursor, task.file, "lead", "SELECT id FROM made_leads")
     done = Done(new=n)
-    if n_known:
-        done.notes["known"] = n_known
     cursor.execute("SELECT count(*) FROM rows")
     done.late = cursor.fetchone()[0] - n  # in another open list by now: judged again, and then refused
     return done

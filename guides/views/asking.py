@@ -82,8 +82,8 @@ def lead_note(request: Any, lead_id: int) -> HttpResponse:
 @staff_can("contacts.edit")
 def lead_person(request: Any, lead_id: int) -> HttpResponse:
     """Which of one's new customers it is: the number is noted on them."""
+    lead = asking.get_own(request.staff, lead_id)
     if request.method == "GET":
-        lead = asking.get_own(request.staff, lead_id)
         context = {"lead": lead, "follows": asking.candidates(lead, request.staff)}
         return render(request, "guides/leads/person.html", context)
     asking.name_contact(

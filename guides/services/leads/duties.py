@@ -55,8 +55,10 @@ def settle(brand: Brand, pairs: Collection[tuple[int, int]], *, by: Actor = SYST
             for staff_id, left, asked in Lead.objects.filter(list=list_id, staff__in=guides)
             .values_list("staff")
             .annotate(
-                Count("pk", filter=Q(state=Lead.State.GIVEN)),
-                Count("pk", filter=~Q(state__in=[Lead.State.GIVEN, Lead.State.WAITING, Lead.State.CLOSED])),
+                left=Count("pk", filter=Q(state=Lead.State.GIVEN)),
+                asked=Count(
+                    "pk", filter=~Q(state__in=[Lead.State.GIVEN, Lead.State.WAITING, Lead.State.CLOSED])
+                ),
             )
         }
         for task in tasks:

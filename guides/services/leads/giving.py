@@ -224,10 +224,10 @@ def move_on(brand: Brand) -> int:
     late = Lead.objects.filter(
         state=State.GIVEN, list__again_days__isnull=False, given_at__lte=clock.now() - timedelta(days=1)
     )
-    late_lists = set(late.values_list("list_id", flat=True).distinct())
     left = Lead.objects.filter(state__in=[State.GIVEN, State.ASKED]).exclude(staff__state=Staff.State.ACTIVE)
-    left_lists = set(left.values_list("list_id", flat=True).distinct())
-    return sum(_move_on(brand, list_id) for list_id in sorted(late_lists | left_lists))
+    with transaction.atomic():
+        found = {pk for rows in (late, left) for pk in rows.values_list("list_id", flat=True).distinct()}
+    return sum(_move_on(brand, list_id) for list_id in sorted(found))
 
 
 @transaction.atomic

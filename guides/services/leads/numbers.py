@@ -53,7 +53,11 @@ class Numbers:
 
 def _sums(rows: LeadQuerySet, key: str) -> dict[int, Numbers]:
     elsewhere = Q(state=State.ADDED) & Q(staff__isnull=False) & ~Q(added_staff_id=F("staff_id"))
-    counts = rows.values_list(key, "state").annotate(Count("pk"), Count("pk", filter=elsewhere)).order_by()
+    counts = (
+        rows.values_list(key, "state")
+        .annotate(all=Count("pk"), elsewhere=Count("pk", filter=elsewhere))
+        .order_by()
+    )
     found: dict[int, dict[str, int]] = {}
     for value, state, n, n_elsewhere in counts:
         mine = found.setdefault(value or 0, {})
