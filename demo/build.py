@@ -15,7 +15,7 @@ from campaigns.models import Enrolment, Sop
 from campaigns.services import enrolments, sops
 from contacts.models import EventType, Follow
 from contacts.services import stats, sync
-from demo import alerts, library, reach, tasks
+from demo import alerts, leads, library, reach, tasks
 from demo.journeys import journeys
 from demo.people import Person, people
 from demo.sandbox import control
@@ -76,6 +76,7 @@ def build(story: BrandStory, say: Say) -> Brand:
         journeys(brand)
         tasks.give(brand, story.guide_tasks)
         library.fill(brand)
+        leads.give(brand)
         alerts.give(brand)
         reach.send(brand)
         rollups.rebuild(brand)

@@ -56,7 +56,7 @@ class ListOut(serializers.Serializer):
     closed_at = serializers.DateTimeField(allow_null=True)
 
 
-class NumbersOut(ListOut):
+class LeadListWhole(ListOut):
     numbers = serializers.DictField(child=serializers.IntegerField(), help_text="state → numbers")
 
 
@@ -118,7 +118,7 @@ class LeadListViewSet(viewsets.ViewSet):
         page = keyset_page(LeadList.objects.all(), order=("-pk",), after=after, size=SIZE)
         return JsonResponse({"results": ListOut(list(page), many=True).data, "next": page.next})
 
-    @extend_schema(operation_id="lead_lists_retrieve", responses=NumbersOut)
+    @extend_schema(operation_id="lead_lists_retrieve", responses=LeadListWhole)
     def retrieve(self, request: Any, pk: int) -> HttpResponse:
         """GET /api/v1/lead-lists/<id>/: with its figures."""
         found = lists.get_list(pk)
@@ -138,6 +138,7 @@ class LeadListViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="lead_lists_give", request=GiveIn, responses=GiveOut)
     def give(self, request: Any, pk: int) -> HttpResponse:
         """POST /api/v1/lead-lists/<id>/give/: give what waits to these guides, evenly."""
+        lists.get_list(pk)
         given = GiveIn(data=request.data)
         given.is_valid(raise_exception=True)
         data = given.validated_data

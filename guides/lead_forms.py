@@ -13,6 +13,11 @@ from org.models import Staff
 from scrm.ids import read_id
 
 
+def ticked(data: Any, name: str) -> set[int]:
+    """Ids of ticked boxes of a posted form."""
+    return {pk for text in data.getlist(name) if (pk := read_id(text))}
+
+
 class ListForm(forms.Form):
     """What a list says; tags are drawn from `groups`."""
 
@@ -54,8 +59,7 @@ class ListForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.chosen = set(found.tag_ids) if found else set()
         if self.is_bound:
-            given = self.data.getlist("tag_ids") if hasattr(self.data, "getlist") else []
-            self.chosen = {pk for text in given if (pk := read_id(text))}
+            self.chosen = ticked(self.data, "tag_ids")
         self.groups = hooks.tag_choices(keep=self.chosen)
 
     def given(self) -> ListInput:
@@ -101,7 +105,7 @@ class GiveForm(forms.Form):
         )
         self.chosen = chosen if chosen is not None else {guide.pk for guide in people}
         if self.is_bound:
-            self.chosen = {pk for text in self.data.getlist("guides") if (pk := read_id(text))}
+            self.chosen = ticked(self.data, "guides")
         self.stores: dict[str, list[Staff]] = {}
         for guide in people:
             self.stores.setdefault(str(guide.store or ""), []).append(guide)

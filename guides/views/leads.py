@@ -217,7 +217,7 @@ def _shares(request: Any, found: LeadList, form: GiveForm, chosen: set[int]) -> 
 @staff_can("leads.edit")
 def act(request: Any, list_id: int, act: str) -> HttpResponse:
     """Acts on the whole list, on one guide's share (`guide`) or on ticked numbers (`ids`)."""
-    common: dict[str, Any] = {"by": request.actor, "list_id": list_id}
+    common: dict[str, Any] = {"by": request.actor, "list_id": _list(list_id).pk}
     mine = {**common, "staff": request.staff}
     back = f"/leads/{list_id}/"
     if act in ("close", "open"):

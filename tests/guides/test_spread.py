@@ -1,6 +1,6 @@
 """Who gets how many: evenly, by store, with a bound, and never anything twice."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guides.spread import Wanted, spread
@@ -38,6 +38,7 @@ def test_by_store_and_with_a_bound() -> None:
     assert sizes(spread(rows, {10: 1, 11: 1, 20: 2}, most=2)) == {10: 2, 11: 2, 20: 2}
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(st.none() | st.integers(1, 4), st.none() | st.integers(1, 2)), max_size=40),
     st.dictionaries(st.integers(1, 5), st.none() | st.integers(1, 2), max_size=5),
