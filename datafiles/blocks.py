@@ -23,6 +23,9 @@ BLOCK = 4 * 1024 * 1024
 MAX_LINE = 1024 * 1024  # a longer one is no row of values
 MAX_SPAN = 200  # lines of one record; a quote that is open for longer was a slip
 BROKEN = "�"  # stands for bytes that are no character of the encoding
+csv.field_size_limit(
+    2 * MAX_LINE
+)  # of the whole process: any cell of a line that is not too long can be read
 
 
 @dataclass
@@ -222,7 +225,9 @@ class _Writer:
         quoting: Literal[0, 1] = (
             csv.QUOTE_ALL if self.layout.n_columns == 1 or "\\." in text else csv.QUOTE_MINIMAL
         )
-        eol = (self.eol or b"\n").decode()
+        # COPY takes the end of the first line for that of all: whatever comes later is written alike
+        self.eol = self.eol or (b"\r\n" if block.split(b"\n", 1)[0].endswith(b"\r") else b"\n")
+        eol = self.eol.decode()
         writer = csv.writer(out, delimiter=self.done.separator, lineterminator=eol, quoting=quoting)
         for cells in self._records(lines, is_last):
             writer.writerow(cells)
@@ -250,6 +255,8 @@ class _Writer:
     def _all_at_once(self, lines: list[str]) -> list[list[str]] | None:
         """All records, if they are as they should be and none has more than one line."""
         if self.layout.separator == SPACES:
+            return None
+        if any(len(line) > MAX_LINE for line in lines):
             return None
         try:
             rows = list(

@@ -55,15 +55,18 @@ def of_json(values: dict[str, Any]) -> Layout:
     return Layout(**values)
 
 
-def detect(head: bytes, *, is_whole: bool) -> tuple[Layout, list[list[str]]]:
+def detect(head: bytes, *, is_whole: bool, later: bytes = b"") -> tuple[Layout, list[list[str]]]:
     """The layout of a file of text that begins with `head`, and its first records.
+
+    Args:
+        later: from the first line on that has more than ASCII, where the head says nothing about the characters.
 
     Raises:
         InvalidError: nothing in it, or no text.
     """
     if not head.strip(b"\x00\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise InvalidError(_("The file is empty"))
-    encoding, skip = _encoding(head, is_whole)
+    encoding, skip = _encoding(later, False) if later else _encoding(head, is_whole)
     text = _decoded(head[skip:], encoding, is_whole)
     if text.count("\x00") > len(text) // 100:
         raise InvalidError(_("This file is not a spreadsheet, or it is damaged"))
@@ -102,12 +105,12 @@ def find_headings(layout: Layout, rows: Sequence[Sequence[str]]) -> tuple[Layout
 def headings(layout: Layout, rows: Sequence[Sequence[str]]) -> list[str]:
     """Names of the columns: the headings, made different from each other; numbers where there are none."""
     first = list(rows[layout.titles]) if layout.has_headings and layout.titles < len(rows) else []
-    names, seen = [], Counter[str]()
+    names: list[str] = []
     for n in range(layout.n_columns):
         name = " ".join(first[n].replace("\x00", "").split())[:60] if n < len(first) else ""
         name = name or _("Column %(n)d") % {"n": n + 1}
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        same = (name, *(f"{name} ({k})" for k in range(2, len(names) + 3)))
+        names.append(next(other for other in same if other not in names))
     return names
 
 

@@ -56,6 +56,9 @@ PREVIEW_OUT = inline_serializer(
         "needs_confirm": serializers.BooleanField(),
         "added": serializers.DictField(child=serializers.IntegerField()),
         "removed": serializers.DictField(child=serializers.IntegerField()),
+        "n_later": serializers.IntegerField(
+            help_text="carry a tag for a time already, and would keep it for longer"
+        ),
         "sample": serializers.ListField(child=serializers.IntegerField()),
     },
 )
@@ -133,6 +136,7 @@ class RuleViewSet(viewsets.ViewSet):
                 "needs_confirm": found.is_large,
                 "added": found.added,
                 "removed": found.removed,
+                "n_later": found.n_later,
                 "sample": found.sample,
             }
         )

@@ -15,6 +15,7 @@ from contacts.identities import normal
 from contacts.models import Contact, Identity
 from org.models import Corp, Job
 from scrm.errors import ConflictError, InvalidError, NotFoundError
+from scrm.ids import read_id
 from tagging.models import Color, Tag, TagAct, TagGroup
 from tagging.services import acts, deleting, library, mass, waiting
 from tagging.services.tags import tags_of
@@ -129,7 +130,7 @@ class TagViewSet(viewsets.ViewSet):
         if q := query.get("q", "").replace("\x00", "").strip()[:60]:
             rows = rows.filter(name__icontains=q)
         if group := query.get("group", ""):
-            rows = rows.filter(group=int(group) if group.isdigit() and len(group) < 19 else 0)
+            rows = rows.filter(group=read_id(group) or 0)
         found = list(rows.order_by("group__corp", "-group__order", "group_id", "-order", "pk"))
         return JsonResponse({"results": _out(request.brand, found), "next": ""})
 

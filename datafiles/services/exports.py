@@ -16,7 +16,6 @@ from django.utils.translation import gettext as _
 
 from datafiles import watermark
 from datafiles.exports import Export, export_kind
-from datafiles.harmless import harmless
 from datafiles.models import ExportFile
 from datafiles.services import places, workbook
 from org import audit
@@ -25,6 +24,7 @@ from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ForbiddenError, InvalidError, NotFoundError
+from scrm.harmless import harmless
 from tenants.models import Brand
 
 KIND = "file_export"
@@ -101,7 +101,9 @@ def step(brand: Brand, job: Job) -> bool:
             out = io.StringIO()
             writer = csv.writer(out)
             if not size:
-                writer.writerow([*kind.columns(export), ""])
+                writer.writerow(
+                    [*(harmless(name) for name in kind.columns(export)), ""]
+                )  # own fields name some
             is_end = False
             for _n in range(PAGES):
                 rows, place = kind.page(export, place, PAGE)

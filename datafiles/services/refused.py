@@ -10,10 +10,10 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 from datafiles.blocks import bad_file
-from datafiles.harmless import harmless
 from datafiles.kinds.base import Task
 from datafiles.layout import of_json
 from datafiles.reasons import sentence
+from scrm.harmless import harmless
 
 NAME = "refused.csv"
 

@@ -25,6 +25,7 @@ from tenants.models import Brand
 MAX_BYTES = 200 * 1024 * 1024
 SHOWN = 30  # rows of a preview
 CHUNK = 1024 * 1024
+_ASCII = bytes(range(128))
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,21 @@ def look(path: Path, name: str) -> Head:
     elif name.lower().endswith((".xlsx", ".xlsm")) or zipfile.is_zipfile(path):
         raise InvalidError(_("This file is not a spreadsheet, or it is damaged"))
     else:
-        found, rows = layout.detect(head, is_whole=path.stat().st_size <= len(head))
+        later = _beyond_ascii(path, len(head)) if head.isascii() and b"\x00" not in head else b""
+        found, rows = layout.detect(head, is_whole=path.stat().st_size <= len(head), later=later)
     return _head(found, rows)
+
+
+def _beyond_ascii(path: Path, start: int) -> bytes:
+    """A piece of a file behind `start` from the first line on that has more than ASCII; empty without one."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while piece := file.read(CHUNK):
+            if not piece.isascii():
+                at = len(piece) - len(piece.lstrip(_ASCII))
+                line = piece.rfind(b"\n", 0, at) + 1
+                return piece[line:] + file.read(layout.HEAD)
+    return b""
 
 
 def relook(file: ImportFile) -> Head:

@@ -9,6 +9,8 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
 
+from scrm.harmless import harmless
+
 MAX_ROWS = 1_000_000  # of one sheet; Excel's limit is 1,048,576
 
 
@@ -47,7 +49,7 @@ def write(source: Path, target: Path, *, words: str, title: str, by: str) -> Non
             if first is None:
                 break
         sheet.append([])
-        sheet.append([words])
+        sheet.append([harmless(words)])
     draft = target.with_suffix(".part")
     book.save(draft)
     draft.replace(target)

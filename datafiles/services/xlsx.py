@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from openpyxl import load_workbook
 
 from datafiles.blocks import Prepared, bad_file
-from datafiles.layout import Layout
+from datafiles.layout import MAX_COLUMNS, Layout
 from scrm.errors import InvalidError
 
 MAX_ROWS = 200_000
@@ -69,7 +69,9 @@ def _rows(path: Path) -> Iterator[list[str]]:
         with path.open("rb") as file:  # by its bytes: our files have no suffix
             book = load_workbook(file, read_only=True, data_only=True)
             for row in book.worksheets[0].iter_rows(values_only=True):
-                yield [_text(value) for value in row[:200]]
+                yield [
+                    _text(value) for value in row[: MAX_COLUMNS + 1]
+                ]  # one more: it is refused, not cut off
             book.close()
     except InvalidError:
         raise
@@ -84,7 +86,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e18 else repr(value)
+        # as Excel shows it: 12.3 × 3 is kept as 36.900000000000006
+        return str(int(value)) if value.is_integer() and abs(value) < 1e18 else f"{value:.15g}"
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds") if value.time() != time() else value.date().isoformat()
     if isinstance(value, date):

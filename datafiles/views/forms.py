@@ -59,7 +59,7 @@ def given_columns(given: Any, targets: Sequence[Target]) -> dict[str, dict[str, 
         number = name.removeprefix("c")
         if (
             not name.startswith("c")
-            or not number.isdigit()
+            or not (number.isascii() and number.isdigit())
             or len(number) > 3
             or key not in known
             or key in mapping

@@ -16,6 +16,7 @@ from datafiles.views.forms import columns_of, given_columns, given_options
 from org.access import staff_can, staff_can_outside
 from org.models import Corp, Job
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tenants.scoping import tenant_scope
@@ -194,7 +195,7 @@ def import_layout(request: Any, file_id: int) -> HttpResponse:
     titles = given.get("titles", "0")
     uploads.set_layout(
         request.brand, file=file, encoding=given.get("encoding", "utf-8"), separator=given.get("separator", ","),
-        titles=int(titles) if titles.isdigit() and len(titles) < 3 else 0, has_headings=given.get("has_headings") == "1",
+        titles=min(read_id(titles) or 0, 99), has_headings=given.get("has_headings") == "1",
     )  # fmt: skip
     return go(request, f"/imports/{file.pk}/", _("The columns were read again"))
 

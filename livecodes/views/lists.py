@@ -24,6 +24,7 @@ from org.access import staff_can
 from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
+from scrm.harmless import harmless
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -148,17 +149,12 @@ def code_export(request: Any) -> HttpResponse:
                 "" if n.still_ratio is None else round(n.still_ratio, 4), code.cost_fen / 100,
                 "" if n.fen_per_add is None else n.fen_per_add / 100, f"{code.created_at.astimezone(zone):%Y-%m-%d}",
             ]  # fmt: skip
-            table.writerow([_safe(cell) for cell in cells])
+            table.writerow([harmless(cell) for cell in cells])
     response = HttpResponse("\ufeff" + out.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = (
         f'attachment; filename="channel-codes-{clock.now().astimezone(zone):%Y%m%d}.csv"'
     )
     return response
-
-
-def _safe(cell: Any) -> Any:
-    """A spreadsheet takes a text that begins like a formula for one."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def _guides() -> list[tuple[int, str]]:

@@ -6,12 +6,15 @@ work at once.
 """
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Any
 
 import redis
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
@@ -59,6 +62,8 @@ KINDS: dict[str, str] = {
 }
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process
+BEAT_S = 30.0  # so often a turn says that it lives, also in the middle of a step of minutes
+MAX_BEATS = 240  # two hours: a step that hangs loses its lease after all
 MAX_RESTARTS = 5
 
 
@@ -105,6 +110,37 @@ def run(brand: Brand, job_id: int, *, until: Callable[[], bool] = lambda: False)
     job = claim(job_id)
     if job is None:
         return None
+    with _beating(job.pk):
+        return _turn(brand, job, until)
+
+
+@contextmanager
+def _beating(job_id: int) -> Iterator[None]:
+    """Keeps the lease of a running job. From a thread with a connection of its own: the step's transaction is open."""
+    ended, context = threading.Event(), copy_context()
+
+    def beat() -> None:
+        try:
+            for _n in range(MAX_BEATS):
+                if ended.wait(BEAT_S):
+                    return
+                with transaction.atomic():
+                    Job.objects.filter(pk=job_id, state=Job.State.RUNNING).update(beat_at=clock.now())
+        except (OperationalError, InterfaceError) as error:
+            log.warning("job %s cannot tell that it lives: %r", job_id, error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=context.run, args=(beat,), name=f"beat-{job_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _turn(brand: Brand, job: Job, until: Callable[[], bool]) -> Job:
     step = import_string(KINDS[job.kind])
     while True:
         try:

@@ -3,19 +3,17 @@
 Everything runs in the caller's transaction, sees what that transaction has written, and means the moment `now`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.utils.translation import gettext as _
 
 from contacts.models import CustomField
 from org.models import Scope, Staff, Store
 from scrm import clock
-from scrm.errors import ConflictError, NotFoundError
-from tagging.conditions import Condition, parse, references
-from tagging.models import BITS, Segment
+from tagging.conditions import Condition, leaves, parse, references
+from tagging.models import BITS
 from tagging.services import bits, naming
 from tagging.services.compile import (
     Build,
@@ -26,6 +24,7 @@ from tagging.services.compile import (
     members_query,
     plan_of,
 )
+from tagging.services.nesting import nested_segments
 from tenants.models import Brand
 
 MANY = 8  # bitmaps, from which on it is worth a statement to have them read by the index
@@ -283,57 +282,7 @@ def build_for(brand: Brand, condition: Condition, now: datetime) -> Build:
 
 
 def _keys(condition: Condition) -> set[str]:
-    from tagging.conditions import leaves
-
     return {leaf["key"] for leaf in leaves(condition) if leaf["kind"] == "field"}
-
-
-def nested_segments(condition: Condition, *, checked: bool = True) -> dict[int, Condition | int]:
-    """All segments that a condition names, directly or through others: id → condition, or version of a list.
-
-    Args:
-        checked: False for whoever looks for circles itself.
-
-    Raises:
-        NotFoundError: one of them was deleted; a segment that cannot be read is nobody's.
-        ConflictError: they name each other in a circle.
-    """
-    found: dict[int, Condition | int] = {}
-    todo = set(references(condition).get("segments", ()))
-    while todo:
-        rows = Segment.objects.filter(pk__in=todo, deleted_at=None)
-        new = {row.pk: row for row in rows}
-        if missing := todo - set(new):
-            raise NotFoundError(code="segment_missing", segments=sorted(missing))
-        todo = set()
-        for pk, segment in new.items():
-            if segment.kind == Segment.Kind.DYNAMIC and segment.condition:
-                found[pk] = segment.condition
-                todo |= set(references(segment.condition).get("segments", ()))
-            else:
-                found[pk] = segment.version_id or 0
-        todo -= set(found)
-    if checked and circle(found):
-        raise ConflictError(_("Segments that refer to each other in a circle select nobody"), code="circle")
-    return found
-
-
-def circle(segments: Mapping[int, Condition | int]) -> list[int]:
-    """A chain of segments that comes back to its beginning; empty when there is none."""
-    safe: set[int] = set()
-
-    def visit(segment_id: int, chain: list[int]) -> list[int]:
-        if segment_id in chain:
-            return [*chain[chain.index(segment_id) :], segment_id]
-        found = segments.get(segment_id)
-        if segment_id not in safe and isinstance(found, dict):
-            for named in references(found).get("segments", ()):
-                if there := visit(named, [*chain, segment_id]):
-                    return there
-        safe.add(segment_id)
-        return []
-
-    return next((there for segment_id in segments if (there := visit(segment_id, []))), [])
 
 
 # ---- for other apps: one line each

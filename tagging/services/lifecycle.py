@@ -1,9 +1,11 @@
 """生命周期: stages by conditions, the first that holds; who moved where, kept for each day."""
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
@@ -12,12 +14,16 @@ from contacts.models import EventType
 from org import audit
 from org.access import Actor
 from scrm import clock
-from scrm.errors import InvalidError
+from scrm.errors import InvalidError, SCRMError
 from tagging.conditions import ConditionError
 from tagging.models import LifecycleFlow, LifecycleStage
 from tagging.services import audience
 from tagging.services.audience import Audience
+from tagging.services.nesting import nested_segments
 from tenants.models import Brand
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_STAGES = 12
 EVERYBODY: dict[str, Any] = {"kind": "everybody"}
@@ -131,13 +137,32 @@ _OF_FEW = """
 """
 
 
+def _asked(brand: Brand, stage: LifecycleStage, ask: Callable[[Audience], T]) -> T:
+    """What the people of a stage are asked. Of one that cannot be read (a tag was deleted in WeCom) those who are in it
+    stay and nobody comes; the other stages go on, and the page says so."""
+    try:
+        return ask(Audience(brand, audience.read(brand, stage.condition)))
+    except SCRMError as error:
+        log.warning("stage %s of brand %s cannot be read: %s", stage.number, brand.pk, error)
+        return ask(Audience(brand, {"kind": "lifecycle", "ids": [stage.number]}))
+
+
+def problem_of(brand: Brand, stage: LifecycleStage) -> str:
+    """Why a stage cannot be read now; empty when it can."""
+    try:
+        nested_segments(audience.read(brand, stage.condition))
+    except SCRMError as error:
+        return str(error)
+    return ""
+
+
 @transaction.atomic
 def place(brand: Brand) -> int:
     """Put everybody into their stage; gives how many moved. The flow of the day and the timelines follow."""
     taken: dict[int, int] = {}
     rows: list[tuple[int, int, str]] = []
     for stage in stages_of(brand):
-        bits = Audience(brand, audience.read(brand, stage.condition)).bitmap()
+        bits = _asked(brand, stage, Audience.bitmap)
         for chunk, sent in bits.items():
             if free := int.from_bytes(sent, "big") & ~taken.get(chunk, 0):
                 taken[chunk] = taken.get(chunk, 0) | free
@@ -152,7 +177,7 @@ def place_few(brand: Brand, contact_ids: Collection[int]) -> int:
     for stage in stages_of(brand):
         if not left:
             break
-        here = set(Audience(brand, audience.read(brand, stage.condition)).has(sorted(left)))
+        here = set(_asked(brand, stage, partial(Audience.has, contact_ids=sorted(left))))
         rows += [(stage.number, contact_id) for contact_id in here]
         left -= here
     return _move(brand, _OF_FEW, [*([row[n] for row in rows] for n in range(2)), brand.pk])

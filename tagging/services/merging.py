@@ -15,9 +15,10 @@ from org.models import Job
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError
-from tagging.models import ContactTag, Dim, DimBits, Tag, TagAct, WaitingTag
+from tagging.models import ContactTag, Dim, DimBits, Tag, TagAct, TagRule, WaitingTag
 from tagging.services import acts, in_wecom, references
 from tagging.services.changes import Pairs, put_on
+from tagging.services.rule_graph import refuse_circles
 from tenants.models import Brand
 from wecom.api import tags as api
 
@@ -31,7 +32,7 @@ def start(brand: Brand, *, by: Actor, old: Tag, new: Tag) -> Job:
 
     Raises:
         InvalidError: the same tag, or corp tags of two companies; ConflictError: one was deleted, or is moved by
-            itself (a computed tag).
+            itself (a computed tag), or rules would set off each other in a circle.
     """
     if old.pk == new.pk:
         raise InvalidError(_("Choose another tag"), fields={"into": _("Choose another tag")})
@@ -47,6 +48,7 @@ def start(brand: Brand, *, by: Actor, old: Tag, new: Tag) -> Job:
     if any(use.kind == _("Computed tag") for use in references.uses(brand, [old.pk, new.pk])):
         raise ConflictError(_("A computed tag is kept by itself; it cannot be merged"))
     n_places = references.replace(brand, old_id=old.pk, new_id=new.pk)
+    refuse_circles(brand, TagRule.objects.filter(is_on=True, deleted_at=None))
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tagging_waitingtag (brand_id, kind, scope, value, tag_id, source, staff_id, act_id, at, expires_at)"

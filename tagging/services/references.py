@@ -1,7 +1,7 @@
-"""Where a tag is named: rules, computed tags, segments, channel codes, saved filters. Asked before it is deleted, and
+"""Where a tag is named: rules, computed tags, segments, stages, saved filters, and in apps above. Asked before it is deleted, and
 rewritten when two tags become one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ from django.utils.translation import gettext as _
 
 from contacts.models import SavedView
 from scrm.errors import ConflictError
-from tagging.models import ComputedTag, Segment, TagRule
+from tagging.models import ComputedTag, LifecycleStage, Segment, TagRule
+from tagging.named import swapped, tags_in, with_tag
 from tenants.models import Brand
 
 # Apps above this one: modules with `tag_uses(brand, tag_ids) -> list[Use]` and
 # `replace_tag(brand, old_id, new_id) -> int`, each a constant number of queries, in the caller's transaction.
-ABOVE = ["livecodes.services.code_tags"]
+ABOVE = ["campaigns.services.named", "livecodes.services.code_tags"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def uses(brand: Brand, tag_ids: Sequence[int]) -> list[Use]:
     wanted = set(tag_ids)
     if not wanted:
         return []
-    found = [*_in_rules(wanted), *_in_computed(wanted), *_in_segments(wanted), *_in_views(wanted)]
+    found = [
+        *_in_rules(wanted), *_in_computed(wanted), *_in_segments(wanted), *_in_stages(wanted), *_in_views(wanted)
+    ]  # fmt: skip
     for path in ABOVE:
         found += import_string(f"{path}.tag_uses")(brand, sorted(wanted))
     return found
@@ -63,24 +66,32 @@ def replace(brand: Brand, *, old_id: int, new_id: int) -> int:
     n = 0
     for rule in TagRule.objects.select_for_update().filter(deleted_at=None):
         if old_id in rule_tags(rule):
-            rule.add_tag_ids = _swapped(rule.add_tag_ids, old_id, new_id)
-            rule.remove_tag_ids = [
-                t for t in _swapped(rule.remove_tag_ids, old_id, new_id) if t not in rule.add_tag_ids
-            ]
-            if "tag_ids" in rule.filters:
-                rule.filters = rule.filters | {"tag_ids": _swapped(rule.filters["tag_ids"], old_id, new_id)}
-            rule.condition = swapped_condition(rule.condition, old_id, new_id)
+            now = with_tag(
+                {
+                    name: getattr(rule, name)
+                    for name in ("add_tag_ids", "remove_tag_ids", "filters", "condition")
+                },
+                old_id,
+                new_id,
+            )
+            for name, value in now.items():
+                setattr(rule, name, value)
             rule.save(update_fields=["add_tag_ids", "remove_tag_ids", "filters", "condition"])
             n += 1
     for segment in Segment.objects.select_for_update().filter(deleted_at=None, condition__isnull=False):
-        if old_id in condition_tags(segment.condition):
-            segment.condition = swapped_condition(segment.condition, old_id, new_id)
+        if old_id in tags_in(segment.condition):
+            segment.condition = with_tag(segment.condition, old_id, new_id)
             segment.save(update_fields=["condition"])
+            n += 1
+    for stage in LifecycleStage.objects.select_for_update():
+        if old_id in tags_in(stage.condition):
+            stage.condition = with_tag(stage.condition, old_id, new_id)
+            stage.save(update_fields=["condition"])
             n += 1
     for view in SavedView.objects.select_for_update().all():
         tags = [int(t) for t in view.query.get("tag") or []]
         if old_id in tags:
-            view.query = view.query | {"tag": _swapped(tags, old_id, new_id)}
+            view.query = view.query | {"tag": swapped(tags, old_id, new_id)}
             view.save(update_fields=["query"])
             n += 1
     for path in ABOVE:
@@ -90,42 +101,7 @@ def replace(brand: Brand, *, old_id: int, new_id: int) -> int:
 
 def rule_tags(rule: TagRule) -> set[int]:
     """Every tag that a rule names."""
-    named = {*rule.add_tag_ids, *rule.remove_tag_ids, *rule.filters.get("tag_ids", [])}
-    return named | condition_tags(rule.condition)
-
-
-def condition_tags(condition: Any) -> set[int]:
-    """The tags that a condition names itself (not through segments)."""
-    found: set[int] = set()
-    for leaf in _tag_leaves(condition):
-        found |= {int(n) for n in leaf["ids"]}
-    return found
-
-
-def swapped_condition(condition: Any, old_id: int, new_id: int) -> Any:
-    """A condition that names one tag in the place of another one."""
-    if isinstance(condition, list):
-        return [swapped_condition(item, old_id, new_id) for item in condition]
-    if not isinstance(condition, dict):
-        return condition
-    if condition.get("kind") == "tags":
-        return condition | {"ids": _swapped(condition["ids"], old_id, new_id)}
-    return {key: swapped_condition(value, old_id, new_id) for key, value in condition.items()}
-
-
-def _tag_leaves(condition: Any) -> Iterable[dict[str, Any]]:
-    if isinstance(condition, list):
-        for item in condition:
-            yield from _tag_leaves(item)
-    elif isinstance(condition, dict):
-        if condition.get("kind") == "tags":
-            yield condition
-        for value in condition.values():
-            yield from _tag_leaves(value)
-
-
-def _swapped(ids: Iterable[int], old_id: int, new_id: int) -> list[int]:
-    return list(dict.fromkeys(new_id if n == old_id else n for n in ids))
+    return {*rule.add_tag_ids, *rule.remove_tag_ids} | tags_in([rule.filters, rule.condition])
 
 
 def _in_rules(wanted: set[int]) -> list[Use]:
@@ -151,7 +127,15 @@ def _in_segments(wanted: set[int]) -> list[Use]:
     return [
         Use(tag_id, _("Segment"), row.name, f"/segments/{row.pk}/", is_needed=True)
         for row in rows.order_by("name")
-        for tag_id in sorted(condition_tags(row.condition) & wanted)
+        for tag_id in sorted(tags_in(row.condition) & wanted)
+    ]
+
+
+def _in_stages(wanted: set[int]) -> list[Use]:
+    return [
+        Use(tag_id, _("Lifecycle stage"), stage.name, "/value/stages/", is_needed=True)
+        for stage in LifecycleStage.objects.order_by("position")
+        for tag_id in sorted(tags_in(stage.condition) & wanted)
     ]
 
 

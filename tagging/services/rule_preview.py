@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 
 from scrm import clock
-from tagging.models import BITS, Dim, Flag, TagRule
+from tagging.models import BITS, ContactTag, Dim, Flag, TagRule
 from tagging.services import bits
 from tagging.services.audience import Audience
 from tagging.services.bits import ZERO
@@ -26,6 +26,7 @@ class Preview:
         n_match: people for whom it holds (of events: in the last `days`).
         n_people: of these, people who would be changed.
         added, removed: tag id → how many would get or lose it.
+        n_later: who carries one of them for a time already and would keep it for longer.
         sample: contact ids, newest first.
     """
 
@@ -34,6 +35,7 @@ class Preview:
     n_everybody: int = 0
     added: dict[int, int] = field(default_factory=dict)
     removed: dict[int, int] = field(default_factory=dict)
+    n_later: int = 0
     sample: list[int] = field(default_factory=list)
     days: int | None = None
 
@@ -93,6 +95,29 @@ _SQL = f"""
 """  # noqa: S608
 
 
+# of those who carry a tag for a time, whom the rule's own time is longer for
+_LATER = f"""
+    SELECT count(*) FROM ({{who}}) AS w(chunk, bits)
+      JOIN contacts_contactstat s ON s.brand_id = %(brand)s AND s.position / {BITS} = w.chunk
+       AND get_bit(w.bits, s.position %% {BITS}) = 1
+      JOIN tagging_contacttag ct ON ct.brand_id = %(brand)s AND ct.tag_id = ANY(%(added)s) AND ct.contact_id = s.contact_id
+       AND ct.expires_at IS NOT NULL AND (%(until)s::timestamptz IS NULL OR ct.expires_at < %(until)s)
+"""  # noqa: S608
+
+
+def _later(brand: Brand, rule: TagRule, who: str, params: dict[str, Any]) -> int:
+    """How many tags would stay longer. Tags for a time are rare: without one nothing is counted."""
+    carried = ContactTag.objects.filter(tag__in=rule.add_tag_ids, expires_at__isnull=False)
+    if not rule.add_tag_ids or not carried.exists():
+        return 0
+    until = clock.now() + timedelta(days=rule.expires_days) if rule.expires_days else None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LATER.format(who=who), {**params, "brand": brand.pk, "added": rule.add_tag_ids, "until": until}
+        )
+        return cursor.fetchone()[0]
+
+
 def preview(brand: Brand, rule: TagRule, *, days: int = DAYS, n_sample: int = 20) -> Preview:
     """In the caller's transaction; the rule need not be saved (tagging/services/rules.py: build)."""
     bits.flush()
@@ -117,6 +142,7 @@ def preview(brand: Brand, rule: TagRule, *, days: int = DAYS, n_sample: int = 20
         n_everybody=n_everybody,
         added={tag_id: by_tag.get(tag_id, 0) for tag_id in rule.add_tag_ids},
         removed={tag_id: by_tag.get(tag_id, 0) for tag_id in rule.remove_tag_ids},
+        n_later=_later(brand, rule, who, params),
         sample=list(sample),
         days=days if rule.kind == TagRule.Kind.EVENT else None,
     )

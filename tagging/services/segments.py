@@ -14,15 +14,16 @@ from org.access import Actor
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.conditions import Condition, ConditionError, Problem, references
-from tagging.models import Dim, Segment, SegmentVersion
-from tagging.services import audience, bits, rule_graph, snapshots
+from tagging.models import Dim, LifecycleStage, Segment, SegmentVersion, TagRule
+from tagging.named import segments_in
+from tagging.services import audience, bits, nesting, rule_graph, snapshots
 from tenants.models import Brand
 
 MAX_NAME, MAX_NOTE = 60, 200
 MAX_SEGMENTS = 500
 
 # dotted paths of `uses(brand, segment_id) -> [(kind, name, address)]`: who else names a segment
-USES: list[str] = []
+USES: list[str] = ["campaigns.services.named.segment_uses"]
 
 
 @transaction.atomic
@@ -208,6 +209,16 @@ def uses(brand: Brand, segment_id: int) -> list[tuple[str, str, str]]:
         for other in Segment.objects.filter(deleted_at=None, kind=Segment.Kind.DYNAMIC).exclude(pk=segment_id)
         if segment_id in references(other.condition or {}).get("segments", ())
     ]
+    found += [
+        (str(_("Rule")), rule.name, f"/tags/rules/{rule.pk}/")
+        for rule in TagRule.objects.filter(deleted_at=None).order_by("position", "pk")
+        if segment_id in segments_in(rule.condition)
+    ]
+    found += [
+        (str(_("Lifecycle stage")), stage.name, "/value/stages/")
+        for stage in LifecycleStage.objects.order_by("position")
+        if segment_id in segments_in(stage.condition)
+    ]
     for path in USES:
         found += import_string(path)(brand, segment_id)
     return found
@@ -252,8 +263,8 @@ def _new(brand: Brand, *, name: str, note: str, kind: str, condition: Condition 
 
 
 def _no_circle(segment: Segment) -> None:
-    known = audience.nested_segments(segment.condition or {}, checked=False)
-    if audience.circle({**known, segment.pk: segment.condition or {}}):
+    known = nesting.nested_segments(segment.condition or {}, checked=False)
+    if nesting.circle({**known, segment.pk: segment.condition or {}}):
         raise ConditionError([Problem("", "", _("The segment would name itself in a circle"))])
 
 

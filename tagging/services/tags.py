@@ -211,7 +211,7 @@ def source_names(sources: Iterable[str]) -> dict[str, str]:
     by_kind: dict[str, dict[int, str]] = {}
     for source in sources:
         kind, _colon, number = source.partition(":")
-        if number.isdigit():
+        if number.isascii() and number.isdigit():
             by_kind.setdefault(kind, {})[int(number)] = source
     found: dict[str, str] = {}
     for kind, ids in by_kind.items():

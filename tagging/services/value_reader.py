@@ -4,7 +4,7 @@ from django.db import transaction
 
 from contacts.models import EventType
 from contacts.services import outbox
-from tagging.services import lifecycle, value
+from tagging.services import lifecycle, value, value_model
 from tenants.models import Brand
 
 READER = "value"
@@ -27,6 +27,7 @@ def run(brand: Brand, *, max_batches: int = 20) -> int:
             ids = sorted({event.contact_id for event in events if event.type in TYPES})
             if ids:
                 value.refresh(brand, ids)
+                value_model.apply(brand, ids)
                 lifecycle.place_few(brand, ids)
             outbox.save_position(brand, READER, events)
         total += len(events)

@@ -14,7 +14,7 @@ from tagging.conditions.leaves import LEAVES
 from tagging.conditions.summary import amount, leaf_sentence, listed
 from tagging.models import BITS, Dim, Segment
 from tagging.services import bits, naming, persons
-from tagging.services.audience import nested_segments
+from tagging.services.nesting import nested_segments
 from tenants.models import Brand
 
 

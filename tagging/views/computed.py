@@ -11,6 +11,7 @@ from contacts.models import CustomField
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Corp
 from scrm.errors import NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.responses import go
 from tagging.measures import MEASURES
 from tagging.models import ComputedTag, Tag
@@ -153,7 +154,7 @@ def _typed(request: Any) -> list[dict[str, Any]]:
             "name": name,
             "from": low.strip(),
             "to": high.strip(),
-            "tag_id": int(tag) if tag.isdigit() else None,
+            "tag_id": read_id(tag),
             "none": none == "1",
         }
         for name, low, high, tag, none in columns
@@ -168,7 +169,7 @@ def _values(request: Any) -> dict[str, Any]:
     return {
         "name": request.POST.get("name", ""),
         "measure": measure,
-        "field_id": int(field) if field.isdigit() else None,
+        "field_id": read_id(field),
         "brackets": [
             {
                 **b,

@@ -13,6 +13,7 @@ from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Corp
 from scrm import clock
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from scrm.responses import go, toast
 from tagging.models import Color, Dim, Tag, TagGroup
 from tagging.services import bits, corp_library, library
@@ -219,7 +220,7 @@ def order(request: Any) -> HttpResponse:
     group = None
     if group_id:
         with brand_transaction(request):
-            group = get_group(int(group_id) if group_id.isdigit() else 0)
+            group = get_group(read_id(group_id) or 0)
     with tenant_scope(request.brand):
         library.reorder(request.brand, by=request.actor, ids=ids, group=group)
     if group is None:

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from org.access import brand_transaction, staff_can_outside
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from scrm.responses import go
 from tagging.models import Tag
 from tagging.services import deleting, merging, references
@@ -81,11 +82,11 @@ def merge(request: Any, item_id: int) -> HttpResponse:
     def act() -> HttpResponse:
         chosen = request.POST.get("into", "")
         with brand_transaction(request):
-            if not chosen.isdigit():
+            if (into := read_id(chosen)) is None:
                 raise InvalidError(
                     _("Choose the tag that stays"), fields={"into": _("Choose the tag that stays")}
                 )
-            job = merging.start(request.brand, by=request.actor, old=tag, new=get_tag(int(chosen)))
+            job = merging.start(request.brand, by=request.actor, old=tag, new=get_tag(into))
         return render(request, "tagging/job.html", {"title": _("Merge tags"), "job": job})
 
     return modal(request, "tagging/merge.html", context, act)

@@ -12,6 +12,7 @@ from contacts.models import Contact
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 from tagging.conditions.summary import sentence
@@ -259,7 +260,7 @@ def rule_on(request: Any, rule_id: int) -> HttpResponse:
                 by=request.actor,
                 rule=rule,
                 confirmed=request.POST.get("confirmed") == "1",
-                past_days=int(past) if past.isdigit() and len(past) < 4 else 0,
+                past_days=min(read_id(past) or 0, rule_runs.MAX_PAST),
             )
             return go(request, f"/tags/rules/{rule.pk}/", _("The rule is on"))
         except SCRMError as error:

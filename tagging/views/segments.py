@@ -13,6 +13,7 @@ from contacts.models import Contact
 from org.access import staff_can
 from scrm import clock
 from scrm.errors import InvalidError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import ConditionError, references
@@ -157,9 +158,7 @@ def segment_why(request: Any, segment_id: int) -> HttpResponse:
     text = request.GET.get("contact", "").strip()
     seen = Contact.objects.visible_to(request.staff)
     contact = (
-        seen.filter(pk=int(text)).first()
-        if text.isdigit() and len(text) < 19
-        else seen.filter(name=text).first()
+        seen.filter(pk=pk).first() if (pk := read_id(text)) is not None else seen.filter(name=text).first()
     )
     if contact is None:
         return render(request, "tagging/segments/_why.html", {"missing": text})
@@ -172,8 +171,7 @@ def segment_why(request: Any, segment_id: int) -> HttpResponse:
 def segment_tag(request: Any, segment_id: int) -> HttpResponse:
     """Put a tag on everybody of a segment, or take it off: a job with progress, and an act that can be taken back."""
     segment = segments.get_segment(segment_id)
-    text = request.POST.get("tag", "")
-    tag_ids = [int(text)] if text.isdigit() and len(text) < 19 else []
+    tag_ids = [pk] if (pk := read_id(request.POST.get("tag"))) else []
     takes_off = request.POST.get("way") == "remove"
     who = mass.Who(*audience.Audience(request.brand, snapshots.condition_of(segment)).bits_sql())
     job = mass.start(

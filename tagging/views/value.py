@@ -17,6 +17,7 @@ from org.forms import add_errors
 from org.models import Job
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import read_id
 from scrm.responses import go
 from tagging.models import LifecycleStage, Segment, ValueGroup, ValueSetting
 from tagging.services import lifecycle, lookalike, segments, value
@@ -120,7 +121,7 @@ def people(request: Any) -> HttpResponse:
     given = {name: request.GET.get(name, "") for name in ("r", "f", "group", "stage")}
     columns = {"r": "recency", "f": "frequency", "group": "value_group", "stage": "lifecycle"}
     if not any(given.values()) or not all(
-        text == "" or (text.isdigit() and len(text) < 5) for text in given.values()
+        text == "" or ((n := read_id(text)) is not None and n < 10_000) for text in given.values()
     ):
         raise NotFoundError()
     wanted = {columns[name]: int(text) for name, text in given.items() if text}
@@ -154,7 +155,7 @@ def _people(request: Any, rows: Any, *, title: str, tabs: str = "rfm") -> HttpRe
 def next_orders(request: Any) -> HttpResponse:
     """Who is expected to order again soon, the most valuable first."""
     days = request.GET.get("days", "7")
-    n = int(days) if days.isdigit() and int(days) in SPANS else 7
+    n = n if (n := read_id(days)) in SPANS else 7
     today = clock.today(request.brand.timezone)
     rows = ContactStat.objects.filter(
         next_order_on__gte=today, next_order_on__lte=today + timedelta(days=n), n_follows__gt=0
@@ -168,11 +169,16 @@ def next_orders(request: Any) -> HttpResponse:
 @staff_can("segments.view")
 def lifecycle_page(request: Any) -> HttpResponse:
     days = request.GET.get("days", "30")
-    n = int(days) if days.isdigit() and int(days) in SPANS else 30
+    n = n if (n := read_id(days)) in SPANS else 30
     found = lifecycle.flow(request.brand, clock.today(request.brand.timezone) - timedelta(days=n - 1))
     moves = found.moves[:40]
     total = sum(n_people for _stage, n_people in found.stages)
     context = {
+        "problems": [
+            (stage.name, problem)
+            for stage, _n in found.stages
+            if (problem := lifecycle.problem_of(request.brand, stage))
+        ],
         "stages": [
             (stage, n_people, round(100 * n_people / total, 1) if total else 0)
             for stage, n_people in found.stages
@@ -227,7 +233,11 @@ def stages(request: Any) -> HttpResponse:
     """The stages in order, each with its condition. POST: all of them as JSON, in order."""
     if request.method == "GET":
         rows = [
-            {"stage": s, "condition": json.dumps(s.condition, ensure_ascii=False)}
+            {
+                "stage": s,
+                "condition": json.dumps(s.condition, ensure_ascii=False),
+                "problem": lifecycle.problem_of(request.brand, s),
+            }
             for s in lifecycle.stages_of(request.brand)
         ]
         context = {"rows": rows, "colors": STAGE_COLORS, "most": lifecycle.MAX_STAGES, "tabs": _tabs("flow")}

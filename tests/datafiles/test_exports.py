@@ -2,13 +2,15 @@
 
 import csv
 import io
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import load_workbook
 
-from contacts.models import Contact
+from contacts.models import Contact, CustomField
 from contacts.services.search import refresh_grams
 from datafiles import watermark
 from datafiles.exports import KINDS, export_kind
@@ -103,6 +105,49 @@ def test_workbook(brand: Any, sign_in: Any, people: Any) -> None:
     assert sheet["E2"].value == 13800138000 and sheet.max_row == 6
     assert row.created_by in book.properties.description and row.created_by in sheet.oddFooter.center.text
     assert not list(places.export_folder(row).glob("rows.csv"))
+
+
+def test_names_that_people_give_are_no_formulas_either(brand: Any, sign_in: Any, people: Any) -> None:
+    """Labels of own fields are headings, the brand's name stands in the last line."""
+    brand.name = "=HYPERLINK(2)"
+    brand.save(update_fields=["name"])
+    with in_brand(brand):
+        CustomField.objects.create(key="x", label="=cmd|' /C calc'!A0", type="text")
+    client = sign_in(brand, "admin")
+    take(client)
+    table = lines(client, newest(brand))
+    assert "'=cmd|' /C calc'!A0" in table[0] and table[-1][0].startswith("'=HYPERLINK(2)")
+    take(client, format="xlsx")
+    data = b"".join(client.get(f"/exports/{newest(brand).pk}/file/").streaming_content)
+    for sheet in load_workbook(io.BytesIO(data)).worksheets:
+        assert not [cell.value for row in sheet.iter_rows() for cell in row if cell.data_type == "f"]
+
+
+# who writes what a spreadsheet opens: texts of people go through scrm/harmless.py there
+WRITERS = {
+    "datafiles/services/exports.py", "datafiles/services/workbook.py", "datafiles/services/refused.py",
+    "livecodes/views/lists.py",
+}  # fmt: skip
+NO_TEXTS_OF_PEOPLE = {
+    "datafiles/blocks.py", "datafiles/services/xlsx.py", "tagging/services/value_model.py",  # for COPY
+    "livecodes/services/batch.py",  # an empty template
+}  # fmt: skip
+
+
+def test_all_who_write_for_spreadsheets_are_known() -> None:
+    root = Path(__file__).resolve().parents[2]
+    apps = {path.parent for path in root.glob("*/apps.py")} | {path.parent for path in root.glob("*/models*")}
+    writes = re.compile(r"csv\.(?:Dict)?[wW]riter\(|\bWorkbook\(|\.to_csv\(|\.to_excel\(|text/csv")
+    found = {
+        str(path.relative_to(root))
+        for app in apps
+        for path in app.rglob("*.py")
+        if app.name not in ("demo", "bench", "tests") and writes.search(path.read_text(encoding="utf-8"))
+    }
+    downloads = {"datafiles/api.py", "datafiles/views/exports.py", "datafiles/views/imports.py"}
+    assert found - downloads == WRITERS | NO_TEXTS_OF_PEOPLE
+    for name in WRITERS:
+        assert "harmless(" in (root / name).read_text(encoding="utf-8"), name
 
 
 def test_the_scope_of_the_person_holds(brand: Any, corp: Any, sign_in: Any, people: Any) -> None:

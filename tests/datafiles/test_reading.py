@@ -1,5 +1,6 @@
 """Files as they come: characters, separators, titles, broken lines, dates, money, phones; nothing of the rest is lost."""
 
+import csv
 import io
 import os
 from pathlib import Path
@@ -11,12 +12,12 @@ from openpyxl import Workbook
 
 from contacts.models import Contact, Identity
 from datafiles import blocks, guess, layout, values
-from datafiles.harmless import harmless
 from datafiles.kinds import kind_of
-from datafiles.services import uploads
+from datafiles.services import places, refused, uploads, xlsx
 from datafiles.targets import GENDERS, Column, Target
 from scrm import clock
 from scrm.errors import InvalidError
+from scrm.harmless import harmless
 from tests.factories import in_brand
 
 ROWS = "会员号,手机,姓名\nM1,13800138001,王小明\nM2,13800138002,李娜\n"
@@ -43,6 +44,35 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
 def test_separators_and_line_ends(tmp_path: Path, separator: str, eol: str) -> None:
     found, done = prepared(tmp_path / "f", ROWS.replace(",", separator).replace("\n", eol).encode())
     assert (found.separator, found.n_columns, done.n_records, done.n_bad) == (separator, 3, 3, 0)
+
+
+@pytest.mark.parametrize("eol", ["\n", "\r\n"])
+def test_a_quote_now_and_then_leaves_all_lines_alike(tmp_path: Path, monkeypatch: Any, eol: str) -> None:
+    """COPY refuses a file whose lines end differently: blocks that are read slowly end as the quick ones do."""
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    rows = (
+        [f'M{n},"张, {n}",x' for n in range(4)] + [f"M{n},b,x" for n in range(60)] + ['M,"a, b",x', "M,b,x"]
+    )
+    _found, done = prepared(tmp_path / "f", ("a,b,c" + eol + eol.join(rows) + eol).encode())
+    text = done.path.read_bytes()
+    assert (done.n_records, done.n_bad) == (67, 0)
+    assert text.count(b"\r\n") == (67 if eol == "\r\n" else 0) and text.count(b"\n") == 67
+    mixed = "a,b,c\n" + "1,2,3\n4,5,6\r7,8,9\r\n" * 30
+    _found, done = prepared(tmp_path / "f", mixed.encode())
+    assert (done.n_records, done.n_bad, done.path.read_bytes().count(b"\r")) == (91, 0, 0)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-8"])
+def test_characters_far_behind_the_beginning(brand: Any, put: Any, encoding: str) -> None:
+    rows = [f"M{n},13800000000,x" for n in range(20_000)] + ["M20000,13800000001,王小明"] * 30
+    with in_brand(brand):
+        file = put("members", ("no,phone,name\n" + "\n".join(rows) + "\n").encode(encoding))
+        assert file.layout["encoding"] == ("gb18030" if encoding == "gbk" else "utf-8")
+
+
+def test_headings_that_repeat_get_names_of_their_own() -> None:
+    found = layout.Layout(n_columns=6)
+    assert len(set(layout.headings(found, [["电话", "电话", "电话 (2)", "", "电话", ""]]))) == 6
 
 
 def test_titles_above_the_headings() -> None:
@@ -114,6 +144,35 @@ def test_a_million_characters_of_trouble(brand: Any, bring: Any) -> None:
     with in_brand(brand):
         assert Identity.objects.get(value="M40").contact.name == "=cmd|' /C calc'!A0"
         assert Contact.objects.count() == 297
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cells_without_measure(brand: Any, bring: Any, check: Any, put: Any) -> None:
+    """A cell of half a million characters, one of ten millions, five hundred columns, nothing but headings."""
+    head = "会员号,手机,姓名\n"
+    rows = [
+        "M1,13800138001,王",
+        f"M2,13800138002,{'长' * 150_000}",
+        f'M3,13800138003,"{"长" * 150_000}"',
+        f"M4,{'长' * 3_400_000},x",
+    ]
+    file = bring("members", head + "\n".join([*rows, "M5,13800138005,李"]) + "\n")
+    assert (file.result["new"], file.result["refused"]) == (2, 3)
+    with (places.import_folder(file) / refused.NAME).open(encoding="utf-8-sig", newline="") as lines:
+        told = list(csv.reader(lines))
+    assert [row[-2] for row in told[1:]] == ["3", "4", "5"] and len(told[1][2]) == 150_000
+    assert check(put("members", head))["rows"] == 0
+    assert bring("members", head).result["new"] == 0
+    wide = [[f"c{n}" for n in range(500)], ["1"] * 500]
+    with pytest.raises(InvalidError, match="200"):
+        put("members", "\n".join(",".join(row) for row in wide))
+    book = Workbook()
+    for row in wide:
+        book.active.append(row)  # type: ignore[union-attr]
+    out = io.BytesIO()
+    book.save(out)
+    with pytest.raises(InvalidError, match="200"):
+        put("members", out.getvalue(), name="wide.xlsx")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -209,9 +268,15 @@ def test_money_phones_and_words() -> None:
     assert read("gender", ["男", "F", "女士", "x"]) == [1, 2, 2, None]
 
 
+def test_numbers_of_a_workbook_are_as_excel_shows_them() -> None:
+    assert [xlsx._text(x) for x in (12.3 * 3, 0.1 + 0.2, 5.0, 13800138001.0, 1e-7)] == [
+        "36.9", "0.3", "5", "13800138001", "1e-07",
+    ]  # fmt: skip
+
+
 def test_formulas_are_kept_from_running() -> None:
-    assert [harmless(x) for x in ("=1+1", "+cmd", "-x", "@x", "\tx", " =1", "＝1")] == [
-        "'=1+1", "'+cmd", "'-x", "'@x", "'\tx", "' =1", "'＝1",
+    assert [harmless(x) for x in ("=1+1", "+cmd", "-x", "@x", "\tx", " =1", "＝1", "\n=1")] == [
+        "'=1+1", "'+cmd", "'-x", "'@x", "'\tx", "' =1", "'＝1", "'\n=1",
     ]  # fmt: skip
     assert [harmless(x) for x in ("-12.5", "+8", 5, None, "王", "a=b")] == [
         "-12.5",

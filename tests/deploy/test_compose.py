@@ -196,6 +196,29 @@ def test_only_the_proxy_is_reachable_from_outside():
     assert any(word.endswith(":8000") for word in SERVICES["web"]["command"])
 
 
+def test_the_proxy_lets_through_what_the_product_takes():
+    """A limit of the proxy that is below one of ours would be a bare 413 in front of every sentence of ours."""
+    from django.urls import resolve
+
+    from datafiles.services import uploads
+    from wecom.api import media
+
+    proxy = (ROOT / "deploy" / "Caddyfile").read_text()
+    paths = re.search(r"@files path (.+)", proxy).group(1).split()
+    assert f"@others not path {' '.join(paths)}" in proxy
+    assert {"/imports/new/", "/api/v1/imports/", "/content/upload/"} == set(paths)
+    assert all(resolve(path) for path in paths)
+    limits = {
+        name: int(n) * 2**20 for name, n in re.findall(r"request_body @(\w+) \{\s+max_size (\d+)MiB", proxy)
+    }
+    room = 2**20  # of the form around the file
+    assert limits["files"] >= uploads.MAX_BYTES + room
+    assert limits["others"] >= max(media.MAX_BYTES.values()) + room
+    assert limits["others"] >= settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    # threads: a long upload does not stop the worker's own sign of life, so gunicorn's time-out does not count for it
+    assert "--worker-class=gthread" in SERVICES["web"]["command"]
+
+
 def test_every_queue_has_a_worker():
     from scrm.schedule import BEAT_SCHEDULE, TASK_ROUTES
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from org.access import SYSTEM
 from org.models import Job, Region
@@ -52,6 +52,23 @@ def now_of(brand: Any, job: Job) -> tuple[str, int]:
     with in_brand(brand):
         job.refresh_from_db()
         return job.state, Region.objects.count()
+
+
+def long_step(brand: Any, job: Job) -> bool:
+    """One statement in one transaction, longer than the lease."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [jobs.LEASE.total_seconds() * 3])
+    with transaction.atomic():
+        assert jobs.claim(job.pk) is None and jobs.stranded(brand) == []
+    return False
+
+
+def test_a_step_longer_than_the_lease_is_nobody_elses(brand: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(jobs.KINDS, "test", "tests.org.test_jobs.long_step")
+    monkeypatch.setattr(jobs, "LEASE", timedelta(seconds=0.5))
+    monkeypatch.setattr(jobs, "BEAT_S", 0.05)
+    job = start(brand)
+    assert now_of(brand, job)[0] == Job.State.DONE, job.error
 
 
 def test_runs_to_the_end(brand: Any) -> None:

@@ -23,7 +23,7 @@ from groups.models import GroupChat, GroupMember
 from groups.services.bits import came_in
 from org.models import Region, Store
 from tagging.conditions import FieldType, Known
-from tagging.conditions.leaves import EVENTS, LEAVES
+from tagging.conditions.leaves import DAYS, EVENTS, FIELD_TESTS, LEAVES
 from tagging.conditions.windows import UNITS
 from tagging.models import Tag
 from tagging.services import bits
@@ -165,9 +165,8 @@ def _orders(dice: random.Random, contact: Contact, products: list[Any]) -> None:
 
 def _events(dice: random.Random, contact: Contact, products: list, kinds: list, chats: list) -> None:
     objects = {"products": products, "behaviours": kinds, "groups": chats}
-    for name in dice.choices(
-        ["viewed", "cart", "custom", "group_joined", "searched"], k=dice.choice([0, 0, 2, 6])
-    ):
+    often = ["viewed", "cart", "custom", "group_joined", "searched"] * 3
+    for name in dice.choices([*EVENTS, *often], k=dice.choice([0, 0, 2, 6])):
         number, source = EVENTS[name]
         some = objects.get(source)
         Event.objects.create(
@@ -256,7 +255,7 @@ def _leaf(kind: str, known: Known, segments: tuple[int, ...]) -> st.SearchStrate
         elif param.type == "compare":
             value = compares()
         else:
-            value = windows(param.options)
+            value = windows(param.options, param.unit)
         parts[param.name] = (
             value
             if param.name in ("mode", "ids", "values", "event", "measure", "window", "n") or kind == "number"
@@ -295,13 +294,13 @@ def compares() -> st.SearchStrategy[Any]:
     return simple | between
 
 
-def windows(types: Any) -> st.SearchStrategy[Any]:
+def windows(types: Any, unit: str = "") -> st.SearchStrategy[Any]:
     n = st.sampled_from([1, 2, 3, 7, 8, 30, 31, 90, 400])
     days = st.dates(date(2027, 12, 1), date(2028, 3, 10)).map(str)
     made: dict[str, st.SearchStrategy[Any]] = {
         "ever": st.just({}),
         "never": st.just({}),
-        "last": st.fixed_dictionaries({"n": n}),
+        "last": st.fixed_dictionaries({"n": n} | ({"unit": st.sampled_from(["day", unit])} if unit else {})),
         "before": st.fixed_dictionaries({"n": n}),
         "next": st.fixed_dictionaries({"n": n}),
         "anniversary": st.fixed_dictionaries({"n": st.sampled_from([0, 1, 3, 4, 30])}),
@@ -309,29 +308,54 @@ def windows(types: Any) -> st.SearchStrategy[Any]:
         "this": st.fixed_dictionaries({"unit": st.sampled_from(UNITS)}),
         "previous": st.fixed_dictionaries({"unit": st.sampled_from(UNITS)}),
         "between": st.tuples(days, days).map(lambda d: {"from": min(d), "to": max(d)})
-        | days.map(lambda d: {"to": d}),
+        | days.map(lambda d: {"to": d})
+        | days.map(lambda d: {"from": d}),
     }
     return st.one_of([made[t].map(lambda w, t=t: {"type": t, **w}) for t in types])
 
 
+def every_option(known: Known, segments: tuple[int, ...]) -> list[st.SearchStrategy[Any]]:
+    """Leaves with each option of each parameter of each kind, whatever else they say."""
+    made = []
+    for kind, leaf in LEAVES.items():
+        if kind == "field":
+            continue
+        made.append(_leaf(kind, known, segments))
+        for param in leaf.params:
+            for option in param.options:
+                fixed = st.just(option)
+                if param.type == "words":
+                    fixed = st.just([option])
+                elif param.type == "window":
+                    fixed = windows([option], param.unit)
+                made.append(
+                    st.tuples(_leaf(kind, known, segments), fixed).map(
+                        lambda two, name=param.name: _sensible(two[0] | {name: two[1]})
+                    )
+                )
+    for key, field in FIELDS.items():
+        made += [_field_test(key, test) for test in FIELD_TESTS[field.type]]
+        if field.type == "date":
+            asked = {"kind": "field", "key": key, "test": "window"}
+            made += [windows([day]).map(lambda w, asked=asked: {**asked, "window": w}) for day in DAYS]
+    return made
+
+
 def _field_leaf(key: str) -> st.SearchStrategy[Any]:
-    from tagging.conditions.leaves import DAYS, FIELD_TESTS
-
-    def of(test: str) -> st.SearchStrategy[Any]:
-        more: dict[str, st.SearchStrategy[Any]] = {
-            "eq": st.fixed_dictionaries({"text": st.sampled_from(CITIES)}),
-            "contains": st.fixed_dictionaries({"text": st.sampled_from(["上", "HANG", "west", "x"])}),
-            "starts": st.fixed_dictionaries({"text": st.sampled_from(["上海", "hang"])}),
-            "in": st.fixed_dictionaries(
-                {"texts": st.lists(st.sampled_from(OPTIONS), min_size=1, max_size=2)}
-            ),
-            "compare": st.fixed_dictionaries({"compare": compares()}),
-            "window": st.fixed_dictionaries({"window": windows(DAYS)}),
-        }
-        rest = more.get(test, st.just({}))
-        return rest.map(lambda given: {"kind": "field", "key": key, "test": test, **given})
-
-    return st.sampled_from(FIELD_TESTS[FIELDS[key].type]).flatmap(of)
+    return st.sampled_from(FIELD_TESTS[FIELDS[key].type]).flatmap(lambda test: _field_test(key, test))
 
 
-__all__ = ["NOW", "Tag", "conditions", "make_crowd"]
+def _field_test(key: str, test: str) -> st.SearchStrategy[Any]:
+    more: dict[str, st.SearchStrategy[Any]] = {
+        "eq": st.fixed_dictionaries({"text": st.sampled_from(CITIES)}),
+        "contains": st.fixed_dictionaries({"text": st.sampled_from(["上", "HANG", "west", "x"])}),
+        "starts": st.fixed_dictionaries({"text": st.sampled_from(["上海", "hang"])}),
+        "in": st.fixed_dictionaries({"texts": st.lists(st.sampled_from(OPTIONS), min_size=1, max_size=2)}),
+        "compare": st.fixed_dictionaries({"compare": compares()}),
+        "window": st.fixed_dictionaries({"window": windows(DAYS)}),
+    }
+    rest = more.get(test, st.just({}))
+    return rest.map(lambda given: {"kind": "field", "key": key, "test": test, **given})
+
+
+__all__ = ["NOW", "Tag", "conditions", "every_option", "make_crowd"]

@@ -1,5 +1,6 @@
 """Automatic rules: set off by events and by conditions, previewed, confirmed, refused in circles, taken back."""
 
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -320,6 +321,41 @@ def test_condition_becomes_true_and_false(brand: Any, people: Any, tag: Tag) -> 
         rule.refresh_from_db()
         assert rule.problem == "" and rule.run_at == NOW + timedelta(days=2)
     agree(brand)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_preview_says_what_the_run_does(brand: Any, people: Any, seed: int) -> None:
+    """Random rules over random carriers, some for a time: people, tags on and tags off are as foretold."""
+    dice = random.Random(seed)
+    with in_brand(brand):
+        tags = [make_tag(brand, f"签{n}") for n in range(4)]
+        for one in tags:
+            for until in (None, NOW + timedelta(days=2), NOW + timedelta(days=300)):
+                add_tags(brand, contacts=dice.sample(people, 2), tags=[one], source="page", expires_at=until)
+    for person in dice.sample(people, 5):
+        spend(brand, person, dice.choice([500, 2000]))
+    on, off = tags[: dice.randint(1, 2)], tags[2 : 2 + dice.randint(0, 2)]
+    days = dice.choice([None, 1, 30])
+    values = {"add_tag_ids": [t.pk for t in on], "remove_tag_ids": [t.pk for t in off], "expires_days": days}
+    if dice.random() < 0.5:
+        rule = make(brand, on=False, kind="condition", condition=SPENT, **values)
+    else:
+        rule = make(brand, on=False, event="order_paid", **values)
+    before = {t.pk: carriers(brand, t) for t in tags}
+    with in_brand(brand):
+        found = rule_preview.preview(brand, rule)
+    with in_brand(brand):
+        rules.switch_on(brand, by=SYSTEM, rule=rule, confirmed=True, past_days=rule_preview.DAYS)
+    after = {t.pk: carriers(brand, t) for t in tags}
+    assert {t.pk: len(after[t.pk] - before[t.pk]) for t in on} == found.added
+    assert {t.pk: len(before[t.pk] - after[t.pk]) for t in off} == found.removed
+    with in_brand(brand):
+        act = TagAct.objects.filter(kind=TagAct.Kind.RULE).first()
+        changed = (act.n_added, act.n_removed) if act else (0, 0)
+        assert changed == (sum(found.added.values()) + found.n_later, sum(found.removed.values()))
+        assert (act.n_people if act else 0) == found.n_match
+    moved = {p for t in tags for p in after[t.pk] ^ before[t.pk]}
+    assert len(moved) == found.n_people
 
 
 def test_a_run_is_taken_back(brand: Any, people: Any, tag: Tag) -> None:

@@ -1,6 +1,7 @@
 """Value of customers: scores, groups, next order, models, stages; everybody at once and one at a time agree."""
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from scrm.errors import InvalidError
 from tagging.models import LifecycleFlow, LifecycleStage, ValueGroup, ValueSetting
 from tagging.services import lifecycle, value, value_model, value_reader
 from tagging.services.lifecycle import EVERYBODY, StageInput
+from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
 
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
@@ -132,10 +134,58 @@ def test_one_contact_at_once_equals_the_night(brand: Any, people: list[Contact])
         assert stat(people[3]).recency == 5
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_the_night_finds_nothing_left(brand: Any, people: list[Contact], seed: int) -> None:
+    """Random orders, late ones, repeated ones and refunds: everybody's row is as the night makes it, all of it."""
+    dice = random.Random(seed)
+    later = NOW + DAY
+    with in_brand(brand), clock.at(NOW):
+        value.change_setting(brand, by=SYSTEM, method="cuts")
+        # parameters as published for the CDNOW sample (tests/tagging/test_lifetime.py), money in fen
+        model = {
+            "purchasing": [0.243, 4.414, 0.793, 2.426, -9582.4],
+            "spending": [6.25, 3.74, 1544.0, 0.0],
+            "n": 1,
+        }
+        ValueSetting.objects.update(model=model)
+        value.recompute(brand)
+        lifecycle.place(brand)
+    with tenant_scope(brand), clock.at(NOW):
+        value_model.apply(brand)
+    told: set[int] = set()
+    with in_brand(brand), clock.at(later):
+        for n in range(dice.randint(3, 12)):
+            told.add(k := dice.randrange(20))
+            at = later - timedelta(hours=dice.choice([1, 30, 800, 5000]))
+            row = order(f"n{n}", f"138000000{k:02}", at, dice.choice([1, 50, 900]))
+            record_orders(brand, [row] * dice.choice([1, 2]), source="test")
+        for n in range(dice.randint(0, 8)):
+            told.add(k := dice.randrange(1, 5))
+            row = {
+                "refund_no": f"r{n}", "order_no": f"{k}-0", "amount_fen": dice.choice([500, 1000, 90_000]),
+                "refunded_at": later, "updated_at": later,
+            }  # fmt: skip
+            record_refunds(brand, [row], source="test")
+    with clock.at(later):
+        _read(brand)
+    columns = [field.attname for field in ContactStat._meta.concrete_fields]
+    with in_brand(brand):
+        rows = ContactStat.objects.filter(contact__in=[people[k].pk for k in told]).order_by("contact")
+        at_once = list(rows.values(*columns))
+    with tenant_scope(brand), clock.at(later):
+        with in_brand(brand):
+            value.recompute(brand)
+        value_model.apply(brand)
+        with in_brand(brand):
+            lifecycle.place(brand)
+    with in_brand(brand):
+        assert list(rows.all().values(*columns)) == at_once
+        assert any(row["ltv_fen"] for row in at_once)
+
+
 def _read(brand: Any) -> None:
     """Read the outbox in transactions of its own."""
-    from tenants.scoping import tenant_scope
-
     with tenant_scope(brand):
         value_reader.run(brand)
 
@@ -245,8 +295,6 @@ def test_models_of_the_cdnow_sample(brand: Any, corp: Any, staff: Any) -> None:
         stats.refresh(brand, [c.pk for c in contacts])
         record_orders(brand, rows, source="cdnow")
         assert ContactStat.objects.filter(n_orders__gt=0).count() == 2357
-    from tenants.scoping import tenant_scope
-
     with tenant_scope(brand), clock.at(end):
         assert value_model.fit(brand)
         with in_brand(brand):
@@ -262,8 +310,6 @@ def test_models_of_the_cdnow_sample(brand: Any, corp: Any, staff: Any) -> None:
 
 
 def test_too_little_history_says_so(brand: Any, people: list[Contact]) -> None:
-    from tenants.scoping import tenant_scope
-
     with tenant_scope(brand), clock.at(NOW):
         assert not value_model.fit(brand)
         assert value_model.apply(brand) == 0

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 _NUMBER = re.compile(r"[-+]?[\d,.]+%?")
-_START = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def harmless(value: Any) -> str:
