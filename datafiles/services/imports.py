@@ -273,6 +273,8 @@ def _begin_round(task: Task, job: Job) -> None:
         result = {name: counts[name] for name in counts if name not in WRITTEN}
         result |= {"new": 0, "changed": 0}
     with transaction.atomic():
+        if Job.objects.select_for_update().get(pk=job.pk).state != Job.State.RUNNING:
+            return  # stopped while the file was compared: nothing is written, and it can begin anew
         file = task.file
         if number == 1:
             file.state = ImportFile.State.RUNNING

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from datafiles.models import ExportFile, ImportFile
+from scrm import clock
 
 KEPT = timedelta(days=30)  # an import's file and what it was refused
 EXPORT_KEPT = timedelta(days=3)
@@ -30,6 +31,16 @@ def uploads_folder() -> Path:
     folder = Path(settings.MEDIA_ROOT) / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def sweep_uploads() -> int:
+    """Delete what uploads have left that broke off with their process; gives how many files."""
+    oldest, n = clock.now().timestamp() - timedelta(days=1).total_seconds(), 0
+    for path in uploads_folder().iterdir():
+        if path.is_file() and path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+            n += 1
+    return n
 
 
 def remove(folder: Path) -> None:

@@ -62,13 +62,13 @@ Part = Callable[[Brand, ImportFile, Any, list[int]], Undone]
 
 
 def can_undo(file: ImportFile) -> bool:
-    """Done, or stopped half way, and not too long ago."""
-    states = (ImportFile.State.DONE, ImportFile.State.RUNNING)
+    """Done, or stopped half way, as an undo may have been, and not too long ago."""
+    states = (ImportFile.State.DONE, ImportFile.State.RUNNING, ImportFile.State.UNDOING)
     return file.state in states and file.purged_at is None and file.created_at > clock.now() - UNDO_WITHIN
 
 
 def start_undo(brand: Brand, *, file: ImportFile, by: Actor) -> Job:
-    """Take an import back, in the caller's transaction.
+    """Take an import back, in the caller's transaction. One that was cancelled on its way goes on where it was.
 
     Raises:
         ConflictError: not imported, too long ago, or a job of it is still going on.
@@ -91,6 +91,11 @@ def start_undo(brand: Brand, *, file: ImportFile, by: Actor) -> Job:
         by=by,
         n_total=total,
     )
+    stopped = Job.objects.filter(pk=file.job_id).first() if file.state == ImportFile.State.UNDOING else None
+    if stopped is not None:
+        job.position, job.result, job.n_done = stopped.position, stopped.result, stopped.n_done
+        job.n_total = stopped.n_total
+        job.save(update_fields=["position", "result", "n_done", "n_total"])
     file.state, file.job_id = ImportFile.State.UNDOING, job.pk
     file.save(update_fields=["state", "job_id"])
     return job

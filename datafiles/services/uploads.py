@@ -1,6 +1,7 @@
 """A file arrives: stored in the brand's folder, looked at, its columns guessed."""
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,11 +31,13 @@ _ASCII = bytes(range(128))
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of a file: how it is laid out, its headings and first rows with values."""
+    """The beginning of a file: how it is laid out, its headings and first rows with values; of a workbook all of its
+    first rows."""
 
     layout: Layout
     headings: list[str]
     rows: list[list[str]]
+    sheet: Sequence[Sequence[str]] = ()
 
 
 def receive(brand: Brand, *, kind: str, name: str, data: IO[bytes], by: Actor) -> ImportFile:
@@ -63,6 +66,8 @@ def receive(brand: Brand, *, kind: str, name: str, data: IO[bytes], by: Actor) -
             )
             audit.record(by, "import.upload", found, after={"kind": kind, "size": size, "sha256": digest})
             places.move(draft, places.source_of(found))
+            if head.sheet:
+                _sheet_file(found).write_text(json.dumps(head.sheet), encoding="utf-8")
     finally:
         draft.unlink(missing_ok=True)
     return found
@@ -97,13 +102,13 @@ def look(path: Path, name: str) -> Head:
     if head.startswith(b"PK\x03\x04"):
         rows = xlsx.first_rows(path)
         found, rows = layout.find_headings(Layout(form="xlsx"), rows)
-    elif head.startswith(b"\xd0\xcf\x11\xe0"):
+        return replace(_head(found, rows), sheet=rows)
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
         raise InvalidError(_("This is the old .xls format. Save it as .xlsx or CSV."))
-    elif name.lower().endswith((".xlsx", ".xlsm")) or zipfile.is_zipfile(path):
+    if name.lower().endswith((".xlsx", ".xlsm")) or zipfile.is_zipfile(path):
         raise InvalidError(_("This file is not a spreadsheet, or it is damaged"))
-    else:
-        later = _beyond_ascii(path, len(head)) if head.isascii() and b"\x00" not in head else b""
-        found, rows = layout.detect(head, is_whole=path.stat().st_size <= len(head), later=later)
+    later = _beyond_ascii(path, len(head)) if head.isascii() and b"\x00" not in head else b""
+    found, rows = layout.detect(head, is_whole=path.stat().st_size <= len(head), later=later)
     return _head(found, rows)
 
 
@@ -125,10 +130,22 @@ def relook(file: ImportFile) -> Head:
     if not path.is_file():
         raise InvalidError(_("The file is not there any more; upload it again"))
     if given.form == "xlsx":
-        return _head(given, xlsx.first_rows(path))
+        return _head(given, _sheet(file))
     with path.open("rb") as source:
         head = source.read(layout.HEAD)
     return _head(given, layout.read_head(head, given, is_whole=path.stat().st_size <= len(head)))
+
+
+def _sheet_file(file: ImportFile) -> Path:
+    return places.import_folder(file) / "sheet.json"
+
+
+def _sheet(file: ImportFile) -> list[list[str]]:
+    """The first rows of a workbook, kept at its upload: reading a large one takes many seconds, of each page as well."""
+    kept = _sheet_file(file)
+    if not kept.is_file():
+        return xlsx.first_rows(places.source_of(file))
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def _head(found: Layout, rows: Sequence[Sequence[str]]) -> Head:

@@ -1,6 +1,7 @@
 """The pages of imports and exports, as a person goes through them."""
 
 import io
+import os
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from contacts.models import Contact
 from datafiles.models import ExportFile, ImportFile, ImportTemplate
+from datafiles.services import places
 from org.models import AuditEntry
+from scrm import clock
 from tests.factories import in_brand, make_contact
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,6 +121,15 @@ def test_who_may(brand: Any, other_brand: Any, sign_in: Any) -> None:
         assert stranger.get(path).status_code == 404
     for act in ("columns", "layout", "start", "undo", "discard"):
         assert stranger.post(f"{url}{act}/").status_code == 404
+
+
+def test_what_broke_off_is_swept(brand: Any, media: Any) -> None:
+    folder = places.uploads_folder()
+    for name, days in (("old", 2), ("new", 0)):
+        (folder / name).write_bytes(b"x")
+        moment = clock.now().timestamp() - days * 86_400
+        os.utime(folder / name, (moment, moment))
+    assert places.sweep_uploads() == 1 and [p.name for p in folder.iterdir()] == ["new"]
 
 
 def test_discard(brand: Any, sign_in: Any, media: Any) -> None:

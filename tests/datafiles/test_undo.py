@@ -20,9 +20,10 @@ from contacts.models.people import EventKey
 from contacts.services.contacts import add_note
 from contacts.services.follow import record_follow
 from datafiles.models import ImportChange, ImportFile, ImportRange
-from datafiles.services import undo
+from datafiles.services import imports, judge, undo
 from org.access import SYSTEM
 from org.models import Job
+from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError
 from tagging.models import ContactTag, DimBits, Tag
@@ -80,6 +81,59 @@ def test_members_go_again(brand: Any, bring: Any, take_back: Any) -> None:
     with tenant_scope(brand), pytest.raises(ConflictError), transaction.atomic():
         undo.start_undo(brand, file=file, by=SYSTEM)
     assert bring("members", text).result["new"] == 2
+
+
+def test_a_cancelled_undo_goes_on(brand: Any, bring: Any, take_back: Any, monkeypatch: Any) -> None:
+    bring("members", "会员号,姓名\nM1,旧名\n")
+    file = bring("members", "会员号,姓名\nM1,新名\nM2,李\nM3,王\nM4,张\n")
+    monkeypatch.setattr(undo, "SLICE", 1)
+    once = undo.step
+
+    def and_cancel(brand: Any, job: Job) -> bool:
+        more = once(brand, job)
+        if job.result.get("removed", 0) == 2:
+            jobs.cancel(job.pk)
+        return more
+
+    monkeypatch.setattr(undo, "step", and_cancel)
+    with tenant_scope(brand):
+        with transaction.atomic():
+            job = undo.start_undo(brand, file=file, by=SYSTEM)
+        with transaction.atomic():
+            job.refresh_from_db()
+            file.refresh_from_db()
+            assert (job.state, file.state) == ("cancelled", "undoing") and undo.can_undo(file)
+    monkeypatch.setattr(undo, "step", once)
+    assert numbers(take_back(file)) == (3, 1, 0)
+    with in_brand(brand):
+        assert list(Contact.objects.values_list("name", flat=True)) == ["旧名"]
+
+
+def test_cancelled_before_anything_is_written(brand: Any, put: Any, monkeypatch: Any) -> None:
+    """The file is as before, and its import can begin anew."""
+    file = put("members", "会员号\nM1\n")
+    whole = judge.judge
+
+    def and_cancel(*args: Any, **kwargs: Any) -> Any:
+        counts = whole(*args, **kwargs)
+        with transaction.atomic():
+            jobs.cancel(Job.objects.get(state="running").pk)
+        return counts
+
+    monkeypatch.setattr(judge, "judge", and_cancel)
+    with tenant_scope(brand):
+        with transaction.atomic():
+            job = imports.start_import(brand, file=file, by=SYSTEM)
+        with transaction.atomic():
+            job.refresh_from_db()
+            file.refresh_from_db()
+            assert (job.state, file.state, Contact.objects.count()) == ("cancelled", "uploaded", 0)
+        monkeypatch.setattr(judge, "judge", whole)
+        with transaction.atomic():
+            imports.start_import(brand, file=file, by=SYSTEM)
+        with transaction.atomic():
+            file.refresh_from_db()
+            assert (file.state, Contact.objects.count()) == ("done", 1)
 
 
 def test_who_has_been_met_since_stays(brand: Any, corp: Any, staff: Any, bring: Any, take_back: Any) -> None:
