@@ -141,16 +141,11 @@ def test_whatever_happens_the_night_finds_nothing_left(brand: Any, people: list[
     dice = random.Random(seed)
     later = NOW + DAY
     with in_brand(brand), clock.at(NOW):
-        value.change_setting(brand, by=SYSTEM, method="cuts")
+        value.change_setting(brand, by=SYSTEM, method="cuts")  # and everybody is recomputed after commit
+    with in_brand(brand):
         # parameters as published for the CDNOW sample (tests/tagging/test_lifetime.py), money in fen
-        model = {
-            "purchasing": [0.243, 4.414, 0.793, 2.426, -9582.4],
-            "spending": [6.25, 3.74, 1544.0, 0.0],
-            "n": 1,
-        }
+        model = {"purchasing": [0.243, 4.414, 0.793, 2.426, -9582.4], "spending": [6.25, 3.74, 1544.0, 0.0]}
         ValueSetting.objects.update(model=model)
-        value.recompute(brand)
-        lifecycle.place(brand)
     with tenant_scope(brand), clock.at(NOW):
         value_model.apply(brand)
     told: set[int] = set()
