@@ -12,9 +12,11 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from datafiles.exports import KINDS as LISTS
 from datafiles.kinds import KINDS
 from datafiles.models import ExportFile, ImportFile
-from datafiles.services import exports, imports, places, refused, uploads
+from datafiles.services import exports, imports, places, refused, undo, uploads
+from org import audit
 from org.models import Job
-from scrm.errors import InvalidError, NotFoundError
+from org.services import jobs
+from scrm.errors import ConflictError, InvalidError, NotFoundError
 
 
 class ImportIn(serializers.Serializer):
@@ -35,6 +37,9 @@ class ImportOut(serializers.Serializer):
     job = serializers.CharField(
         help_text="waiting, running, paused, done, failed, cancelled; empty before the first"
     )
+    stage = serializers.CharField(help_text="what the job is at, in words")
+    n_done = serializers.IntegerField(help_text="rows")
+    n_total = serializers.IntegerField(allow_null=True)
     error = serializers.CharField()
     headings = serializers.ListField(child=serializers.CharField())
     mapping = serializers.DictField()
@@ -86,6 +91,7 @@ def _shown(file: ImportFile) -> dict[str, Any]:
     job = _job_of(file)
     return {
         "id": file.pk, "kind": file.kind, "name": file.name, "state": file.state, "job": job.state if job else "",
+        "stage": job.stage if job else "", "n_done": job.n_done if job else 0, "n_total": job.n_total if job else None,
         "error": job.error if job else "", "headings": file.headings, "mapping": file.mapping,
         "counts": file.result or file.checked.get("counts", {}),
     }  # fmt: skip
@@ -94,6 +100,7 @@ def _shown(file: ImportFile) -> dict[str, Any]:
 class ImportViewSet(viewsets.ViewSet):
     capabilities: ClassVar[dict[str, str]] = {
         "create": "imports.run", "retrieve": "imports.run", "start": "imports.run", "refused": "imports.run",
+        "cancel": "imports.run", "undo": "imports.run",
     }  # fmt: skip
     parser_classes = [MultiPartParser, JSONParser]
 
@@ -127,6 +134,23 @@ class ImportViewSet(viewsets.ViewSet):
         """Import what was checked."""
         file = _import(pk)
         imports.start_import(request._request.brand, file=file, by=request.user)
+        return JsonResponse(_shown(file), status=202)
+
+    @extend_schema(request=None, responses=ImportOut, tags=["files"])
+    def cancel(self, request: Any, pk: int) -> JsonResponse:
+        """Stop the check, import or undo that is going on; what is written already stays and can be undone."""
+        file = _import(pk)
+        if file.job_id is None:
+            raise ConflictError(_("Nothing is being done with this file"))
+        job = jobs.cancel(file.job_id)
+        audit.record(request.user, "job.cancel", job, name=job.title)
+        return JsonResponse(_shown(file), status=202)
+
+    @extend_schema(request=None, responses=ImportOut, tags=["files"])
+    def undo(self, request: Any, pk: int) -> JsonResponse:
+        """Take an import back, within 30 days."""
+        file = _import(pk)
+        undo.start_undo(request._request.brand, file=file, by=request.user)
         return JsonResponse(_shown(file), status=202)
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY}, tags=["files"])

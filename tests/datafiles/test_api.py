@@ -40,6 +40,15 @@ def test_import(brand: Any) -> None:
     assert api.post(f"{url}start/").status_code == 409
     with in_brand(brand):
         assert Contact.objects.count() == 1
+    assert api.post(f"{url}cancel/").status_code == 409  # it is done
+    assert api.post(f"{url}undo/").status_code == 202
+    taken = api.get(url).json()
+    assert (taken["state"], taken["job"], taken["n_done"], taken["n_total"]) == ("undone", "done", 1, 1)
+    assert api.post(f"{url}undo/").status_code == 409
+    with in_brand(brand):
+        assert Contact.objects.count() == 0
+    kept = send(api, "会员号\nM9\n", start="no").json()
+    assert kept["job"] == "" and api.post(f"/api/v1/imports/{kept['id']}/cancel/").status_code == 409
     mapped = send(api, "a,b\nM5,x\n", mapping=json.dumps({"member_no": {"column": 0}}), start="import").json()
     assert api.get(f"/api/v1/imports/{mapped['id']}/").json()["counts"]["new"] == 1
     for bad in ({"mapping": "["}, {"mapping": json.dumps({"x": {"column": 0}})}, {"kind": "people"}):
