@@ -36,19 +36,19 @@ def _places() -> Iterator[_Place]:
     ).values_list("broadcast_id", "condition"):
         waves.setdefault(broadcast_id, []).append(condition)
     for b in Broadcast.objects.filter(state__in=LIVE).order_by("-pk"):
-        said = [b.audience, *waves.get(b.pk, ())]
-        yield _Place(_("Broadcast"), b.name, f"/broadcasts/{b.pk}/", said, b.state != _B.DRAFT)
+        audience = [b.audience, *waves.get(b.pk, ())]
+        yield _Place(_("Broadcast"), b.name, f"/broadcasts/{b.pk}/", audience, b.state != _B.DRAFT)
     graphs = _graphs_in_use()
     for sop in Sop.objects.exclude(state=Sop.State.ENDED).filter(form=Sop.Form.GRAPH).order_by("name"):
         yield _Place("SOP", sop.name, f"/sops/{sop.pk}/", sop.draft, False)
-        if said := graphs.get(sop.pk):
-            yield _Place("SOP", sop.name, f"/sops/{sop.pk}/", said, sop.state != Sop.State.DRAFT)
+        if sop.pk in graphs:
+            yield _Place("SOP", sop.name, f"/sops/{sop.pk}/", graphs[sop.pk], sop.state != Sop.State.DRAFT)
     for rule in AlertRule.objects.filter(deleted_at=None).order_by("name"):
-        said = [rule.filters, rule.condition]
-        yield _Place(_("Alert rule"), rule.name, f"/alerts/rules/{rule.pk}/", said, rule.is_on)
+        hits = [rule.filters, rule.condition]
+        yield _Place(_("Alert rule"), rule.name, f"/alerts/rules/{rule.pk}/", hits, rule.is_on)
     for m in Moment.objects.filter(state__in=LIVE_MOMENTS).order_by("-pk"):
-        said = {"tag_ids": list(m.tag_ids)}
-        yield _Place(_("Moments"), m.name, f"/moments/{m.pk}/", said, m.state != _M.DRAFT)
+        seen_by = {"tag_ids": list(m.tag_ids)}
+        yield _Place(_("Moments"), m.name, f"/moments/{m.pk}/", seen_by, m.state != _M.DRAFT)
     for alone in NoContactRule.objects.filter(tag__isnull=False).order_by("name"):
         # without its tag it would leave nobody alone
         yield _Place(
@@ -66,7 +66,8 @@ def _graphs_in_use() -> dict[int, list[Any]]:
         .distinct()
     )
     found: dict[int, list[Any]] = {}
-    for sop_id, graph in SopVersion.objects.filter(pk__in=wanted).values_list("sop_id", "graph"):
+    rows = SopVersion.objects.filter(pk__in=[pk for pk in wanted if pk])
+    for sop_id, graph in rows.values_list("sop_id", "graph"):
         found.setdefault(sop_id, []).append(graph)
     return found
 

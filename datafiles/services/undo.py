@@ -91,7 +91,8 @@ def start_undo(brand: Brand, *, file: ImportFile, by: Actor) -> Job:
         by=by,
         n_total=total,
     )
-    stopped = Job.objects.filter(pk=file.job_id).first() if file.state == ImportFile.State.UNDOING else None
+    is_begun = file.state == ImportFile.State.UNDOING and file.job_id is not None
+    stopped = Job.objects.filter(pk=file.job_id or 0).first() if is_begun else None
     if stopped is not None:
         job.position, job.result, job.n_done = stopped.position, stopped.result, stopped.n_done
         job.n_total = stopped.n_total
