@@ -23,9 +23,8 @@ BLOCK = 4 * 1024 * 1024
 MAX_LINE = 1024 * 1024  # a longer one is no row of values
 MAX_SPAN = 200  # lines of one record; a quote that is open for longer was a slip
 BROKEN = "�"  # stands for bytes that are no character of the encoding
-csv.field_size_limit(
-    2 * MAX_LINE
-)  # of the whole process: any cell of a line that is not too long can be read
+# of the whole process: any cell of a line that is not too long can be read
+csv.field_size_limit(2 * MAX_LINE)
 
 
 @dataclass
