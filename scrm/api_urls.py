@@ -10,6 +10,7 @@ from campaigns.broadcast_api import BroadcastViewSet
 from campaigns.calendar_api import CalendarViewSet
 from campaigns.graph_api import SopGraphViewSet
 from campaigns.moment_api import MomentViewSet
+from campaigns.policy_api import NoContactRuleViewSet, PolicyViewSet, WishesViewSet
 from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
@@ -34,6 +35,11 @@ urlpatterns: list[Any] = [
         "contacts/<int:pk>/",
         ContactViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
         name="api_contact",
+    ),
+    path(
+        "contacts/<int:pk>/wishes/",
+        WishesViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_wishes",
     ),
     path("fields/", FieldViewSet.as_view({"get": "list"}), name="api_fields"),
     path("stages/", StageViewSet.as_view({"get": "list"}), name="api_stages"),
@@ -134,6 +140,22 @@ urlpatterns: list[Any] = [
     path("sensitive-words/", WordViewSet.as_view({"get": "list", "post": "create"}), name="api_words"),
     path("sensitive-words/check/", WordViewSet.as_view({"post": "check"}), name="api_words_check"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
+    path(
+        "touch-policy/",
+        PolicyViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_touch_policy",
+    ),
+    path("touch-policy/effect/", PolicyViewSet.as_view({"get": "effect"}), name="api_touch_policy_effect"),
+    path(
+        "no-contact-rules/",
+        NoContactRuleViewSet.as_view({"get": "list", "post": "create"}),
+        name="api_no_contact_rules",
+    ),
+    path(
+        "no-contact-rules/<int:pk>/",
+        NoContactRuleViewSet.as_view({"delete": "destroy"}),
+        name="api_no_contact_rule",
+    ),
     path("alerts/", AlertViewSet.as_view({"get": "list"}), name="api_alerts"),
     path("alert-rules/", AlertRuleViewSet.as_view({"get": "list", "post": "create"}), name="api_alert_rules"),
     path(

@@ -11,11 +11,13 @@ from campaigns.governance import MAX_DAYS, CapRule
 from campaigns.models import Cap, NoContactRule, Refusal, Touch, TouchPolicy
 from campaigns.services.gate import enter_gate
 from campaigns.services.rules import caps_of, policy_of
+from contacts import hooks
 from contacts.models import Contact
 from org import audit
 from org.access import Actor
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
+from tagging.models import Tag
 from tenants.models import Brand
 
 MAX_CAPS, MAX_N, MAX_GAP_HOURS = 10, 100, 24 * 30
@@ -133,6 +135,10 @@ def add_no_contact_rule(
         wrong["name"] = _("1 to 40 characters")
     if tag_id and channel_code_id:
         wrong["channel_code_id"] = _("A tag or a channel code, not both")
+    if tag_id and not Tag.objects.filter(pk=tag_id, deleted_at=None).exists():
+        wrong["tag_id"] = _("There is no such tag")
+    if channel_code_id and channel_code_id not in hooks.code_names({channel_code_id}):
+        wrong["channel_code_id"] = _("There is no such channel code")
     if starts_on and ends_on and ends_on < starts_on:
         wrong["ends_on"] = _("Before its beginning")
     if not tag_id and not channel_code_id and not (starts_on and ends_on):
