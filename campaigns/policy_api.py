@@ -97,7 +97,8 @@ class WishesSerializer(serializers.Serializer):
 def _policy(request: Any) -> dict[str, Any]:
     present = rules.policy_of(request.brand)
     caps = [{"days": cap.days, "n": cap.n, "kind": WORDS[cap.kind]} for cap in rules.caps_of(request.brand)]
-    values = {name: getattr(present, name) for name in PolicySerializer().fields if name != "caps"}
+    names = [str(name) for name in PolicySerializer().fields if name != "caps"]
+    values = {name: getattr(present, name) for name in names}
     return dict(PolicySerializer({**values, "caps": caps}).data)
 
 
