@@ -740,7 +740,7 @@ def test_a_rehearsal_tells_what_really_happens(seed: int) -> None:
     with in_brand(world.brand), clock.at(START):
         policy.change_policy(
             world.brand, caps=[CapRule(3, 1), CapRule(7, 2)], by=SYSTEM, min_gap_hours=rng.choice([0, 30]),
-            quiet_start=time(21), quiet_end=time(9),
+            quiet_start=time(21), quiet_end=time(9), hold_out_percent=20 * (seed % 2),
         )  # fmt: skip
         set_do_not_contact(world.brand, contacts=[world.people[0]], value=True, by=SYSTEM)
     graph = rewired(
