@@ -9,7 +9,7 @@ from rest_framework import serializers, viewsets
 from campaigns.graph import tidy
 from campaigns.models import Sop, SopVersion
 from campaigns.services import enrolments, graphs, sops
-from campaigns.services.journeys import figures
+from campaigns.services.journeys import figures, moments
 from org.models import Job
 
 MAX_IDS = 10_000
@@ -51,6 +51,16 @@ class PeopleIn(serializers.Serializer):
     )
 
 
+class RefusedOut(serializers.Serializer):
+    """A moment of a node that is not out. `is_over`: it is not tried again."""
+
+    moment_id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    error = serializers.CharField()
+    n_guides = serializers.IntegerField()
+    is_over = serializers.BooleanField()
+
+
 class NodeOut(serializers.Serializer):
     """People and messages of one node over all versions; `outs` by way, also `goal`, `exit`, `lost`, `removed`, `moved`."""
 
@@ -62,6 +72,7 @@ class NodeOut(serializers.Serializer):
     waiting_for_guide = serializers.IntegerField()
     failed = serializers.IntegerField()
     blocked = serializers.IntegerField()
+    refused = RefusedOut(many=True, help_text="moments of the last 30 days that are not out, newest first")
 
 
 PUBLISHED = inline_serializer(
@@ -129,10 +140,25 @@ class SopGraphViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="sop_graphs_nodes", responses=NODES)
     def nodes(self, request: Any, pk: int) -> JsonResponse:
         """GET /api/v1/sops/<id>/nodes/: figures of each node."""
-        rows = figures.of_nodes(graphs.get_graph_sop(pk))
+        sop = graphs.get_graph_sop(pk)
+        rows, refused = figures.of_nodes(sop), moments.refused_of(sop)
         names = ("n_in", "n_waiting", "outs", "touched", "waiting_for_guide", "failed")
         found = [
-            {"node": node, **{name: getattr(row, name) for name in names}, "blocked": row.n_blocked}
+            {
+                "node": node,
+                **{name: getattr(row, name) for name in names},
+                "blocked": row.n_blocked,
+                "refused": [
+                    {
+                        "moment_id": one.moment.pk,
+                        "at": one.moment.at,
+                        "error": one.error,
+                        "n_guides": len(one.moment.staff_ids),
+                        "is_over": one.is_over,
+                    }
+                    for one in refused.get(node, [])
+                ],
+            }
             for node, row in sorted(rows.items())
         ]
         return JsonResponse({"results": NodeOut(found, many=True).data})

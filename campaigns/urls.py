@@ -35,6 +35,7 @@ urlpatterns = [
     path("sops/<int:sop_id>/versions/<int:n>/back/", versions.roll_back, name="sop_back"),
     path("sops/<int:sop_id>/compare/", versions.compare, name="sop_compare"),
     path("sops/<int:sop_id>/nodes/<slug:node_id>/", graph_pages.node, name="sop_node"),
+    path("sops/<int:sop_id>/figures/", graph_pages.fresh, name="sop_figures"),
     path("sops/<int:sop_id>/export/", starting.export, name="sop_export"),
     path("sops/<int:sop_id>/guides/", graph_pages.guides, name="sop_guides"),
     path("sops/<int:sop_id>/try/", trying.on_person, name="sop_try"),

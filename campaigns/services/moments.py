@@ -256,6 +256,31 @@ def create_for(
     return moment
 
 
+@transaction.atomic
+def note_refused(
+    brand: Brand, given: MomentInput, error: str, *, key: str, source: str, source_id: int | None = None
+) -> None:
+    """A moment that could not even be ordered, kept as a failed one with the reason, so that somebody sees it; the same
+    key once. In nobody's way: raises nothing but for a corp that is not there."""
+    whole = f"{source}:{key}"[:80]
+    now = clock.now()
+    Moment.objects.get_or_create(
+        key=whole,
+        defaults={
+            "source": source,
+            "source_id": source_id,
+            "state": State.FAILED,
+            "name": given.name,
+            "corp": Corp.objects.get(pk=given.corp_id or 0),
+            "text": str(given.text)[:4000],
+            "staff_ids": sorted(given.staff_ids),
+            "at": now,
+            "ended_at": now,
+            "error": error[:500],
+        },
+    )
+
+
 def cancel(brand: Brand, *, moment_id: int, by: Actor, at_once: bool = True) -> Moment:
     """Who has not published it yet does not any more; what is published stays. Calls WeCom: outside a transaction,
     unless it is left to the next tick (`at_once` false).

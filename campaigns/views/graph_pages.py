@@ -8,21 +8,24 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
 from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sops
-from campaigns.services.journeys import arrivals, figures
+from campaigns.services.journeys import arrivals, figures, moments
 from campaigns.services.journeys.figures import NodeNumbers
 from campaigns.views import canvas_data
+from campaigns.views.moments import reason_of
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import NotFoundError
 from scrm.keyset import keyset_page
 
+REACHING = ("touch", "moments")
 # how people leave a node by no way of the graph
 MOVED = "moved"
 WAYS: dict[str, Any] = {str(kind): label for kind, label in Enrolment.End.choices}
@@ -31,24 +34,27 @@ WAYS[MOVED] = lazy("went over into another version")
 
 def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
     """The page of a drawn SOP; `v`: the figures of one version on that version."""
-    total = numbers.of_sops([sop.pk])[sop.pk]
     found = graphs.versions(sop.pk)
     version = _version(request, sop, found)
     graph = tidy(version.graph) if version else tidy(sop.draft or graphs.EMPTY)
     only = version.pk if version and request.GET.get("v") else None
     by_node = _numbers(sop, only) if version else {}
-    reach = [node for node in graph["nodes"] if node["kind"] in ("touch", "moments")]
+    reach = [node for node in graph["nodes"] if node["kind"] in REACHING]
+    fresh_part = _fresh(sop, graph, by_node, version, only)
+    canvas = canvas_data.meta() | canvas_data.of_graph(request.brand, graph) | {"readonly": True}
+    if version:
+        canvas |= fresh_part["fresh"]
+        canvas["words"] |= {"n_problems": _("{n} not published")}
+        url = reverse("sop_node", args=[sop.pk, "NODE"])
+        canvas["urls"] = {"node": url + (f"?v={only}" if only else "")}
     context = {
-        "sop": sop,
-        "total": total,
+        **fresh_part,
         "acts": acts,
-        "tabs": tabs_of(sop, "detail", total.n_in),
-        "version": version,
+        "tabs": tabs_of(sop, "detail", fresh_part["total"].n_in),
         "versions": found,
-        "only": only,
         "has_changes": bool(version) and graphs.has_changes(sop),
-        "canvas": _canvas(request.brand, sop, graph, by_node if version else None, only),
-        "rows": [_row(node, by_node.get(node["id"], NodeNumbers())) for node in reach],
+        "canvas": canvas,
+        "is_running": bool(version) and sop.state in (Sop.State.ON, Sop.State.PAUSED),
         "result": _result_chart(reach, by_node),
         "outcome": _outcome_chart(sop),
         "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=10),
@@ -56,6 +62,65 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
         "errors": _entry_errors(sop, graph) if version else [],
     }  # fmt: skip
     return render(request, "campaigns/sops/canvas/detail.html", context)
+
+
+@require_GET
+@staff_can("sops.view")
+def fresh(request: Any, sop_id: int) -> HttpResponse:
+    """What changes while the page of a drawn SOP is open: figures on the cards, above and below; `v` as on the page."""
+    sop = graphs.get_graph_sop(sop_id)
+    version = _version(request, sop, graphs.versions(sop.pk))
+    if version is None:
+        raise NotFoundError()
+    only = version.pk if request.GET.get("v") else None
+    context = _fresh(sop, tidy(version.graph), _numbers(sop, only), version, only)
+    return render(request, "campaigns/sops/canvas/_fresh.html", context | {"is_fresh": True})
+
+
+def _fresh(
+    sop: Sop,
+    graph: Graph,
+    by_node: Mapping[str, NodeNumbers],
+    version: SopVersion | None,
+    only: int | None,
+) -> dict[str, Any]:
+    """`fresh` is for the cards: {numbers, problems}."""
+    refused = moments.refused_of(sop) if version else {}
+    troubles = [
+        {"node": node["id"], "name": words.name_of(node), "rows": found, "words": _refusal(found)}
+        for node in graph["nodes"]
+        if (found := refused.get(node["id"]))
+    ]
+    return {
+        "sop": sop,
+        "version": version,
+        "only": only,
+        "total": numbers.of_sops([sop.pk])[sop.pk],
+        "rows": [
+            _row(node, by_node.get(node["id"], NodeNumbers()))
+            for node in graph["nodes"]
+            if node["kind"] in REACHING
+        ],
+        "troubles": troubles,
+        "fresh": {
+            "numbers": {
+                node: {
+                    "in": n.n_in, "waiting": n.n_waiting, "out": n.n_out, "touched": n.touched, "blocked": n.n_blocked,
+                }
+                for node, n in by_node.items()
+            },
+            "problems": [{"node": t["node"], "field": "", "message": t["words"]} for t in troubles],
+        },
+    }  # fmt: skip
+
+
+def _refusal(found: list[moments.Refused]) -> str:
+    """The newest refusal of a node in a sentence."""
+    n = len({staff_id for row in found for staff_id in row.moment.staff_ids})
+    said = ngettext(
+        "Not published for %(n)d guide: %(error)s", "Not published for %(n)d guides: %(error)s", n
+    )
+    return said % {"n": n, "error": reason_of(found[0].error)}
 
 
 def _entry_errors(sop: Sop, graph: Graph) -> list[tuple[str, str]]:
@@ -87,22 +152,6 @@ def _version(request: Any, sop: Sop, found: list[SopVersion]) -> SopVersion | No
     if wanted:
         raise NotFoundError()
     return None
-
-
-def _canvas(
-    brand: Any, sop: Sop, graph: Graph, by_node: Mapping[str, NodeNumbers] | None, only: int | None
-) -> dict[str, Any]:
-    suffix = f"?v={only}" if only else ""
-    data = {**canvas_data.meta(), **canvas_data.of_graph(brand, graph), "readonly": True}
-    if by_node is not None:
-        data["numbers"] = {
-            node: {
-                "in": n.n_in, "waiting": n.n_waiting, "out": n.n_out, "touched": n.touched, "blocked": n.n_blocked,
-            }
-            for node, n in by_node.items()
-        }  # fmt: skip
-        data["urls"] = {"node": reverse("sop_node", args=[sop.pk, "NODE"]) + suffix}
-    return data
 
 
 def _row(node: Node, found: NodeNumbers) -> dict[str, Any]:
@@ -179,6 +228,7 @@ def node(request: Any, sop_id: int, node_id: str) -> HttpResponse:
             for reason, count in sorted(n.blocked.items(), key=lambda row: -row[1])
         ],
         "step": steps.first(),
+        "refused": [(row, reason_of(row.error)) for row in moments.refused_of(sop).get(node_id, [])],
     }
     return render(request, "campaigns/sops/canvas/_node.html", context)
 

@@ -36,6 +36,11 @@ PROBLEMS = {
 }
 
 
+def reason_of(error: str) -> str:
+    """Why a moment is not out, in words; WeCom's own as they are."""
+    return str(PROBLEMS.get(error, error))
+
+
 class MomentForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"),
@@ -231,7 +236,7 @@ def _range_words(moment: Moment) -> dict[str, Any]:
 
 
 def _numbers(request: Any, moment: Moment) -> dict[str, Any]:
-    context: dict[str, Any] = {"moment": moment, "problem": PROBLEMS.get(moment.error, moment.error)}
+    context: dict[str, Any] = {"moment": moment, "problem": reason_of(moment.error)}
     context["is_live"] = moment.state in (State.PLANNED, State.CALLING, State.RUNNING)
     if moment.state == State.DRAFT:
         context["reach"] = moment_reach.reach(request.brand, moment)

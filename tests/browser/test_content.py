@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from content.models import Poster, TrackedLink, Visit
-from content.services import links
+from content.services import links, sensitive
 from tests.content.conftest import MAKER, make_content, make_picture
 from tests.content.test_links import PHONE
 from tests.content.test_posters import make_poster
@@ -64,3 +64,38 @@ def test_a_part_of_a_poster_is_dragged(
     page.wait_for_load_state("networkidle")
     with in_brand(brand):
         assert Poster.objects.get().layout["parts"][0]["x"] > 40
+
+
+def enter(page: Page, live_server: Any, client: Any, settings: Any) -> None:
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": live_server.url}])
+
+
+def test_words_are_said_and_pages_are_attached_while_a_broadcast_is_written(
+    page: Page, live_server: Any, brand: Any, sign_in: Any, settings: Any
+) -> None:
+    with in_brand(brand):
+        sensitive.add_words(brand, words=["根治"], level="refuse", by=MAKER)
+        sensitive.add_words(brand, words=["最好"], level="warn", by=MAKER)
+        blocks = [{"type": "text", "text": "洗脸"}]
+        item = make_content(brand, "手册", "", kind="page", page={"title": "护肤手册", "blocks": blocks})
+        link = links.link_of_page(brand, item, by=MAKER)
+    enter(page, live_server, sign_in(brand, "operator"), settings)
+    page.goto(f"{live_server.url}/broadcasts/new/")
+    said = page.locator("[data-content] .wording")
+    page.fill("[data-content] textarea", "最好的面霜")
+    expect(said).to_contain_text("最好")
+    expect(said.locator(".field-error")).to_have_count(0)
+    page.fill("[data-content] textarea", "早上好")
+    expect(said).to_be_empty()
+    page.click("[data-content] [data-attach-tracked]")
+    page.click(f"[data-link-pick*='{link.key}']")
+    expect(page.locator("[data-content] .attachment-name")).to_contain_text("护肤手册")
+    page.click("[data-content] .attachment-name")  # its title may be another one in this message
+    page.fill("[data-content] [data-field=title]", "根治手册")
+    page.click("[data-content] [data-attachment-ok]")
+    expect(said.locator(".field-error")).to_contain_text("根治")
+    page.fill("[name=name]", "上新")
+    page.click("#broadcast-form button.btn-primary")
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("[data-content] .field-error[role=alert]")).to_have_count(1)  # said once, at its text

@@ -10,14 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns import graph as pure
-from campaigns.models import Enrolment, Sop
+from campaigns.models import Enrolment, Moment, Sop
 from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import slots, walking
 from campaigns.services.sops import StepInput
 from campaigns.views import canvas_data
 from contacts.services.search import refresh_grams
 from org.access import SYSTEM
-from org.models import Job
+from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
 from tagging.models import TagGroup
@@ -405,3 +405,51 @@ def test_queries_do_not_grow(brand: Any, staff: Any, sign_in: Any, page: str) ->
             assert client.get(f"/sops/{sop.pk}/{page}").status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+# ---- figures while the page is open
+
+
+def refuse(brand: Any, sop: Sop, node: str, error: str, staff_ids: list[int]) -> None:
+    with in_brand(brand):
+        corp = Staff.objects.get(pk=staff_ids[0]).corp
+        Moment.objects.create(
+            key=f"sop:{sop.pk}:{node}:2026-05-04:{Moment.objects.count()}", source="sop", source_id=sop.pk, name="m",
+            corp=corp, at=clock.now(), state=Moment.State.FAILED, error=error, staff_ids=staff_ids,
+        )  # fmt: skip
+
+
+def test_fresh_figures(brand: Any, other_brand: Any, staff: Any, sign_in: Any) -> None:
+    sop = make_sop(brand, line(entry(), {"kind": "moments", "text": "新品"}, wait(n=1)), publish=True)
+    draft = make_sop(brand, name="草稿")
+    with in_brand(brand):
+        people = [make_contact(brand, staff) for _n in range(2)]
+        enrolments.enrol_many(brand, sop=sop, contact_ids=[c.pk for c in people], source="page")
+        walking.run(brand, clock.now())
+    client = sign_in(brand, "operator")
+    page = client.get(f"/sops/{sop.pk}/").content.decode()
+    assert f"/sops/{sop.pk}/figures/" in page
+    assert f"/sops/{draft.pk}/figures/" not in client.get(f"/sops/{draft.pk}/").content.decode()
+
+    def told() -> Any:
+        answer = client.get(f"/sops/{sop.pk}/figures/").content.decode()
+        assert 'id="sop-stats" hx-swap-oob' in answer and 'id="sop-messages" hx-swap-oob' in answer
+        return json.loads(answer.split('type="application/json">')[1].split("</script>")[0])
+
+    assert told()["numbers"]["n3"]["waiting"] == 2 and told()["problems"] == []
+    refuse(brand, sop, "n2", "invalid media (40007)", [staff.pk])
+    [problem] = told()["problems"]
+    assert problem["node"] == "n2" and "40007" in problem["message"]
+    assert "40007" in client.get(f"/sops/{sop.pk}/").content.decode()
+    assert "40007" in client.get(f"/sops/{sop.pk}/nodes/n2/").content.decode()
+    counts = []
+    for n in (1, 18):
+        for _n in range(n):
+            refuse(brand, sop, "n2", "invalid media (40007)", [staff.pk])
+        with CaptureQueriesContext(connection) as seen:
+            told()
+        counts.append(len(seen))
+    assert counts[0] == counts[1]
+    assert client.get(f"/sops/{draft.pk}/figures/").status_code == 404
+    assert sign_in(other_brand, "operator").get(f"/sops/{sop.pk}/figures/").status_code == 404
+    assert sign_in(brand, "guide").get(f"/sops/{sop.pk}/figures/").status_code == 403

@@ -30,12 +30,22 @@ from campaigns.models import (
     TouchKey,
 )  # fmt: skip
 from campaigns.services import enrolments, graphs, policy, sops, stepping
-from campaigns.services.journeys import arrivals, figures, flows, hooks, reacting, rehearsing, walking
+from campaigns.services.journeys import (
+    arrivals,
+    figures,
+    flows,
+    hooks,
+    moments,
+    reacting,
+    rehearsing,
+    walking,
+)
 from campaigns.services.journeys.nodes import share_of
 from campaigns.tasks import react_brand, rebuild_brand_planes, tick_brand
 from contacts.models import Contact, CustomField, CustomValue, Event, EventType
 from contacts.services.contacts import set_do_not_contact
 from contacts.services.timeline import record_event
+from content.services import editing
 from livecodes.models import ChannelCode
 from org.access import SYSTEM
 from scrm import clock
@@ -47,6 +57,7 @@ from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import ZONE, at
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.campaigns.receiver import Receiver, receiving
+from tests.content.conftest import make_content
 from tests.factories import in_brand, make_brand, make_contact, make_corp, make_staff, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -345,6 +356,30 @@ def test_moments_once_for_each_guide_and_day(world: World) -> None:
             tuple(g.pk for g in world.guides)
         }
     world.check(sop)
+
+
+def test_a_moment_that_is_refused_is_kept_with_its_reason(world: World) -> None:
+    with in_brand(world.brand), clock.at(world.now):
+        item = make_content(world.brand, "新品", "新品到店")
+    sop = world.publish(line(entry(), {"kind": "moments", "content_id": item.pk}))
+    with in_brand(world.brand):
+        editing.archive(world.brand, content_id=item.pk, by=SYSTEM)
+    for people in (world.people[:1], world.people[1:2], world.people[2:]):
+        world.put_in(sop, people)
+        world.tick()
+    with in_brand(world.brand), clock.at(world.now):
+        [(node, [row])] = moments.refused_of(sop).items()
+        assert (node, row.is_over) == ("n2", True) and "新品" in row.error
+        assert row.moment.staff_ids == [g.pk for g in world.guides]  # one row for all of the day
+        assert world.ends(sop) == {"done": 4}  # it is in nobody's way
+        row.moment.state = Moment.State.PLANNED  # what an admin can mend is tried again
+        row.moment.save(update_fields=["state"])
+        assert [r.is_over for r in moments.refused_of(sop)["n2"]] == [False]
+        Moment.objects.update(error="")
+        assert moments.refused_of(sop) == {}
+    with in_brand(world.brand), clock.at(world.now + timedelta(days=40)):
+        Moment.objects.update(error="x", state=Moment.State.FAILED)
+        assert moments.refused_of(sop) == {}  # long ago
 
 
 # ---- entries
