@@ -2,7 +2,7 @@
 
 from campaigns.models.alerts import Alert, AlertMessage, AlertPolicy, AlertRule
 from campaigns.models.broadcasts import Broadcast, Variant, Wave, WaveSet
-from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey
+from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey, TouchOrder
 from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
 from campaigns.models.sops import Enrolment, EntryMark, NodeFlow, Sop, SopCall, SopStep, SopVersion
@@ -32,6 +32,7 @@ __all__ = [
     "StepBlocked",
     "Touch",
     "TouchKey",
+    "TouchOrder",
     "TouchPolicy",
     "Variant",
     "Wave",

@@ -205,6 +205,21 @@ class TouchKey(KeyedTenantModel):
     touch_id = models.BigIntegerField(null=True)
 
 
+class TouchOrder(KeyedTenantModel):
+    """An order that counts for a touch, once: the last message before it (services/marks.py). Gone when all of it was
+    refunded."""
+
+    pk = models.CompositePrimaryKey("brand", "order_id")
+    order_id = models.BigIntegerField()
+    at = models.DateTimeField()  # of its event
+    touch_at = models.DateTimeField()
+    touch_id = models.BigIntegerField()
+    fen = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "touch_id"], name="touch_order_touch")]
+
+
 class StepBlocked(KeyedTenantModel):
     """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of
     SOPs need not count it. Written under the gate or with planners kept out of it (services/gate.py)."""

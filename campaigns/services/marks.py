@@ -5,18 +5,23 @@
 - *Replied*: the customer said something in a group or in the chat archive, or answered a form. WeCom tells no more: the
   words of a chat between guide and customer are not its to give.
 - *Bought*: an order paid. Replies and orders count for the message that was delivered last before them, within the days
-  that the brand's policy names (last touch).
+  that the brand's policy names (last touch). An order of which everything was paid back counts no more; the mark goes with
+  the last order of a touch.
 
-Each mark is set once, by the first such event; figures of send tasks are folds of them.
+Each mark is set once, by the first such event; figures of send tasks are folds of them. Which order counts for which touch
+is kept (`TouchOrder`), so each counts once.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
 
-from campaigns.models import SendTask, Touch
+from campaigns.models import SendTask, Touch, TouchOrder
 from campaigns.services.rules import policy_of
 from campaigns.services.touches import array
 from contacts.models import EventType, OutboxPosition
@@ -29,6 +34,7 @@ BATCH = 5_000
 OPENS = (EventType.OPENED, EventType.READ)
 REPLIES = (EventType.WORD_SAID, EventType.FORM_ANSWERED)
 ORDERS = (EventType.ORDER_PAID,)
+REFUNDS = (EventType.ORDER_REFUNDED,)
 SLOWEST = timedelta(days=31)  # between the moment a message was planned for and its delivery
 KINDS = (Touch.Kind.SOP, Touch.Kind.BROADCAST, Touch.Kind.DIRECT)
 
@@ -52,7 +58,7 @@ _OPENED = """
 """
 # the message that was delivered last before an event, within the window
 _LATEST = """
-    SELECT t.at AS touch_at, t.id AS touch_id, t.send_task_id, e.at, e.fen
+    SELECT t.at AS touch_at, t.id AS touch_id, t.send_task_id, e.at, e.fen, e.order_id
       FROM ({events}) e CROSS JOIN LATERAL (
         SELECT t.at, t.id, t.send_task_id FROM campaigns_touch t
          WHERE t.brand_id = %(b)s AND t.contact_id = e.contact_id AND t.state = %(delivered)s AND t.kind = ANY(%(kinds)s)
@@ -60,21 +66,22 @@ _LATEST = """
            AND t.done_at <= e.at AND t.done_at > e.at - %(window)s::interval
          ORDER BY t.done_at DESC, t.id DESC LIMIT 1) t
 """
-_NEW = """
+_ORDER = f"CASE WHEN type = {EventType.ORDER_PAID.value} THEN object_id END AS order_id"
+_NEW = f"""
     SELECT contact_id, at, CASE WHEN jsonb_typeof(data -> 'amount_fen') = 'number'
-                                THEN (data ->> 'amount_fen')::numeric::bigint ELSE 0 END AS fen
-      FROM pg_temp.{table} WHERE type = ANY(%(types)s)
-"""
+                                THEN (data ->> 'amount_fen')::numeric::bigint ELSE 0 END AS fen, {_ORDER}
+      FROM pg_temp.{{table}} WHERE type = ANY(%(types)s)
+"""  # noqa: S608
 # of people whose delivery became known only now: events that had no message, or an older one, when they were read
-_SINCE = """
+_SINCE = f"""
     SELECT e.contact_id, e.at, CASE WHEN jsonb_typeof(e.data -> 'amount_fen') = 'number'
-                                    THEN (e.data ->> 'amount_fen')::numeric::bigint ELSE 0 END AS fen
+                                    THEN (e.data ->> 'amount_fen')::numeric::bigint ELSE 0 END AS fen, {_ORDER}
       FROM contacts_event e JOIN pg_temp.touch_mark_seen s ON true
      WHERE e.brand_id = %(b)s AND e.contact_id = ANY(%(people)s::bigint[]) AND e.at >= %(since)s AND e.type = ANY(%(types)s)
        AND (e.xid, e.id) <= (s.xid, s.event_id)
        AND NOT EXISTS (SELECT FROM campaigns_touch o WHERE o.brand_id = %(b)s AND o.contact_id = e.contact_id
-                        AND o.at BETWEEN e.at - %(far)s::interval AND e.at + interval '1 day' AND o.{mark} = e.at)
-"""
+                        AND o.at BETWEEN e.at - %(far)s::interval AND e.at + interval '1 day' AND o.{{mark}} = e.at)
+"""  # noqa: S608
 
 
 def run(brand: Brand, *, batches: int = 40) -> int:
@@ -94,6 +101,7 @@ def run(brand: Brand, *, batches: int = 40) -> int:
             latest = _LATEST.format(events=_NEW.format(table=TABLE))
             _write(brand, "replied_at", latest, {**given, "types": _ints(REPLIES)})
             _write(brand, "converted_at", latest, {**given, "types": _ints(ORDERS)})
+            _take_back(brand)
             outbox.move_to(brand, READER, xid, event_id)
         n_all += n
         if n < BATCH:
@@ -117,6 +125,63 @@ def look_back(brand: Brand, contact_ids: Collection[int], since: datetime) -> No
     for mark, types in (("replied_at", REPLIES), ("converted_at", ORDERS)):
         events = _SINCE.format(mark=mark)
         _write(brand, mark, _LATEST.format(events=events), {**given, "types": _ints(types)})
+
+
+# orders of which nothing was kept; a refund that the source takes back later does not count them again
+_REFUNDED = f"""
+    SELECT o.order_id FROM campaigns_touchorder o JOIN commerce_order s ON s.brand_id = %(b)s AND s.id = o.order_id
+     WHERE o.brand_id = %(b)s AND s.refunded_fen >= s.amount_fen AND s.refunded_fen > 0
+       AND o.order_id IN (SELECT object_id FROM pg_temp.{TABLE} WHERE type = ANY(%(types)s))
+"""  # noqa: S608
+_UNMARK = """
+    WITH gone AS (SELECT * FROM unnest(%(touches)s::bigint[], %(touch_ats)s::timestamptz[], %(ats)s::timestamptz[])
+                           g(touch_id, touch_at, at)),
+         left_ AS (SELECT g.touch_id, g.touch_at, array_agg(g.at) AS ats,
+                          (SELECT min(o.at) FROM campaigns_touchorder o
+                            WHERE o.brand_id = %(b)s AND o.touch_id = g.touch_id) AS at
+                     FROM gone g GROUP BY 1, 2)
+    UPDATE campaigns_touch t SET converted_at = l.at FROM left_ l
+     WHERE t.brand_id = %(b)s AND t.at = l.touch_at AND t.id = l.touch_id AND t.converted_at = ANY(l.ats)
+    RETURNING t.send_task_id, t.converted_at IS NULL
+"""
+
+
+def _take_back(brand: Brand) -> None:
+    """Wholly refunded orders of the batch count no more."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REFUNDED, {"b": brand.pk, "types": _ints(REFUNDS)})
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return
+    rows = list(TouchOrder.objects.filter(order_id__in=ids).values_list("touch_at", "touch_id", "at", "fen"))
+    touches = [(at, touch_id) for at, touch_id, _at, _fen in rows]
+    tasks = dict(
+        Touch.objects.filter(at__in={at for at, _id in touches}, pk__in={pk for _at, pk in touches})
+        .exclude(send_task_id=None)
+        .values_list("pk", "send_task_id")
+    )
+    # send tasks before touches, in the order of their ids: as everybody who writes both
+    locked = SendTask.objects.select_for_update().filter(pk__in=set(tasks.values())).order_by("pk")
+    list(locked.values_list("pk"))
+    TouchOrder.objects.filter(order_id__in=ids).delete()
+    given = {
+        "b": brand.pk,
+        "touches": [touch_id for _touch_at, touch_id, _at, _fen in rows],
+        "touch_ats": [touch_at for touch_at, _touch_id, _at, _fen in rows],
+        "ats": [at for _touch_at, _touch_id, at, _fen in rows],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_UNMARK, given)
+        unmarked = Counter(task_id for task_id, is_gone in cursor.fetchall() if is_gone)
+    fen: Counter[int] = Counter()
+    for _touch_at, touch_id, _at, amount in rows:
+        if touch_id in tasks:
+            fen[tasks[touch_id]] += amount
+    for task_id in sorted(fen.keys() | unmarked.keys() - {None}):
+        SendTask.objects.filter(pk=task_id).update(
+            n_converted=Greatest(F("n_converted") - unmarked[task_id], 0),
+            converted_fen=Greatest(F("converted_fen") - fen[task_id], 0),
+        )
 
 
 def _given(brand: Brand) -> dict[str, Any]:
@@ -153,11 +218,25 @@ _FOLD = """
 """
 
 
+# orders that count for no touch yet, and of which something was kept
+_TAKE_ORDERS = """
+    INSERT INTO campaigns_touchorder (brand_id, order_id, at, touch_at, touch_id, fen)
+    SELECT DISTINCT ON (order_id) %(b)s, order_id, at, touch_at, touch_id, fen FROM pg_temp.touch_mark_found f
+     WHERE order_id IS NOT NULL
+       AND NOT EXISTS (SELECT FROM commerce_order s WHERE s.brand_id = %(b)s AND s.id = f.order_id
+                          AND s.refunded_fen >= s.amount_fen AND s.refunded_fen > 0)
+     ORDER BY order_id, at
+    ON CONFLICT DO NOTHING RETURNING order_id
+"""
+_COUNTED = "DELETE FROM pg_temp.touch_mark_found WHERE order_id IS NOT NULL AND order_id <> ALL(%s)"
+
+
 def _write(brand: Brand, mark: str, found: str, given: dict[str, Any]) -> None:
-    fen = "fen" if mark == "converted_at" else "0::bigint AS fen"
+    is_order = mark == "converted_at"
+    more = "fen, order_id" if is_order else "0::bigint AS fen, NULL::bigint AS order_id"
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS pg_temp.touch_mark_found")
-        select = f"SELECT touch_at, touch_id, send_task_id, at, {fen} FROM ({found}) f"  # noqa: S608
+        select = f"SELECT touch_at, touch_id, send_task_id, at, {more} FROM ({found}) f"  # noqa: S608
         cursor.execute(f"CREATE TEMP TABLE touch_mark_found ON COMMIT DROP AS {select}", given)
         if not cursor.rowcount:
             return
@@ -168,5 +247,8 @@ def _write(brand: Brand, mark: str, found: str, given: dict[str, Any]) -> None:
     # send tasks before touches, in the order of their ids: as everybody who writes both
     list(SendTask.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
     with connection.cursor() as cursor:
+        if is_order:
+            cursor.execute(_TAKE_ORDERS, given)
+            cursor.execute(_COUNTED, [[row[0] for row in cursor.fetchall()]])
         sql = _FOLD.format(mark=_MARK.format(mark=mark), fold=_FOLDS[mark])
         cursor.execute(sql, {"b": brand.pk})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.models import SendTask, Touch
+from campaigns.models import SendTask, Touch, TouchOrder
 from campaigns.services import (
     broadcast_numbers,
     enrolments,
@@ -18,6 +18,7 @@ from campaigns.services import (
     touches,
 )
 from campaigns.services.sops import StepInput
+from commerce.services.orders import record_orders, record_refunds
 from contacts.models import EventType, Follow
 from contacts.services.timeline import record_events
 from org.access import SYSTEM
@@ -180,3 +181,74 @@ def test_marks_of_sops_stand_by_their_step(brand: Any, sent: list[Any]) -> None:
     with in_brand(brand):
         [step] = numbers.of_steps([sop.pk]).values()
         assert step.n_opened == 1 and Touch.objects.get(sop_id=sop.pk).opened_at
+
+
+# ---- orders that are paid back
+
+
+def bought(brand: Any, contact: Any, no: str, moment: datetime, fen: int) -> None:
+    with in_brand(brand):
+        row = {"order_no": no, "contact_id": contact.pk, "paid_at": moment, "amount_fen": fen}
+        record_orders(brand, [row], source="shop")
+
+
+def paid_back(brand: Any, no: str, fen: int, refund: str = "R1") -> None:
+    with in_brand(brand):
+        row = {"refund_no": refund, "order_no": no, "amount_fen": fen, "refunded_at": clock.now()}
+        record_refunds(brand, [row], source="shop")
+
+
+def figures(brand: Any, broadcast: Any) -> tuple[int, int, int]:
+    """Bought and its money as the send tasks say, and the orders kept for it."""
+    with in_brand(brand):
+        total = broadcast_numbers.report(broadcast).total
+        return total.n_converted, total.converted_fen, TouchOrder.objects.count()
+
+
+def test_an_order_that_is_wholly_paid_back_counts_no_more(brand: Any, sent: list[Any]) -> None:
+    read(brand)
+    broadcast = deliver(brand)
+    one, two, *_rest = sent
+    first, second = NOW + timedelta(hours=1), NOW + timedelta(hours=5)
+    bought(brand, one, "A1", first, 5_000)
+    bought(brand, one, "A2", second, 2_000)
+    bought(brand, two, "B1", first, 900)
+    read(brand)
+    assert figures(brand, broadcast) == (2, 7_900, 3)
+    paid_back(brand, "A1", 1_000, "R1")  # a part: the order stays
+    read(brand)
+    assert figures(brand, broadcast) == (2, 7_900, 3)
+    for _twice in range(2):
+        paid_back(brand, "A1", 4_000, "R2")  # and the rest
+        read(brand)
+        assert figures(brand, broadcast) == (2, 2_900, 2)
+        assert touch_of(brand, one, broadcast).converted_at == second  # the next order holds the mark
+    paid_back(brand, "A2", 2_000, "R3")
+    paid_back(brand, "B1", 900, "R4")
+    read(brand)
+    assert figures(brand, broadcast) == (0, 0, 0)
+    assert touch_of(brand, one, broadcast).converted_at is None
+
+
+def test_paid_back_before_it_is_read(brand: Any, sent: list[Any]) -> None:
+    read(brand)
+    broadcast = deliver(brand)
+    bought(brand, sent[0], "A1", NOW + timedelta(hours=1), 5_000)
+    paid_back(brand, "A1", 5_000)
+    read(brand)
+    assert figures(brand, broadcast) == (0, 0, 0)
+    assert touch_of(brand, sent[0], broadcast).converted_at is None
+
+
+def test_a_mark_of_another_order_stays(brand: Any, sent: list[Any]) -> None:
+    """An order that was counted before orders were kept: its mark is nobody else's to take."""
+    read(brand)
+    broadcast = deliver(brand)
+    happened(brand, sent[0], EventType.ORDER_PAID, NOW + timedelta(minutes=30), amount_fen=100)
+    bought(brand, sent[0], "A1", NOW + timedelta(hours=1), 5_000)
+    read(brand)
+    assert figures(brand, broadcast) == (1, 5_100, 1)
+    paid_back(brand, "A1", 5_000)
+    read(brand)
+    assert figures(brand, broadcast) == (1, 100, 0)
+    assert touch_of(brand, sent[0], broadcast).converted_at == NOW + timedelta(minutes=30)
