@@ -6,7 +6,7 @@ from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey, Touc
 from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
 from campaigns.models.sops import Enrolment, EntryMark, NodeFlow, Sop, SopCall, SopStep, SopVersion
-from campaigns.models.tasks import GuideNotice, StaffTask
+from campaigns.models.tasks import GuideNotice, StaffTask, TaskPolicy
 
 __all__ = [
     "Alert",
@@ -30,6 +30,7 @@ __all__ = [
     "SopVersion",
     "StaffTask",
     "StepBlocked",
+    "TaskPolicy",
     "Touch",
     "TouchKey",
     "TouchOrder",

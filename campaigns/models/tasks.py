@@ -11,6 +11,19 @@ from tenants.base import KeyedTenantModel, TenantModel
 from tenants.fields import BrandForeignKey
 
 
+class TaskPolicy(TenantModel):
+    """When guides are reminded and managers are told; one row per brand, in hours."""
+
+    remind_hours = models.SmallIntegerField(_("Remind the guide, hours before the deadline"), default=2)
+    escalate_hours = models.SmallIntegerField(_("Tell the manager, hours after the deadline"), default=1)
+    send_hours = models.SmallIntegerField(
+        _("Tell the manager of a send that is not confirmed, after hours"), default=24
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand"], name="task_policy_once")]
+
+
 class StaffTask(TenantModel):
     """员工任务. `key` makes it one: whoever orders the same thing twice orders it once."""
 

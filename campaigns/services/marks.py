@@ -155,16 +155,13 @@ def _take_back(brand: Brand) -> None:
         return
     rows = list(TouchOrder.objects.filter(order_id__in=ids).values_list("touch_at", "touch_id", "at", "fen"))
     touches = [(at, touch_id) for at, touch_id, _at, _fen in rows]
-    tasks = dict(
-        Touch.objects.filter(at__in={at for at, _id in touches}, pk__in={pk for _at, pk in touches})
-        .exclude(send_task_id=None)
-        .values_list("pk", "send_task_id")
-    )
+    found = Touch.objects.filter(at__in={at for at, _id in touches}, pk__in={pk for _at, pk in touches})
+    tasks = {pk: task_id for pk, task_id in found.values_list("pk", "send_task_id") if task_id is not None}
     # send tasks before touches, in the order of their ids: as everybody who writes both
     locked = SendTask.objects.select_for_update().filter(pk__in=set(tasks.values())).order_by("pk")
     list(locked.values_list("pk"))
     TouchOrder.objects.filter(order_id__in=ids).delete()
-    given = {
+    given: dict[str, Any] = {
         "b": brand.pk,
         "touches": [touch_id for _touch_at, touch_id, _at, _fen in rows],
         "touch_ats": [touch_at for touch_at, _touch_id, _at, _fen in rows],
@@ -172,12 +169,14 @@ def _take_back(brand: Brand) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute(_UNMARK, given)
-        unmarked = Counter(task_id for task_id, is_gone in cursor.fetchall() if is_gone)
+        unmarked: Counter[int] = Counter(
+            task_id for task_id, is_gone in cursor.fetchall() if is_gone and task_id is not None
+        )
     fen: Counter[int] = Counter()
     for _touch_at, touch_id, _at, amount in rows:
         if touch_id in tasks:
             fen[tasks[touch_id]] += amount
-    for task_id in sorted(fen.keys() | unmarked.keys() - {None}):
+    for task_id in sorted(fen.keys() | unmarked.keys()):
         SendTask.objects.filter(pk=task_id).update(
             n_converted=Greatest(F("n_converted") - unmarked[task_id], 0),
             converted_fen=Greatest(F("converted_fen") - fen[task_id], 0),

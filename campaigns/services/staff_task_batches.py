@@ -3,12 +3,14 @@
 The job is the batch: its tasks carry `source = "job"` and its id, so all of them can be taken back together.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from campaigns.models import StaffTask
@@ -29,6 +31,7 @@ KIND = "staff_tasks"
 SOURCE = "job"
 SLICE = 2_000
 MOST_IDS = 100_000
+MOST_A_DAY = 500
 
 
 @transaction.atomic
@@ -44,23 +47,29 @@ def start(
     expires_at: datetime | None = None,
     contact_ids: Collection[int] | None = None,
     segment_id: int | None = None,
+    a_day: int | None = None,
 ) -> Job:
     """Begin to give a task for each of these people to their guide. A double click starts one job.
 
     Args:
         staff: who asks; people and guides out of their sight are passed over.
         contact_ids, segment_id: one of them.
+        a_day: of one guide at most so many with a deadline on one day; the next ones a day later each. None: all at once.
 
     Raises:
         InvalidError: nobody, or what `add_tasks` would refuse.
     """
     staff_tasks.check(kind=kind, title=title, due_at=due_at)
+    if a_day is not None and not 1 <= a_day <= MOST_A_DAY:
+        text = _("Between %(a)s and %(b)s") % {"a": 1, "b": MOST_A_DAY}
+        raise InvalidError(text, fields={"a_day": text})
     params: dict[str, Any] = {
         "kind": kind,
         "title": title.strip(),
         "note": note.strip(),
         "due_at": due_at.isoformat(),
         "expires_at": expires_at.isoformat() if expires_at else None,
+        "a_day": a_day,
         "staff_id": staff.pk,
         "user_id": by.user_id,
     }
@@ -84,7 +93,11 @@ def start(
         n_total=n,
     )
     audit.record(
-        by, "task.give", job, name=job.title, after={"n": n, "kind": kind, "due_at": params["due_at"]}
+        by,
+        "task.give",
+        job,
+        name=job.title,
+        after={"n": n, "kind": kind, "due_at": params["due_at"], "a_day": a_day},
     )
     return job
 
@@ -124,6 +137,7 @@ def step(brand: Brand, job: Job) -> bool:
             return False
         guides = _guides(brand, staff, ids)
         expires_at = params["expires_at"] and datetime.fromisoformat(params["expires_at"])
+        later = _days_later(job, guides, params.get("a_day"))
         rows = [
             TaskInput(
                 staff_id=guides[pk],
@@ -131,8 +145,8 @@ def step(brand: Brand, job: Job) -> bool:
                 kind=params["kind"],
                 title=params["title"],
                 note=params["note"],
-                due_at=due_at,
-                expires_at=expires_at or None,
+                due_at=_days_after(brand, due_at, later[pk]),
+                expires_at=_days_after(brand, expires_at, later[pk]) if expires_at else None,
                 key=f"job:{job.pk}:{pk}",
             )
             for pk in ids
@@ -145,9 +159,34 @@ def step(brand: Brand, job: Job) -> bool:
             position={"after": ids[-1]},
             n_done=job.n_done + len(ids),
             n_bad=job.n_bad + len(ids) - len(rows),
-            result={**job.result, "given": int(job.result.get("given", 0)) + len(new)},
+            result={
+                **job.result,
+                "given": int(job.result.get("given", 0)) + len(new),
+                "days": max([int(job.result.get("days", 1)), *(n + 1 for n in later.values())]),
+            },
         )
         return len(ids) == SLICE
+
+
+def _days_later(job: Job, guides: Mapping[int, int], a_day: int | None) -> dict[int, int]:
+    """Contact → how many days after the first deadline theirs is, so that no guide has more than `a_day` on one day; those
+    that the job has given before count."""
+    if a_day is None:
+        return dict.fromkeys(guides, 0)
+    given = StaffTask.objects.filter(source=SOURCE, source_id=job.pk).order_by()
+    n_of = defaultdict(int, given.values_list("staff_id").annotate(n=Count("pk")))
+    found = {}
+    for contact_id in sorted(guides):
+        guide_id = guides[contact_id]
+        found[contact_id] = n_of[guide_id] // a_day
+        n_of[guide_id] += 1
+    return found
+
+
+def _days_after(brand: Brand, at: datetime, days: int) -> datetime:
+    """The same time of day so many days later, in the brand's zone."""
+    local = at.astimezone(ZoneInfo(brand.timezone))
+    return (local + timedelta(days=days)).astimezone(UTC)
 
 
 def _next_ids(brand: Brand, params: dict[str, Any], staff: Staff, after: int) -> list[int]:

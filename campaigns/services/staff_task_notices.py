@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 
 from campaigns import governance
-from campaigns.services import rules
+from campaigns.services import rules, task_policy
 from org.models import Staff
 from org.services.managers import managers_of
 from scrm import clock
@@ -23,12 +23,9 @@ from tenants.models import Brand
 from wecom.services.notices import Notice, notify_many
 
 SETTLE = timedelta(minutes=1)  # a job that gives tasks is let finish before its guides are told
-BEFORE = timedelta(hours=2)  # a deadline is reminded of so long before
-BUNDLE = timedelta(hours=3)  # … with everything that is due by then
+BUNDLE = timedelta(hours=1)  # with a deadline that comes near, those that come near within this
 APART = timedelta(minutes=30)
 SENDS_AFTER = timedelta(hours=2)  # WeCom itself has told the guide of a send when it came
-LATE = timedelta(hours=1)  # after the deadline the manager is told
-SENDS_LATE = timedelta(hours=24)
 MOST = 500  # guides in one round; the next one comes in two minutes
 SHOWN = 3  # titles in a message
 LONG_AGO = timedelta(days=1)
@@ -89,14 +86,15 @@ _SENDS = """
 
 @transaction.atomic
 def tell_guides(brand: Brand) -> int:
-    """One message for each guide with something new or near; gives how many. Nothing to tell costs one statement."""
+    """One message for each guide with something new or near; gives how many. Nothing to tell costs two statements."""
     now = clock.now()
+    before = timedelta(hours=task_policy.policy_of(brand).remind_hours)
     given: dict[str, Any] = {
         "brand": brand.pk,
         "now": now,
         "settled": now - SETTLE,
-        "soon": now + BEFORE,
-        "bundle": now + BUNDLE,
+        "soon": now + before,
+        "bundle": now + before + BUNDLE,
         "sent": now - SENDS_AFTER,
         "apart": now - APART,
         "most": MOST,
@@ -119,7 +117,11 @@ def tell_guides(brand: Brand) -> int:
         notices = [
             Notice(guide, f"tasks:{int(now.timestamp())}", text, "/g/")
             for guide in guides
-            if (text := _words(sums.get(guide.pk) or _Sums(0, 0, 0, []), sends.get(guide.pk, 0)))
+            if (
+                text := _words(
+                    sums.get(guide.pk) or _Sums(0, 0, 0, []), sends.get(guide.pk, 0), before + BUNDLE
+                )
+            )
         ]
     return notify_many(brand, notices)
 
@@ -131,12 +133,12 @@ class _Sums(NamedTuple):
     titles: list[str]
 
 
-def _words(sums: _Sums, n_sends: int) -> str:
+def _words(sums: _Sums, n_sends: int, near: timedelta) -> str:
     parts = []
     if sums.n_new:
         parts.append(ngettext("%(n)s new task", "%(n)s new tasks", sums.n_new) % {"n": sums.n_new})
     if sums.n_soon:
-        parts.append(_("%(n)s due within %(hours)s hours") % {"n": sums.n_soon, "hours": _hours(BUNDLE)})
+        parts.append(_("%(n)s due within %(hours)s hours") % {"n": sums.n_soon, "hours": _hours(near)})
     if sums.n_late:
         parts.append(_("%(n)s overdue") % {"n": sums.n_late})
     if n_sends:
@@ -176,7 +178,13 @@ _MARK_SENDS = """
 def escalate(brand: Brand) -> int:
     """Managers hear of what their guides have not done in time, each thing once; gives how many were told."""
     now = clock.now()
-    given: dict[str, Any] = {"brand": brand.pk, "now": now, "late": now - LATE, "sent": now - SENDS_LATE}
+    policy = task_policy.policy_of(brand)
+    given: dict[str, Any] = {
+        "brand": brand.pk,
+        "now": now,
+        "late": now - timedelta(hours=policy.escalate_hours),
+        "sent": now - timedelta(hours=policy.send_hours),
+    }
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM campaigns_stafftask WHERE brand_id = %(brand)s AND state = 'open'"

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from campaigns.models import StaffTask
-from campaigns.services import recipients, staff_task_batches, staff_tasks
+from campaigns.models import StaffTask, TaskPolicy
+from campaigns.services import recipients, staff_task_batches, staff_tasks, task_policy
 from campaigns.services.staff_tasks import TaskInput
 from org.access import staff_can
 from org.forms import add_errors
@@ -44,9 +44,6 @@ class TaskForm(forms.Form):
     due_at = forms.DateTimeField(
         label=gettext_lazy("Deadline"),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text=gettext_lazy(
-            "The guide is reminded two hours before, the manager is told an hour after it."
-        ),
     )
     days = forms.IntegerField(
         label=gettext_lazy("Worth doing for how many days after it"),
@@ -80,9 +77,24 @@ class TaskForm(forms.Form):
         label=gettext_lazy("Guides"), queryset=Staff.objects.none(), required=False
     )
 
-    def __init__(self, *args: Any, zone: str, segments: QuerySet, guides: QuerySet, **kwargs: Any) -> None:
+    a_day = forms.IntegerField(
+        label=gettext_lazy("Spread over days: of one guide a day at most"),
+        required=False,
+        min_value=1,
+        max_value=staff_task_batches.MOST_A_DAY,
+        help_text=gettext_lazy(
+            "The first ones are due at the deadline, the next ones a day later each, at the same time of day. Empty: all at once."
+        ),
+    )
+
+    def __init__(
+        self, *args: Any, zone: str, segments: QuerySet, guides: QuerySet, policy: TaskPolicy, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.zone = zone
+        self.fields["due_at"].help_text = _(
+            "The guide is reminded %(before)s hours before, the manager is told %(after)s hours after it."
+        ) % {"before": policy.remind_hours, "after": policy.escalate_hours}
         self.fields["segment"].queryset = segments  # type: ignore[attr-defined]
         self.fields["guides"].queryset = guides  # type: ignore[attr-defined]
 
@@ -105,6 +117,7 @@ def _form(request: Any, *args: Any, **kwargs: Any) -> TaskForm:
         zone=request.brand.timezone,
         segments=Segment.objects.order_by("name") if can_segment else Segment.objects.none(),
         guides=Staff.objects.visible_to(request.staff).guides().order_by("name"),
+        policy=task_policy.policy_of(request.brand),
         **kwargs,
     )
 
@@ -148,7 +161,9 @@ def task_new(request: Any) -> HttpResponse:
             if given["who"] == "list"
             else {"segment_id": given["segment"].pk}
         )
-        staff_task_batches.start(request.brand, by=request.actor, staff=request.staff, **common, **target)
+        staff_task_batches.start(
+            request.brand, by=request.actor, staff=request.staff, a_day=given["a_day"], **common, **target
+        )
     except SCRMError as error:
         add_errors(form, error)
         return _page(request, form, status=422)

@@ -42,10 +42,11 @@ class KeyForm(forms.Form):
     rights = RightsField()
 
 
-# tab, right, name of the address; the cap of touches belongs to the app `campaigns`
+# tab, right, name of the address; touch and tasks belong to the app `campaigns`
 _TABS = [
     ("brand", "brand.edit", "settings", gettext_lazy("Brand")),
     ("touch", "brand.edit", "touch_policy", gettext_lazy("Cap of touches")),
+    ("tasks", "brand.edit", "task_settings", gettext_lazy("Guides' tasks")),
     ("fields", "fields.edit", "own_page", gettext_lazy("Fields and stages")),
     ("keys", "keys.edit", "keys", gettext_lazy("API keys")),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import SendTask, StaffTask, TouchPolicy
-from campaigns.services import staff_tasks
+from campaigns.services import staff_tasks, task_policy
 from campaigns.services.staff_task_notices import escalate, tell_guides
 from campaigns.services.staff_tasks import TaskInput
 from campaigns.tasks import staff_tasks_of_brand
@@ -253,3 +253,20 @@ def test_another_brand_is_told_nothing(brand: Any, other_brand: Any, staff: Any)
         give(brand, staff)
     with clock.at(clock.now() + HOUR), in_brand(other_brand):
         assert tell_guides(other_brand) == 0 and escalate(other_brand) == 0
+
+
+def test_a_brand_has_its_own_hours(brand: Any, staff: Any) -> None:
+    start = clock.now()
+    with in_brand(brand):
+        manager = make_staff(brand, staff.corp)
+        Staff.objects.filter(pk=staff.pk).update(leader_userid=manager.userid)
+        task_policy.change_policy(brand, by=SYSTEM, remind_hours=5, escalate_hours=3)
+        give(brand, staff, due=10 * HOUR)
+    with clock.at(start + 2 * MINUTE), in_brand(brand):
+        assert tell_guides(brand) == 1  # it is new
+    for hours, n in ((4, 0), (5.5, 1)):
+        with clock.at(start + hours * HOUR), in_brand(brand):
+            assert tell_guides(brand) == n
+    for hours, n in ((12, 0), (13.5, 1)):
+        with clock.at(start + hours * HOUR), in_brand(brand):
+            assert escalate(brand) == n

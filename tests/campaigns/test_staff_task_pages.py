@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -9,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_task_numbers, staff_tasks
+from campaigns.services import staff_task_batches, staff_task_numbers, staff_tasks, task_policy
 from campaigns.services.staff_tasks import TaskInput
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job, Staff, Store
@@ -94,6 +95,54 @@ def test_for_a_segment_as_a_job_taken_back_and_given_again(brand: Any, staff: An
     client.post(f"/tasks/batches/{job.pk}/give/")
     with in_brand(brand):
         assert StaffTask.objects.filter(state="open").count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_spread_over_days(brand: Any, staff: Any, sign_in: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(staff_task_batches, "SLICE", 3)  # those of earlier slices count
+    with in_brand(brand):
+        other = make_staff(brand, staff.corp)
+        people = [make_contact(brand, staff) for _ in range(5)] + [make_contact(brand, other)]
+        segment = segments.create_list(brand, by=SYSTEM, name="名单", contact_ids=[c.pk for c in people])
+    given = {
+        "kind": "call", "title": "回访", "due_at": "2099-01-01T18:00", "who": "segment", "segment": segment.pk,
+        "days": "1", "note": "", "a_day": "2",
+    }  # fmt: skip
+    client = sign_in(brand, "operator")
+    assert client.post("/tasks/new/", {**given, "a_day": "0"}).status_code == 422
+    assert client.post("/tasks/new/", {**given, "a_day": "501"}).status_code == 422
+    assert client.post("/tasks/new/", given).status_code == 302
+    with in_brand(brand):
+        job = Job.objects.get(kind="staff_tasks")
+        assert (job.state, job.result["given"], job.result["days"]) == ("done", 6, 3)
+        zone = ZoneInfo(brand.timezone)
+        local = [
+            (t.staff_id, f"{t.due_at.astimezone(zone):%d %H:%M}", (t.expires_at - t.due_at) == DAY)
+            for t in StaffTask.objects.order_by("contact")
+            if t.expires_at
+        ]
+        days = ["01 18:00", "01 18:00", "02 18:00", "02 18:00", "03 18:00"]
+        assert local == [(staff.pk, day, True) for day in days] + [(other.pk, "01 18:00", True)]
+    assert "3" in client.get("/tasks/batches/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_hours_of_reminders(brand: Any, other_brand: Any, staff: Any, sign_in: Any) -> None:
+    client = sign_in(brand, "admin")
+    assert "/settings/tasks/" in client.get("/settings/").content.decode()
+    given = {"remind_hours": 6, "escalate_hours": 0, "send_hours": 48}
+    assert client.post("/settings/tasks/", {**given, "remind_hours": 100}).status_code == 422
+    assert client.post("/settings/tasks/", {**given, "send_hours": ""}).status_code == 422
+    for _twice in range(2):
+        assert client.post("/settings/tasks/", given).status_code == 302
+    with in_brand(brand):
+        row = task_policy.policy_of(brand)
+        assert (row.remind_hours, row.escalate_hours, row.send_hours) == (6, 0, 48)
+        assert AuditEntry.objects.filter(action="task_policy.edit").count() == 2
+    with in_brand(other_brand):
+        assert task_policy.policy_of(other_brand).remind_hours == 2
+    assert "6" in client.get("/tasks/new/").context["form"].fields["due_at"].help_text
+    assert sign_in(brand, "operator").get("/settings/tasks/").status_code == 403
 
 
 @pytest.mark.django_db(transaction=True)
