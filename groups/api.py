@@ -1,4 +1,4 @@
-"""REST API of groups: read only, keyset pages `{"results": […], "next": "token or empty"}`."""
+"""REST API of groups (read only) and group codes, keyset pages `{"results": […], "next": "token or empty"}`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,13 +1,16 @@
 """客户群: the brand's group chats with customers, mirrored from WeCom, and who has been in them."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from contacts.models import Contact
 from org.models import Corp, Scope, Staff
+from scrm import clock
 from tenants.base import TenantModel
 from tenants.fields import BrandForeignKey
+from wecom.models import MediaFile
 
 
 class GroupChatQuerySet(models.QuerySet["GroupChat"]):
@@ -126,6 +129,7 @@ class GroupMember(TenantModel):
                 condition=Q(contact__isnull=False),
             ),
             # somebody in groups becomes a customer
+            models.Index(fields=["brand", "state"], name="group_member_state", condition=~Q(state="")),
             models.Index(fields=["brand", "userid"], name="group_member_who", condition=Q(contact=None)),
         ]
 
@@ -134,3 +138,52 @@ class GroupMember(TenantModel):
         """A name for pages; needs `contact` and `staff`."""
         known = (self.contact.name if self.contact else "") or (self.staff.name if self.staff else "")
         return self.name or known or self.userid
+
+
+class GroupCodeQuerySet(models.QuerySet["GroupCode"]):
+    def live(self) -> "GroupCodeQuerySet":
+        return self.filter(deleted_at=None)
+
+
+class GroupCode(TenantModel):
+    """群活码: a QR code that leads into groups, filled one after the other (WeCom's join way)."""
+
+    class Sync(models.TextChoices):
+        WAITING = "waiting", _("Being made in WeCom")
+        OK = "ok", _("Live")
+        FAILED = "failed", _("WeCom refused it")
+
+    corp = BrandForeignKey(Corp, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(_("Name"), max_length=60)
+    group_ids = ArrayField(
+        models.BigIntegerField(), default=list
+    )  # GroupChat, in the order in which they fill
+    is_growing = models.BooleanField(_("WeCom makes a new group when all are full"), default=True)
+    base_name = models.CharField(_("Name of new groups"), max_length=40, blank=True)  # a number follows
+    state = models.CharField(max_length=30, editable=False)  # WeCom's; each stay of who came by it carries it
+    config_id = models.CharField(max_length=64, blank=True, editable=False)
+    file = BrandForeignKey(
+        MediaFile, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+    )  # the picture
+    sync_state = models.CharField(max_length=8, choices=Sync, default=Sync.WAITING, editable=False)
+    sync_error = models.CharField(max_length=300, blank=True, editable=False)
+    claimed_at = models.DateTimeField(null=True, editable=False)  # a process is talking to WeCom about it
+    due_at = models.DateTimeField(null=True, editable=False)  # when the tick looks next
+    n_tries = models.IntegerField(default=0, editable=False)
+    created_by = models.CharField(max_length=64, blank=True, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = GroupCodeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand", "state"], name="group_code_state")]
+        indexes = [
+            models.Index(fields=["brand", "-id"], name="group_code_newest", condition=Q(deleted_at=None)),
+            models.Index(
+                fields=["brand", "due_at"], name="group_code_due", condition=Q(due_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -20,6 +20,7 @@ from content.poster_api import PosterPictureViewSet, PosterViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
+from groups.code_api import GroupCodeViewSet
 from guides.api import LeadListViewSet, LeadViewSet
 from handover.api import HandoverViewSet
 from scrm import api_docs
@@ -50,6 +51,12 @@ urlpatterns: list[Any] = [
     path("orders/", OrderViewSet.as_view({"get": "list", "post": "create"}), name="api_orders"),
     path("orders/<int:pk>/", OrderViewSet.as_view({"get": "retrieve"}), name="api_order"),
     path("refunds/", RefundViewSet.as_view({"get": "list", "post": "create"}), name="api_refunds"),
+    path("group-codes/", GroupCodeViewSet.as_view({"get": "list", "post": "create"}), name="api_group_codes"),
+    path(
+        "group-codes/<int:pk>/",
+        GroupCodeViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_group_code",
+    ),
     path("groups/", GroupViewSet.as_view({"get": "list"}), name="api_groups"),
     path("groups/<int:pk>/", GroupViewSet.as_view({"get": "retrieve"}), name="api_group"),
     path("groups/<int:pk>/members/", GroupViewSet.as_view({"get": "members"}), name="api_group_members"),

@@ -40,6 +40,7 @@ TAGS, SEGMENT, CODES, FIELD, VALUE, DATE_FIELD, CONTENT, ATTACHMENTS, MESSAGE, U
     "url",
     "object",
 )
+GROUP_CODE = "group_code"
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,11 @@ GROUP = Kind(
     "group",
     _("Invite into a group"),
     _REACH,
-    (Param("object_id", OBJECT, _("Group"), needed=False),),
+    (
+        Param("group_code_id", GROUP_CODE, _("Group code")),
+        Param("text", MESSAGE, _("Text"), needed=False, default=""),
+    ),
+    help=_("A message with the picture of a group code, under governance"),
     slot=True,
 )
 TAG = Kind(
@@ -198,6 +203,10 @@ KINDS: dict[str, Kind] = {
     kind.key: kind
     for kind in (ENTRY, WAIT, BRANCH, SPLIT, END, TOUCH, TASK, MOMENTS, COUPON, GROUP, TAG, SET_FIELD, HOOK)
 }
+MESSAGES = (
+    "touch",
+    "group",
+)  # kinds that send a message to the customer, each known to the ledger by a row of SopStep
 HELD_BY_HOURS = ("touch", "moments", "task", "coupon", "group")  # kinds that business hours hold
 
 # Parameters of the whole, under "settings"

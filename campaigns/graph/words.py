@@ -184,7 +184,9 @@ _SENTENCES: dict[str, Callable[[Node, Say], str]] = {
         % {"what": node.get("subject") or "", "n": node.get("due_hours")}
     ),
     "coupon": _slot,
-    "group": _slot,
+    "group": lambda node, say: (
+        _("Invite by the group code %(name)s") % {"name": say(kinds.GROUP_CODE, node.get("group_code_id"))}
+    ),
     "tag": _tag,
     "field": lambda node, say: (
         _("Set %(field)s to “%(value)s”")

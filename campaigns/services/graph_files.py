@@ -39,6 +39,7 @@ PARAM_SOURCES = {
     kinds.TAGS: "tags",
     kinds.CODES: "codes",
     kinds.SEGMENT: "segments",
+    kinds.GROUP_CODE: "group_codes",
     kinds.CONTENT: "contents",
 }
 NO_NAMES = ("object_ids",)  # numbers of one brand that nothing names

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns import graph as graphs
-from campaigns.graph import words
+from campaigns.graph import kinds, words
 from campaigns.graph.shape import Graph, Problem
 from campaigns.graph.templates import TEMPLATES
 from campaigns.models import Sop, SopStep, SopVersion
@@ -245,7 +245,7 @@ def _write_steps(brand: Brand, version: SopVersion) -> None:
                 removed_at=version.published_at,
             )
             for n, node in enumerate(version.graph["nodes"])
-            if node["kind"] == "touch"
+            if node["kind"] in kinds.MESSAGES
         ]
     )
 

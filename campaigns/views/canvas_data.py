@@ -36,7 +36,7 @@ FILTER_SOURCES = {
     "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
     "seen_product_ids": "products", "behaviour_ids": "behaviours",
 }  # fmt: skip
-SOURCES = {"tags", "codes", "segments", *FILTER_SOURCES.values()}
+SOURCES = {"tags", "codes", "segments", "group_codes", *FILTER_SOURCES.values()}
 
 WORDS: dict[str, Any] = {
     "add": lazy("Add a node"), "add_after": lazy("A node after this one"), "remove": lazy("Delete"),
@@ -50,7 +50,7 @@ WORDS: dict[str, Any] = {
     "n_problems": lazy("{n} to fix"),
     "slot": lazy("This works once the part of the product that it belongs to is there."),
     "find_tags": lazy("Find a tag…"), "find_codes": lazy("Find a channel code…"),
-    "find_segments": lazy("Find a segment…"), "find_staff": lazy("Find a guide…"),
+    "find_segments": lazy("Find a segment…"), "find_group_codes": lazy("Find a group code…"), "find_staff": lazy("Find a guide…"),
     "find_stores": lazy("Find a store…"), "find_products": lazy("Find a product…"),
     "find_behaviours": lazy("Find a kind of behaviour…"), "none_found": lazy("Nothing found"),
     "condition_edit": lazy("Edit the condition"), "condition_set": lazy("A condition is set"),
@@ -179,7 +179,12 @@ def _names(graph: graphs.Graph) -> dict[str, dict[Any, str]]:
         found = ids if isinstance(ids, list) else [ids]
         wanted.setdefault(source, set()).update(n for n in found if type(n) is int and 0 < n < 2**63)
 
-    sources = {kinds.TAGS: "tags", kinds.CODES: "codes", kinds.SEGMENT: "segments"}
+    sources = {
+        kinds.TAGS: "tags",
+        kinds.CODES: "codes",
+        kinds.SEGMENT: "segments",
+        kinds.GROUP_CODE: "group_codes",
+    }
     for node in graph["nodes"]:
         for param in kinds.KINDS[node["kind"]].params:
             if param.of in sources:

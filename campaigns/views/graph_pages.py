@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from campaigns.graph import words
+from campaigns.graph.kinds import MESSAGES
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
 from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sops
@@ -25,7 +26,7 @@ from org.models import Job
 from scrm.errors import NotFoundError
 from scrm.keyset import keyset_page
 
-REACHING = ("touch", "moments")
+REACHING = (*MESSAGES, "moments")
 # how people leave a node by no way of the graph
 MOVED = "moved"
 WAYS: dict[str, Any] = {str(kind): label for kind, label in Enrolment.End.choices}

@@ -22,7 +22,8 @@ MAX_BYTES = 2 * 1024 * 1024
 SOURCES: dict[str, Any] = {
     "tags": lazy("Tags"), "segments": lazy("Segments"), "codes": lazy("Channel codes"), "staff": lazy("Guides"),
     "stores": lazy("Stores"), "products": lazy("Products"), "behaviours": lazy("Kinds of behaviour"),
-    "contents": lazy("Content library"), "groups": lazy("Groups"), "sops": lazy("SOPs"), "regions": lazy("Regions"),
+    "contents": lazy("Content library"), "groups": lazy("Groups"), "group_codes": lazy("Group codes"), "sops": lazy("SOPs"),
+    "regions": lazy("Regions"),
     "stages": lazy("Stages"), "fields": lazy("Fields"), "files": lazy("Files"), "numbers": lazy("Numbers"),
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   function ready(box) {
+    if (box.dataset.isReady) return;
+    box.dataset.isReady = "1";
     const search = box.querySelector("[data-checklist-search]");
     if (!search) return;
     const count = box.querySelector("[data-checklist-n]");
@@ -40,4 +42,5 @@
   }
   const all = () => document.querySelectorAll("[data-checklist]").forEach(ready);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", all); else all();
+  document.addEventListener("htmx:afterSettle", all); // in a modal
 })();

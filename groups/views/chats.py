@@ -13,6 +13,7 @@ from contacts.models import Contact
 from groups.models import GroupChat, GroupMember
 from groups.services import listing
 from groups.services.sync import KIND
+from groups.views.tabs import tabs
 from org.access import staff_can
 from org.models import Corp, Job
 from scrm.errors import NotFoundError
@@ -53,6 +54,7 @@ def group_list(request: Any) -> HttpResponse:
         "jobs": list(Job.objects.filter(kind=KIND, state__in=["waiting", "running", "paused"])),
         "is_filtered": filters != listing.Filters(),
         "has_corp": Corp.objects.exists(),
+        "tabs": tabs(request, "groups"),
     }
     return render(request, "groups/list.html", context)
 

@@ -31,6 +31,10 @@ SOURCES: dict[str, tuple[Callable[[], QuerySet[Any]], str]] = {
     "staff": (lambda: Staff.objects.order_by("name", "pk"), "name"),
     "stores": (lambda: Store.objects.order_by("name", "pk"), "name"),
     "regions": (lambda: Region.objects.order_by("name", "pk"), "name"),
+    "group_codes": (
+        lambda: _model("groups.GroupCode").objects.filter(deleted_at=None).order_by("-pk"),
+        "name",
+    ),
     "groups": (lambda: _model("groups.GroupChat").objects.order_by("-pk"), "name"),
     "products": (lambda: Product.objects.order_by("name", "pk"), "name"),
     "behaviours": (lambda: BehaviourKind.objects.order_by("label", "pk"), "label"),

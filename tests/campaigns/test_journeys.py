@@ -46,6 +46,7 @@ from contacts.models import Contact, CustomField, CustomValue, Event, EventType
 from contacts.services.contacts import set_do_not_contact
 from contacts.services.timeline import record_event
 from content.services import editing
+from groups.models import GroupCode
 from livecodes.models import ChannelCode
 from org.access import SYSTEM
 from scrm import clock
@@ -57,7 +58,7 @@ from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import ZONE, at
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.campaigns.receiver import Receiver, receiving
-from tests.content.conftest import make_content
+from tests.content.conftest import make_content, make_picture
 from tests.factories import in_brand, make_brand, make_contact, make_corp, make_staff, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -380,6 +381,30 @@ def test_a_moment_that_is_refused_is_kept_with_its_reason(world: World) -> None:
     with in_brand(world.brand), clock.at(world.now + timedelta(days=40)):
         Moment.objects.update(error="x", state=Moment.State.FAILED)
         assert moments.refused_of(sop) == {}  # long ago
+
+
+def test_an_invitation_into_a_group_is_a_message_with_its_picture(world: World) -> None:
+    with in_brand(world.brand):
+        code = GroupCode.objects.create(corp=world.corp, name="门店群", state="g1")
+    node = {"kind": "group", "group_code_id": code.pk, "text": "来群里"}
+    with pytest.raises(InvalidError):
+        world.publish(line(entry(), {**node, "group_code_id": code.pk + 1}))
+    sop = world.publish(line(entry(), node, wait(n=1)))
+    world.put_in(sop, world.people[:1])
+    world.tick()
+    assert [reason for _at, _node, reason in world.touches()] == [Touch.Reason.CONTENT]  # no picture yet
+    with in_brand(world.brand):
+        code.file = make_picture(world.brand)
+        code.save(update_fields=["file"])
+    world.put_in(sop, world.people[1:])
+    world.tick()
+    with in_brand(world.brand):
+        tasks = list(SendTask.objects.order_by("pk"))
+        assert {(t.text, t.attachments[0]["file_id"]) for t in tasks} == {("来群里", code.file_id)}
+        assert sum(t.n for t in tasks) == 3
+        assert figures.of_nodes(sop)["n2"].n_in == 4
+    assert world.at_node(sop) == {"n3": 4}
+    world.check(sop)
 
 
 # ---- entries

@@ -123,7 +123,13 @@ def _within_hours(handler: Handler) -> Handler:
 
 
 def _with_content(batch: Batch, step: SopStep, node: Node) -> bool:
-    """Take the version of the library that is in force; False when it may not be sent any more."""
+    """Take the version of the library that is in force, or what another part of the product says; False when it may not
+    be sent (any more)."""
+    if node["kind"] in slots.CONTENTS:
+        if (said := slots.content_of(batch.brand, node)) is None:
+            return False
+        step.text, step.attachments = said
+        return True
     if not node.get("content_id"):
         return True
     try:
@@ -246,7 +252,7 @@ HANDLERS: dict[str, Handler] = {
     "task": _within_hours(_task),
     "moments": _within_hours(_slot),
     "coupon": _within_hours(_slot),
-    "group": _within_hours(_slot),
+    "group": _within_hours(_touch),
     "tag": _tag,
     "field": _field,
     "hook": _hook,

@@ -341,6 +341,7 @@ HANDLERS: dict[str, Callable[[Walk, Node, Rows], None]] = {
     "branch": Walk._branch,
     "split": Walk._split,
     "touch": Walk._touch,
+    "group": Walk._touch,
     "task": Walk._task,
     "end": Walk._end,
 }

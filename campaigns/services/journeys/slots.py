@@ -8,17 +8,22 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from campaigns.graph import KINDS
+from campaigns.graph.shape import Node
+from tenants.models import Brand
 
 # kind → `act(brand, *, sop, node, people, at) -> None`, in the caller's transaction, which holds the gate; `people` are
 # rows (enrolment id, contact id, staff id or None, key ≤ 60 characters that is the same in a repeat)
 SLOTS: dict[str, str] = {"moments": "campaigns.services.journeys.moments.order"}
+# kind → `content(brand, node) -> (text, attachments) or None`: what a message of this kind says when it is sent; None: it
+# cannot be sent now
+CONTENTS: dict[str, str] = {"group": "groups.services.codes.invitation"}
 
 Rows = Sequence[tuple[int, int, int | None, str]]
 
 
 def missing(kind: str) -> str:
     """Why a node of this kind cannot be published; empty when it can."""
-    if kind in SLOTS:
+    if kind in SLOTS or kind in CONTENTS:
         return ""
     return _("“%(kind)s” is not part of this installation yet; take the node out to publish") % {
         "kind": KINDS[kind].label
@@ -32,3 +37,8 @@ def act_of(kind: str) -> Callable[..., Any]:
         KeyError: nobody brings it.
     """
     return import_string(SLOTS[kind])
+
+
+def content_of(brand: Brand, node: Node) -> tuple[str, list[dict[str, Any]]] | None:
+    """What a message of one of CONTENTS says now; None where it cannot be sent."""
+    return import_string(CONTENTS[node["kind"]])(brand, node)

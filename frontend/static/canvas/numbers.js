@@ -10,7 +10,7 @@
   on("card", ({ node, card }) => {
     if (!state.numbers) return;
     const found = { ...nothing, ...state.numbers[node.id] };
-    const speaks = ["touch", "moments", "task"].includes(node.kind);
+    const speaks = ["touch", "group", "moments", "task"].includes(node.kind);
     const box = card.querySelector(".node-numbers") ?? card.firstElementChild.appendChild(element("span", { className: "node-numbers" }));
     box.replaceChildren(...shown.filter(([name]) => speaks || !["touched", "blocked"].includes(name)).map(([name, tone]) => element("span", { className: `node-number${tone && found[name] ? ` tone-text-${tone}` : ""}` }, element("b", { textContent: short(found[name] ?? 0) }), element("i", { textContent: say(`n_${name}`) }))));
   });

@@ -73,7 +73,7 @@
     return box;
   }
   Object.assign(widgets, {
-    any: chooser(), tags: chooser("tags"), codes: chooser("codes"), segment: chooser("segments", 1),
+    any: chooser(), tags: chooser("tags"), codes: chooser("codes"), segment: chooser("segments", 1), group_code: chooser("group_codes", 1),
     value: (param, value, set, holder) => {
       const field = state.data.fields.find((one) => one.key === holder.field);
       if (field?.options.length) return widget.select(field.options.map((one) => [one, one]), value, set);
