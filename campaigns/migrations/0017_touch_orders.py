@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0015_notices_by_moment'),
+        ('campaigns', '0016_brand_hold_out'),
         ('tenants', '0002_brand_without_key'),
     ]
 
