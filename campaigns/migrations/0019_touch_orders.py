@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0016_brand_hold_out'),
+        ('campaigns', '0018_kind_add'),
         ('tenants', '0002_brand_without_key'),
     ]
 

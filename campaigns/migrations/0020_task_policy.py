@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0017_touch_orders'),
+        ('campaigns', '0019_touch_orders'),
         ('tenants', '0002_brand_without_key'),
     ]
 
