@@ -36,7 +36,7 @@ MAX_CLAIM_AGE_S = 30.0  # between claim and call: a process that slept longer mu
 FIRST_POLL = timedelta(seconds=30)
 PAUSES = [timedelta(seconds=s) for s in (30, 60, 300, 900, 1800, 3600)]
 AT_ONCE = 10  # tasks that are claimed and recorded together; a killed process leaves so many to be looked for
-CALLS = 5  # of them in flight, as many as WeCom allows
+CALLS = 3  # of them in flight in one process; WeCom allows a corp five
 TOGETHER_S = 0.1  # what is answered within it is recorded together
 
 Content = list[messages.Attachment]

@@ -77,7 +77,7 @@ def move(brand: Brand, task: SendTask, now: datetime) -> int:
     A task that is still planned keeps those whom no other guide has; of one that was stopped at WeCom they are planned
     anew for the same guide.
     """
-    where, more = touches.within(task.pk)
+    where, more = touches.within(brand, task.pk)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT contact_id FROM campaigns_touch WHERE brand_id = %s AND at = %s AND send_task_id = %s"  # noqa: S608
@@ -129,7 +129,7 @@ def _move_chunk(
         moved_at=now,
         moved_from=old.pk,
     )
-    where, more = touches.within(old.pk)
+    where, more = touches.within(brand, old.pk)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE campaigns_touch SET send_task_id = %s, staff_id = %s, state = %s, done_at = NULL"  # noqa: S608

@@ -184,11 +184,9 @@ def settle(
         send_task_id,
         [int(s) for s in was],
     ]
-    where, more = within(send_task_id)
+    ids = None if contact_ids is None else array(contact_ids)
+    where, more = within(brand, send_task_id, ids)
     sql, given = sql + where, [*given, *more]
-    if contact_ids is not None:
-        sql += " AND contact_id = ANY(%s::bigint[])"
-        given.append(array(contact_ids))
     with connection.cursor() as cursor:
         cursor.execute(sql + " RETURNING id, contact_id", given)
         done_rows = cursor.fetchall()
@@ -199,7 +197,7 @@ def settle(
 
 def hand(brand: Brand, task: SendTask) -> None:
     """WeCom has a broadcast's task: planned → handed for all that are left of it. Nothing else of them changes."""
-    where, more = _stretch(task.touch_first, task.touch_last, task.contact_ids)
+    where, more = _stretch(task.touch_first or 0, task.touch_last or 0, array(task.contact_ids))
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE campaigns_touch SET state = %s WHERE brand_id = %s AND at = %s AND send_task_id = %s"  # noqa: S608
@@ -210,24 +208,30 @@ def hand(brand: Brand, task: SendTask) -> None:
         )  # fmt: skip
 
 
-def within(send_task_id: int) -> tuple[str, list[Any]]:
+def within(brand: Brand, send_task_id: int, contact_ids: str | None = None) -> tuple[str, list[Any]]:
     """What leads to the touches of a send task beside its `at`: a broadcast's lie between two ids, an SOP's have an index.
 
     The people are named too: a brand that is new to the planner's statistics has next to no rows in its eyes, and it would
     go through all touches of the moment by whichever index is smaller. So each index leads straight to them.
+
+    Args:
+        contact_ids: an array literal: these people only.
     """
-    row = (
-        SendTask.objects.filter(pk=send_task_id)
-        .values_list("touch_first", "touch_last", "contact_ids")
-        .first()
-    )
-    return _stretch(*row) if row else _stretch(None, None, ())
-
-
-def _stretch(first: int | None, last: int | None, contact_ids: Iterable[int]) -> tuple[str, list[Any]]:
-    if first is None:
+    with connection.cursor() as cursor:  # the people stay text: they only go back to Postgres
+        cursor.execute(
+            "SELECT touch_first, touch_last, contact_ids::text FROM campaigns_sendtask WHERE brand_id = %s AND id = %s",
+            [brand.pk, send_task_id],
+        )
+        first, last, people = cursor.fetchone() or (None, None, "{}")
+    if first is not None:
+        return _stretch(first, last, people if contact_ids is None else contact_ids)
+    if contact_ids is None:
         return " AND broadcast_id IS NULL", []
-    return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [first, last, array(contact_ids)]
+    return " AND broadcast_id IS NULL AND contact_id = ANY(%s::bigint[])", [contact_ids]
+
+
+def _stretch(first: int, last: int, contact_ids: str) -> tuple[str, list[Any]]:
+    return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [first, last, contact_ids]
 
 
 def tell(
