@@ -25,6 +25,17 @@ WAIT_WHILE_PAUSED = timedelta(minutes=10)
 LATE_DAYS = 3  # of a task without SOP
 
 
+# what comes with a send task; without what may be large (a broadcast's list, an SOP's drawing) or is opened in vain
+WITH = ("corp", "staff", "sop", "broadcast")
+WITHOUT = (
+    "broadcast__audience",
+    "sop__draft",
+    "sop__hook_secret",
+    "corp__callback_token",
+    "corp__callback_aes_key",
+)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A task in `calling`, all that the call needs, and when it was claimed (monotonic seconds)."""
@@ -58,7 +69,7 @@ def _claim_rows(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
     rows = SendTask.objects.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
     rows = rows.filter(pk__in=task_ids, state=State.PLANNED, next_try_at__lte=now)
     claims = []
-    for task in rows.select_related("corp", "staff", "sop", "broadcast"):
+    for task in rows.select_related(*WITH).defer(*WITHOUT):
         if not _is_now(brand, task, now, release):
             continue
         if receivers := _receivers(brand, task, now):

@@ -69,8 +69,10 @@ def hand_over(brand: Brand, task_ids: Collection[int]) -> None:
 
 def _planned(task_ids: Collection[int]) -> list[SendTask]:
     with transaction.atomic():
-        rows = SendTask.objects.select_related("corp", "staff").filter(pk__in=task_ids, state=State.PLANNED)
-        return list(rows.defer("contact_ids").order_by("pk"))
+        rows = SendTask.objects.select_related("corp").filter(pk__in=task_ids, state=State.PLANNED)
+        return list(
+            rows.defer("contact_ids", "corp__callback_token", "corp__callback_aes_key").order_by("pk")
+        )
 
 
 def _hand_over(brand: Brand, tasks: Sequence[SendTask]) -> None:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import SendTask, Touch
-from campaigns.services import handing, senders
+from campaigns.services import claims, handing, senders
 from org.models import Corp
 from scrm import clock
 from tenants.models import Brand
@@ -52,7 +52,7 @@ def _take(task_ids: Collection[int]) -> list[tuple[Corp, list[SendTask]]]:
         )
         mine = list(rows.values_list("pk", flat=True))
         SendTask.objects.filter(pk__in=mine).update(next_try_at=now + LOOK_AGAIN)
-        tasks = list(SendTask.objects.select_related("corp", "staff", "sop", "broadcast").filter(pk__in=mine))
+        tasks = list(SendTask.objects.select_related(*claims.WITH).defer(*claims.WITHOUT).filter(pk__in=mine))
     by_corp: dict[int, list[SendTask]] = defaultdict(list)
     for task in tasks:
         by_corp[task.corp_id].append(task)

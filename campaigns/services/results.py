@@ -80,7 +80,7 @@ def poll(brand: Brand, task_id: int) -> None:
 
 
 def _load(task_id: int) -> SendTask:
-    task = SendTask.objects.select_related("corp", "staff", "sop", "broadcast").filter(pk=task_id).first()
+    task = SendTask.objects.select_related(*claims.WITH).defer(*claims.WITHOUT).filter(pk=task_id).first()
     if task is None:
         raise NotFoundError()
     return task
