@@ -222,9 +222,9 @@ def within(brand: Brand, send_task_id: int, contact_ids: str | None = None) -> t
             "SELECT touch_first, touch_last, contact_ids::text FROM campaigns_sendtask WHERE brand_id = %s AND id = %s",
             [brand.pk, send_task_id],
         )
-        first, last, people = cursor.fetchone() or (None, None, "{}")
-    if first is not None:
-        return _stretch(first, last, people if contact_ids is None else contact_ids)
+        row = cursor.fetchone()
+    if row and row[0] is not None:
+        return _stretch(row[0], row[1], row[2] if contact_ids is None else contact_ids)
     if contact_ids is None:
         return " AND broadcast_id IS NULL", []
     return " AND broadcast_id IS NULL AND contact_id = ANY(%s::bigint[])", [contact_ids]
