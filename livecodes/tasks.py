@@ -61,9 +61,17 @@ def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
 
 
 @tenant_task
-def keep_profile(brand: Brand, *, follow_id: int, code_id: int | None, customer: dict[str, Any]) -> None:
+def keep_profile(
+    brand: Brand, *, follow_id: int, code_id: int | None, customer: dict[str, Any], read_at: str
+) -> None:
     """Keep the profile that was read for a welcome: identities, remarks, tags; then the code's remark."""
-    meeting.keep(brand, follow_id=follow_id, code_id=code_id, customer=customer)
+    meeting.keep(
+        brand,
+        follow_id=follow_id,
+        code_id=code_id,
+        customer=customer,
+        read_at=datetime.fromisoformat(read_at),
+    )
 
 
 @tenant_task

@@ -4,6 +4,7 @@ from typing import Any
 
 from contacts.services import profile
 from org.models import Corp
+from scrm import clock
 from tenants.models import Brand
 from wecom.api import contacts as api
 from wecom.client import client_for
@@ -17,10 +18,13 @@ def on_contact_edited(brand: Brand, corp: Corp, payload: dict[str, Any], event: 
 
     Source: developer.work.weixin.qq.com/document/path/92130
     """
+    read_at = clock.now()
     try:
         customer = api.customer(client_for(corp), payload["ExternalUserID"])
     except WeComRejected as error:
         if error.errcode in profile.NOT_OURS:
             return  # gone since
         raise
-    profile.keep(brand, corp=corp, customer=customer, source="callback", at=event.happened_at)
+    profile.keep(
+        brand, corp=corp, customer=customer, read_at=read_at, source="callback", at=event.happened_at
+    )

@@ -12,6 +12,7 @@ from contacts.models import Contact, EventType, Follow, Identity
 from contacts.services import stats
 from contacts.services.identity import join_member, note_identities, resolve
 from contacts.services.search import refresh_grams
+from contacts.services.sync_writes import in_the_outbox
 from contacts.services.timeline import EventRow, record_events
 from org.models import Corp
 from scrm import clock
@@ -19,6 +20,7 @@ from tenants.models import Brand
 from wecom.api import contacts as api
 from wecom.client import WeComClient, client_for
 from wecom.errors import WeComRejected
+from wecom.models import OutboundCall
 
 NOT_OURS = (84061, 40096)  # nobody in the app's visible range has them (any more), or unknown
 
@@ -34,17 +36,24 @@ def fetch(
         WeComUnavailable, WeComForbidden: as the client does.
     """
     try:
+        read_at = clock.now()
         customer = api.customer(client or client_for(corp), external_userid)
     except WeComRejected as error:
         if error.errcode in NOT_OURS:
             return None
         raise
-    return keep(brand, corp=corp, customer=customer, source=source)
+    return keep(brand, corp=corp, customer=customer, read_at=read_at, source=source)
 
 
 @transaction.atomic
 def keep(
-    brand: Brand, *, corp: Corp, customer: api.Customer, source: str, at: datetime | None = None
+    brand: Brand,
+    *,
+    corp: Corp,
+    customer: api.Customer,
+    read_at: datetime,
+    source: str,
+    at: datetime | None = None,
 ) -> Contact | None:
     """Keep what `externalcontact/get` says: profile, remarks, tags; joins contacts by unionid. Safe to
     repeat.
@@ -53,6 +62,7 @@ def keep(
     came from.
 
     Args:
+        read_at: when WeCom was asked: tags and remarks that we have given it since are not in its answer, and stay.
         at: time of the change, for events; now when it is not known.
     """
     profile = customer["external_contact"]
@@ -65,11 +75,11 @@ def keep(
     is_first = contact.profile_at is None
     _update(contact, profile)
     relations, changed, events = _relations(
-        corp, contact, customer["follow_user"], source, at or clock.now(), is_first
+        corp, contact, customer["follow_user"], source, at or clock.now(), is_first, read_at
     )
     Follow.objects.bulk_update(changed, ["remark", "description"])
     record_events(brand, events)
-    hooks.take_over_tags(brand, corp=corp, relations=relations)
+    hooks.take_over_tags(brand, corp=corp, relations=relations, read_at=read_at)
     phones = {digits(mobile) for row in customer["follow_user"] for mobile in row.get("remark_mobiles") or []}
     note_identities(brand, contact, Identity.Kind.PHONE, sorted(phones - {""}))
     if phones - {""}:
@@ -90,12 +100,20 @@ def _update(contact: Contact, profile: api.ExternalContact) -> None:
 
 
 def _relations(
-    corp: Corp, contact: Contact, rows: Sequence[api.FollowUser], source: str, at: datetime, is_first: bool
+    corp: Corp,
+    contact: Contact,
+    rows: Sequence[api.FollowUser],
+    source: str,
+    at: datetime,
+    is_first: bool,
+    read_at: datetime,
 ) -> tuple[list[tuple[Follow, list[str]]], list[Follow], list[EventRow]]:
     """Our relations that WeCom speaks of, with its tag ids; those whose remark or description is another one now;
     and the events that tell it."""
     live = Follow.objects.filter(contact=contact, corp=corp, ended_at=None).select_related("staff")
     ours = {follow.staff.userid: follow for follow in live}
+    names = {follow.external_userid for follow in ours.values()}
+    busy = {name for kind, name in in_the_outbox(names, read_at) if kind == OutboundCall.Kind.REMARK}
     relations: list[tuple[Follow, list[str]]] = []
     changed: list[Follow] = []
     events: list[EventRow] = []
@@ -104,8 +122,9 @@ def _relations(
         if follow is None:
             continue
         before, as_it_was = follow.remark, (follow.remark, follow.description)
-        follow.remark = (row.get("remark") or "").replace("\x00", "")[:100]
-        follow.description = (row.get("description") or "").replace("\x00", "")[:200]
+        if follow.external_userid not in busy:
+            follow.remark = (row.get("remark") or "").replace("\x00", "")[:100]
+            follow.description = (row.get("description") or "").replace("\x00", "")[:200]
         if (follow.remark, follow.description) != as_it_was:
             changed.append(follow)
         if follow.remark != before and not is_first:

@@ -78,6 +78,7 @@ def greet(
     if claimed is None and arrival.follow.ended_at:
         _close(brand, arrival, welcome_code, happened_at, Reason.NOT_FRIEND)
         return
+    read_at = clock.now()
     customer = _read_customer(arrival, min(PROFILE_S, end - time.monotonic() - 2))
     with transaction.atomic():
         message = _compose(brand, arrival, customer)
@@ -92,7 +93,7 @@ def greet(
     if customer is None:
         meet.apply_async(kwargs=about, countdown=MEET_AFTER_S)
     else:
-        keep_profile.delay(**about, customer=customer)
+        keep_profile.delay(**about, customer=customer, read_at=read_at.isoformat())
 
 
 # ---- steps

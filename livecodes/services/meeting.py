@@ -89,16 +89,18 @@ def meet(brand: Brand, *, follow_id: int, code_id: int | None) -> None:
     _put_remark(brand, arrival, found)
 
 
-def keep(brand: Brand, *, follow_id: int, code_id: int | None, customer: Any) -> None:
+def keep(brand: Brand, *, follow_id: int, code_id: int | None, customer: Any, read_at: datetime) -> None:
     """Keep the profile that was read for the welcome, and put the remark that waited for the name.
 
     Args:
-        customer: answer of `externalcontact/get`.
+        customer: answer of `externalcontact/get`, which was asked at `read_at`.
     """
     arrival = load(follow_id, code_id)
     if arrival is None:
         return
-    found = profile.keep(brand, corp=arrival.follow.corp, customer=customer, source="callback")
+    found = profile.keep(
+        brand, corp=arrival.follow.corp, customer=customer, read_at=read_at, source="callback"
+    )
     _put_remark(brand, arrival, found)
 
 

@@ -2,9 +2,11 @@
 
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 
 from org.models import Corp
 from scrm import clock
@@ -103,14 +105,18 @@ def queue(brand: Brand, pairs: str, params: dict[str, Any], *, add: bool) -> int
 
 
 def on_the_way(
-    corp: Corp, external_userids: Iterable[str]
+    corp: Corp, external_userids: Iterable[str], *, since: datetime | None = None
 ) -> dict[tuple[str, str], tuple[set[str], set[str]]]:
-    """(userid, external_userid) → tags that we have put on, and taken off, and WeCom may not show yet."""
+    """(userid, external_userid) → tags that we have put on, and taken off, and WeCom may not show yet.
+
+    Args:
+        since: when WeCom was asked what it shows; calls that were made after it count, too.
+    """
+    open_ = Q(state__in=[OutboundCall.State.WAITING, OutboundCall.State.CALLING])
+    if since is not None:
+        open_ |= Q(state=OutboundCall.State.DONE, done_at__gte=since)
     waiting = OutboundCall.objects.filter(
-        corp=corp,
-        kind=OutboundCall.Kind.MARK_TAG,
-        subject__in=list(external_userids),
-        state__in=[OutboundCall.State.WAITING, OutboundCall.State.CALLING],
+        open_, corp=corp, kind=OutboundCall.Kind.MARK_TAG, subject__in=list(external_userids)
     )
     found: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for payload in waiting.order_by("pk").values_list("payload", flat=True):

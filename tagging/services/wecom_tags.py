@@ -1,6 +1,7 @@
 """Tags that WeCom shows for relations, taken over into ours."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db import connection, transaction
 
@@ -14,7 +15,12 @@ from tenants.models import Brand
 
 @transaction.atomic
 def take_over(
-    brand: Brand, *, corp: Corp, relations: Iterable[tuple[Follow, Iterable[str]]], source: str = "wecom"
+    brand: Brand,
+    *,
+    corp: Corp,
+    relations: Iterable[tuple[Follow, Iterable[str]]],
+    read_at: datetime | None = None,
+    source: str = "wecom",
 ) -> int:
     """Compare what WeCom shows with what it showed before; put on and take off the difference. Gives the
     changes.
@@ -23,9 +29,10 @@ def take_over(
 
     Args:
         relations: live follows of this corp with their `staff`, and all of WeCom's tag ids of each.
+        read_at: when WeCom was asked; what we have told it since is not in its answer. None: this moment.
     """
     pairs = [(follow, set(shown)) for follow, shown in relations]
-    waiting = on_the_way(corp, [follow.external_userid for follow, _ in pairs])
+    waiting = on_the_way(corp, [follow.external_userid for follow, _ in pairs], since=read_at)
     changes, rows = [], []
     for follow, shown in pairs:
         added, removed = waiting.get((follow.staff.userid, follow.external_userid), (set(), set()))

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from contacts.models import Contact, Event, EventType, Follow, Identity
-from contacts.services import edits
+from contacts.services import edits, profile
 from contacts.services.follow import record_follow
 from contacts.services.search import search
 from contacts.tasks import fetch_profile
+from scrm import clock
 from tagging.models import ContactTag, Tag
 from tagging.services.tags import add_tags, remove_tags, sync_corp_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_corp, make_staff
 from tests.wecom.sandbox_client import CORPID
+from wecom.api import contacts as api
 from wecom.client import client_for
 from wecom.errors import WeComUnavailable
 from wecom.models import OutboundCall
@@ -187,6 +189,26 @@ def test_an_edit_before_our_tags_arrive(customer: Any) -> None:
     with in_brand(customer.brand):
         assert OutboundCall.objects.filter(state="waiting").exists()
         assert tag_names() == {"咖啡"}
+
+
+def test_our_tags_arrive_between_the_answer_and_its_keeping(customer: Any) -> None:
+    """A code's tag and the profile of a new customer are on their way at the same time."""
+    c = customer
+    fetch(c)
+    read_at = clock.now()
+    answer = with_scope(c, lambda: api.customer(client_for(c.corp), EXTERNAL))
+    with in_brand(c.brand):
+        contact = Contact.objects.get()
+        add_tags(c.brand, contacts=[contact], tags=[Tag.objects.get(name="咖啡")], source="channel_code:1")
+        remove_tags(c.brand, contacts=[contact], tags=[Tag.objects.get(name="黄金")], source="page")
+    with in_brand(c.brand):
+        assert not OutboundCall.objects.exclude(state="done").exists()
+        profile.keep(c.brand, corp=c.corp, customer=answer, read_at=read_at, source="callback")
+        assert tag_names() == {"咖啡"}
+    edit(c, userid="GuideA", remove_tags=["咖啡"])  # afterwards a guide's word counts again
+    edit(c, userid="guideb", remove_tags=["咖啡"])
+    with in_brand(c.brand):
+        assert tag_names() == set()
 
 
 def test_not_ours_any_more(customer: Any) -> None:

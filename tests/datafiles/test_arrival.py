@@ -27,7 +27,7 @@ def arrive(brand: Any, corp: Any, staff: Any, external: str, phones: list[str], 
             },
             "follow_user": [{"userid": staff.userid, "remark_mobiles": phones}],
         }
-        profile.keep(brand, corp=corp, customer=customer, source="callback")
+        profile.keep(brand, corp=corp, customer=customer, read_at=clock.now(), source="callback")
 
 
 def test_by_phone(brand: Any, corp: Any, staff: Any, bring: Any) -> None:
