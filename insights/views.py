@@ -118,7 +118,7 @@ def _needs(request: Any) -> list[dict[str, Any]]:
         "inbox_dead": (_("Callbacks need a person"), "mail-x", "/sync/"),
         "outbound_failed": (_("Writes to WeCom have failed"), "circle-alert", "/sync/"),
         "codes_failed": (_("Channel codes were refused by WeCom"), "qr-code", "/codes/"),
-        "sends_failed": (_("Messages could not be handed over"), "send", "/touches/"),
+        "sends_failed": (_("Messages could not be handed over"), "send", "/touches/tasks/?state=failed"),
         "jobs_failed": (_("Jobs have failed"), "list-x", "/sync/"),
         "contact_quota": (
             _("The contact quota is used up; customers still arrive, nobody is turned away"),

@@ -89,7 +89,7 @@ class Kind:
     slot: bool = False
 
 
-_FLOW, _REACH, _DATA = _("Way"), _("Reach"), _("Data")
+_FLOW, _REACH, _DATA = _("Flow"), _("Reach"), _("Data")
 UNITS = (("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days")))
 TASK_KINDS = (
     ("call", pgettext_lazy("task of a guide", "Call")),

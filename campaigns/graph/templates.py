@@ -179,7 +179,7 @@ LAUNCH = Template(
 DROWSY = Template(
     "drowsy",
     _("Win back the dormant"),
-    _("Who falls asleep is asked how things are; who shows interest gets a call, the others an offer"),
+    _("Dormant customers are asked how things are; who shows interest gets a call, the others an offer"),
     (
         _entry("segment"),
         _say("ask", _("How are things?"),

@@ -24,9 +24,9 @@ from scrm.errors import ForbiddenError, InvalidError, SCRMError
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions.summary import sentence
-from tagging.rule_events import EVENTS, FILTERS
+from tagging.rule_events import EVENTS
 from tagging.services import naming
-from tagging.views.event_filters import filter_field, read_filters
+from tagging.views.event_filters import filter_field, filter_words, names_of, read_filters
 from wecom.models import OutboundCall
 
 PERIODS = [
@@ -165,9 +165,10 @@ def rule_list(request: Any) -> HttpResponse:
         else:
             return go(request, "/alerts/rules/", _("Saved. It applies from the next message on."))
     rules = list(AlertRule.objects.filter(deleted_at=None).order_by("pk"))
+    filter_names = names_of(rules)
     context = {
         "tabs": _tabs("rules"),
-        "rows": [{"rule": rule, "when": when_words(rule)} for rule in rules],
+        "rows": [{"rule": rule, "when": when_words(rule, filter_names)} for rule in rules],
         "templates": [(key, name) for name, key in TEMPLATES],
         "form": form,
         "may_edit": may_edit,
@@ -175,9 +176,9 @@ def rule_list(request: Any) -> HttpResponse:
     return render(request, "campaigns/alerts/rules.html", context, status=422 if form.errors else 200)
 
 
-def when_words(rule: AlertRule) -> str:
-    """What a rule tells, in words."""
-    parts = [label_of(rule.event), *(str(FILTERS[name].label) for name in rule.filters if name in FILTERS)]
+def when_words(rule: AlertRule, names: dict[str, dict[int, str]]) -> str:
+    """What a rule tells, in words; `names` of `names_of`."""
+    parts = [label_of(rule.event), *filter_words(rule, names)]
     if rule.condition:
         parts.append(sentence(rule.condition, naming.known(rule.condition)))
     return " · ".join(parts)
@@ -255,7 +256,7 @@ def _form(rule: AlertRule | None, values: dict[str, Any]) -> dict[str, Any]:
         "values": values,
         "event_groups": list(groups.items()),
         "filters": [
-            filter_field(name, filters.get(name)) if isinstance(filters, dict) else filter_field(name, None)
+            filter_field(name, filters.get(name) if isinstance(filters, dict) else None, event.key)
             for name in (event.filters if event else ())
         ],
         "condition": condition,

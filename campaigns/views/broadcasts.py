@@ -71,7 +71,9 @@ class BroadcastForm(forms.Form):
         ),
     )
     late_hours = forms.IntegerField(
-        label=gettext_lazy("Still handed over after hours"), min_value=1, max_value=broadcasts.MAX_LATE_HOURS
+        label=gettext_lazy("Hand over at most so many hours late"),
+        min_value=1,
+        max_value=broadcasts.MAX_LATE_HOURS,
     )
     repeat = forms.ChoiceField(label=gettext_lazy("How often"), choices=REPEATS, required=False)
     repeat_until = forms.DateField(

@@ -57,7 +57,7 @@ class MomentForm(forms.Form):
         help_text=gettext_lazy("Empty: as soon as you launch it."),
     )
     late_hours = forms.IntegerField(
-        label=gettext_lazy("Still handed over after hours"),
+        label=gettext_lazy("Hand over at most so many hours late"),
         min_value=1,
         max_value=moments.MAX_LATE_HOURS,
         initial=24,

@@ -46,7 +46,7 @@ class TaskForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     days = forms.IntegerField(
-        label=gettext_lazy("Worth doing for how many days after it"),
+        label=gettext_lazy("Days after the deadline that it may still be done"),
         required=False,
         min_value=0,
         max_value=365,

@@ -145,6 +145,7 @@ def task_list(request: Any) -> HttpResponse:
     given = {name: _number(request, name) for name in ("sop", "broadcast", "guide")}
     state = request.GET.get("state", "")
     rows = SendTask.objects.select_related("staff", "sop", "step", "broadcast")
+    rows = rows.exclude(state=SendTask.State.FAILED, n=0)  # everybody was held back: the ledger tells why
     if state in SendTask.State.values:
         rows = rows.filter(state=state)
     if given["sop"] is not None:

@@ -111,7 +111,9 @@ def product_edit(request: Any, product_id: int | None = None) -> HttpResponse:
     initial: dict[str, Any] = {"is_active": True}
     if product:
         names = ("sku", "name", "category", "usage_days", "is_active")
-        initial = {name: getattr(product, name) for name in names} | {"price": product.price_fen / 100}
+        initial = {name: getattr(product, name) for name in names} | {
+            "price": f"{product.price_fen / 100:.2f}"
+        }
     form = ProductForm(request.POST or None, initial=initial)
     if product:
         form.fields["sku"].disabled = True

@@ -5,7 +5,8 @@
     if (box.dataset.isReady) return;
     box.dataset.isReady = "1";
     const search = box.querySelector("[data-checklist-search]");
-    if (!search) return;
+    if (!search || box.dataset.ready) return;
+    box.dataset.ready = "1";
     const count = box.querySelector("[data-checklist-n]");
     const clear = box.querySelector("[data-checklist-clear]");
     const rows = [...box.querySelectorAll(".checklist-rows > *")];
@@ -41,6 +42,7 @@
     tell();
   }
   const all = () => document.querySelectorAll("[data-checklist]").forEach(ready);
+  document.addEventListener("htmx:afterSettle", all); // also those that come later
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", all); else all();
   document.addEventListener("htmx:afterSettle", all); // in a modal
 })();

@@ -15,7 +15,7 @@
 
   function drawStage() {
     stage.replaceChildren();
-    if (!image.naturalWidth) return;
+    if (!image.naturalWidth) { stage.append(make("p", "muted poster-none", stage.dataset.none)); return; }
     scale = stage.clientWidth / image.naturalWidth;
     stage.style.height = `${image.naturalHeight * scale}px`;
     stage.append(image);
@@ -56,10 +56,11 @@
         const field = make("input", "form-control form-control-sm");
         field.type = name === "text" ? "text" : name === "color" ? "color" : "number";
         field.value = part[name];
-        field.setAttribute("aria-label", list.dataset[name] || name);
-        field.title = list.dataset[name] || name;
+        const words = list.dataset[name] || name;
         field.addEventListener("input", () => { part[name] = field.type === "number" ? Number(field.value) : field.value; drawStage(); save(); });
-        row.append(field);
+        const label = make("label", name === "text" ? "poster-field poster-words" : "poster-field", words);
+        label.append(field);
+        row.append(label);
       }
       if (layout.parts.length > 1) {
         const remove = make("button", "btn-icon btn-icon-sm", "×");

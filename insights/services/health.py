@@ -48,7 +48,10 @@ def count_attention(brand: Brand) -> dict[str, int]:
             state=OutboundCall.State.FAILED, created_at__gte=now - RECENT
         ).count(),
         "codes_failed": ChannelCode.objects.live().filter(sync_state=ChannelCode.Sync.FAILED).count(),
-        "sends_failed": SendTask.objects.filter(state=SendTask.State.FAILED, at__gte=now - RECENT).count(),
+        # of nobody: everybody was held back, which is no fault
+        "sends_failed": SendTask.objects.filter(
+            state=SendTask.State.FAILED, n__gt=0, at__gte=now - RECENT
+        ).count(),
         "jobs_failed": Job.objects.filter(state=Job.State.FAILED, ended_at__gte=now - RECENT).count(),
         **_quota(brand),
     }

@@ -3,10 +3,12 @@
 from typing import Any
 
 from django import template
+from django.db.models.fields import BLANK_CHOICE_DASH
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
 from django.template.loader_tags import BLOCK_CONTEXT_KEY
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -51,6 +53,8 @@ def widget(field: BoundField, **attrs: Any) -> SafeString:
     inner = field.field.widget
     if isinstance(inner, (RadioSelect, CheckboxSelectMultiple)):
         return field.as_widget(attrs=attrs)
+    if getattr(field.field, "empty_label", None) == BLANK_CHOICE_DASH[0][1]:  # Django's row of dashes
+        field.field.empty_label = _("Choose…") if field.field.required else "—"  # type: ignore[attr-defined]
     name = "form-control"
     if isinstance(inner, Select):
         name = "form-select"

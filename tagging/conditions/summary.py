@@ -67,7 +67,8 @@ SIGNS = {"eq": "=", "ne": "≠", "ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 def sentence(condition: Condition, known: Known) -> str:
     """The whole condition in one sentence."""
-    return _sentence(condition, known, top=True)
+    text = _sentence(condition, known, top=True)
+    return text[:1].upper() + text[1:]
 
 
 def _sentence(node: Condition, known: Known, *, top: bool = False) -> str:

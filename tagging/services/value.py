@@ -227,7 +227,7 @@ def _with(brand: Brand, values: dict[str, Any]) -> ValueSetting:
     for name in ("r_cuts", "f_cuts", "m_cuts"):
         cuts = getattr(setting, name)
         if len(cuts) != 4 or sorted(cuts) != list(cuts) or min(cuts, default=-1) < 0:
-            wrong[name] = _("Four numbers that rise")
+            wrong[name] = _("Four rising numbers")
     for name in ("r_weight", "f_weight", "m_weight"):
         if not 0 <= getattr(setting, name) <= 100:
             wrong[name] = _("Between 0 and %(n)s") % {"n": 100}

@@ -1,11 +1,14 @@
 """Filters of events (tagging/rule_events.py) as fields of a form: templates/tagging/rules/_filters.html."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from scrm.errors import InvalidError
 from tagging.rule_events import ANSWERS, FILTERS, IDS, MONEY, WORDS, RuleEvent
+from tagging.services import naming
 from tagging.services.naming import SOURCES
 
 # filters of ids that are chosen from a list: name → source of tagging/services/naming.py
@@ -13,7 +16,20 @@ CHOSEN = {
     "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
     "seen_product_ids": "products", "behaviour_ids": "behaviours",
 }  # fmt: skip
+# what `object_ids` of an event are: event → source; of an event that is not here, plain numbers
+OBJECTS = {
+    "content_opened": "links", "content_read": "links", "content_shared": "links", "form_answered": "pages",
+    "moment_liked": "moments", "moment_commented": "moments",
+    "group_joined": "groups", "group_left": "groups", "word_said": "groups",
+}  # fmt: skip
+OBJECT_WORDS = {
+    "links": gettext_lazy("One of these tracked links"),
+    "pages": gettext_lazy("One of these forms"),
+    "moments": gettext_lazy("One of these moments"),
+    "groups": gettext_lazy("One of these groups"),
+}
 MOST_CHOICES = 500
+MOST_WORDS = 3  # values of a filter that a list shows
 
 
 def read_filters(post: Any, event: RuleEvent) -> dict[str, Any]:
@@ -61,15 +77,61 @@ def yuan_of(fen: Any) -> str:
     return f"{fen / 100:.2f}".removesuffix(".00") if isinstance(fen, int) else ""
 
 
-def filter_field(name: str, value: Any) -> dict[str, Any]:
+def source_of(name: str, event: str) -> str:
+    """The source that the ids of a filter are chosen from; empty where there is none."""
+    return OBJECTS.get(event, "") if name == "object_ids" else CHOSEN.get(name, "")
+
+
+def _label(name: str, event: str) -> str:
+    words = OBJECT_WORDS.get(source_of(name, event)) if name == "object_ids" else None
+    return str(words or FILTERS[name].label)
+
+
+def names_of(rules: Iterable[Any]) -> dict[str, dict[int, str]]:
+    """{source: {id: name}} of what the filters of rules (`event`, `filters`) name; one query for each source."""
+    wanted: dict[str, set[int]] = {}
+    for rule in rules:
+        for name, value in rule.filters.items():
+            if source := source_of(name, rule.event):
+                wanted.setdefault(source, set()).update(value)
+    return naming.names(wanted)
+
+
+def filter_words(rule: Any, names: dict[str, dict[int, str]]) -> list[str]:
+    """The filters of a rule with their values, for people; `names` of `names_of`."""
+    found = []
+    for name, value in rule.filters.items():
+        if name not in FILTERS:
+            continue
+        if FILTERS[name].kind == MONEY:
+            words = f"¥{yuan_of(value)}"
+        elif FILTERS[name].kind == ANSWERS:
+            words = ", ".join(f"{row['question']} = {row['answer']}" for row in value)
+        else:
+            known = names.get(source_of(name, rule.event), {})
+            words = _(", ").join(str(known.get(one, one)) for one in value[:MOST_WORDS])
+            if len(value) > MOST_WORDS:
+                words += " …"
+        found.append(_("%(what)s: %(names)s") % {"what": _label(name, rule.event), "names": words})
+    return found
+
+
+def filter_field(name: str, value: Any, event: str) -> dict[str, Any]:
+    """A filter of an event as the form shows it."""
     kind = FILTERS[name].kind
-    field: dict[str, Any] = {"name": f"f_{name}", "label": FILTERS[name].label, "kind": kind, "value": value}
-    if name in CHOSEN:
-        rows, column = SOURCES[CHOSEN[name]]
+    field: dict[str, Any] = {"name": f"f_{name}", "label": _label(name, event), "kind": kind, "value": value}
+    if source := source_of(name, event):
+        rows, column = SOURCES[source]
+        chosen = {
+            int(n) for n in value or [] if str(n).isdecimal() and len(str(n)) < 19
+        }  # after a refusal as typed
+        found = dict(rows().values_list("pk", column)[:MOST_CHOICES])
+        # what is chosen is always among them, however many there are
+        found |= dict(rows().filter(pk__in=chosen - set(found)).values_list("pk", column))
         field |= {
             "kind": "choice",
-            "choices": list(rows().values_list("pk", column)[:MOST_CHOICES]),
-            "value": value or [],
+            "choices": [{"id": pk, "name": words or f"#{pk}"} for pk, words in found.items()],
+            "value": sorted(chosen),
         }
     elif kind in (IDS, WORDS):
         field["text"] = ", ".join(map(str, value or []))

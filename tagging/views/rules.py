@@ -17,12 +17,12 @@ from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 from tagging.conditions.summary import sentence
 from tagging.models import Tag, TagAct, TagRule
-from tagging.rule_events import EVENTS, FILTERS
+from tagging.rule_events import EVENTS
 from tagging.services import naming, rule_preview, rule_runs, rules
 from tagging.services.tags import choices
 from tagging.views.acts import act_rows
 from tagging.views.common import ids_of, tabs
-from tagging.views.event_filters import fen_of, filter_field, read_filters, yuan_of
+from tagging.views.event_filters import fen_of, filter_field, filter_words, names_of, read_filters, yuan_of
 
 
 def get_rule(rule_id: int) -> TagRule:
@@ -38,6 +38,7 @@ def rule_list(request: Any) -> HttpResponse:
     """All rules in the order in which they run, with what they did in the last 30 days."""
     found = list(TagRule.objects.filter(deleted_at=None).order_by("position", "pk"))
     names = _tag_names(found)
+    filter_names = names_of(found)
     sums: dict[int, list[int]] = {}
     acts = TagAct.objects.filter(kind=TagAct.Kind.RULE, owner_id__in=[r.pk for r in found])
     for owner_id, people, added, removed in acts.values_list("owner_id", "n_people", "n_added", "n_removed"):
@@ -47,7 +48,7 @@ def rule_list(request: Any) -> HttpResponse:
     rows = [
         {
             "rule": rule,
-            "when": when_words(rule),
+            "when": when_words(rule, filter_names),
             "plus": [names.get(n, "?") for n in rule.add_tag_ids],
             "minus": [names.get(n, "?") for n in rule.remove_tag_ids],
             "sums": sums.get(rule.pk, [0, 0, 0]),
@@ -62,13 +63,13 @@ def _tag_names(found: list[TagRule]) -> dict[int, str]:
     return dict(Tag.objects.filter(pk__in=ids).values_list("pk", "name"))
 
 
-def when_words(rule: TagRule) -> str:
-    """What sets a rule off, in words."""
+def when_words(rule: TagRule, names: dict[str, dict[int, str]]) -> str:
+    """What sets a rule off, in words; `names` of `names_of`."""
     if rule.kind == TagRule.Kind.CONDITION:
         return str(_("The condition becomes true"))
     event = EVENTS.get(rule.event)
     parts = [str(event.label) if event else rule.event]
-    parts += [str(FILTERS[name].label) for name in rule.filters if name in FILTERS]
+    parts += filter_words(rule, names)
     if rule.window_days:
         times = _("%(n)s times within %(days)s days") % {"n": rule.n_at_least, "days": rule.window_days}
         if rule.amount_at_least_fen:
@@ -209,7 +210,10 @@ def _form(rule: TagRule | None, values: dict[str, Any]) -> dict[str, Any]:
         "values": values,
         "event": event,
         "event_groups": list(groups.items()),
-        "filters": [filter_field(name, filters.get(name)) for name in (event.filters if event else ())],
+        "filters": [
+            filter_field(name, filters.get(name), event.key if event else "")
+            for name in (event.filters if event else ())
+        ],
         "amount": yuan_of(values.get("amount_at_least_fen")),
         "groups": choices(keep=keep),
         "condition": values.get("condition_text")
@@ -233,7 +237,7 @@ def rule_detail(request: Any, rule_id: int) -> HttpResponse:
         return render(request, "tagging/acts/_rows.html", context)
     names = _tag_names([rule])
     context |= {
-        "when": when_words(rule),
+        "when": when_words(rule, names_of([rule])),
         "plus": [names.get(n, "?") for n in rule.add_tag_ids],
         "minus": [names.get(n, "?") for n in rule.remove_tag_ids],
         "jobs": [

@@ -49,14 +49,14 @@ class CutsField(forms.CharField):
         try:
             return [int(part) for part in text.split()]
         except ValueError as error:
-            raise forms.ValidationError(_("Four numbers that rise")) from error
+            raise forms.ValidationError(_("Four rising numbers")) from error
 
 
 class SettingForm(forms.Form):
     method = forms.ChoiceField(label=gettext_lazy("How it is cut"), choices=ValueSetting.Method.choices)
     r_cuts = CutsField(
         label=gettext_lazy("Recency: days since the last order"),
-        help_text=gettext_lazy("Four numbers that rise. With fifths they are found anew each night."),
+        help_text=gettext_lazy("Four rising numbers. With fifths they are worked out again each night."),
     )
     f_cuts = CutsField(label=gettext_lazy("Frequency: orders"))
     m_cuts = CutsField(label=gettext_lazy("Money: yuan in all"))

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from campaigns.models import SendTask
 from contacts.models import EventType, Follow
 from contacts.services.timeline import record_events
 from insights import tasks
@@ -190,6 +191,15 @@ def trouble(brand: Brand, corp: Corp) -> None:
         Job.objects.create(kind="wecom_sync", title="x", state="failed", ended_at=now)
         Job.objects.create(kind="wecom_sync", title="old", state="failed", ended_at=now - timedelta(days=8))
         Corp.objects.filter(pk=corp.pk).update(checks=[{"name": "token", "state": "failed"}])
+        send = {
+            "corp": corp,
+            "staff": make_staff(brand, corp),
+            "at": now,
+            "content_digest": "x",
+            "state": "failed",
+        }
+        SendTask.objects.create(contact_ids=[1], n=1, error="-1", **send)
+        SendTask.objects.create(contact_ids=[], n=0, **send)  # everybody was held back: nothing is wrong
 
 
 def test_what_needs_attention_by_right(brand: Brand, other_brand: Brand, corp: Corp, sign_in: Any) -> None:
@@ -197,14 +207,14 @@ def test_what_needs_attention_by_right(brand: Brand, other_brand: Brand, corp: C
     with in_brand(brand):
         counts = health.count_attention(brand)
     assert {key for key, n in counts.items() if n == 1} == set(health.ATTENTION_RIGHTS) - {
-        "sends_failed",
         "contact_quota",
         "contact_quota_near",
     }
-    assert len(sign_in(brand).get("/").context["needs"]) == 6
+    assert len(sign_in(brand).get("/").context["needs"]) == 7
     assert {need["url"] for need in sign_in(brand, "operator").get("/").context["needs"]} == {
         "/sync/",
         "/codes/",
+        "/touches/tasks/?state=failed",
     }
     assert sign_in(brand, "guide").get("/").context["needs"] == []
     assert sign_in(other_brand).get("/").context["needs"] == []
