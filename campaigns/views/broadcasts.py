@@ -393,7 +393,17 @@ def dry_run(request: Any, broadcast_id: int) -> HttpResponse:
         found = waves.dry_run(request.brand, broadcast)
     except ConditionError as error:
         return render(request, "campaigns/broadcasts/_dry_run.html", {"error": error}, status=200)
-    return render(request, "campaigns/broadcasts/_dry_run.html", {"run": found, "broadcast": broadcast})
+    context = {"run": found, "broadcast": broadcast, "few": _too_few(broadcast, found.expected)}
+    return render(request, "campaigns/broadcasts/_dry_run.html", context)
+
+
+def _too_few(broadcast: Broadcast, expected: int) -> int | None:
+    """How many people the smallest content of a comparison can count on, where the rule asks for more."""
+    weights = list(broadcast.variants.values_list("weight", flat=True))
+    if not broadcast.test or len(weights) < 2:
+        return None
+    n = expected * min(weights) // sum(weights)
+    return n if n < winners.Rule(**broadcast.test).least else None
 
 
 @require_GET

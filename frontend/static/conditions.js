@@ -77,6 +77,9 @@
 
     // ---- drawing
 
+    const fresh = new WeakSet(); // conditions that nobody has filled in yet: nothing is wrong with them so far
+    const said = (words) => element("div", { className: "field-error", textContent: [...new Set(words)].join(" · ") });
+
     function drawNode(node, parent, path) {
       const box = element("div", { className: node.leaf ? "builder-leaf" : "builder-group" });
       box.dataset.path = path;
@@ -102,7 +105,7 @@
       if (parent) head.append(button("×", () => change(() => { parent.items.splice(parent.items.indexOf(node), 1); }), { className: "btn-icon builder-remove", title: text.remove, ariaLabel: text.remove }));
       box.append(head);
       const here = problems[node.not ? `${path}.0`.replace(/^\./, "") : path];
-      if (here) box.append(element("div", { className: "field-error", textContent: here.join(" · ") }));
+      if (here && !fresh.has(node.leaf)) box.append(said(here));
       if (!node.leaf) drawItems(node, box, path);
       return box;
     }
@@ -116,7 +119,11 @@
         list.append(drawn);
       });
       box.append(list, element("div", { className: "builder-add" },
-        button(`+ ${text.add}`, () => change(() => { node.items.push({ leaf: { kind: "tags", mode: "any" } }); })),
+        button(`+ ${text.add}`, () => {
+          const leaf = { kind: "tags", mode: "any" };
+          fresh.add(leaf);
+          change(() => { node.items.push({ leaf }); });
+        }),
         button(`+ ${text.group}`, () => change(() => { node.items.push({ mode: "any", items: [] }); }))));
       if (window.Sortable) window.Sortable.create(list, { group: "conditions", handle: ".builder-handle", animation: 120, onEnd: dropped });
     }
@@ -133,7 +140,6 @@
       const at = parent.items.indexOf(node);
       if (at + by < 0 || at + by >= parent.items.length) return;
       change(() => { parent.items.splice(at, 1); parent.items.splice(at + by, 0, node); });
-      root.querySelectorAll(".builder-handle")[0]?.focus();
     }
 
     function drawLeaf(node, head) {
@@ -146,7 +152,7 @@
         groups[kind.group].append(element("option", { value: kind.kind, textContent: kind.label, selected: kind.kind === leaf.kind }));
       }
       made.append(...Object.values(groups));
-      made.addEventListener("change", () => change(() => { node.leaf = { kind: made.value }; }));
+      made.addEventListener("change", () => change(() => { node.leaf = { kind: made.value }; fresh.add(node.leaf); }));
       head.append(made);
       for (const param of kinds[leaf.kind]?.params ?? []) {
         if (leaf.kind === "field" && !["key", "test", fieldNeeds[leaf.test]].includes(param.name)) continue;
@@ -156,7 +162,7 @@
     }
     function drawParam(leaf, param) {
       const value = leaf[param.name] ?? param.default;
-      const set = (given) => change(() => { if (given === "" || given === undefined) delete leaf[param.name]; else leaf[param.name] = given; });
+      const set = (given) => change(() => { fresh.delete(leaf); if (given === "" || given === undefined) delete leaf[param.name]; else leaf[param.name] = given; });
       switch (param.type) {
         case "ids": return chooser(param.source, value ?? [], (ids) => set(ids), true);
         case "texts": return leaf.kind === "field" ? ticks(fields[leaf.key]?.options ?? [], value ?? [], set) : chooser("categories", value ?? [], set, false);
@@ -230,6 +236,17 @@
         list.hidden = false;
       };
       search.addEventListener("focus", look);
+      box.addEventListener("keydown", (event) => {
+        const found = [...list.children];
+        const at = found.indexOf(document.activeElement);
+        if (event.key === "Escape") list.hidden = true;
+        else if (event.key === "Enter" && event.target === search) { if (!list.hidden) found[0]?.click(); }
+        else if (event.key === "ArrowDown" && !list.hidden) (found[at + 1] ?? found[0])?.focus();
+        else if (event.key === "ArrowUp" && at >= 0) (found[at - 1] ?? search).focus();
+        else return;
+        event.preventDefault(); // Enter would send the whole form
+        event.stopPropagation();
+      });
       search.addEventListener("input", () => { clearTimeout(search.timer); search.timer = setTimeout(look, 150); });
       box.addEventListener("focusout", (event) => { if (!box.contains(event.relatedTarget)) list.hidden = true; });
       box.append(search, list);
@@ -240,8 +257,31 @@
 
     let timer = 0;
     let asked = 0;
-    function draw() {
+    // Drawn anew after the click that made the change has come to its end: otherwise its button would be gone under it.
+    // What had the focus has it again afterwards.
+    let pressed = false;
+    let waiting = false;
+    root.addEventListener("pointerdown", () => { pressed = true; }, true);
+    for (const name of ["pointerup", "pointercancel"]) {
+      window.addEventListener(name, () => setTimeout(() => { pressed = false; if (waiting) redraw(); }));
+    }
+    const own = (box) => [...box.querySelectorAll("input, select, button, [tabindex]")].filter((one) => one.closest("[data-path]") === box);
+    const sign = (one) => `${one.tagName} ${one.type} ${one.className} ${one.getAttribute("aria-label")}`;
+    function redraw() {
+      if (pressed) { waiting = true; return; }
+      waiting = false;
+      const active = root.contains(document.activeElement) ? document.activeElement : null;
+      const box = active?.closest("[data-path]");
+      const search = active?.closest(".builder-chooser")?.querySelector("input");
+      const wanted = active?.matches(".builder-choice, .chip-remove") ? search : active;
+      const nth = box ? own(box).filter((one) => sign(one) === sign(wanted)).indexOf(wanted) : 0;
       root.replaceChildren(drawNode(tree, null, ""));
+      if (!box) return;
+      const again = [...root.querySelectorAll("[data-path]")].find((one) => one.node === box.node);
+      again && own(again).filter((one) => sign(one) === sign(wanted))[nth]?.focus();
+    }
+    function draw() {
+      if (!waiting) { waiting = true; setTimeout(() => { if (waiting) redraw(); }); }
       field.value = tree.items.length || !("optional" in home.dataset) ? JSON.stringify(write(tree)) : "";
       part("undo").disabled = !past.length;
       part("redo").disabled = !future.length;
@@ -264,7 +304,7 @@
       const before = JSON.stringify(problems);
       problems = {};
       for (const { path, text: words } of found.problems ?? []) (problems[path] ??= []).push(words);
-      if (before !== JSON.stringify(problems) && !root.contains(document.activeElement)) root.replaceChildren(drawNode(tree, null, ""));
+      if (before !== JSON.stringify(problems) && !root.contains(document.activeElement)) redraw();
       else if (before !== JSON.stringify(problems)) showProblems();
       if (found.problems) return say("—", found.problems[0].text, []);
       return say(found.n.toLocaleString("en-US"), found.sentence, found.sample);
@@ -273,7 +313,7 @@
       root.querySelectorAll(".field-error").forEach((old) => old.remove());
       root.querySelectorAll("[data-path]").forEach((box) => {
         const here = problems[box.dataset.path];
-        if (here) box.firstElementChild.after(element("div", { className: "field-error", textContent: here.join(" · ") }));
+        if (here && !fresh.has(box.node?.leaf)) box.firstElementChild.after(said(here));
       });
     }
     function say(n, words, sample) {

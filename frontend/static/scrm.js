@@ -102,6 +102,18 @@
   window.addEventListener("beforeunload", (event) => { if ([...unsaved].some((form) => form.isConnected)) event.preventDefault(); });
   ready(() => document.querySelectorAll("form[data-guard]").forEach((form) => { if ($(".has-error, .alert-danger, .field-error:not([hidden])", form)) unsaved.add(form); }));
 
+  // ---- data-reload-when-done around a job's card: whoever has watched it to its end sees what came of it
+  document.addEventListener("htmx:afterSettle", () => { if ($("[data-reload-when-done] [data-job-state=done]")) location.reload(); });
+
+  // ---- a page that comes back with something wrong shows the first such place
+  ready(() => {
+    const wrong = [...document.querySelectorAll("main .field-error[role=alert], main .is-invalid")].find((one) => !one.hidden && one.getClientRects().length);
+    if (!wrong) return;
+    const field = wrong.matches("input, select, textarea") ? wrong : $("input:not([type=hidden]), select, textarea", wrong.closest(".field, .has-error") || wrong.parentElement);
+    (field || wrong).scrollIntoView({ block: "center" });
+    field?.focus({ preventScroll: true });
+  });
+
   // ---- requests: a thin bar while they run, words when they fail
   let running = 0;
   const quiet = (event) => /every|load|revealed/.test(event.detail.elt?.getAttribute("hx-trigger") || "");

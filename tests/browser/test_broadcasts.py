@@ -55,6 +55,9 @@ def test_write_compare_and_launch(
     page.click("#broadcast-form button.btn-primary")
     page.wait_for_url("**/broadcasts/*/")
     expect(page.locator("#dry-run")).to_contain_text("50")
+    expect(page.locator("#dry-run .notice-warn")).to_contain_text(
+        "人数不足以对比"
+    )  # 20 of 40 people; 200 of each are asked for
     shoot(page, "draft")
     with in_brand(brand):
         broadcast = Broadcast.objects.get()

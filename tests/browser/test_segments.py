@@ -65,3 +65,29 @@ def test_moved_by_keys_on_a_phone(signed_in: Page, live_server: Any) -> None:
     page.keyboard.press("Alt+ArrowDown")
     expect(page.locator(".builder-items > div").first).not_to_have_text(before)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_by_keyboard_and_without_lost_clicks(signed_in: Page, live_server: Any) -> None:
+    page = signed_in
+    page.goto(f"{live_server.url}/segments/new/")
+    page.locator(".builder-add button").first.click()
+    expect(page.locator(".builder-leaf")).to_have_count(1)
+    expect(page.locator(".builder .field-error")).to_have_count(0)  # nobody has filled it in yet
+    search = page.locator(".builder-chooser input")
+    search.focus()
+    page.keyboard.type("宝妈")
+    expect(page.locator(".builder-choice")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".builder-chooser .chip")).to_contain_text("宝妈")
+    expect(page.locator(".builder-count")).to_have_text("3")
+    assert page.url.endswith("/segments/new/")  # Enter has not sent the form
+    expect(search).to_be_focused()
+    page.keyboard.press("Escape")
+    # a number is typed, and one click adds the next condition
+    page.locator(".builder-leaf select").first.select_option("orders")
+    number = page.locator(".builder-leaf input[type=number]").first
+    number.fill("7")
+    page.locator(".builder-add button").first.click()
+    expect(page.locator(".builder-leaf")).to_have_count(2)
+    expect(page.locator(".builder-leaf input[type=number]").first).to_have_value("7")
