@@ -170,7 +170,7 @@ def _read_params(
         value = raw.get(param.name)
         if value in (None, "", [], {}):
             if param.needed:
-                wrong.append(problem(node_id, param.name, _("Needed")))
+                wrong.append(problem(node_id, param.name, _("%(name)s is missing") % {"name": param.label}))
             clean[param.name] = [] if isinstance(param.default, tuple) else value
             continue
         value, message = READERS[param.of](value, param) if param.of in READERS else (value, "")

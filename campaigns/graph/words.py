@@ -97,7 +97,7 @@ def _entry(node: Node, say: Say) -> str:
             text = _("Comes in when: %(what)s") % {"what": _happening(node, say)}
         case "segment":
             text = _("Comes in with segment “%(name)s”") % {
-                "name": say(kinds.SEGMENT, node.get("segment_id"))
+                "name": say(kinds.SEGMENT, node["segment_id"]) if node.get("segment_id") else _("not set yet")
             }
         case "date":
             days = int(node.get("offset_days") or 0)

@@ -41,6 +41,7 @@ def drift_list(request: Any) -> HttpResponse:
         rows = rows.filter(kind=kind)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"))
     context: dict[str, Any] = {"page": page, "lines": lines(page, request.brand.timezone), "state": state}
+    context["is_new"] = not DriftRun.objects.filter(ended_at__isnull=False).exists()
     if request.htmx:
         return render(request, "drift/_rows.html", context)
     open_ = Difference.objects.filter(state=State.OPEN).values("kind").annotate(n=Count("pk")).order_by()
