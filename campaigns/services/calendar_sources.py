@@ -272,7 +272,6 @@ TASKS = """
            count(*) FILTER (WHERE t.state = 'done'), count(*) FILTER (WHERE t.state = 'open'), count(DISTINCT t.staff_id)
       FROM campaigns_stafftask t
      WHERE t.brand_id = %(b)s AND t.due_at >= %(start)s AND t.due_at < %(end)s AND t.state <> 'cancelled'
-       AND (t.n > 0 OR t.state <> 'failed')  -- failed for nobody: everybody was held back
        AND (%(all)s OR t.staff_id = ANY(%(staff)s::bigint[]))
      GROUP BY 1
 """

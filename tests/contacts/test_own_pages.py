@@ -51,22 +51,22 @@ def test_reminders(brand: Any, corp: Any, contact: Contact, staff: Any, sign_in:
     url = f"/contacts/{contact.pk}/reminders/new/"
     assert client.get(url).status_code == 200
     due = (clock.now() + timedelta(days=1)).astimezone(zones.get_fixed_timezone(480))
-    form = {"text": "回访", "due_at": due.strftime("%Y-%m-%dT%H:%M"), "staff": staff.pk}
+    form = {"text": "问候老客户", "due_at": due.strftime("%Y-%m-%dT%H:%M"), "staff": staff.pk}
     for wrong in ({"text": ""}, {"due_at": "x"}, {"due_at": "2020-01-01T10:00"}, {"staff": "0"}):
         assert client.post(url, form | wrong).status_code == 422, wrong
-    assert "回访" in client.post(url, form).text
+    assert "问候老客户" in client.post(url, form).text
     with in_brand(brand):
         row = Reminder.objects.get()
         assert abs(row.due_at - due) < timedelta(minutes=1)
         stranger = make_staff(brand, corp)
-    assert "回访" in client.get("/reminders/").text
-    assert "回访" in client.get("/reminders/?whose=all").text
+    assert "问候老客户" in client.get("/reminders/").text
+    assert "问候老客户" in client.get("/reminders/?whose=all").text
     other = sign_in(brand, "guide", staff=stranger)
-    assert "回访" not in other.get("/reminders/?whose=all").text
+    assert "问候老客户" not in other.get("/reminders/?whose=all").text
     assert other.post(f"/reminders/{row.pk}/done/").status_code == 404
     for act in ("later", "done", "open", "done"):
         assert client.post(f"/reminders/{row.pk}/{act}/", {"on": "list"}).status_code == 200, act
-    assert "回访" in client.get("/reminders/?done=1").text
+    assert "问候老客户" in client.get("/reminders/?done=1").text
     assert client.post(f"/reminders/{row.pk}/word/").status_code == 404
     client.post(f"/reminders/{row.pk}/delete/")
     with in_brand(brand):
