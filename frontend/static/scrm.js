@@ -105,6 +105,13 @@
   // ---- data-reload-when-done around a job's card: whoever has watched it to its end sees what came of it
   document.addEventListener("htmx:afterSettle", () => { if ($("[data-reload-when-done] [data-job-state=done]")) location.reload(); });
 
+  // ---- on a phone the tab that is open may lie beyond the edge
+  ready(() => document.querySelectorAll(".tabs").forEach((row) => {
+    const tab = $(".active", row);
+    if (!tab || row.scrollWidth <= row.clientWidth) return;
+    row.scrollLeft += tab.getBoundingClientRect().left - row.getBoundingClientRect().left - (row.clientWidth - tab.clientWidth) / 2;
+  }));
+
   // ---- a page that comes back with something wrong shows the first such place
   ready(() => {
     const wrong = [...document.querySelectorAll("main .field-error[role=alert], main .is-invalid")].find((one) => !one.hidden && one.getClientRects().length);
