@@ -57,7 +57,7 @@ TEMPLATES: tuple[Template, ...] = (
     ),
     Template(
         "drowsy",
-        _("Falling asleep"),
+        _("Going dormant"),
         _("Has ordered twice or more, but not in the last 90 days: time to be asked how things are"),
         {
             "all": [
