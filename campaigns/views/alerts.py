@@ -257,8 +257,10 @@ def _form(rule: AlertRule | None, values: dict[str, Any]) -> dict[str, Any]:
         "event_groups": list(groups.items()),
         "filters": [
             filter_field(name, filters.get(name) if isinstance(filters, dict) else None, event.key)
-            for name in (event.filters if event else ())
-        ],
+            for name in event.filters
+        ]
+        if event
+        else [],
         "condition": condition,
     }
 
