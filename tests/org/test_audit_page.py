@@ -123,7 +123,7 @@ def recorded_acts() -> set[str]:
                 for word in words
                 if isinstance(word, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(word.value))
             }
-    return found - set(RIGHTS)
+    return {word for word in found - set(RIGHTS) if not word.endswith(".csv")}
 
 
 def test_every_act_has_words() -> None:
