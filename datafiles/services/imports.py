@@ -7,6 +7,7 @@ it was. Rows that somebody else has overtaken meanwhile are judged again in anot
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -272,9 +273,8 @@ def _begin_round(task: Task, job: Job) -> None:
     else:
         result = {name: counts[name] for name in counts if name not in WRITTEN}
         result |= {"new": 0, "changed": 0}
-    with transaction.atomic():
-        if Job.objects.select_for_update().get(pk=job.pk).state != Job.State.RUNNING:
-            return  # stopped while the file was compared: nothing is written, and it can begin anew
+    with suppress(jobs.Stopped), transaction.atomic():
+        jobs.hold(job)  # stopped while the file was compared: nothing is written, and it can begin anew
         file = task.file
         if number == 1:
             file.state = ImportFile.State.RUNNING
@@ -301,8 +301,9 @@ def _slice(task: Task, job: Job) -> None:
     path = plans.of_round(task.file, place["round"])
     at, slices = place["at"], place["slices"]
     (start, n_before), (stop, n_after) = slices[at], slices[at + 1]
-    with transaction.atomic():
+    with suppress(jobs.Stopped), transaction.atomic():
         done = plans.apply(task, path, start, stop)
+        jobs.hold(job)
         late = place["late"] + done.late
         result = {**job.result}
         for name, n in done.as_counts().items():
@@ -316,8 +317,8 @@ def _slice(task: Task, job: Job) -> None:
             n_done=min(job.n_done + n_after - n_before, job.n_total or 0),
             result=result,
         )
-    if at == 0 or is_last:
-        _tell_postgres(task, result)
+    if at == 0 or at + 2 == len(slices):
+        _tell_postgres(task, job.result)
 
 
 def _tell_postgres(task: Task, result: dict[str, Any]) -> None:

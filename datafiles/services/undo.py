@@ -6,6 +6,7 @@ function deals with a table stands in PARTS.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -109,13 +110,14 @@ def _ranges(file: ImportFile) -> Any:
 def step(brand: Brand, job: Job) -> bool:
     """One step: the next slice of the present part."""
     place = {"part": 0, "after": 0, "range": 0, **job.position}
-    with transaction.atomic():
+    with suppress(jobs.Stopped), transaction.atomic():
         file = ImportFile.objects.get(pk=job.params["file_id"])
         with translation.override(file.options.get("language")):
             if place["part"] == len(PARTS):
                 _end(job, file)
                 return False
             done = _slice(brand, file, place)
+            jobs.hold(job)
             result = {**job.result}
             for name, n in (("removed", done.removed), ("restored", done.restored), ("kept", len(done.kept))):
                 result[name] = result.get(name, 0) + n

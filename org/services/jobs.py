@@ -178,6 +178,21 @@ def save_step(job: Job, **changes: Any) -> None:
     job.save(update_fields=[*changes, "beat_at"])
 
 
+class Stopped(Exception):
+    """A job was cancelled or paused while its step was at work; raised to take that back."""
+
+
+def hold(job: Job) -> None:
+    """Before a step commits, in its transaction: whoever cancels from now on waits for that, and after a cancel nothing more
+    is written.
+
+    Raises:
+        Stopped: cancelled or paused already.
+    """
+    if not list(Job.objects.select_for_update().filter(pk=job.pk, state=Job.State.RUNNING)):
+        raise Stopped
+
+
 def _later(job: Job, error: Exception) -> Job:
     """WeCom is busy, or Postgres or Redis starts anew: the job waits; the sweep takes it up again."""
     with transaction.atomic():

@@ -5,6 +5,7 @@ nobody is left out or done twice, whatever changes meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -205,7 +206,7 @@ def step(brand: Brand, job: Job) -> bool:
     Raises:
         ConflictError: all its tags were deleted meanwhile.
     """
-    with transaction.atomic():
+    with suppress(jobs.Stopped), transaction.atomic():
         act = TagAct.objects.get(pk=job.params["act_id"])
         wanted = set(act.add_tag_ids) | set(act.remove_tag_ids)
         there = set(Tag.objects.filter(pk__in=wanted, deleted_at=None).values_list("pk", flat=True))
@@ -233,6 +234,7 @@ def step(brand: Brand, job: Job) -> bool:
             pairs = targets(act.pk, places, minus)
             removed = take_off(brand, pairs, source=source, staff_id=act.staff_id, act_id=act.pk).n
         people = sum(n for _chunk, n in chunks)
+        jobs.hold(job)  # an undo right after a cancel finds all that was done
         acts.count(act, people=people, added=added, removed=removed)
         jobs.save_step(
             job,
@@ -240,7 +242,7 @@ def step(brand: Brand, job: Job) -> bool:
             n_done=job.n_done + people,
             result={"changed": int(job.result.get("changed", 0)) + added + removed},
         )
-        return True
+    return True
 
 
 def at_once(

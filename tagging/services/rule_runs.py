@@ -1,5 +1,6 @@
 """A rule over everybody, as a job: when it is switched on, each night, on demand; and the past of a rule on events."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -64,9 +65,10 @@ def step(brand: Brand, job: Job) -> bool:
             with transaction.atomic():
                 TagRule.objects.filter(pk=job.params["rule_id"]).update(problem=str(error)[:200])
             raise
-    with transaction.atomic():
+    with suppress(jobs.Stopped), transaction.atomic():
         rule = _rule(job)
         return _work(brand, job, rule, TagAct.objects.get(pk=job.position["act_id"]))
+    return True
 
 
 def _rule(job: Job) -> TagRule:
@@ -170,6 +172,7 @@ def _work(brand: Brand, job: Job, rule: TagRule, act: TagAct) -> bool:
         brand, rule, act, lambda tag_ids: targets(act.pk, chunks, tag_ids, side)
     )
     people = sum(n for _chunk, n in found)
+    jobs.hold(job)
     acts.count(act, people=people, added=added, removed=removed)
     jobs.save_step(
         job,

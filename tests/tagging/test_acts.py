@@ -1,10 +1,11 @@
 """Acts on many people: progress, expiry, and exactly what they changed taken back."""
 
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from contacts.models import Contact, Event, EventType, Identity
 from contacts.services.identity import note_identities
@@ -165,6 +166,29 @@ def test_cancelled_half_way(brand: Any, people: Any, tags: Any, monkeypatch: Any
         acts.undo(brand, act_id=TagAct.objects.get().pk, by=SYSTEM)
         assert not ContactTag.objects.exists()
         assert mass.purge(brand) > 0 and not TagTarget.objects.exists()
+
+
+def test_cancelled_while_a_step_is_at_work(brand: Any, people: Any, tags: Any, monkeypatch: Any) -> None:
+    """After a cancel nothing more is written: an undo right behind it leaves nothing."""
+    put_on = mass.put_on
+
+    def cancel() -> None:
+        with in_brand(brand):
+            jobs.cancel(Job.objects.get(state="running").pk)
+        connections.close_all()
+
+    def and_cancel(*args: Any, **kwargs: Any) -> Any:
+        done = put_on(*args, **kwargs)
+        (person := Thread(target=cancel)).start()
+        person.join()
+        return done
+
+    monkeypatch.setattr(mass, "put_on", and_cancel)
+    start(brand, people, add=[tags[0].pk])
+    with in_brand(brand):
+        assert Job.objects.get().state == "cancelled"
+        assert not ContactTag.objects.exists() and TagAct.objects.get().n_added == 0
+    agree(brand)
 
 
 def test_tag_deleted_while_the_job_runs(brand: Any, people: Any, tags: Any, monkeypatch: Any) -> None:
