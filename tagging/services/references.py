@@ -17,7 +17,7 @@ from tenants.models import Brand
 
 # Apps above this one: modules with `tag_uses(brand, tag_ids) -> list[Use]` and
 # `replace_tag(brand, old_id, new_id) -> int`, each a constant number of queries, in the caller's transaction.
-ABOVE = ["campaigns.services.named", "livecodes.services.code_tags"]
+ABOVE = ["campaigns.services.named", "livecodes.services.code_tags", "guides.services.leads.named"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import AlertRule, Broadcast, Moment, NoContactRule, Sop, SopVersion, Wave
+from guides.models import Lead, LeadList
 from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import ConflictError
@@ -77,6 +78,9 @@ def named(brand: Any, corp: Any) -> dict[str, Any]:
             name="圈", corp=corp, tag_ids=[tag.pk], at=clock.now(), state="planned", content_digest="x"
         )
         NoContactRule.objects.create(name="别打扰", tag=tag)
+        numbers = LeadList.objects.create(name="名单", source="page", created_by="x", tag_ids=[tag.pk])
+        for n, tags in enumerate(([tag.pk], [tag.pk, other.pk], [])):
+            Lead.objects.create(list=numbers, phone=f"1380013800{n}", tag_ids=tags)
         TagRule.objects.create(
             name="规则", kind="condition", condition=both, add_tag_ids=[other.pk], created_by="x"
         )
@@ -88,7 +92,7 @@ def test_a_tag_in_use_is_not_deleted_and_merged_everywhere(brand: Any, named: di
     with in_brand(brand):
         found = {use.name: use.is_needed for use in references.uses(brand, [tag.pk])}
     assert found == {
-        "特别": True, "旅程": True, "群发": True, "提醒": True, "圈": True, "别打扰": True, "规则": False,
+        "特别": True, "旅程": True, "群发": True, "提醒": True, "圈": True, "别打扰": True, "规则": False, "名单": False,
     }  # fmt: skip
     with tenant_scope(brand), pytest.raises(ConflictError):
         deleting.delete_tag(brand, by=SYSTEM, tag=tag)
@@ -98,6 +102,7 @@ def test_a_tag_in_use_is_not_deleted_and_merged_everywhere(brand: Any, named: di
         assert references.uses(brand, [tag.pk]) == []
         assert {use.name for use in references.uses(brand, [other.pk])} == set(found)
         assert Sop.objects.get().draft_n == 1
+        assert [lead.tag_ids for lead in Lead.objects.order_by("pk")] == [[other.pk], [other.pk], []]
         assert lifecycle.place(brand) == 0
         tag.refresh_from_db()
         assert tag.merged_into_id == other.pk
