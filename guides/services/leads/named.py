@@ -30,7 +30,8 @@ def replace_tag(brand: Brand, old_id: int, new_id: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE guides_lead SET tag_ids = CASE WHEN tag_ids @> %(new)s::bigint[]"
-            " THEN array_remove(tag_ids, %(old_id)s::bigint) ELSE array_replace(tag_ids, %(old_id)s::bigint, %(new_id)s::bigint) END"
+            " THEN array_remove(tag_ids, %(old_id)s::bigint) ELSE"
+            " array_replace(tag_ids, %(old_id)s::bigint, %(new_id)s::bigint) END"
             " WHERE brand_id = %(brand)s AND tag_ids @> %(old)s::bigint[]",
             {"brand": brand.pk, "old": [old_id], "new": [new_id], "old_id": old_id, "new_id": new_id},
         )
