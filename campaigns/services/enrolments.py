@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, Sop
 from campaigns.services import gate, schedule, sops
-from campaigns.services.journeys import entering, leaving
+from campaigns.services.journeys import entering, leaving, trouble
 from campaigns.services.touches import array
 from contacts.models import Contact, EventType
 from contacts.services.timeline import EventRow, record_events
@@ -48,7 +48,7 @@ def enrol(brand: Brand, *, contact: Contact, sop: Sop, at: datetime, source: str
         source: channel_code:7, page …
     """
     with transaction.atomic():
-        rows = _enter(brand, sop, [contact.pk], at, source)
+        rows = _enter(brand, sop.pk, [contact.pk], at, source)
         return Enrolment.objects.get(pk=rows[0][0]) if rows else None
 
 
@@ -57,34 +57,32 @@ def enrol_many(
 ) -> int:
     """The same for a set; gives how many are new. One statement for each thousand; safe to repeat."""
     at, ids, n = at or clock.now(), sorted(set(contact_ids)), 0
-    for start in range(0, len(ids), SLICE):
+    try:
+        for start in range(0, len(ids), SLICE):
+            with transaction.atomic():
+                n += len(_enter(brand, sop.pk, ids[start : start + SLICE], at, source))
+    except entering.EntryUnreadable as error:
+        # it lets nobody in and says so on the SOP's page; whatever else the caller does for these people goes on
         with transaction.atomic():
-            n += len(_enter(brand, sop, ids[start : start + SLICE], at, source))
+            trouble.note(sop.pk, error.node_id, error)
     return n
 
 
-def _enter(brand: Brand, sop: Sop, ids: Sequence[int], at: datetime, source: str) -> list[tuple[int, int]]:
+def _enter(brand: Brand, sop_id: int, ids: Sequence[int], at: datetime, source: str) -> list[tuple[int, int]]:
     """(enrolment, contact) of those who are new: into the steps, or to the entry of a graph."""
-    if sop.is_graph:
-        people = [(contact_id, at) for contact_id in ids]
-        return entering.enter(brand, sop_id=sop.pk, people=people, source=source)
-    return _insert(brand, sop.pk, ids, at, source)
-
-
-def _insert(
-    brand: Brand, sop_id: int, ids: Sequence[int], at: datetime, source: str
-) -> list[tuple[int, int]]:
-    """(enrolment, contact) of those who are new."""
     with connection.cursor() as cursor:
         # an edit of the steps locks the row against this: who comes in has the steps from before it or from
         # after it
         cursor.execute(
-            "SELECT state, name FROM campaigns_sop WHERE brand_id = %s AND id = %s FOR KEY SHARE",
+            "SELECT state, name, form FROM campaigns_sop WHERE brand_id = %s AND id = %s FOR KEY SHARE",
             [brand.pk, sop_id],
         )
         row = cursor.fetchone()
         if row is None or row[0] not in OPEN:
             return []
+        if row[2] == Sop.Form.GRAPH:  # an arrival knows the SOP's number only
+            people = [(contact_id, at) for contact_id in ids]
+            return entering.enter(brand, sop_id=sop_id, people=people, source=source)
         times = sops.step_times(sops.live_steps(sop_id))
         table = schedule.timetable(times, schedule.joining_date(at, brand.timezone), brand.timezone)
         next_at, position = schedule.next_step(table, at)
@@ -183,7 +181,7 @@ def step(brand: Brand, job: Job) -> bool:
         sop = sops.get_sop(job.params["sop_id"])
         if sop.state not in OPEN:
             raise ConflictError(_("The SOP has ended meanwhile"))
-        new = len(_enter(brand, sop, ids, datetime.fromisoformat(job.params["at"]), f"job:{job.pk}"))
+        new = len(_enter(brand, sop.pk, ids, datetime.fromisoformat(job.params["at"]), f"job:{job.pk}"))
         result: dict[str, Any] = {**job.result, "enrolled": job.result.get("enrolled", 0) + new}
         jobs.save_step(
             job,

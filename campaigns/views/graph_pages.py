@@ -16,7 +16,7 @@ from campaigns.graph.kinds import MESSAGES
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
 from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sops
-from campaigns.services.journeys import arrivals, figures, moments
+from campaigns.services.journeys import figures, moments, trouble
 from campaigns.services.journeys.figures import NodeNumbers
 from campaigns.views import canvas_data
 from campaigns.views.moments import reason_of
@@ -24,6 +24,7 @@ from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 
 REACHING = (*MESSAGES, "moments")
@@ -125,9 +126,11 @@ def _refusal(found: list[moments.Refused]) -> str:
 
 
 def _entry_errors(sop: Sop, graph: Graph) -> list[tuple[str, str]]:
-    """(entry, why it lets nobody in)."""
-    found = arrivals.errors_of(sop)
-    return [(words.name_of(node), found[node["id"]]) for node in graph["nodes"] if node["id"] in found]
+    """(what cannot be read, why): an entry lets nobody in, others hold people."""
+    found = trouble.errors_of(sop)
+    whole = [(_("Goals and exits"), found[trouble.WHOLE])] if trouble.WHOLE in found else []
+    nodes = [(words.name_of(node), found[node["id"]]) for node in graph["nodes"] if node["id"] in found]
+    return whole + nodes
 
 
 def _numbers(sop: Sop, only: int | None) -> dict[str, NodeNumbers]:
@@ -235,7 +238,7 @@ def node(request: Any, sop_id: int, node_id: str) -> HttpResponse:
 
 
 def _of_version(sop: Sop, wanted: str) -> SopVersion:
-    pk = int(wanted) if wanted.isdigit() and len(wanted) < 19 else sop.version_id
+    pk = read_id(wanted) or sop.version_id
     version = SopVersion.objects.filter(sop=sop, pk=pk or 0).first()
     if version is None:
         raise NotFoundError()

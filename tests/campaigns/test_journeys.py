@@ -38,6 +38,7 @@ from campaigns.services.journeys import (
     moments,
     reacting,
     rehearsing,
+    trouble,
     walking,
 )
 from campaigns.services.journeys.nodes import share_of
@@ -467,7 +468,7 @@ def test_an_entry_that_cannot_be_read_says_why(world: World, sign_in: Any) -> No
         world.react()
         with in_brand(world.brand), CaptureQueriesContext(connections["default"]) as asked:
             arrivals.run(world.brand)
-            assert arrivals.errors_of(sop) == {"n1": "坏了"}
+            assert trouble.errors_of(sop) == {"n1": "坏了"}
     writes = [query["sql"] for query in asked if query["sql"].startswith("UPDATE")]
     assert all("NOT" in sql and "坏了" in sql for sql in writes)  # nothing is written anew
     client = sign_in(world.brand, "operator")

@@ -8,8 +8,8 @@ from django.db import transaction
 
 from campaigns.graph import times
 from campaigns.graph.shape import Node
-from campaigns.models import EntryMark, Sop
-from campaigns.services.journeys import dates, entering, plans
+from campaigns.models import EntryMark
+from campaigns.services.journeys import dates, entering, plans, trouble
 from campaigns.services.schedule import run_at
 from scrm import clock
 from scrm.errors import SCRMError
@@ -56,8 +56,7 @@ def run(brand: Brand) -> int:
         except SCRMError as error:
             log.warning("entry %s of SOP %s: %s", node_id, sop_id, error)
             with transaction.atomic():
-                text = str(error)[:200]
-                EntryMark.objects.filter(sop=sop_id, node=node_id).exclude(error=text).update(error=text)
+                trouble.note(sop_id, node_id, error)
     return n
 
 
@@ -142,8 +141,3 @@ def _dates(brand: Brand, plan: plans.Plan, node: Node) -> int:
 def moment_of(brand: Brand, node: Node, on: date) -> datetime:
     at = times.of_day(node["time"])
     return run_at(on, 0, at // times.HOUR, at % times.HOUR // times.MINUTE, brand.timezone)
-
-
-def errors_of(sop: Sop) -> dict[str, str]:
-    """{entry: why it lets nobody in}, of those that cannot be read."""
-    return dict(EntryMark.objects.filter(sop=sop).exclude(error="").values_list("node", "error"))

@@ -13,6 +13,7 @@ from campaigns.services.touches import array
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_events
 from scrm import clock
+from scrm.errors import SCRMError
 from tenants.models import Brand
 
 SLICE = 5_000
@@ -40,6 +41,13 @@ AGAIN = {
 }
 
 
+class EntryUnreadable(SCRMError):
+    """What an entry asks cannot be read any more (a segment was deleted): it lets nobody in. `node_id` is the entry."""
+
+    code, http_status = "entry_unreadable", 409
+    node_id = ""
+
+
 def enter(
     brand: Brand,
     *,
@@ -53,6 +61,9 @@ def enter(
     Args:
         people: (contact, since when), each contact once.
         node_id: the entry; None: the one for people put in by hand.
+
+    Raises:
+        EntryUnreadable
     """
     new: list[tuple[int, int]] = []
     with connection.cursor() as cursor:
@@ -83,7 +94,12 @@ def _slice(
 ) -> list[tuple[int, int]]:
     if node.get("condition"):
         asked = [contact_id for contact_id, _at in people]
-        allowed = holds_for(brand, node["condition"], asked, now=clock.now())
+        try:
+            allowed = holds_for(brand, node["condition"], asked, now=clock.now())
+        except SCRMError as error:
+            unreadable = EntryUnreadable(error.message, code=error.code)
+            unreadable.node_id = node["id"]
+            raise unreadable from error
         people = [row for row in people if row[0] in allowed]
     if not people:
         return []

@@ -17,12 +17,13 @@ from campaigns.models import Enrolment, SopStep, Touch
 from campaigns.services import gate, senders, staff_tasks, step_touches
 from campaigns.services.journeys import hooks, slots
 from campaigns.services.journeys.conditions import holds_for
+from campaigns.services.journeys.happened import first_after
 from campaigns.services.journeys.plans import Plan
 from contacts.models import CustomField
 from contacts.services import values
 from content.services import library
 from org.access import SYSTEM
-from scrm.errors import SCRMError
+from scrm.errors import InvalidError, SCRMError
 from tagging.services.changes import each, put_on, take_off
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _entry(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
 
 
 def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
-    """Who stood here until now goes on; who has just come waits, unless the time is over already."""
+    """Who stood here until now goes on; who has just come waits, unless it has happened or the time is over already."""
     ways: Ways = {"next": [], "timeout": []}
     over = "timeout" if node["mode"] == "event" else "next"
     new = []
@@ -63,8 +64,16 @@ def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
             times.seconds([w.joined_at for w in new]),
             batch.brand.timezone,
         )
+        happened = (
+            first_after(batch.brand, node, [(w.contact_id, w.base) for w in new])
+            if node["mode"] == "event"
+            else {}
+        )
         for walker, until in zip(new, times.moments(ends), strict=True):
-            if until > batch.at:
+            if moment := happened.get(walker.contact_id):
+                walker.base = moment
+                ways["next"].append(walker)
+            elif until > batch.at:
                 batch.stay(walker, until)
             else:
                 walker.base = until
@@ -81,10 +90,15 @@ def _branch(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
         cases, rest = [("yes", node["condition"])], "no"
     left = people
     for key, condition in cases:
-        found = holds_for(batch.brand, condition, [w.contact_id for w in left], now=batch.at)
+        try:
+            found = holds_for(batch.brand, condition, [w.contact_id for w in left], now=batch.at)
+        except SCRMError as error:  # never the one way or the other
+            batch.wait_for_it(plan, node, people, error)
+            return {}
         ways[key] = [w for w in left if w.contact_id in found]
         left = [w for w in left if w.contact_id not in found]
     ways[rest] = left
+    batch.can_be_read(plan, node["id"])
     return ways
 
 
@@ -225,7 +239,12 @@ def _tag(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
 def _field(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
     custom = CustomField.objects.filter(key=node["field"], archived_at=None).first()
     if custom is not None:  # a field that was archived since is set for nobody
-        value = values.parse(custom, node["value"])
+        try:
+            value = values.parse(custom, node["value"])
+        except InvalidError as error:  # an option that was taken out
+            batch.wait_for_it(plan, node, people, error)
+            return {}
+        batch.can_be_read(plan, node["id"])
         values.set_many(batch.brand, {w.contact_id: {custom: value} for w in people}, by=SYSTEM, source="sop")
     return {"next": people}
 

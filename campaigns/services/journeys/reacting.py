@@ -15,12 +15,13 @@ from django.db.models import QuerySet
 from campaigns.graph.shape import Node
 from campaigns.models import Sop, SopVersion
 from campaigns.services import gate
-from campaigns.services.journeys import entering, flows, goals, leaving, plans
+from campaigns.services.journeys import entering, flows, goals, leaving, plans, trouble
 from campaigns.services.journeys.conditions import holds_for
+from campaigns.services.journeys.happened import matching
 from contacts.models import EventType
 from contacts.services import outbox
 from scrm import clock
-from tagging.rule_events import event_of, filter_sql
+from scrm.errors import SCRMError
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
@@ -91,13 +92,6 @@ def _first_published(sops: Iterable[int]) -> dict[int, datetime]:
     return dict(rows.values_list("sop_id", "published_at"))
 
 
-def matching(row: dict[str, Any], prefix: str) -> tuple[str, dict[str, Any]]:
-    """SQL over an event `e` of a row {"event", "filters"}, with its parameters."""
-    event = event_of(row["event"])
-    where, params = filter_sql(event, row.get("filters") or {}, prefix)
-    return f"e.type = {int(event.type)} AND {where}", params
-
-
 def by_code(node: Node) -> tuple[str, dict[str, Any]]:
     """The same of an entry by channel code: somebody has added a guide by one of its codes."""
     return f"{ADDED} AND e.object_id = ANY(%(codes)s)", {"codes": node["code_ids"]}
@@ -135,9 +129,12 @@ def take_out(brand: Brand, plan: plans.Plan, now: datetime) -> int:
     conditions = list(goals.rows_of(plan, "condition"))
     if conditions:
         by_contact = _contacts(brand, plan)
-        for kind, row in conditions:
-            there = holds_for(brand, row["condition"], list(by_contact), now=now)
-            n += leaving.leave(brand, [by_contact[c] for c in there], kind, now)
+        try:
+            for kind, row in conditions:
+                there = holds_for(brand, row["condition"], list(by_contact), now=now)
+                n += leaving.leave(brand, [by_contact[c] for c in there], kind, now)
+        except SCRMError as error:  # whoever is due is held there (walking.py)
+            trouble.note(plan.sop_id, trouble.WHOLE, error)
     return n
 
 
@@ -179,4 +176,13 @@ def let_in(brand: Brand, plan: plans.Plan, node: Node, since: datetime) -> int:
         )
         people = cursor.fetchall()
     source = f"event:{node['event']}" if node["by"] == "event" else "channel_code"
-    return len(entering.enter(brand, sop_id=plan.sop_id, people=people, source=source, node_id=node["id"]))
+    try:
+        new = entering.enter(brand, sop_id=plan.sop_id, people=people, source=source, node_id=node["id"])
+    except (
+        entering.EntryUnreadable
+    ) as error:  # it lets nobody in, and says so; others have nothing to do with it
+        trouble.note(plan.sop_id, node["id"], error)
+        return 0
+    if people:
+        trouble.over(plan.sop_id, node["id"])
+    return len(new)

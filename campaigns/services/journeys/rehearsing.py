@@ -24,7 +24,7 @@ from campaigns.graph.times import to_local
 from campaigns.graph.words import describe, name_of
 from campaigns.models import NoContactRule, Touch
 from campaigns.services import gate, graph_checks, hold_out, planes, rules, senders
-from campaigns.services.journeys import dates, reacting
+from campaigns.services.journeys import dates, happened, reacting
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.nodes import share_of
 from campaigns.services.journeys.rehearsal import EPOCH, NEVER, Cast, Happenings, Rows, Totals, Walk
@@ -134,7 +134,7 @@ def _events(
 
 
 def _by_event(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    return _events(brand, *reacting.matching(node, "m"), since, until)
+    return _events(brand, *happened.matching(node, "m"), since, until)
 
 
 def _by_code(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
@@ -232,7 +232,7 @@ def _walk_of(brand: Brand, graph: Graph, ids: Rows, sop_id: int, since: datetime
 
     @cache
     def happenings(key: str) -> Happenings:
-        where, params = reacting.matching(json.loads(key), "m")
+        where, params = happened.matching(json.loads(key), "m")
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT r.n - 1, floor(extract(epoch FROM e.at))::bigint FROM contacts_event e"  # noqa: S608

@@ -22,13 +22,14 @@ from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, Sop
 from campaigns.services import gate, rules
 from campaigns.services.joins import joined_by_loop
-from campaigns.services.journeys import flows, leaving, nodes, plans
+from campaigns.services.journeys import flows, leaving, nodes, plans, trouble
 from campaigns.services.journeys.flows import Flow
 from campaigns.services.journeys.goals import leavers
 from campaigns.services.journeys.plans import Plan
 from campaigns.services.touches import array
 from contacts.models import Contact
 from contacts.services.timeline import record_events
+from scrm.errors import SCRMError
 from tenants.models import Brand
 
 BATCH = 5_000
@@ -143,6 +144,9 @@ class Batch:
     plans: dict[int, Plan] = field(default_factory=dict)
     flows: Counter[Flow] = field(default_factory=Counter)
     outcome: Outcome = field(default_factory=Outcome)
+    troubled: set[tuple[int, str]] = field(
+        default_factory=set
+    )  # (SOP, node) of what could not be read before
     # who stands where, by (version, node)
     queue: dict[tuple[int, str], list[Walker]] = field(default_factory=lambda: defaultdict(list))
 
@@ -151,12 +155,20 @@ class Batch:
         self.send_at = governance.release_at(self.at, allowed.quiet, allowed.zone)
         self.sops = {sop.pk: sop for sop in Sop.objects.filter(pk__in={p.sop_id for p in people})}
         self.plans = plans.load({p.version_id for p in people})
-        running = self._of_running(people)
-        for walker, kind in leavers(self.brand, self.plans, running, self.at):
-            self.leave(walker, kind)
-        for walker in running:
-            if walker.end is None:
-                self.queue[walker.version_id, walker.node].append(walker)
+        self.troubled = trouble.known(list(self.sops))
+        for version_id, running in self._of_running(people).items():
+            plan = self.plans[version_id]
+            try:
+                gone = leavers(self.brand, plan, running, self.at)
+            except SCRMError as error:  # whoever should have left must not go on
+                self._hold(plan, running, error)
+                continue
+            self.can_be_read(plan, trouble.WHOLE)
+            for walker, kind in gone:
+                self.leave(walker, kind)
+            for walker in running:
+                if walker.end is None:
+                    self.queue[walker.version_id, walker.node].append(walker)
         while self.queue:
             key = min(self.queue, key=lambda key: (key[0], self.plans[key[0]].place.get(key[1], 0)))
             self._at_node(self.plans[key[0]], key[1], self.queue.pop(key))
@@ -164,13 +176,14 @@ class Batch:
         self.outcome.n = len(people)
         return self.outcome
 
-    def _of_running(self, people: Sequence[Walker]) -> list[Walker]:
-        """Those of SOPs that are on; of paused ones they are parked, of ended ones they leave."""
-        running, parked = [], []
+    def _of_running(self, people: Sequence[Walker]) -> dict[int, list[Walker]]:
+        """Those of SOPs that are on, by version; of paused ones they are parked, of ended ones they leave."""
+        running: dict[int, list[Walker]] = defaultdict(list)
+        parked = []
         for walker in people:
             state = self.sops[walker.sop_id].state
             if state == Sop.State.ON:
-                running.append(walker)
+                running[walker.version_id].append(walker)
             elif state == Sop.State.PAUSED:
                 parked.append(walker)
             else:
@@ -182,12 +195,34 @@ class Batch:
                 walker.passed = -1
         return running
 
+    def _hold(self, plan: Plan, people: Sequence[Walker], error: SCRMError) -> None:
+        """Goals or exits cannot be read: people stay as they stand, and are asked about again later."""
+        trouble.note(plan.sop_id, trouble.WHOLE, error)
+        rows = Enrolment.objects.filter(pk__in=[w.id for w in people])
+        rows.update(next_run_at=self.at + trouble.AGAIN)
+        for walker in people:
+            walker.passed = -1
+
+    def wait_for_it(self, plan: Plan, node: Node, people: Sequence[Walker], error: SCRMError) -> None:
+        """What a node asks cannot be read any more: people stay before it, and are asked about again later."""
+        trouble.note(plan.sop_id, node["id"], error)
+        self.troubled.add((plan.sop_id, node["id"]))
+        for walker in people:
+            self.stay(walker, self.at + trouble.AGAIN)
+
+    def can_be_read(self, plan: Plan, node_id: str) -> None:
+        if (plan.sop_id, node_id) in self.troubled:
+            trouble.over(plan.sop_id, node_id)
+            self.troubled.discard((plan.sop_id, node_id))
+
     def _at_node(self, plan: Plan, node_id: str, people: list[Walker]) -> None:
         node = plan.nodes.get(node_id)
         if node is None:  # cannot be: nodes of a version never change
             raise LookupError(f"version {plan.version_id} has no node {node_id}")
-        if node["kind"] == "entry":
-            self.flows[plan.sop_id, plan.version_id, node_id, flows.IN] += len(people)
+        if node["kind"] == "entry":  # who was moved here from another version is counted already
+            self.flows[plan.sop_id, plan.version_id, node_id, flows.IN] += sum(
+                w.position == 0 for w in people
+            )
         for out, gone in nodes.HANDLERS[node["kind"]](self, plan, node, people).items():
             self._send_on(plan, node, out, gone)
 

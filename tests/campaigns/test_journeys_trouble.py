@@ -1,0 +1,163 @@
+"""What a running graph speaks of is deleted, merged or changed: it is refused, or goes along, or people wait and the page
+says why. Never the one way or the other by accident, and never another SOP's trouble."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from campaigns.models import Enrolment, Sop
+from campaigns.services import enrolments
+from campaigns.services.journeys import figures, reacting, trouble
+from contacts.models import CustomField, EventType
+from contacts.services import fields
+from org.access import SYSTEM
+from scrm import clock
+from tagging.models import Segment
+from tagging.services import segments
+from tests.campaigns.graphs import entry, line, rewired, touch, wait
+from tests.campaigns.test_journeys import START, World
+from tests.factories import in_brand
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def make_segment(world: World, name: str = "老客", **over: Any) -> Segment:
+    with clock.at(START), in_brand(world.brand):
+        return segments.create_segment(
+            world.brand, by=SYSTEM, name=name, condition={"kind": "everybody"}, **over
+        )
+
+
+def vanish(world: World, segment: Segment) -> None:
+    """As if it had been deleted before anybody asked who names it."""
+    with in_brand(world.brand):
+        Segment.objects.filter(pk=segment.pk).update(deleted_at=world.now)
+
+
+def come_back(world: World, segment: Segment) -> None:
+    with in_brand(world.brand):
+        Segment.objects.filter(pk=segment.pk).update(deleted_at=None)
+
+
+def in_segment(segment: Segment) -> dict[str, Any]:
+    return {"kind": "segment", "mode": "any", "ids": [segment.pk]}
+
+
+def branching(segment: Segment) -> Any:
+    graph = line(entry(), {"kind": "branch", "condition": in_segment(segment)}, touch("是"), touch("否"))
+    return rewired(graph, ("n2", "no", "n4"), ("n3", "next", "n5"))
+
+
+def test_a_branch_that_cannot_be_read_holds_its_own_people_only(world: World, sign_in: Any) -> None:
+    segment = make_segment(world)
+    broken = world.publish(branching(segment), name="坏的")
+    sound = world.publish(line(entry(), touch("好")), name="好的")
+    world.put_in(broken)
+    world.put_in(sound)
+    vanish(world, segment)
+    world.tick()
+    assert world.at_node(broken) == {"n2": 4} and world.ends(sound) == {"done": 4}
+    client = sign_in(world.brand, "operator")
+    with in_brand(world.brand):
+        assert set(trouble.errors_of(broken)) == {"n2"} and trouble.errors_of(sound) == {}
+    said = trouble_of(client, broken)
+    assert said
+    come_back(world, segment)
+    world.run(world.now + timedelta(minutes=11), timedelta(minutes=11))
+    assert world.ends(broken) == {"done": 4}
+    assert [node for _at, node, _r in world.touches()].count("n4") == 0
+    assert not trouble_of(client, broken)
+    world.check(broken)
+
+
+def trouble_of(client: Any, sop: Sop) -> bool:
+    return "notice-warn" in client.get(f"/sops/{sop.pk}/").content.decode()
+
+
+@pytest.mark.parametrize("what", ["goals", "exits"])
+def test_goals_and_exits_that_cannot_be_read_let_nobody_go_on(world: World, what: str) -> None:
+    segment = make_segment(world)
+    graph = line(entry(), wait(n=1, unit="hours"), touch("a"), **{what: [{"condition": in_segment(segment)}]})
+    nobody = {"kind": "follow", "values": ["lost"]}
+    with in_brand(world.brand):
+        Segment.objects.filter(pk=segment.pk).update(condition=nobody)
+    broken = world.publish(graph, name="坏的")
+    sound = world.publish(line(entry("event", event="viewed"), touch("好")), name="好的")
+    world.put_in(broken)
+    world.tick()
+    assert world.at_node(broken) == {"n2": 4}
+    vanish(world, segment)
+    world.now += timedelta(minutes=70)
+    world.happens(EventType.VIEWED, world.people[0])
+    world.react()  # the reader goes on for others
+    assert world.at_node(broken) == {"n2": 4} and world.ends(sound) == {"done": 1}
+    with in_brand(world.brand):
+        assert set(trouble.errors_of(broken)) == {trouble.WHOLE}
+    come_back(world, segment)
+    world.run(world.now + timedelta(minutes=11), timedelta(minutes=11))
+    assert world.ends(broken) == {"done": 4}
+    world.check(broken)
+
+
+def test_an_entry_that_cannot_be_read_stops_neither_the_reader_nor_an_arrival(world: World) -> None:
+    segment = make_segment(world)
+    by_event = world.publish(
+        line(entry("event", event="viewed", condition=in_segment(segment)), wait(n=1)), name="事件"
+    )
+    by_hand = world.publish(line(entry(condition=in_segment(segment)), wait(n=1)), name="手工")
+    vanish(world, segment)
+    world.now += timedelta(minutes=1)
+    world.happens(EventType.VIEWED, world.people[0])
+    world.react()
+    with in_brand(world.brand), clock.at(world.now):
+        assert reacting.react(world.brand) == 0  # the batch is done with
+        sop = Sop(pk=by_hand.pk)
+        people = [world.people[0].pk]
+        assert enrolments.enrol_many(world.brand, sop=sop, contact_ids=people, source="channel_code:1") == 0
+        assert set(trouble.errors_of(by_event)) == set(trouble.errors_of(by_hand)) == {"n1"}
+
+
+def test_a_code_that_names_a_graph_brings_people_in(world: World) -> None:
+    """An arrival knows the number of the SOP only, not its form."""
+    sop = world.publish(line(entry(), wait(n=1)))
+    with in_brand(world.brand), clock.at(world.now):
+        people = [c.pk for c in world.people]
+        assert enrolments.enrol_many(world.brand, sop=Sop(pk=sop.pk), contact_ids=people, source="c") == 4
+        assert set(Enrolment.objects.values_list("node", flat=True)) == {"n1"}
+
+
+def test_people_who_are_moved_to_the_entry_are_counted_once(world: World) -> None:
+    sop = world.publish(line(entry(), wait(n=5), touch("a")))
+    world.put_in(sop)
+    world.tick()
+    world.publish(line(entry(), wait(n=2), touch("b")), people="move", mapping={"n2": "n1"})
+    with in_brand(world.brand):
+        assert figures.of_nodes(Sop.objects.get())["n1"].n_waiting == 4
+    world.tick()
+    assert world.at_node(sop) == {"n2": 4}
+    world.check(sop)
+
+
+def test_an_option_that_is_gone_is_waited_for(world: World) -> None:
+    with in_brand(world.brand), clock.at(START):
+        custom = fields.create_field(
+            world.brand, by=SYSTEM, label="等级", type=CustomField.Type.CHOICE, options=["金", "银"]
+        )
+    sop = world.publish(line(entry(), {"kind": "field", "field": custom.key, "value": "金"}))
+    sound = world.publish(line(entry(), touch("好")), name="好的")
+    world.put_in(sop)
+    world.put_in(sound)
+    with in_brand(world.brand):
+        CustomField.objects.filter(pk=custom.pk).update(options=["银"])
+    world.tick()
+    assert world.at_node(sop) == {"n2": 4} and world.ends(sound) == {"done": 4}
+    with in_brand(world.brand):
+        CustomField.objects.filter(pk=custom.pk).update(options=["金", "银"])
+    world.run(world.now + timedelta(minutes=11), timedelta(minutes=11))
+    assert world.ends(sop) == {"done": 4}
