@@ -1,6 +1,5 @@
 """Imports and exports by API key: upload, state, refused rows; a list, its state, its file."""
 
-import json
 from typing import Any, ClassVar
 
 from django.http import FileResponse, JsonResponse
@@ -16,6 +15,7 @@ from datafiles.services import exports, imports, places, refused, undo, uploads
 from org import audit
 from org.models import Job
 from org.services import jobs
+from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 
 
@@ -68,7 +68,7 @@ def _json(given: Any, name: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        value = json.loads(text)
+        value = json_in.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, dict):

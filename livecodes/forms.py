@@ -1,7 +1,6 @@
 """What the pages of codes and welcomes send: a form for the plain fields, JSON for the lists that the editor
 keeps."""
 
-import json
 from collections.abc import Sequence
 from datetime import time
 from decimal import Decimal
@@ -17,6 +16,7 @@ from campaigns.services.enrolments import OPEN
 from livecodes.models import ChannelCode, Welcome
 from livecodes.services.content import CodeInput, GuideInput, HoursInput, WelcomeInput
 from org.models import Corp, Staff, Store
+from scrm import json_in
 from scrm.errors import InvalidError
 
 _BROKEN = gettext_lazy("The page did not arrive complete. Load it again.")
@@ -168,7 +168,7 @@ def welcome_row(given: WelcomeInput) -> dict[str, Any]:
 
 def parse_lists(text: str) -> dict[str, Any]:
     try:
-        lists = json.loads(text)
+        lists = json_in.loads(text)
     except ValueError as error:
         raise InvalidError(_BROKEN) from error
     if not isinstance(lists, dict):

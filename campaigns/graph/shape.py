@@ -7,15 +7,16 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from campaigns.graph import kinds
+from campaigns.graph import kinds, raw_values
 from campaigns.graph.kinds import KINDS, SETTINGS, Param, outs_of_parts
+from campaigns.graph.raw_values import plain
 from scrm.errors import InvalidError
 
 Graph = dict[str, Any]
 Node = dict[str, Any]
 Problem = dict[str, str]
 
-MAX_NODES, MAX_EDGES, MAX_TITLE, MAX_CHARS = 200, 600, 40, 4_000
+MAX_NODES, MAX_EDGES, MAX_TITLE = 200, 600, 40
 MAX_PARTS = 10
 MAX_PLACE = 100_000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,12}")
@@ -82,45 +83,32 @@ def _tidy_node(raw: Any) -> Node:
     if not isinstance(raw, dict) or not _ID.fullmatch(str(raw.get("id", ""))):
         raise InvalidError(_("A node has no id"), code="graph")
     if (kind := KINDS.get(str(raw.get("kind")))) is None:
-        raise InvalidError(_("Unknown kind of node: %(kind)s") % {"kind": raw.get("kind")}, code="graph")
+        text = _("Unknown kind of node: %(kind)s") % {"kind": plain(str(raw.get("kind")))[:40]}
+        raise InvalidError(text, code="graph")
     node: Node = {
         "id": str(raw["id"]),
         "kind": kind.key,
         "x": _place(raw.get("x")),
         "y": _place(raw.get("y")),
     }
-    node["title"] = _plain(str(raw.get("title") or ""))[:MAX_TITLE]
-    return node | _with_defaults(kind.params, raw)
+    title = raw.get("title")
+    node["title"] = plain(title)[:MAX_TITLE] if isinstance(title, str) else ""
+    return node | _with_defaults(kind.params, raw, node["id"])
 
 
-def _with_defaults(params: Sequence[Param], raw: Mapping[str, Any]) -> dict[str, Any]:
+def _with_defaults(params: Sequence[Param], raw: Mapping[str, Any], node_id: str = "") -> dict[str, Any]:
     found = {}
     for param in params:
-        value = raw.get(param.name)
+        value = raw_values.storable(raw.get(param.name))
+        if value == "" and not param.default:
+            value = None
         if value is None and param.default is not None:
             value = list(param.default) if isinstance(param.default, tuple) else param.default
-        found[param.name] = _storable(value)
+        if value is not None and (wrong := raw_values.wrong(value, param.of)):
+            text = _("“%(field)s” is no %(what)s") % {"field": param.label, "what": wrong}
+            raise InvalidError(text, code="graph", problems=[problem(node_id, param.name, text)])
+        found[param.name] = raw_values.rows(value, param.of) if value else value
     return found
-
-
-def _storable(value: Any, depth: int = 0) -> Any:
-    if depth > 12:
-        raise InvalidError(_("This is not a valid canvas"), code="graph")
-    if isinstance(value, dict):
-        return {_plain(str(key)): _storable(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item, depth + 1) for item in value]
-    if isinstance(value, str):
-        return _plain(value)[:MAX_CHARS]
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float) and abs(value) < 1e15:
-        return value
-    raise InvalidError(_("This is not a valid canvas"), code="graph")
-
-
-def _plain(text: str) -> str:
-    return text.replace("\x00", "")
 
 
 def _place(value: Any) -> int:
@@ -312,9 +300,10 @@ def _int(value: Any, param: Param) -> tuple[Any, str]:
     message = _("Between %(least)s and %(most)s") % {"least": param.least, "most": param.most}
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value, message
-    return number, "" if param.least <= number <= param.most and not isinstance(value, bool) else message
+    good = param.least <= number <= param.most and number == float(value) and not isinstance(value, bool)
+    return (number, "") if good else (value, message)
 
 
 def _bool(value: Any, param: Param) -> tuple[Any, str]:

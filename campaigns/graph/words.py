@@ -76,8 +76,16 @@ def order(graph: Graph) -> list[str]:
 # ---- sentences
 
 
+def _number(value: Any) -> int:
+    """Of a draft, in which anything may stand."""
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError):
+        return 0
+
+
 def _duration(node: Node) -> str:
-    n = int(node.get("n") or 0)
+    n = _number(node.get("n"))
     match node.get("unit"):
         case "minutes":
             return ngettext("%(n)s minute", "%(n)s minutes", n) % {"n": n}
@@ -100,7 +108,7 @@ def _entry(node: Node, say: Say) -> str:
                 "name": say(kinds.SEGMENT, node["segment_id"]) if node.get("segment_id") else _("not set yet")
             }
         case "date":
-            days = int(node.get("offset_days") or 0)
+            days = _number(node.get("offset_days"))
             name = say(kinds.DATE_FIELD, node.get("date_field"))
             if days > 0:
                 text = _("Comes in %(n)s days after %(date)s") % {"n": days, "date": name}

@@ -148,7 +148,7 @@ def say_for(brand: Brand) -> Callable[[str, Any], str]:
     def condition(value: Any) -> str:
         try:
             return sentence(value, naming.known(value))
-        except (KeyError, TypeError, InvalidError):
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidError):
             return _("a condition that cannot be read")
 
     say: dict[str, Callable[[Any], str]] = {
@@ -161,7 +161,7 @@ def say_for(brand: Brand) -> Callable[[str, Any], str]:
         kinds.CONDITION: condition,
         kinds.FIELD: lambda v: field_labels().get(v, str(v)),
         kinds.DATE_FIELD: lambda v: str(dates.choices(live_fields()).get(v, v)),
-        kinds.WEEKDAYS: lambda v: _(", ").join(str(WEEKDAYS[n]) for n in v),
+        kinds.WEEKDAYS: lambda v: _(", ").join(str(WEEKDAYS[n] if 0 < n <= 7 else n) for n in v),
         kinds.CONTENT: lambda v: (
             Content.objects.filter(pk=v).values_list("name", flat=True).first() or f"#{v}"
         ),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from campaigns import graph as graphs
 from campaigns.graph import kinds
+from campaigns.graph.raw_values import plain
 from campaigns.graph.shape import Graph, Node
 from campaigns.models import Sop
 from campaigns.services import graphs as drawn
@@ -30,6 +31,7 @@ from tagging.services import naming
 from tenants.models import Brand
 
 FORMAT, VERSION = "scrm-sop", 1
+MAX_NAMES = 5_000  # of one source
 # filters of events that name something: the others are numbers and words
 FILTER_SOURCES = {
     "product_ids": "products", "seen_product_ids": "products", "stores": "stores", "code_ids": "codes",
@@ -78,15 +80,14 @@ def import_sop(brand: Brand, data: Any, *, by: Actor, name: str = "") -> tuple[S
     if data.get("version") != VERSION:
         text = _("The file comes from a newer version of the product")
         raise InvalidError(text, fields={"file": text})
-    graph, names = graphs.tidy(data.get("graph")), data["names"]
-    found = {source: _found(source, rows) for source, rows in names.items() if isinstance(rows, dict)}
+    graph, names = graphs.tidy(data.get("graph")), _told(data["names"])
+    found = {source: _found(source, rows) for source, rows in names.items()}
     missing: dict[tuple[str, str], None] = {}
 
     def swap(source: str, value: Any) -> Any:
         mine = found.get(source, {}).get(str(value))
         if mine is None:
-            told = names.get(source)
-            missing[source, str(told.get(str(value), value) if isinstance(told, dict) else value)] = None
+            missing[source, names.get(source, {}).get(str(value), str(value))] = None
         return mine
 
     try:
@@ -95,7 +96,7 @@ def import_sop(brand: Brand, data: Any, *, by: Actor, name: str = "") -> tuple[S
         raise InvalidError(
             _("This is not an SOP file"), fields={"file": _("This is not an SOP file")}
         ) from error
-    wanted = (name or str(data.get("name") or "SOP")).strip()[:60]
+    wanted = plain(name or str(data.get("name") or "SOP")).strip()[:60] or "SOP"
     if Sop.objects.filter(name=wanted).exists():
         wanted = sops.free_name(wanted)
     sop = drawn.create_graph_sop(brand, name=wanted, graph=graph, by=by)
@@ -121,15 +122,15 @@ def _swap_params(node: Node, params: tuple[kinds.Param, ...], swap: Swap) -> Non
             if isinstance(value, list):
                 node[param.name] = _kept(source, value, swap)
             else:
-                node[param.name] = swap(source, value)
+                node[param.name] = _one(source, value, swap)
         elif param.of == kinds.FIELD:
-            node[param.name] = swap("fields", value)
+            node[param.name] = _one("fields", value, swap)
         elif param.of == kinds.DATE_FIELD and str(value).startswith("field:"):
-            key = swap("fields", str(value).removeprefix("field:"))
+            key = _one("fields", str(value).removeprefix("field:"), swap)
             node[param.name] = f"field:{key}" if key else None
         elif param.of == kinds.ATTACHMENTS:
             # a file lies in the library of one brand
-            node[param.name] = [a for a in value if not a.get("file_id") or swap("files", a["file_id"])]
+            node[param.name] = [a for a in value if not a.get("file_id") or _one("files", a["file_id"], swap)]
         elif param.of == kinds.OBJECT:
             node[param.name] = None
         elif param.of == kinds.FILTERS:
@@ -142,19 +143,26 @@ def _swap_params(node: Node, params: tuple[kinds.Param, ...], swap: Swap) -> Non
                 _swap_condition(row.get("condition") or {}, swap)
 
 
-def _kept(source: str, ids: list[Any], swap: Swap) -> list[Any]:
-    return [mine for value in ids if (mine := swap(source, value)) is not None]
+def _one(source: str, value: Any, swap: Swap) -> Any:
+    """What an id becomes; in a draft there may be something that is none."""
+    is_id = isinstance(value, str) if source == "fields" else type(value) is int and 0 < value < 2**63
+    return swap(source, value) if is_id else None
 
 
-def _swap_filters(filters: dict[str, Any], swap: Swap) -> None:
-    for name in list(filters):
+def _kept(source: str, ids: Any, swap: Swap) -> list[Any]:
+    given = ids if isinstance(ids, list) else []
+    return [mine for value in given if (mine := _one(source, value, swap)) is not None]
+
+
+def _swap_filters(filters: Any, swap: Swap) -> None:
+    for name in list(filters) if isinstance(filters, dict) else ():
         if name in FILTER_SOURCES:
             filters[name] = _kept(FILTER_SOURCES[name], filters[name], swap)
         elif name in NO_NAMES:
             filters[name] = _kept("numbers", filters[name], swap)
 
 
-def _swap_condition(condition: dict[str, Any], swap: Swap) -> None:
+def _swap_condition(condition: Any, swap: Swap) -> None:
     for leaf in _leaves(condition):
         for param in LEAVES[leaf["kind"]].params:
             value = leaf.get(param.name)
@@ -163,7 +171,7 @@ def _swap_condition(condition: dict[str, Any], swap: Swap) -> None:
             if isinstance(value, list):
                 leaf[param.name] = _kept(param.source, value, swap)
             else:
-                leaf[param.name] = swap(param.source, value) or ""
+                leaf[param.name] = _one(param.source, value, swap) or ""
 
 
 def _leaves(condition: Any) -> Iterator[dict[str, Any]]:
@@ -171,7 +179,7 @@ def _leaves(condition: Any) -> Iterator[dict[str, Any]]:
         for item in condition:
             yield from _leaves(item)
     elif isinstance(condition, dict):
-        if condition.get("kind") in LEAVES:
+        if isinstance(condition.get("kind"), str) and condition["kind"] in LEAVES:
             yield condition
         else:
             for value in condition.values():
@@ -194,9 +202,18 @@ def _names(source: str, ids: set[Any]) -> dict[str, str]:
     return {str(pk): name for pk, name in naming.names({source: ids})[source].items()}
 
 
-def _found(source: str, names: dict[str, Any]) -> dict[str, Any]:
+def _told(names: dict[Any, Any]) -> dict[str, dict[str, str]]:
+    """{source: {id: name}} as a file tells them, without what is none."""
+    return {
+        str(source): {str(key): plain(str(name)) for key, name in list(rows.items())[:MAX_NAMES]}
+        for source, rows in names.items()
+        if isinstance(rows, dict)
+    }
+
+
+def _found(source: str, names: dict[str, str]) -> dict[str, Any]:
     """{id in the file: id here} of what has the same name here; a name that two have is nobody's."""
-    wanted = {str(name) for name in names.values()}
+    wanted = set(names.values())
     pairs: list[tuple[Any, str]]
     if source == "tags":
         rows = Tag.objects.filter(deleted_at=None, name__in={name.split(" / ")[-1] for name in wanted})
@@ -215,4 +232,4 @@ def _found(source: str, names: dict[str, Any]) -> dict[str, Any]:
     by_name: dict[str, list[Any]] = defaultdict(list)
     for pk, name in pairs:
         by_name[name].append(pk)
-    return {key: by_name[str(name)][0] for key, name in names.items() if len(by_name[str(name)]) == 1}
+    return {key: by_name[name][0] for key, name in names.items() if len(by_name[name]) == 1}

@@ -19,8 +19,9 @@ from contacts.sentences import lines
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Staff
-from scrm import clock
+from scrm import clock, json_in
 from scrm.errors import ForbiddenError, InvalidError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions.summary import sentence
@@ -44,8 +45,7 @@ def _tabs(active: str) -> list[dict[str, Any]]:
 
 
 def _number(request: Any, name: str) -> int | None:
-    value = request.GET.get(name, "")
-    return int(value) if value.isdigit() and len(value) < 19 else None
+    return read_id(request.GET.get(name))
 
 
 # ---- what was told
@@ -230,7 +230,7 @@ def _values(request: Any) -> dict[str, Any]:
     event = alert_rules.event_of(request.POST.get("event", ""))
     raw = request.POST.get("condition", "").strip()
     try:
-        condition = json.loads(raw) if raw else {}
+        condition = json_in.loads(raw) if raw else {}
     except ValueError as error:
         text = _("The form did not arrive complete. Load the page again.")
         raise InvalidError(text, fields={"condition": text}) from error

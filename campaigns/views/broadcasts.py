@@ -22,7 +22,9 @@ from content.services import library
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Job
+from scrm import json_in
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import ConditionError
@@ -197,7 +199,7 @@ def _initial(request: Any, broadcast: Broadcast | None) -> dict[str, Any]:
     if broadcast is None:
         given = request.GET.get("segment", "")
         return {
-            "audience": given if given.isdigit() else EVERYBODY,
+            "audience": given if read_id(given) else EVERYBODY,
             "priority": 5, "hold_out_percent": 0, "late_hours": 48, "repeat": "", **_initial_test({}),
         }  # fmt: skip
     audience = broadcast.audience
@@ -261,12 +263,9 @@ def _contents(broadcast: Broadcast | None) -> list[dict[str, Any]]:
 
 def _with_names(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The contents of the editor with what the library calls them."""
-    ids = [int(row["content"]) for row in rows if str(row["content"]).isdigit()]
-    names = library.names_of(ids)
-    return [
-        {**row, "picked": names.get(int(row["content"])) if str(row["content"]).isdigit() else None}
-        for row in rows
-    ]
+    ids = [read_id(row["content"]) for row in rows]
+    names = library.names_of([pk for pk in ids if pk])
+    return [{**row, "picked": names.get(pk or 0)} for row, pk in zip(rows, ids, strict=True)]
 
 
 def _waves(request: Any, broadcast: Broadcast | None) -> list[dict[str, Any]]:
@@ -308,12 +307,12 @@ def _input(
 
 def _variant(n: int, row: dict[str, Any]) -> VariantInput:
     try:
-        attachments, weight = json.loads(row["attachments"] or "[]"), int(row["weight"] or 1)
+        attachments, weight = json_in.loads(row["attachments"] or "[]"), int(row["weight"] or 1)
     except ValueError as error:
         raise InvalidError(
             _("Content %(letter)s: %(error)s") % {"letter": broadcasts.LETTERS[n % 5], "error": error}
         ) from error
-    content = int(row["content"]) if row["content"].isdigit() and len(row["content"]) < 19 else None
+    content = read_id(row["content"])
     return VariantInput(row["text"].replace("\r\n", "\n"), attachments, weight, content)
 
 
@@ -322,9 +321,8 @@ def _wave(n: int, row: dict[str, Any], zone: ZoneInfo) -> WaveInput:
         at = datetime.fromisoformat(row["at"]).replace(tzinfo=zone) if row["at"] else None
     except ValueError as error:
         raise InvalidError(_("Wave %(n)s: when?") % {"n": n}) from error
-    condition = (
-        {"kind": "segment", "mode": "any", "ids": [int(row["segment"])]} if row["segment"].isdigit() else {}
-    )
+    segment_id = read_id(row["segment"])
+    condition = {"kind": "segment", "mode": "any", "ids": [segment_id]} if segment_id else {}
     return WaveInput(at, row["after"], condition)
 
 
@@ -377,10 +375,10 @@ def live_numbers(request: Any, broadcast_id: int) -> HttpResponse:
 @staff_can("broadcasts.edit")
 def choose_winner(request: Any, broadcast_id: int) -> HttpResponse:
     """This content goes to those who have waited for the winner."""
-    given = request.POST.get("variant", "")
-    if not given.isdigit() or len(given) > 18:
+    variant_id = read_id(request.POST.get("variant"))
+    if variant_id is None:
         raise NotFoundError()
-    winners.choose(request.brand, broadcast_id=broadcast_id, variant_id=int(given), by=request.actor)
+    winners.choose(request.brand, broadcast_id=broadcast_id, variant_id=variant_id, by=request.actor)
     return go(request, f"/broadcasts/{broadcast_id}/", _("It goes to the rest"))
 
 
@@ -411,10 +409,10 @@ def _too_few(broadcast: Broadcast, expected: int) -> int | None:
 def wave_people(request: Any, broadcast_id: int, wave_id: int) -> HttpResponse:
     """The people of a planned wave whom one reason held back (`what`; 0 is who was wanted)."""
     wave = Wave.objects.filter(pk=wave_id, broadcast=broadcast_id).first()
-    what = request.GET.get("what", "0")
-    if wave is None or not what.isdigit():
+    what = read_id(request.GET.get("what", "0"))
+    if wave is None or what is None or what >= 2**15:
         raise NotFoundError()
-    ids = waves.people_of(request.brand, wave, int(what), limit=200)
+    ids = waves.people_of(request.brand, wave, what, limit=200)
     people = Contact.objects.visible_to(request.staff).filter(pk__in=ids).order_by("-added_at")
     return render(request, "campaigns/broadcasts/people.html", {"people": people, "limit": 200, "wave": wave})
 

@@ -14,6 +14,7 @@ from org.access import staff_can
 from org.models import Staff
 from scrm import clock
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 
 VIEWS = ("month", "week")
 ENTRIES_OF_A_CELL = 4
@@ -27,12 +28,11 @@ def _given(request: Any) -> dict[str, Any]:
         date(on.year + 1, 1, 1), date(on.year - 1, 1, 1)  # the neighbours exist too
     except ValueError:
         on = clock.today(request.brand.timezone)
-    guide = request.GET.get("guide", "")
     return {
         "view": view if view in VIEWS else "month",
         "on": on,
         "sources": [name for name in request.GET.getlist("source") if name in SOURCES],
-        "guide": int(guide) if guide.isdigit() and len(guide) < 19 else None,
+        "guide": read_id(request.GET.get("guide")),
     }
 
 

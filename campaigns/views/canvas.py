@@ -16,6 +16,7 @@ from campaigns.views import canvas_data
 from campaigns.views.media import files_of
 from campaigns.views.sops import tabs_of
 from org.access import staff_can
+from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, NotFoundError, SCRMError
 from scrm.responses import error_body, go
 from tagging.services import naming
@@ -57,7 +58,7 @@ def save(request: Any, sop_id: int) -> HttpResponse:
     """
     sop = graphs.get_graph_sop(sop_id)
     try:
-        given = json.loads(request.body)
+        given = json_in.loads(request.body)
         raw, revision = given["graph"], given["revision"]
         if revision is not None and type(revision) is not int:
             raise ValueError

@@ -20,7 +20,9 @@ from content.services import library
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.forms import add_errors
 from org.models import Corp, Staff
+from scrm import json_in
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tenants.scoping import tenant_scope
@@ -153,7 +155,7 @@ def _stored(moment: Moment | None) -> dict[str, Any]:
 
 def _given(data: Any) -> dict[str, Any]:
     def ids(name: str) -> list[int]:
-        return [int(value) for value in data.getlist(name) if value.isdigit() and len(value) < 19]
+        return [pk for value in data.getlist(name) if (pk := read_id(value))]
 
     return {
         "text": data.get("text", ""),
@@ -166,7 +168,7 @@ def _given(data: Any) -> dict[str, Any]:
 
 def _input(request: Any, cleaned: dict[str, Any], given: dict[str, Any]) -> MomentInput:
     try:
-        attachments = json.loads(given["attachments"])
+        attachments = json_in.loads(given["attachments"])
         at = (
             datetime.fromisoformat(cleaned["at"]).replace(tzinfo=ZoneInfo(request.brand.timezone))
             if cleaned["at"]

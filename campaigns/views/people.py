@@ -21,6 +21,7 @@ from org.access import staff_can
 from org.forms import add_errors
 from org.models import Job
 from scrm.errors import ConflictError, InvalidError, NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.models import Segment
@@ -129,11 +130,11 @@ def enrol(request: Any, sop_id: int) -> HttpResponse:
 @staff_can("sops.edit")
 def enrol_chosen(request: Any) -> HttpResponse:
     """People chosen in the list of contacts (`ids`): which SOP (`sop`), then the preview."""
-    ids = [int(i) for i in request.POST.getlist("ids") if i.isdigit()]
+    ids = [pk for text in request.POST.getlist("ids") if (pk := read_id(text))]
     if not ids:
         raise InvalidError(_("Choose at least one contact"))
     if sop_id := request.POST.get("sop", ""):
-        sop = _open_sop(int(sop_id) if sop_id.isdigit() else 0)
+        sop = _open_sop(read_id(sop_id) or 0)
         return _preview(request, sop, recipients.check_ids(ids, sop=sop, staff=request.staff))
     choices = Sop.objects.filter(state__in=enrolments.OPEN).order_by("name")
     return render(request, "campaigns/sops/choose.html", {"ids": ids, "sops": choices})

@@ -18,6 +18,7 @@ from org.access import staff_can
 from org.forms import add_errors
 from org.views.settings import tabs as settings_tabs
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import read_id
 from scrm.responses import go
 from tagging.models import Tag
 
@@ -237,12 +238,10 @@ def rule_delete(request: Any, rule_id: int) -> HttpResponse:
 def refusal(request: Any, contact_id: int) -> HttpResponse:
     """A customer's wish about one kind of message, from the contact's page."""
     contact = Contact.objects.visible_to(request.staff).filter(pk=contact_id).first()
-    kind = request.POST.get("kind", "")
-    if contact is None or not kind.isdigit():
+    kind = read_id(request.POST.get("kind"))
+    if contact is None or kind is None or kind >= 2**15:
         raise NotFoundError()
     refused = request.POST.get("refused") == "1"
-    policy.set_refusal(
-        request.brand, contact_id=contact.pk, kind=int(kind), refused=refused, by=request.actor
-    )
+    policy.set_refusal(request.brand, contact_id=contact.pk, kind=kind, refused=refused, by=request.actor)
     text = _("Noted: no messages of this kind") if refused else _("Noted: messages of this kind are welcome")
     return go(request, f"/contacts/{contact.pk}/", text)

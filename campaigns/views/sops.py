@@ -18,6 +18,7 @@ from campaigns.views.media import files_of
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from org.forms import add_errors
+from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, SCRMError
 from scrm.keyset import keyset_page
 from scrm.responses import go
@@ -75,7 +76,7 @@ def _steps_of(data: Any) -> list[dict[str, Any]]:
 def _step_input(number: int, row: dict[str, Any]) -> StepInput:
     try:
         hour, minute = (int(part) for part in row["time"].split(":")[:2])
-        attachments = json.loads(row["attachments"] or "[]")
+        attachments = json_in.loads(row["attachments"] or "[]")
         step_id = int(row["step_id"]) if row["step_id"] else None
         return StepInput(
             int(row["day"]), hour, minute, row["text"].replace("\r\n", "\n"), attachments, step_id

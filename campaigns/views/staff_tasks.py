@@ -16,6 +16,7 @@ from org.access import staff_can
 from org.models import Job, Staff
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 
@@ -40,8 +41,7 @@ def tabs_of(active: str) -> list[dict[str, Any]]:
 
 
 def _number(request: Any, name: str) -> int | None:
-    value = request.GET.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
+    return read_id(request.GET.get(name))
 
 
 @require_GET
@@ -156,7 +156,7 @@ def task_act(request: Any, task_id: int, act: str) -> HttpResponse:
 @staff_can("tasks.edit")
 def chosen(request: Any) -> HttpResponse:
     """The ticked tasks (`ids`) are cancelled, or go to a colleague (`to`)."""
-    given = [int(n) for n in request.POST.getlist("ids") if n.isascii() and n.isdigit() and len(n) < 19]
+    given = [pk for text in request.POST.getlist("ids") if (pk := read_id(text))]
     rows = scope.of_guides(StaffTask.objects.filter(pk__in=given, state=State.OPEN), request.staff)
     ids = list(rows.values_list("pk", flat=True))
     if not ids:
@@ -164,10 +164,8 @@ def chosen(request: Any) -> HttpResponse:
     if request.POST.get("act") == "cancel":
         n = staff_tasks.cancel(request.brand, by=request.actor, task_ids=ids)
         return go(request, "staff_tasks", _("%(n)s cancelled") % {"n": n})
-    to = request.POST.get("to", "")
-    colleague = (
-        Staff.objects.visible_to(request.staff).guides().filter(pk=int(to) if to.isdigit() else 0).first()
-    )
+    to = read_id(request.POST.get("to")) or 0
+    colleague = Staff.objects.visible_to(request.staff).guides().filter(pk=to).first()
     if colleague is None:
         raise InvalidError(_("Choose who is to do it"))
     n = staff_tasks.move(request.brand, task_ids=ids, to_staff_id=colleague.pk, by=request.actor)

@@ -1,6 +1,5 @@
 """Begin an SOP: on an empty canvas, with a ready graph, from a file, or as steps by day; and give one away as a file."""
 
-import json
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
@@ -15,6 +14,7 @@ from campaigns.models import Sop
 from campaigns.services import graph_files, graphs, sops
 from campaigns.views import canvas_data
 from org.access import staff_can
+from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.responses import flash, go
 
@@ -77,7 +77,7 @@ def _take_over(request: Any) -> HttpResponse:
     if file.size > MAX_BYTES:
         raise InvalidError(_("The file is larger than %(n)s MB") % {"n": MAX_BYTES // 2**20})
     try:
-        data = json.loads(file.read().decode("utf-8-sig"))
+        data = json_in.loads(file.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InvalidError(_("This is not an SOP file")) from error
     sop, missing = graph_files.import_sop(request.brand, data, by=request.actor)

@@ -16,6 +16,7 @@ from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff
 from scrm import clock
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tenants.scoping import tenant_scope
@@ -81,8 +82,7 @@ HELP = {
 
 
 def _number(request: Any, name: str) -> int | None:
-    value = request.GET.get(name, "")
-    return int(value) if value.isdigit() and len(value) < 19 else None
+    return read_id(request.GET.get(name))
 
 
 def tabs(active: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from content.views.library import total_of
 from content.views.words import attached_of
 from org.access import staff_can
 from org.forms import add_errors
-from scrm import clock
+from scrm import clock, json_in
 from scrm.errors import ConflictError, InvalidError, SCRMError
 from scrm.ids import read_id
 from scrm.responses import go
@@ -252,7 +252,7 @@ def _save(
 
 def _read(text: str | None, otherwise: Any) -> Any:
     try:
-        return json.loads(text or "")
+        return json_in.loads(text or "")
     except ValueError:
         return otherwise
 

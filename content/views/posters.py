@@ -1,6 +1,5 @@
 """Posters: list, the editor in which parts are dragged, the picture for a guide."""
 
-import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -14,6 +13,7 @@ from content.services import poster_pictures, posters
 from content.views.tabs import tabs
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff
+from scrm import json_in
 from scrm.errors import InvalidError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
@@ -51,7 +51,7 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
     error = ""
     if request.method == "POST":
         try:
-            layout = json.loads(request.POST.get("layout", ""))
+            layout = json_in.loads(request.POST.get("layout", ""))
         except ValueError:
             layout = None
         given = {name: request.POST.get(name, "") for name in ("name", "background", "link")}

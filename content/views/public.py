@@ -26,7 +26,7 @@ from content.services.visits import Place, Visitor
 from org.access import public
 from org.models import Corp, Staff
 from org.session import address_of
-from scrm import clock
+from scrm import clock, json_in
 from scrm.errors import SCRMError
 from tenants.scoping import tenant_scope
 from wecom.api import auth
@@ -296,7 +296,7 @@ def beat(request: HttpRequest, key: str) -> HttpResponse:
         return HttpResponse(status=429)
     place = visits.find_place(key)
     try:
-        given = json.loads(request.body)
+        given = json_in.loads(request.body)
         token, seconds, depth = str(given["token"]), int(given["seconds"]), int(given["depth"])
     except (ValueError, KeyError, TypeError, OverflowError):
         return HttpResponse(status=400)

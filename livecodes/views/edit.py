@@ -1,6 +1,5 @@
 """Making and changing a channel code."""
 
-import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -18,6 +17,7 @@ from livecodes.services.roster import is_able
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Corp, Staff
+from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.responses import go
 from tagging.services import tags
@@ -100,7 +100,7 @@ def _page(
     lists: Any = lists_of(given) if given else {**EMPTY, "welcomes": [{"text": FIRST_WELCOME}]}
     if posted:
         try:
-            lists = json.loads(request.POST.get("lists", "")) or EMPTY
+            lists = json_in.loads(request.POST.get("lists", "")) or EMPTY
         except ValueError:
             lists = EMPTY
     chosen = _tag_ids(request) if posted else list(given.tag_ids) if given else []

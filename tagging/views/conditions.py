@@ -1,6 +1,5 @@
 """The builder of conditions in the browser (frontend/static/conditions.js): what it knows, choices, its live count."""
 
-import json
 from typing import Any
 
 from django.http import JsonResponse
@@ -10,6 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from contacts.models import Contact
 from org.access import staff_can
+from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError
 from tagging.conditions import ConditionError, summary
 from tagging.conditions.leaves import FIELD_TESTS, GROUPS, LEAVES
@@ -106,7 +106,7 @@ def choices(request: Any) -> JsonResponse:
 def count(request: Any) -> JsonResponse:
     """How many match a condition now, some of them, the condition in words; or what is wrong, and where."""
     try:
-        raw = json.loads(request.POST.get("condition", ""))
+        raw = json_in.loads(request.POST.get("condition", ""))
     except ValueError as error:
         raise InvalidError(_("The form did not arrive complete. Load the page again.")) from error
     try:

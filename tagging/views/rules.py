@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from contacts.models import Contact
 from org.access import staff_can
 from org.models import Job
+from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
@@ -191,7 +192,7 @@ def _condition(request: Any) -> Any:
     if not raw:
         return None
     try:
-        return json.loads(raw)
+        return json_in.loads(raw)
     except ValueError as error:
         text = _("The form did not arrive complete. Load the page again.")
         raise InvalidError(text, fields={"condition": text}) from error

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from contacts.models import Contact
 from org.access import staff_can
-from scrm import clock
+from scrm import clock, json_in
 from scrm.errors import InvalidError, SCRMError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
@@ -63,7 +63,7 @@ def segment_edit(request: Any, segment_id: int | None = None) -> HttpResponse:
     if request.method == "POST":
         context |= {"name": request.POST.get("name", ""), "note": request.POST.get("note", "")}
         try:
-            condition = json.loads(request.POST.get("condition", ""))
+            condition = json_in.loads(request.POST.get("condition", ""))
             saved = _save(request, segment, context["name"], context["note"], condition)
             return go(request, f"/segments/{saved.pk}/", _("Saved"))
         except ValueError:

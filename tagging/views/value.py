@@ -15,7 +15,7 @@ from contacts.models import Contact, ContactStat
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Job
-from scrm import clock
+from scrm import clock, json_in
 from scrm.errors import InvalidError, NotFoundError
 from scrm.ids import read_id
 from scrm.responses import go
@@ -245,7 +245,7 @@ def stages(request: Any) -> HttpResponse:
     try:
         wanted = [
             StageInput(str(r["name"]), r["condition"], str(r.get("color", "blue")), r.get("number"))
-            for r in json.loads(request.POST.get("stages", ""))
+            for r in json_in.loads(request.POST.get("stages", ""))
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidError(_("The stages cannot be read: %(error)s") % {"error": error}) from error

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from org.models import Corp
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from wecom.api import messages
 from wecom.client import WeComClient
 from wecom.models import MediaFile
@@ -93,12 +94,12 @@ def _clean(number: int, given: Any) -> dict[str, Any]:
         value = given.get(name) or ""
         if not isinstance(value, str):
             raise InvalidError(_("Attachment %(n)d: %(field)s must be text") % {"n": number, "field": name})
-        clean[name] = value.strip()
+        clean[name] = value.replace("\x00", "").strip()
     if file_kind:
-        try:
-            clean["file_id"] = int(given.get("file_id"))
-        except (TypeError, ValueError):
-            raise InvalidError(_("Attachment %(n)d: choose a file") % {"n": number}) from None
+        file_id = read_id(given.get("file_id"))
+        if file_id is None:
+            raise InvalidError(_("Attachment %(n)d: choose a file") % {"n": number})
+        clean["file_id"] = file_id
     return clean
 
 

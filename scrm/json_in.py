@@ -1,0 +1,42 @@
+"""JSON that comes from outside: what Python or Postgres could not keep is refused as soon as it is read."""
+
+import json
+import re
+from typing import Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # may be half of a pair of surrogates
+_HALF_READ = re.compile("[\ud800-\udfff]")
+
+
+def loads(text: str | bytes) -> Any:
+    """Like json.loads.
+
+    Raises:
+        ValueError: not JSON; NaN or Infinity; nested too deep; a number without end; half a character.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if _HALF.search(text) and _HALF_READ.search(json.dumps(found, ensure_ascii=False)):
+        raise ValueError("half a character")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+class PlainJSONParser(JSONParser):
+    """Bodies of the API, read by `loads`."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return loads(stream.read())
+        except ValueError as error:
+            raise ParseError(f"This is not JSON: {error}") from error
