@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import Q
@@ -22,7 +21,7 @@ from tagging.models import Dim, Flag, Segment
 from tenants.models import Brand
 
 FORECAST_S = 300  # how long a count of people in SOPs by day is believed
-MOST_REPEATS = 100
+MOST_REPEATS = 1_000
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,11 @@ def broadcasts(span: Span) -> list[Entry]:
     )
     names = dict(Broadcast.objects.filter(pk__in={row[1] for row in rows}).values_list("pk", "name"))
     found = _of_tasks(span, "broadcast", rows, names)
-    coming = [(wave, at) for wave in waves for at in _moments_of(span, wave)]
+    of_waves = Wave.objects.filter(n=1, broadcast__in={wave.broadcast_id for wave in waves if wave.n > 1})
+    firsts = dict(of_waves.values_list("broadcast_id", "at")) if waves else {}
+    coming = [
+        (wave, at) for wave in waves for at in _moments_of(span, wave, firsts.get(wave.broadcast_id, wave.at))
+    ]
     sizes = _sizes(span.brand, {wave.broadcast_id: wave.broadcast.audience for wave, _at in coming})
     for wave, at in coming:
         found.append(
@@ -154,21 +157,19 @@ def broadcasts(span: Span) -> list[Entry]:
     return found
 
 
-def _moments_of(span: Span, wave: Wave) -> Iterator[datetime]:
-    """The wave's own time, and its repetitions, within the span."""
+def _moments_of(span: Span, wave: Wave, first: datetime) -> Iterator[datetime]:
+    """The wave's own time, and its repetitions, within the span; `first`: of the broadcast's first wave."""
     every, until = wave.broadcast.repeat.get("every"), wave.broadcast.repeat.get("until")
-    at, zone = max(wave.at, clock.now()) if wave.at < span.start else wave.at, span.brand.timezone
-    day_of_month = wave.at.astimezone(ZoneInfo(zone)).day
-    for _n in range(MOST_REPEATS):
-        if at >= span.end:
+    at, now = wave.at, clock.now()
+    own = max(at, now) if at < span.start else at
+    if span.start <= own < span.end:
+        yield own
+    for _n in range(MOST_REPEATS if every else 0):
+        at = next_in_rhythm(at, str(every), span.brand.timezone, first)
+        if at >= span.end or (until and at > datetime.fromisoformat(until)):
             return
-        if at >= span.start:
+        if at >= span.start and at > now:  # days that were missed are not made up for
             yield at
-        if not every:
-            return
-        at = next_in_rhythm(at, every, zone, day_of_month)
-        if until and at > datetime.fromisoformat(until):
-            return
 
 
 _REACHABLE = "SELECT coalesce(sum(bit_count(bits)), 0)::bigint FROM tagging_dimbits WHERE brand_id = %s AND dim = %s AND val = %s"

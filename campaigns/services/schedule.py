@@ -61,25 +61,25 @@ def run_at(day_0: date, day: int, hour: int, minute: int, zone: str) -> datetime
     return moment
 
 
-def next_in_rhythm(at: datetime, every: str, zone: str, day_of_month: int) -> datetime:
-    """The next moment after `at` of a daily, weekly or monthly rhythm, at the same local time.
+def next_in_rhythm(at: datetime, every: str, zone: str, first: datetime) -> datetime:
+    """The next moment after `at` of a daily, weekly or monthly rhythm.
 
     Args:
-        day_of_month: of the first time; a month that is too short takes its last day, the next one the day again.
+        first: the first time, whose day of the month and local time all others have, as far as their month is long
+            enough and the hour exists on their day.
 
     Raises:
         ValueError: an unknown rhythm.
     """
-    local = at.astimezone(ZoneInfo(zone))
-    on = local.date()
+    begun, on = first.astimezone(ZoneInfo(zone)), at.astimezone(ZoneInfo(zone)).date()
     if every in ("day", "week"):
         on += timedelta(days=7 if every == "week" else 1)
     elif every == "month":
         year, month = (on.year, on.month + 1) if on.month < 12 else (on.year + 1, 1)
-        on = date(year, month, min(day_of_month, monthrange(year, month)[1]))
+        on = date(year, month, min(begun.day, monthrange(year, month)[1]))
     else:
         raise ValueError(f"unknown rhythm {every}")
-    return run_at(on, 0, local.hour, local.minute, zone)
+    return run_at(on, 0, begun.hour, begun.minute, zone)
 
 
 def timetable(steps: Iterable[StepTime], day_0: date, zone: str) -> list[tuple[datetime, StepTime]]:

@@ -28,8 +28,7 @@ from org.access import Actor
 from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
-from scrm.errors import ConflictError, InvalidError, LimitError
-from tagging.conditions import ConditionError
+from scrm.errors import ConflictError, LimitError, SCRMError
 from tagging.services import audience, frames
 from tagging.services.audience import Audience
 from tagging.services.frames import Bits, Frame
@@ -294,7 +293,7 @@ def plan(brand: Brand, wave_id: int) -> bool:
         try:
             broadcasts.check_library(brand, wave.broadcast)
             wanted = wanted_of(brand, wave.broadcast, wave, frame)
-        except (ConditionError, InvalidError) as error:
+        except SCRMError as error:  # also a segment that names one that is gone
             Wave.objects.filter(pk=wave.pk).update(
                 state=Wave.State.SKIPPED, numbers={"error": str(error)[:300]}
             )
@@ -313,8 +312,11 @@ def _repeat(brand: Brand, wave: Wave) -> None:
     if not rhythm:
         return
     first = Wave.objects.filter(broadcast=wave.broadcast_id, n=1).values_list("at", flat=True).get()
-    day = first.astimezone(ZoneInfo(brand.timezone)).day
-    at = schedule.next_in_rhythm(wave.at, rhythm["every"], brand.timezone, day)
+    at = schedule.next_in_rhythm(wave.at, rhythm["every"], brand.timezone, first)
+    while (
+        at <= clock.now()
+    ):  # days that an outage or a pause has missed are not made up for one after the other
+        at = schedule.next_in_rhythm(at, rhythm["every"], brand.timezone, first)
     if at <= datetime.fromisoformat(rhythm["until"]):
         condition = {**wave.condition, "now": False}
         Wave.objects.create(broadcast=wave.broadcast, n=wave.n + 1, at=at, condition=condition)

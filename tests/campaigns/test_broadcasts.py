@@ -230,10 +230,9 @@ def test_repeated_with_the_audience_of_the_moment(brand: Any, people: list[Any])
     ],
 )
 def test_rhythms(start: str, every: str, expected: list[str]) -> None:
-    moment = at(start)
-    day = int(start[8:10])
+    moment = first = at(start)
     for on in expected:
-        moment = schedule.next_in_rhythm(moment, every, "Asia/Shanghai", day)
+        moment = schedule.next_in_rhythm(moment, every, "Asia/Shanghai", first)
         assert moment == at(f"{on} 10:00")
 
 
