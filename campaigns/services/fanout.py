@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
 from campaigns.services import gate, joins, outranking, planes, planning, rules, touches, variables
+from campaigns.services.senders import ORDERS
 from org.models import Staff
 from scrm import clock
 from tagging.services import frames
@@ -87,10 +88,6 @@ _HELD = """
       JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.position / 8192 = w.chunk
      WHERE w.brand_id = %(b)s AND w.wave_id = %(wave)s AND w.what <> 0 AND get_bit(w.bits, s.position %% 8192) = 1
 """
-ORDERS = {
-    TouchPolicy.Sender.LATEST: "f.added_at DESC, f.id DESC",
-    TouchPolicy.Sender.FIRST: "f.added_at, f.id",
-}
 
 
 @transaction.atomic

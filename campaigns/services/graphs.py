@@ -198,6 +198,9 @@ def _publish(
         )
     now = clock.now()
     last = SopVersion.objects.filter(sop=sop).order_by("-n").first()
+    if last and last.pk == sop.version_id and not words.differences(graphs.tidy(last.graph), clean):
+        # nothing is new (a double click, an answer that was lost): the same version; people may still be moved into it
+        return last, moving.start(brand, sop, mapping or {}, by) if people == MOVE else None
     is_first_of_brand = not Sop.objects.filter(form=Sop.Form.GRAPH, version_id__isnull=False).exists()
     version = SopVersion.objects.create(
         sop=sop,

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from campaigns import governance
-from campaigns.models import Moment
+from campaigns.models import Moment, Sop
 from campaigns.services import moment_content, moment_results, rules
 from campaigns.services.moments import corp_tags
 from content.services import library
@@ -35,6 +35,7 @@ GIVE_UP_LOOKING = timedelta(minutes=30)
 CLOCKS_DIFFER = timedelta(minutes=10)
 LOOK_AGAIN = timedelta(seconds=60)
 PAUSES = [timedelta(seconds=s) for s in (30, 60, 300, 900, 1800, 3600)]
+WAIT_WHILE_PAUSED = timedelta(minutes=10)
 JOB_SHORTEST, JOB_LONGEST, JOB_LIFE = timedelta(seconds=5), timedelta(minutes=5), timedelta(hours=24)
 
 
@@ -123,6 +124,13 @@ def _claim_row(brand: Brand, moment_id: int) -> Claim | None:
     moment = rows.filter(pk=moment_id, state=State.PLANNED, next_try_at__lte=now).first()
     if moment is None:
         return None
+    sop_state = _state_of_sop(moment)
+    if sop_state == Sop.State.ENDED:
+        Moment.objects.filter(pk=moment.pk).update(state=State.CANCELLED, cancelled_at=now, ended_at=now)
+        return None
+    if sop_state == Sop.State.PAUSED:
+        Moment.objects.filter(pk=moment.pk).update(next_try_at=now + WAIT_WHILE_PAUSED)
+        return None
     allowed = rules.rules_of(brand)
     if (release := governance.release_at(now, allowed.quiet, allowed.zone)) > now:
         Moment.objects.filter(pk=moment.pk).update(next_try_at=release)
@@ -144,6 +152,13 @@ def _claim_row(brand: Brand, moment_id: int) -> Claim | None:
     moment.n_tries += 1
     moment.save(update_fields=["state", "called_at", "next_try_at", "n_tries"])
     return Claim(moment, userids, tag_ids, time.monotonic())
+
+
+def _state_of_sop(moment: Moment) -> str:
+    """Of the SOP that has ordered it; "" if none has."""
+    if moment.source != "sop":
+        return ""
+    return Sop.objects.filter(pk=moment.source_id or 0).values_list("state", flat=True).first() or ""
 
 
 def _not_usable(brand: Brand, version_id: int, at: datetime) -> str:

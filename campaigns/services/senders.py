@@ -1,10 +1,12 @@
-"""Which guide a contact hears from: one for a contact with several, the one whom they added last."""
+"""Which guide a contact hears from: one for a contact with several, by the brand's policy."""
 
 from collections.abc import Collection
 from typing import NamedTuple
 
 from django.db import connection
 
+from campaigns.models import TouchPolicy
+from campaigns.services import rules
 from campaigns.services.touches import array
 from tenants.models import Brand
 
@@ -22,8 +24,12 @@ _CHOOSE = """
       JOIN org_staff s ON s.brand_id = f.brand_id AND s.id = f.staff_id
      WHERE f.brand_id = %s AND f.contact_id = ANY(%s::bigint[]) AND f.ended_at IS NULL AND NOT f.is_pending
        AND s.state = 'active' AND s.is_guide
-     ORDER BY f.contact_id, f.added_at DESC, f.id DESC
+     ORDER BY f.contact_id, {order}
 """
+ORDERS = {
+    TouchPolicy.Sender.LATEST: "f.added_at DESC, f.id DESC",
+    TouchPolicy.Sender.FIRST: "f.added_at, f.id",
+}
 
 
 def choose(brand: Brand, contact_ids: Collection[int]) -> dict[int, Sender]:
@@ -31,7 +37,8 @@ def choose(brand: Brand, contact_ids: Collection[int]) -> dict[int, Sender]:
     if not contact_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_CHOOSE, [brand.pk, array(contact_ids)])
+        order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
+        cursor.execute(_CHOOSE.format(order=order), [brand.pk, array(contact_ids)])
         return {contact_id: Sender(corp_id, staff_id) for contact_id, corp_id, staff_id in cursor}
 
 

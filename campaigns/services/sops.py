@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, ProtectedError
+from django.db.models import F, ProtectedError, QuerySet
 from django.utils.translation import gettext as _
 
-from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
+from campaigns.models import Enrolment, Moment, SendTask, Sop, SopStep, Touch
 from campaigns.services import gate, replanning, touches, variables
 from campaigns.services.journeys import leaving
 from campaigns.services.replanning import EditEffect
@@ -259,6 +259,7 @@ def resume(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     sop = _switch(get_sop(sop_id, lock=True), {Sop.State.PAUSED}, Sop.State.ON, by, "sop.resume")
     Enrolment.objects.filter(sop=sop, ended_at=None, is_parked=True).update(is_parked=False)
     SendTask.objects.filter(sop=sop, state=SendTask.State.PLANNED).update(next_try_at=clock.now())
+    _planned_moments(sop.pk).filter(at__lte=clock.now()).update(next_try_at=clock.now())
     return sop
 
 
@@ -299,7 +300,13 @@ def cancel_planned(brand: Brand, *, sop_id: int) -> int:
         for task in tasks:
             touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
         SendTask.objects.filter(pk__in=[t.pk for t in tasks]).update(state=SendTask.State.CANCELLED)
+        _planned_moments(sop_id).update(state=Moment.State.CANCELLED, cancelled_at=now, ended_at=now)
     return len(tasks)
+
+
+def _planned_moments(sop_id: int) -> QuerySet[Moment]:
+    """Moments that its graph has ordered and WeCom does not have yet."""
+    return Moment.objects.filter(source="sop", source_id=sop_id, state=Moment.State.PLANNED)
 
 
 @transaction.atomic

@@ -130,6 +130,9 @@ def step(brand: Brand, job: Job) -> bool:
     if due_at <= clock.now():
         raise InvalidError(_("The deadline is over already"))
     with transaction.atomic():
+        # whoever takes the tasks back waits for this slice, and then takes it back as well
+        if Job.objects.select_for_update().get(pk=job.pk).state == Job.State.CANCELLED:
+            return False
         staff = Staff.objects.select_related("role", "store", "region").get(pk=params["staff_id"])
         after = int(job.position.get("after", 0))
         ids = _next_ids(brand, params, staff, after)

@@ -1,0 +1,258 @@
+"""Two people (or two clicks, or a repeated call of the API) at once, and what changes in the middle of something."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from campaigns.models import Enrolment, Moment, SendTask, SopVersion, StaffTask, Touch, TouchPolicy
+from campaigns.services import (
+    broadcasts,
+    graphs,
+    senders,
+    sops,
+    staff_task_batches,
+    staff_tasks,
+    waves,
+)
+from campaigns.services.journeys import walking
+from contacts.models import Follow
+from org.access import SYSTEM
+from org.models import Staff
+from scrm import clock
+from scrm.errors import ConflictError, SCRMError
+from tenants.scoping import tenant_scope
+from tests.campaigns import test_broadcasts
+from tests.campaigns.conftest import Live, at
+from tests.campaigns.graphs import entry, line, touch, wait
+from tests.campaigns.test_journeys import START
+from tests.factories import in_brand, make_contact, make_staff
+
+pytestmark = pytest.mark.django_db(transaction=True)
+people = test_broadcasts.people
+S = Touch.State
+
+
+def at_once(brand: Any, *acts: Callable[[], Any], moment: Any = None) -> list[Any]:
+    """What each of some acts gave or raised, begun at the same time in threads of their own."""
+    barrier, found = threading.Barrier(len(acts)), list[Any]()
+
+    def run(act: Callable[[], Any]) -> None:
+        try:
+            with tenant_scope(brand), clock.at(moment or clock.now()):
+                barrier.wait(10)
+                found.append(act())
+        except SCRMError as error:
+            found.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == len(acts)
+    return found
+
+
+def meanwhile(brand: Any, act: Callable[[], Any], wait_s: float = 1.0) -> threading.Thread:
+    """Somebody else does something now; given back once it is done, or waits for us."""
+
+    def run() -> None:
+        try:
+            with tenant_scope(brand):
+                act()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(wait_s)
+    return thread
+
+
+# ---- the same twice
+
+
+def test_a_broadcast_launched_twice_goes_out_once(brand: Any, people: list[Any]) -> None:
+    now = test_broadcasts.NOW
+    with in_brand(brand), clock.at(now):
+        draft = broadcasts.save_draft(brand, test_broadcasts.given(), by=SYSTEM)
+
+    def launch() -> Any:
+        return broadcasts.launch(brand, broadcast_id=draft.pk, by=SYSTEM)
+
+    found = at_once(brand, launch, launch, launch, moment=now)
+    assert Counter(isinstance(one, ConflictError) for one in found) == {True: 2, False: 1}
+    at_once(brand, lambda: waves.run_due(brand), lambda: waves.run_due(brand), moment=now)
+    with in_brand(brand):
+        assert Touch.objects.filter(state=S.PLANNED).count() == 10
+        assert sum(SendTask.objects.values_list("n", flat=True)) == 10
+
+
+def test_a_graph_published_twice_is_one_version(brand: Any, staff: Any) -> None:
+    with in_brand(brand):
+        sop = graphs.create_graph_sop(brand, name="旅程", graph=line(entry(), wait(n=1)))
+
+    def publish(**over: Any) -> Callable[[], Any]:
+        return lambda: graphs.publish(brand, sop_id=sop.pk, by=SYSTEM, **over)
+
+    # the page says which draft it has shown: the second one is told; a repeated call of the API gets the same version
+    found = at_once(brand, publish(draft_n=0), publish(draft_n=0))
+    assert Counter(isinstance(one, ConflictError) for one in found) == {True: 1, False: 1}
+    again = [version.n for version, _job in at_once(brand, publish(), publish(people="move"))]
+    assert again == [1, 1]
+    with in_brand(brand):
+        assert SopVersion.objects.count() == 1
+        graphs.save_draft(brand, sop_id=sop.pk, graph=line(entry(), wait(n=2)), by=SYSTEM)
+    assert [version.n for version, _job in at_once(brand, publish(), publish())] == [2, 2]
+
+
+def test_two_editors_at_once_save_one_after_the_other(brand: Any, staff: Any) -> None:
+    with in_brand(brand):
+        sop = graphs.create_graph_sop(brand, name="旅程", graph=line(entry(), wait(n=1)))
+
+    def save(n: int) -> Callable[[], Any]:
+        graph = line(entry(), wait(n=n))
+        return lambda: graphs.save_draft(brand, sop_id=sop.pk, graph=graph, by=SYSTEM, draft_n=0)
+
+    found = at_once(brand, save(2), save(3), save(4))
+    assert [type(one).__name__ for one in found].count("ConflictError") == 2
+    with in_brand(brand):
+        sop.refresh_from_db()
+        assert sop.draft_n == 1 and sop.draft["nodes"][1]["n"] in (2, 3, 4)
+
+
+# ---- in the middle
+
+
+def test_tasks_taken_back_while_they_are_given(brand: Any, staff: Any, monkeypatch: Any) -> None:
+    """The slice that is just being given is taken back as well."""
+    with in_brand(brand):
+        ids = [make_contact(brand, staff).pk for _ in range(6)]
+        due_at = clock.now() + timedelta(days=1)
+        with monkeypatch.context() as later:
+            later.setattr("org.services.jobs._enqueue", lambda *_args: None)
+            job = staff_task_batches.start(
+                brand,
+                by=SYSTEM,
+                staff=_boss(staff),
+                kind="call",
+                title="回访",
+                due_at=due_at,
+                contact_ids=ids,
+            )
+    others: list[threading.Thread] = []
+    real = staff_tasks.add_tasks
+
+    def add_tasks(*args: Any, **given: Any) -> Any:
+        found = real(*args, **given)
+        others.append(meanwhile(brand, lambda: staff_task_batches.take_back(brand, job_id=job.pk, by=SYSTEM)))
+        return found
+
+    monkeypatch.setattr(staff_tasks, "add_tasks", add_tasks)
+    with tenant_scope(brand):
+        staff_task_batches.step(brand, job)
+    others[0].join(10)
+    with in_brand(brand):
+        assert set(StaffTask.objects.values_list("state", flat=True)) == {"cancelled"}
+
+
+def _boss(staff: Staff) -> Staff:
+    from org.models import Role, Scope
+
+    staff.role = Role.objects.create(name="老板", scope=Scope.BRAND, rights=[])
+    staff.save(update_fields=["role"])
+    return staff
+
+
+@pytest.mark.parametrize("act", [sops.end, sops.pause])
+def test_an_sop_stopped_while_people_are_moved(live: Live, monkeypatch: Any, act: Any) -> None:
+    """What was being planned at that moment is not handed over."""
+    moment = at("2026-03-10 10:00")
+    graph = line(entry(), touch("你好"), {"kind": "moments", "text": "上新"}, wait(n=1))
+    with in_brand(live.brand), clock.at(moment):
+        sop = graphs.create_graph_sop(live.brand, name="旅程", graph=graph)
+        graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)
+        from campaigns.services import enrolments
+
+        enrolments.enrol_many(live.brand, sop=sop, contact_ids=[c.pk for c in live.contacts], source="page")
+    others: list[threading.Thread] = []
+    real = walking.Batch._save
+
+    def save(batch: Any, everybody: Any) -> None:
+        real(batch, everybody)
+        if not others:
+            others.append(meanwhile(live.brand, lambda: act(live.brand, sop_id=sop.pk, by=SYSTEM)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(walking.Batch, "_save", save)
+        with tenant_scope(live.brand), clock.at(moment):
+            walking.run(live.brand, moment)
+    others[0].join(10)
+    for minute in (1, 2, 30):
+        live.tick(moment + timedelta(minutes=minute))
+    assert live.received() == {}
+    assert live.sandbox.get("moments", corpid=live.corp.corpid) == []
+    with in_brand(live.brand):
+        touches, moments = Touch.objects.all(), set(Moment.objects.values_list("state", flat=True))
+        if act is sops.end:
+            assert set(touches.values_list("state", flat=True)) == {S.CANCELLED} and moments == {"cancelled"}
+            assert not Enrolment.objects.filter(ended_at=None).exists()
+            return
+        assert set(touches.values_list("state", flat=True)) == {S.PLANNED} and moments == {"planned"}
+    with in_brand(live.brand), clock.at(moment + timedelta(hours=1)):
+        sops.resume(live.brand, sop_id=sop.pk, by=SYSTEM)
+    live.tick(moment + timedelta(hours=1, minutes=1))
+    live.confirm_all(moment + timedelta(hours=1, minutes=5))
+    assert set(live.received().values()) == {1} and len(live.received()) == 6
+    assert len(live.sandbox.get("moments", corpid=live.corp.corpid)) == 1
+
+
+def test_a_guide_leaves_between_plan_and_hand_over(live: Live) -> None:
+    """Whoever has another guide is told why it did not come; nobody is written to by somebody who has left."""
+    moment = at("2026-03-10 10:00")
+    with in_brand(live.brand), clock.at(moment):
+        from campaigns.services import enrolments
+
+        sop = graphs.create_graph_sop(live.brand, name="旅程", graph=line(entry(), touch("你好"), wait(n=1)))
+        graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)
+        enrolments.enrol_many(live.brand, sop=sop, contact_ids=[c.pk for c in live.contacts], source="page")
+        walking.run(live.brand, moment)
+        left = live.guides[0]
+        Staff.objects.filter(pk=left.pk).update(state=Staff.State.LEFT)
+        Follow.objects.filter(staff=left).update(ended_at=moment)
+    live.tick(moment + timedelta(minutes=1))
+    live.confirm_all(moment + timedelta(minutes=5))
+    live.tick(moment + timedelta(minutes=10))
+    with in_brand(live.brand):
+        states = Counter(Touch.objects.values_list("staff_id", "state", "reason"))
+    assert states == {
+        (live.guides[1].pk, S.DELIVERED, Touch.Reason.NONE): 3,
+        (left.pk, S.BLOCKED, Touch.Reason.NOT_FOLLOWED): 3,
+    }
+
+
+# ---- one rule for all that sends
+
+
+def test_all_campaigns_write_through_the_guide_that_the_policy_names(brand: Any, corp: Any) -> None:
+    """A customer with several guides hears from the one added first, if so chosen: messages of SOPs and tasks, too."""
+    with in_brand(brand):
+        first, last = make_staff(brand, corp), make_staff(brand, corp)
+        contact = make_contact(brand, first, added_at=START - timedelta(days=20))
+        Follow.objects.create(
+            contact=contact,
+            staff=last,
+            corp=corp,
+            external_userid="wmSecond",
+            added_at=START - timedelta(days=5),
+        )
+        assert senders.choose(brand, [contact.pk])[contact.pk].staff_id == last.pk
+        TouchPolicy.objects.create(sender=TouchPolicy.Sender.FIRST)
+        assert senders.choose(brand, [contact.pk])[contact.pk].staff_id == first.pk
