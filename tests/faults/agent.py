@@ -37,6 +37,7 @@ from scrm import clock  # noqa: E402
 from scrm.redis import redis_client  # noqa: E402
 from tenants.models import Brand  # noqa: E402
 from tenants.scoping import tenant_scope  # noqa: E402
+from tests.faults import journey  # noqa: E402
 from wecom.models import CallbackEvent, OutboundCall  # noqa: E402
 from wecom.services import inbox, outbound  # noqa: E402
 from wecom.tasks import deliver, handle_callback  # noqa: E402
@@ -234,7 +235,7 @@ ACTS = {
     act.__name__: act
     for act in [
         make_brand, make_code, counts, people, start_sync, start_drift, job, sweep, later, ready, start_broadcast, beat,
-        later_reach, ledger,
+        later_reach, ledger, *journey.ACTS,
     ]
 }  # fmt: skip
 
