@@ -93,7 +93,7 @@ class TaskForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.zone = zone
         self.fields["due_at"].help_text = _(
-            "The guide is reminded %(before)s hours before, the manager is told %(after)s hours after it."
+            "The guide is reminded %(before)s h before, the manager is told %(after)s h after it."
         ) % {"before": policy.remind_hours, "after": policy.escalate_hours}
         self.fields["segment"].queryset = segments  # type: ignore[attr-defined]
         self.fields["guides"].queryset = guides  # type: ignore[attr-defined]

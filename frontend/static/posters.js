@@ -20,7 +20,8 @@
     stage.style.height = `${image.naturalHeight * scale}px`;
     stage.append(image);
     for (const part of layout.parts) {
-      const box = make("div", `poster-part ${part.kind}`, part.kind === "text" ? part.text : part.kind === "code" ? `${list.dataset.code} ${nameOf(part.code)}` : list.dataset[part.kind]);
+      const box = make("div", `poster-part ${part.kind}`, part.kind === "text" ? part.text : "");
+      if (part.kind !== "text") box.append(make("span", "poster-label", part.kind === "code" ? nameOf(part.code) || list.dataset.choose : list.dataset[part.kind]));
       Object.assign(box.style, { left: `${part.x * scale}px`, top: `${part.y * scale}px`, width: `${part.w * scale}px` });
       if (part.kind !== "text") box.style.height = box.style.width;
       else Object.assign(box.style, { fontSize: `${part.size * scale}px`, color: part.color, textAlign: part.align });

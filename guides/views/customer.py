@@ -11,8 +11,8 @@ from contacts.models import Contact
 from contacts.services import contacts as contact_services
 from contacts.services import reminders, stages, tag_choice
 from contacts.views.profile import fields_modal, moment_of
-from content.models import Folder
-from content.services import cards, library
+from content.models import Folder, Via
+from content.services import cards, library, links
 from guides.services import customers as services
 from guides.services.sending import filled
 from guides.views.frame import page, through_other_corp
@@ -141,9 +141,18 @@ def scripts(request: Any, contact_id: int) -> HttpResponse:
     context = {
         "contact": contact,
         "rows": rows,
-        "cards": cards.search(request.brand, q=q, folder_id=folder_id, limit=CARDS),
+        "cards": [
+            {**row, "address": _address(request, row["card"]["url"])}
+            for row in cards.search(request.brand, q=q, folder_id=folder_id, limit=CARDS)
+        ],
         "q": q,
         "folder": folder_id,
         "folders": list(Folder.objects.order_by("name").values_list("pk", "name")[:200]),
     }
     return render(request, "guides/_scripts.html", context)
+
+
+def _address(request: Any, url: str) -> str:
+    """A tracked link to be pasted into the chat by this guide: who opens it is counted for them."""
+    address, _attached = links.personalise(request.brand, url, staff_id=request.staff.pk, via=Via.DIRECT)
+    return address

@@ -207,6 +207,8 @@ def test_pages_and_links_are_sent_as_cards(chat: SimpleNamespace, other_brand: B
         theirs = links.create_link(other_brand, name="别家", url="https://a.cn")
     listed = chat.client.get(f"/g/customers/{chat.mine.pk}/scripts/").content.decode()
     assert f'data-send-link="{link.pk}"' in listed and "护肤手册" in listed and "别家" not in listed
+    copied = re.search(r'data-copy="[^"]*/l/([^/"]+)/([^/"]+)/"', listed)
+    assert copied and tokens.unpack(chat.brand.pk, *copied.groups()) == tokens.Sent(chat.a.pk, via=4)
     url = f"/g/customers/{chat.mine.pk}/"
     made = chat.client.post(f"{url}prepare/", {"link": link.pk}).json()
     [message] = made["messages"]
