@@ -125,8 +125,12 @@ def _part(part: Any, n: int, width: int, height: int) -> dict[str, Any]:
     text, color = str(part.get("text") or "").strip()[:100], str(part.get("color") or "#222222")
     if not text or not re.fullmatch(r"#[0-9a-fA-F]{6}", color) or part.get("align", "left") not in ALIGNS:
         raise InvalidError(_("Part %(n)d: words and a colour are needed") % {"n": n})
-    variables.check(text)
-    sensitive.check_here(text)
+    try:
+        variables.check(text)
+        sensitive.check_here(text)
+    except InvalidError as error:
+        said = _("Part %(n)d: %(problem)s") % {"n": n, "problem": error.message}
+        raise InvalidError(said, code=error.code) from None
     align = part.get("align", "left")
     return {
         "kind": "text",
