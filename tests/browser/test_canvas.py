@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from campaigns.models import Sop
+from campaigns.models import Moment, Sop
 from campaigns.services import enrolments, graphs
 from campaigns.services.journeys import walking
 from contacts.models import EventType
@@ -329,3 +329,33 @@ def test_pages_fit_a_phone(desk: Page, live_server: Any, brand: Any, path: str) 
     desk.set_viewport_size({"width": 390, "height": 844})
     desk.goto(f"{live_server.url}/sops/" + path.format(sop=sop.pk))
     assert desk.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_figures_come_fresh_and_a_refused_moment_is_said_at_its_node(
+    desk: Page, live_server: Any, brand: Any, staff: Any
+) -> None:
+    moments: dict[str, Any] = {"id": "n3", "kind": "moments", "title": "新品朋友圈", "text": "新品到店"}
+    graph = {**GRAPH, "nodes": [node if node["id"] != "n3" else moments for node in GRAPH["nodes"]]}
+    sop = make_sop(brand, graph)
+    with in_brand(brand):
+        graphs.publish(brand, sop_id=sop.pk, by=SYSTEM)
+    desk.goto(f"{live_server.url}/sops/{sop.pk}/")
+    desk.click("[data-canvas-act=canvas]")
+    waiting = desk.locator("[data-node=n2] .node-number").nth(1)
+    expect(waiting).to_contain_text("0")
+    with in_brand(brand):
+        ids = [make_contact(brand, staff).pk for _ in range(3)]
+        enrolments.enrol_many(brand, sop=Sop.objects.get(pk=sop.pk), contact_ids=ids, source="page")
+        walking.run(brand, clock.now())
+        Moment.objects.create(
+            key=f"sop:{sop.pk}:n3:2026-01-01:0", source="sop", source_id=sop.pk, name="m", corp=staff.corp,
+            state=Moment.State.FAILED, error="invalid media (40007)", staff_ids=[staff.pk], at=clock.now(),
+        )  # fmt: skip
+    desk.evaluate("htmx.trigger('#sop-fresh', 'refresh')")  # what the page does every half minute
+    expect(waiting).to_contain_text("3")
+    expect(desk.locator("#sop-stats")).to_contain_text("3")
+    expect(desk.locator("[data-node=n3] .node-mark")).to_be_visible()
+    expect(desk.locator("#sop-troubles")).to_contain_text("40007")
+    expect(desk.locator("#sop-messages tr")).to_have_count(1)
+    desk.click("[data-node=n3] .node-card")
+    expect(desk.locator("#drawer-content")).to_contain_text("40007")
