@@ -1,10 +1,13 @@
 """The gate: the ledger, asked for a few, and the bitmaps, asked for many, give the same answers."""
 
 import itertools
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -183,3 +186,29 @@ def _nothing_broken(brand: Any, caps: list[CapRule], allowance: str, gap: int) -
             assert sum(period[0] <= d <= period[1] for d, _ in day_kinds) <= period[2]
         moments = sorted(moment for _kind, moment in touches_of)
         assert all(b - a >= timedelta(hours=gap) for a, b in itertools.pairwise(moments))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_is_waited_for_and_a_planner_is_not(brand: Any) -> None:
+    """A hand-over claims again and again; steps of SOPs find their turn between two claims."""
+    address = connection.settings_dict
+    other = psycopg2.connect(
+        host=address["HOST"], port=address["PORT"], user=address["USER"], password=address["PASSWORD"],
+        dbname=address["NAME"],
+    )  # fmt: skip
+    key = [gate._GATE, brand.pk]
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", key)
+            with in_brand(brand):
+                assert gate.try_gate(brand) is False
+                assert Touch.objects.count() == 0  # the transaction goes on
+            other.rollback()
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", key)
+            timer = threading.Timer(0.05, other.rollback)
+            timer.start()
+            with in_brand(brand):
+                assert gate.try_gate(brand) is True
+            timer.join()
+    finally:
+        other.close()

@@ -50,6 +50,8 @@ class Follow(models.Model):
         ]
         indexes = [
             models.Index(fields=["corpid", "userid", "id"], name="follow_by_member"),
+            # a mass send asks for a thousand of one member: they lie side by side in it
+            models.Index(fields=["corpid", "userid", "external_userid"], name="follow_of_member"),
             models.Index(fields=["corpid", "source_id", "id"], name="follow_by_source"),
         ]
 
