@@ -42,14 +42,14 @@ class PolicySerializer(serializers.Serializer):
     hold_out_percent = serializers.IntegerField()
 
 
-class GroupOut(serializers.Serializer):
+class EffectGroupOut(serializers.Serializer):
     n = serializers.IntegerField(help_text="customers when it began")
     n_bought = serializers.IntegerField()
     n_lost = serializers.IntegerField()
     spent_fen = serializers.IntegerField(help_text="less refunds")
 
 
-class DifferenceOut(serializers.Serializer):
+class EffectDifferenceOut(serializers.Serializer):
     """Others less hold-out, with its 95 % interval."""
 
     value = serializers.FloatField()
@@ -63,11 +63,11 @@ class EffectOut(serializers.Serializer):
 
     since = serializers.DateTimeField()
     percent = serializers.IntegerField()
-    held = GroupOut()
-    others = GroupOut()
-    bought = DifferenceOut(allow_null=True)
-    spent = DifferenceOut(allow_null=True)
-    lost = DifferenceOut(allow_null=True)
+    held = EffectGroupOut()
+    others = EffectGroupOut()
+    bought = EffectDifferenceOut(allow_null=True)
+    spent = EffectDifferenceOut(allow_null=True)
+    lost = EffectDifferenceOut(allow_null=True)
 
 
 class NoContactRuleSerializer(serializers.Serializer):
