@@ -176,6 +176,8 @@ def _write(brand_id: int, items: list[Any]) -> None:
         else:
             dim, val, contacts, is_on = item
             bits.update(((dim, val, contact), is_on) for contact in contacts)
+    if len(masks) == 1 and not ids and not bits and _write_one(brand_id, *next(iter(masks.items()))):
+        return
     params: dict[str, Any] = {
         "b": brand_id,
         "ids": numbers(sorted(ids)),
@@ -194,6 +196,39 @@ def _write(brand_id: int, items: list[Any]) -> None:
         (is_missing,) = cursor.fetchone()
         if is_missing:
             cursor.execute(add, params)
+
+
+# what a person does on a page: one bit, by statements that each connection has prepared
+_ONE_KINDS = {"b": "bigint", "dim": "smallint", "val": "bigint", "chunk": "int", "at": "int"}
+_ONE_ON = f"""
+    INSERT INTO tagging_dimbits AS d (brand_id, dim, val, chunk, bits)
+    VALUES (%(b)s, %(dim)s, %(val)s, %(chunk)s, set_bit({ZERO}, %(at)s, 1))
+    ON CONFLICT (brand_id, dim, val, chunk) DO UPDATE SET bits = set_bit(d.bits, %(at)s, 1)
+     WHERE get_bit(d.bits, %(at)s) = 0
+"""  # noqa: S608
+_ONE_OFF = """
+    UPDATE tagging_dimbits d SET bits = set_bit(d.bits, %(at)s, 0)
+     WHERE d.brand_id = %(b)s AND d.dim = %(dim)s AND d.val = %(val)s AND d.chunk = %(chunk)s
+       AND get_bit(d.bits, %(at)s) = 1
+"""
+
+
+def _write_one(brand_id: int, key: tuple[int, int, int], mask: tuple[int, int]) -> bool:
+    """Write the only bit that has changed; False: there are more."""
+    plus, minus = mask
+    if plus.bit_count() + minus.bit_count() != 1:
+        return False
+    dim, val, chunk = key
+    values = {
+        "b": brand_id,
+        "dim": dim,
+        "val": val,
+        "chunk": chunk,
+        "at": BITS - (plus or minus).bit_length(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(*connection.prepared(_ONE_ON if plus else _ONE_OFF, _ONE_KINDS, values))  # type: ignore[attr-defined]
+    return True
 
 
 def _mask_params(masks: dict[tuple[int, int, int], tuple[int, int]]) -> dict[str, list]:
