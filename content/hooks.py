@@ -2,6 +2,7 @@
 
 `USES`: functions `uses(brand, version_ids) -> [Use]`: where versions stand at this moment (steps, broadcasts, welcomes).
 `POSTER_*`: the channel codes that posters can show: `choices()`, `by_id(brand, ids)`, `picture(brand, code)`.
+`PAGES`: pages that tracked links of apps above lead to.
 `RESULTS`: `results(brand, version_ids) -> {version_id: {"sent", "opened", "replied", "converted"}}`, of the ledger.
 """
 
@@ -14,6 +15,8 @@ from tenants.models import Brand
 
 USES: list[str] = ["campaigns.services.content_uses.uses", "livecodes.services.content_uses.uses"]
 RESULTS: list[str] = ["campaigns.services.content_uses.results"]
+# kinds of pages of apps above: key → name of the address, which takes the link's key
+PAGES = {"card": "business_card"}
 POSTER_CODES = "livecodes.services.posters.choices"
 POSTER_CODES_BY_ID = "livecodes.services.posters.by_id"
 POSTER_CODE_PICTURE = "livecodes.services.posters.picture"

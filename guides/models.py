@@ -1,4 +1,4 @@
-"""加好友名单: phone numbers that guides are to add, and what has become of each."""
+"""加好友名单: phone numbers that guides are to add, and what has become of each. 名片: a guide's public page."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from content.models import TrackedLink
 from org.models import Scope, Staff, Store
 from scrm import clock
 from tenants.base import TenantModel
@@ -127,3 +128,37 @@ class Lead(TenantModel):
 
     def __str__(self) -> str:
         return self.name or f"…{self.phone[-4:]}"
+
+
+class Card(TenantModel):
+    """名片: what a guide's public page says, `/c/<key of the link>/`. Name and picture are the staff's."""
+
+    staff = BrandForeignKey(Staff, on_delete=models.CASCADE, related_name="+")
+    link = BrandForeignKey(TrackedLink, on_delete=models.PROTECT, related_name="+")
+    title = models.CharField(_("Title"), max_length=40, blank=True)  # empty: the position that WeCom knows
+    words = models.CharField(_("About me"), max_length=300, blank=True)  # empty: the brand's
+    code_id = models.BigIntegerField(
+        null=True
+    )  # livecodes.ChannelCode; none: the guide's own, if there is one
+    changed_by = models.CharField(max_length=64, blank=True)
+    changed_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["brand", "staff"], name="card_once"),
+            models.UniqueConstraint(fields=["brand", "link"], name="card_link"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class CardStyle(TenantModel):
+    """What the cards of a brand have in common."""
+
+    words = models.CharField(_("Words where a guide has none"), max_length=300, blank=True)
+    invitation = models.CharField(_("Words above the code"), max_length=60, blank=True)
+    color = models.CharField(_("Colour"), max_length=7, default="#2f57d9")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["brand"], name="card_style_once")]

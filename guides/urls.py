@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from guides.views import asking, customer, leads, pages, sidebar
+from guides.views import asking, cards, customer, leads, pages, sidebar
 
 urlpatterns = [
     path("g/", pages.today, name="guide_today"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("g/tasks/<int:task_id>/done/", pages.task_done, name="guide_task_done"),
     path("g/tasks/<int:task_id>/reopen/", pages.task_reopen, name="guide_task_reopen"),
     path("g/reminders/<int:reminder_id>/done/", pages.reminder_done, name="guide_reminder_done"),
+    path("g/card/", cards.my_card, name="guide_card"),
     path("g/leads/", asking.leads, name="guide_leads"),
     re_path(
         r"^g/leads/(?P<lead_id>\d{1,18})/(?P<act>asked|not_found|refused|back)/$",
@@ -33,6 +34,11 @@ urlpatterns = [
     path("g/sidebar/", sidebar.sidebar, name="guide_sidebar"),
     path("g/sidebar/signature/", sidebar.signature, name="guide_signature"),
     path("g/sidebar/customer/", sidebar.customer_of_chat, name="guide_chat_customer"),
+    path("c/<slug:key>/", cards.business_card, name="business_card"),
+    path("cards/", cards.card_list, name="business_cards"),
+    path("cards/make/", cards.card_make, name="business_cards_make"),
+    path("cards/style/", cards.card_style, name="business_card_style"),
+    path("cards/<int:staff_id>/", cards.card_edit, name="business_card_edit"),
     path("leads/", leads.lead_lists, name="leads"),
     path("leads/new/", leads.lead_list_new, name="lead_list_new"),
     path("leads/of-file/<int:file_id>/", leads.of_file, name="leads_of_file"),

@@ -18,6 +18,7 @@ _ENTRIES: list[tuple[str, Any, Any, str, str]] = [
     ("/value/", _("Customers"), _("Value"), "gem", "segments.view"),
     ("/codes/", _("Growth"), _("Channel codes"), "qr-code", "codes.view"),
     ("/content/", _("Growth"), _("Content library"), "library", "content.view"),
+    ("/cards/", _("Growth"), _("Business cards"), "contact", "content.view"),
     ("/sops/", _("Growth"), _("SOPs"), "route", "sops.view"),
     ("/broadcasts/", _("Growth"), _("Broadcasts"), "megaphone", "broadcasts.view"),
     ("/tasks/", _("Growth"), _("Guides' tasks"), "list-todo", "tasks.view"),

@@ -31,6 +31,9 @@ class TrackedLink(TenantModel):
     name = models.CharField(_("Name"), max_length=60)
     url = models.CharField(_("Address"), max_length=1000, blank=True)  # empty: a page
     content = BrandForeignKey(Content, on_delete=models.PROTECT, null=True, blank=True, related_name="links")
+    page = models.CharField(
+        max_length=20, blank=True, editable=False
+    )  # key of hooks.PAGES: a page of an app above
     asks_who = models.BooleanField(_("Ask WeCom who opens it, inside WeChat and WeCom"), default=True)
     n_opens = models.BigIntegerField(default=0, editable=False)
     n_known = models.IntegerField(default=0, editable=False)  # customers who have opened it

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from content import pages, tokens
+from content import hooks, pages, tokens
 from content.models import Content, TrackedLink
 from content.services.editing import get_content
 from org import audit
@@ -49,10 +49,11 @@ def create_link(
     name: str,
     url: str = "",
     content_id: int | None = None,
+    page: str = "",
     asks_who: bool = True,
     by: Actor = SYSTEM,
 ) -> TrackedLink:
-    """A link to an outside address, or to a page of the library.
+    """A link to an outside address, to a page of the library, or to a `page` of an app above (key of hooks.PAGES).
 
     Raises:
         InvalidError: `fields` says what is wrong. NotFoundError: no such page.
@@ -62,9 +63,14 @@ def create_link(
         if get_content(content_id).kind != Content.Kind.PAGE:
             raise _wrong("content", _("Choose a page of the library"))
         url = ""
+    elif page:
+        if page not in hooks.PAGES:
+            raise ValueError(f"unknown kind of page {page}")
+        url = ""
     else:
         url = _target(url)
-    link = TrackedLink(name=name, url=url, content_id=content_id, asks_who=asks_who, created_by=by.name)
+    given = {"name": name, "url": url, "content_id": content_id, "page": page, "asks_who": asks_who}
+    link = TrackedLink(**given, created_by=by.name)
     for _try in range(5):
         link.key = "".join(secrets.choice(_LETTERS) for _n in range(KEY_LENGTH))
         try:
@@ -75,9 +81,7 @@ def create_link(
                 )
             break
         except IntegrityError:  # one in 10^14, or somebody else's at this moment
-            link = TrackedLink(
-                name=name, url=url, content_id=content_id, asks_who=asks_who, created_by=by.name
-            )
+            link = TrackedLink(**given, created_by=by.name)
     else:
         raise ConflictError(_("No free address was found. Please try again."))
     audit.record(by, "link.create", link, after=_as_audit(link))
@@ -96,7 +100,7 @@ def edit_link(
     link = get_link(link_id, lock=True)
     before = _as_audit(link)
     link.name, link.asks_who = _name(name), asks_who
-    if link.content_id is None:
+    if link.content_id is None and not link.page:
         link.url = _target(url)
     link.save(update_fields=["name", "url", "asks_who"])
     audit.record(by, "link.edit", link, before=before, after=_as_audit(link))

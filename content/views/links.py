@@ -49,7 +49,7 @@ class LinkForm(forms.Form):
         super().__init__(*args, **kwargs)
         if link is not None:
             del self.fields["content"]
-            if link.content_id:
+            if link.content_id or link.page:
                 del self.fields["url"]
             return
         pages = Content.objects.live().filter(kind=Content.Kind.PAGE).order_by("-changed_at", "-pk")

@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from content import pages, questions, tokens, visitors
+from content import hooks, pages, questions, tokens, visitors
 from content.models import ContentVersion, Visit
 from content.services import answers, page_html, throttle, visits
 from content.services.visits import Place, Visitor
@@ -162,11 +162,13 @@ def _open(place: Place, visitor: Visitor, sent: Any) -> HttpResponse:
 
 def _lead_on(place: Place, visit: Visit | None) -> HttpResponse:
     link = place.link
-    if link.content_id is None:
+    if link.content_id is None and not link.page:
         target = link.url
     else:
         token = visits.share_token(place.brand, link.key, visit) if visit else ""
-        target = reverse("page", args=[link.key]) + (f"?v={token}" if token else "?n=1")
+        target = reverse(hooks.PAGES[link.page] if link.page else "page", args=[link.key]) + (
+            f"?v={token}" if token else "?n=1"
+        )
     response = HttpResponseRedirect(target)
     response["Referrer-Policy"] = "no-referrer"
     return response
@@ -188,21 +190,9 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
     if place is None or place.link.content_id is None:
         return _gone(request)
     brand = place.brand
-    token = request.GET.get("v", "")
-    told = tokens.unpack(brand.pk, key, token)
-    visit: Visit | None = None
-    visitor: Visitor | None = None
-    if "n" not in request.GET and not visitors.is_machine(request.method or "", request.headers):
-        visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
-        if not isinstance(told, tokens.Shared):
-            return HttpResponseRedirect(reverse("link", args=[key]))
-        with tenant_scope(brand), transaction.atomic():
-            visit = visits.visit_of(place.link, told)
-        theirs = visit is not None and (visitor is None or visitor.id == visit.visitor)
-        if not theirs or visit is None or clock.now() - visit.at > timedelta(hours=6):
-            return HttpResponseRedirect(reverse("link_sent", args=[key, token]))
-    else:
-        token = ""
+    away, token, visit, visitor = read_by(request, place)
+    if away is not None:
+        return away
     with tenant_scope(brand), transaction.atomic():
         version = version_of(place)
         # the address is passed on: what was answered is shown to the browser that answered only
@@ -215,6 +205,34 @@ def page(request: HttpRequest, key: str) -> HttpResponse:
         "values": kept and kept.answers,
     }
     return show_page(request, place, version, token, form)
+
+
+def read_by(
+    request: HttpRequest, place: Place
+) -> tuple[HttpResponse | None, str, Visit | None, Visitor | None]:
+    """Who reads a page of ours: (where to go first: through the link, token of the visit, visit, visitor). Token and visit
+    are empty for machines and for what is not counted."""
+    brand, key = place.brand, place.link.key
+    if "n" in request.GET or visitors.is_machine(request.method or "", request.headers):
+        return None, "", None, None
+    token = request.GET.get("v", "")
+    told = tokens.unpack(brand.pk, key, token)
+    visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
+    if not isinstance(told, tokens.Shared):
+        return HttpResponseRedirect(reverse("link", args=[key])), "", None, None
+    with tenant_scope(brand), transaction.atomic():
+        visit = visits.visit_of(place.link, told)
+    theirs = visit is not None and (visitor is None or visitor.id == visit.visitor)
+    if not theirs or visit is None or clock.now() - visit.at > timedelta(hours=6):
+        return HttpResponseRedirect(reverse("link_sent", args=[key, token])), "", None, None
+    return None, token, visit, visitor
+
+
+def reading_state(key: str, token: str) -> str:
+    """What article.js needs, as JSON."""
+    return json.dumps(
+        {"share": f"/l/{key}/{token}/", "beat": reverse("link_beat", args=[key]), "token": token}
+    )
 
 
 def show_page(
@@ -235,9 +253,7 @@ def show_page(
         "token": token,
         "address": f"{settings.PUBLIC_URL}/l/{key}/",
         "public_url": settings.PUBLIC_URL,
-        "state": json.dumps(
-            {"share": f"/l/{key}/{token}/", "beat": reverse("link_beat", args=[key]), "token": token}
-        ),
+        "state": reading_state(key, token),
     }
     response = render(request, "content/public/page.html", context, status=status)
     response["X-Robots-Tag"] = "noindex"

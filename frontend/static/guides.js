@@ -124,6 +124,8 @@
     if (version) return send(version, { version: version.dataset.sendVersion });
     const link = event.target.closest("[data-send-link]");
     if (link) return send(link, { link: link.dataset.sendLink });
+    const card = event.target.closest("[data-send-card]");
+    if (card) return send(card, { card: "1" });
     const own = event.target.closest("[data-send-own]");
     if (own) {
       const text = own.closest("form").elements.text.value.trim();

@@ -14,11 +14,12 @@ from campaigns.services import direct
 from contacts.services.contacts import get_visible
 from content.models import Via
 from content.services import cards, library, links, sensitive
+from guides.services import cards as business_cards
 from guides.services import customers as services
 from guides.services.sending import filled, messages_of
 from guides.views.frame import page, through_other_corp
 from org.access import brand_transaction, staff_can, staff_can_outside
-from org.models import Corp
+from org.models import Corp, Staff
 from scrm.errors import InvalidError
 from scrm.ids import need_id, read_id
 from scrm.responses import toast
@@ -84,7 +85,7 @@ def customer_of_chat(request: Any) -> HttpResponse:
 def prepare(request: Any, contact_id: int) -> HttpResponse:
     """Content of the library as messages of the JS SDK, its files uploaded to WeCom.
 
-    POST: `version` of the library, `link` (a page or tracked link), or `text` of the guide's own.
+    POST: `version` of the library, `link` (a page or tracked link), `card` (the guide's own), or `text` of the guide's own.
 
     Raises:
         InvalidError: nothing written, too much, or a word that the brand refuses.
@@ -104,6 +105,11 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
             picked = cards.get_card(request.brand, link_id)
             text, attached, name = "", [picked["card"]], picked["card"]["title"]
             version_id = picked["version_id"]
+        elif request.POST.get("card"):
+            guide = Staff.objects.select_related("store").get(pk=request.staff.pk)
+            own = business_cards.make_card(request.brand, staff=guide, by=request.actor)
+            attached = [business_cards.attachment(request.brand, own, guide)]
+            text, name = "", attached[0]["title"]
         else:
             text = name = request.POST.get("text", "").strip()
             if not text or len(text.encode()) > MAX_TEXT:
