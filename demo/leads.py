@@ -1,10 +1,11 @@
-"""A list of numbers to add, half given out: some asked, one refused, two added."""
+"""A list of numbers to add, half given out: some asked, one refused, two added. A card for each guide."""
 
 from django.db import transaction
 
 from contacts.models import Follow, Identity
 from contacts.services.identity import note_identities
 from guides.models import Lead, LeadList
+from guides.services import cards
 from guides.services.leads import asking, giving, lists
 from guides.services.leads.giving import Choice
 from guides.services.leads.lists import LeadInput, ListInput
@@ -43,6 +44,8 @@ def give(brand: Brand) -> None:
     ):
         if lead.staff is not None:
             asking.mark(brand, staff=lead.staff, by=SYSTEM, lead_id=lead.pk, act=act)
+    for guide in guides:
+        cards.make_card(brand, staff=guide)
     for lead in mine[:2]:  # these have accepted
         follow = Follow.objects.filter(staff=lead.staff, ended_at=None).order_by("added_at").first()
         if follow is not None:

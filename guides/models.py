@@ -135,7 +135,9 @@ class Card(TenantModel):
 
     staff = BrandForeignKey(Staff, on_delete=models.CASCADE, related_name="+")
     link = BrandForeignKey(TrackedLink, on_delete=models.PROTECT, related_name="+")
-    title = models.CharField(_("Title"), max_length=40, blank=True)  # empty: the position that WeCom knows
+    title = models.CharField(
+        _("Job title"), max_length=40, blank=True
+    )  # empty: the position that WeCom knows
     words = models.CharField(_("About me"), max_length=300, blank=True)  # empty: the brand's
     code_id = models.BigIntegerField(
         null=True

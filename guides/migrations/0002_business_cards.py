@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='Card',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('title', models.CharField(blank=True, max_length=40, verbose_name='Title')),
+                ('title', models.CharField(blank=True, max_length=40, verbose_name='Job title')),
                 ('words', models.CharField(blank=True, max_length=300, verbose_name='About me')),
                 ('code_id', models.BigIntegerField(null=True)),
                 ('changed_by', models.CharField(blank=True, max_length=64)),
