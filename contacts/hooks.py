@@ -33,8 +33,9 @@ IDENTITIES_NOTED = [
     "commerce.services.waiting.attach",
     "contacts.services.behaviour.attach",
     "tagging.services.waiting.attach",
-    "guides.services.leads.matching.attach",
 ]
+# what waits for a phone number of somebody who has a guide
+PHONES_NOTED = ["guides.services.leads.matching.attach"]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
 CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
 CONTACTS_MADE = "tagging.services.bits_made.contacts_made"
@@ -66,6 +67,12 @@ def identities_noted(brand: Any, contact_ids: Sequence[int]) -> None:
     """Contacts have new identities: orders and behaviour that waited for them become theirs, in the caller's
     transaction. Call it wherever rows of Identity are made."""
     for path in IDENTITIES_NOTED if contact_ids else ():
+        import_string(path)(brand, contact_ids)
+
+
+def phones_noted(brand: Any, contact_ids: Sequence[int]) -> None:
+    """Contacts have new phone numbers, in the caller's transaction."""
+    for path in PHONES_NOTED if contact_ids else ():
         import_string(path)(brand, contact_ids)
 
 

@@ -121,7 +121,7 @@ def join_member(brand: Brand, *, contact: Contact, phones: list[str], source: st
         if set(kinds) & set(known) or (Identity.Kind.MEMBER_NO in kinds and mine.exists()):
             continue
         contact = merge(brand, keep=pair[0], lose=pair[1], why={"phone": True}, source=source)
-        hooks.identities_noted(brand, [contact.pk])
+        hooks.phones_noted(brand, [contact.pk])
     return contact
 
 
@@ -264,3 +264,5 @@ def note_identities(
     if rows:
         Identity.objects.bulk_create(rows, ignore_conflicts=True)
         hooks.identities_noted(brand, [contact.pk])
+        if kind == Identity.Kind.PHONE:
+            hooks.phones_noted(brand, [contact.pk])

@@ -1,7 +1,7 @@
 """Who is on a list has appeared: the number is noted as added, its tags are put on.
 
-Called wherever identities of contacts are written (contacts/hooks.py: IDENTITIES_NOTED), and each hour for those whose
-number was known before somebody added them.
+Called where a number of a contact is noted one by one (contacts/hooks.py: PHONES_NOTED), and each hour for those whose number
+came with a sync or a file, or was known before somebody added them.
 """
 
 from collections.abc import Iterable
