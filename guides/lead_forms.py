@@ -71,7 +71,7 @@ class ListForm(forms.Form):
 
 class PasteForm(ListForm):
     rows = forms.CharField(
-        label=gettext_lazy("Numbers"),
+        label=gettext_lazy("Phone numbers"),
         widget=forms.Textarea(
             attrs={"rows": 9, "placeholder": "13800138000 张三 老客介绍\n13900139000 李四"}
         ),

@@ -21,7 +21,11 @@ def look(page: Page, name: str, phone_only: bool = False) -> None:
         if phone_only and width > 390:
             continue
         page.set_viewport_size({"width": width, "height": height})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+        wide = page.evaluate(
+            "document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')].filter("
+            "(e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 90))"
+        )
+        assert wide == [], (name, width)
         for scheme in ("light", "dark") if SHOTS else ():
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.screenshot(path=Path(SHOTS) / f"{name}_{width}_{scheme}.png", full_page=True)
