@@ -128,7 +128,8 @@ def card_make(request: Any) -> HttpResponse:
 @staff_can("content.edit")
 def card_style(request: Any) -> HttpResponse:
     """A modal: words, invitation and colour of all cards."""
-    style, problems = cards.style_of(), {}
+    style = cards.style_of()
+    problems: dict[str, str] = {}
     values = {name: getattr(style, name) for name in cards.STYLE}
     if request.method == "POST":
         values = {name: request.POST.get(name, "") for name in cards.STYLE}
