@@ -56,6 +56,6 @@ def test_a_card(page: Page, live_server: Any, brand: Any, corp: Any, staff: Any)
     assert low == []
     look(page, "phone_card", phone_only=True)
     if SHOTS:
-        page.context.add_cookies([{"name": "django_language", "value": "en", "url": live_server.url}])
+        page.context.add_cookies([{"name": "scrm_language", "value": "en", "url": live_server.url}])
         page.goto(f"{live_server.url}/g/card/")
         look(page, "en_phone_card", phone_only=True)

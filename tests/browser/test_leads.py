@@ -118,7 +118,7 @@ def test_from_the_list_to_the_phone(page: Page, live_server: Any, brand: Any, co
         assert Lead.objects.filter(state="asked", staff=staff).count() == 1
         assert Lead.objects.filter(said="晚上再加").count() == 1
     if SHOTS:  # the same in English
-        page.context.add_cookies([{"name": "django_language", "value": "en", "url": live_server.url}])
+        page.context.add_cookies([{"name": "scrm_language", "value": "en", "url": live_server.url}])
         page.goto(f"{live_server.url}/g/leads/")
         look(page, "en_phone_leads", phone_only=True)
         with in_brand(brand):
