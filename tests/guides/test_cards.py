@@ -167,7 +167,7 @@ def test_sent_from_the_sidebar_it_says_whose_it_is(house: SimpleNamespace, sign_
     with in_brand(house.brand):
         mine = make_contact(house.brand, house.a)
         Staff.objects.filter(pk=house.a.pk).update(avatar="https://pic.example/a.jpg", position="导购")
-    house.a.refresh_from_db()
+        house.a.refresh_from_db()
     client = sign_in(house.brand, user=make_user(house.brand, "guide", staff=house.a))
     made = client.post(f"/g/customers/{mine.pk}/prepare/", {"card": "1"}).json()
     [message] = made["messages"]
