@@ -11,7 +11,7 @@ from contacts.models import Contact, CustomField, EventType, WaitingBehaviour
 from contacts.services import positions, stats
 from contacts.services.identity import merge
 from contacts.services.search_sets import add_grams, refill_grams
-from contacts.services.staging import numbers
+from contacts.services.staging import analyze, hashing, numbers
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Done, Task
 from datafiles.models import ImportChange, ImportRange
@@ -186,7 +186,9 @@ def _change(task: Task, cursor: Any, done: Done) -> None:
             params,
         )
     _note_identities(task, cursor)
-    _keep_before(task, cursor, list(new))
+    analyze(cursor, "noted", "change (id)")
+    with hashing(cursor, n_there):
+        _keep_before(task, cursor, list(new))
     cursor.execute("INSERT INTO touched SELECT n, id, false FROM change")
     done.changed = cursor.rowcount
     _follow_up(task, cursor)
@@ -250,14 +252,16 @@ def _keep_before(task: Task, cursor: Any, keys: list[str]) -> None:
         )
         for side, prefix in (("before", "old_"), ("after", ""))
     }
+    # added up before: for each contact anew, a file that adds a phone to everybody would read all of them for each
     cursor.execute(
         f"""
         INSERT INTO datafiles_importchange AS w (brand_id, file_id, "table", object_id, before, after)
         SELECT * FROM (
             SELECT %(brand)s, %(file)s, 'contact', x.id, {pairs["before"]} AS before,
-                   {pairs["after"]} || coalesce((SELECT jsonb_build_object('identities', jsonb_agg(jsonb_build_array(
-                        i.kind, i.scope, i.value))) FROM noted i WHERE i.contact_id = x.id HAVING count(*) > 0), '{{}}') AS after
-              FROM change x) y WHERE y.after <> '{{}}'
+                   {pairs["after"]} || coalesce(i.added, '{{}}') AS after
+              FROM change x LEFT JOIN (
+                   SELECT contact_id, jsonb_build_object('identities', jsonb_agg(jsonb_build_array(kind, scope, value))) AS added
+                     FROM noted GROUP BY contact_id) i ON i.contact_id = x.id) y WHERE y.after <> '{{}}'
         ON CONFLICT (brand_id, file_id, "table", object_id) DO UPDATE
            SET before = excluded.before || w.before, after = w.after || excluded.after
         """,
