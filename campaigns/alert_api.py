@@ -88,7 +88,7 @@ class AlertViewSet(viewsets.ViewSet):
         rows = Alert.objects.all()
         for name, column in (("contact", "contact"), ("staff", "staff")):
             if (value := request.query_params.get(name)) is not None:
-                if not value.isdigit() or len(value) > 18:
+                if not value.isdecimal() or len(value) > 18:
                     raise InvalidError(
                         _("%(name)s must be a number") % {"name": name}, fields={name: "number"}
                     )

@@ -70,7 +70,7 @@ def _number(request: Any, name: str) -> int | None:
     value = request.query_params.get(name)
     if value is None:
         return None
-    if not value.isdigit() or len(value) > 18:
+    if not value.isdecimal() or len(value) > 18:
         raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
     return int(value)
 
@@ -137,7 +137,7 @@ class SopViewSet(viewsets.ViewSet):
     @extend_schema(responses=SopOut)
     def retrieve(self, request: Any, pk: str) -> JsonResponse:
         """GET /api/v1/sops/<id>/."""
-        if not pk.isdigit() or len(pk) > 18:
+        if not pk.isdecimal() or len(pk) > 18:
             raise NotFoundError()
         return JsonResponse(_sops([sops.get_sop(int(pk))])[0])
 

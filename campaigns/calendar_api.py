@@ -71,7 +71,7 @@ class CalendarViewSet(viewsets.ViewSet):
         """GET /api/v1/calendar/?from=&until=: what went out and what is to come, by day."""
         first, last = (self._date(request, name) for name in ("from", "until"))
         staff = request.query_params.get("staff")
-        if staff is not None and (not staff.isdigit() or len(staff) > 18):
+        if staff is not None and (not staff.isdecimal() or len(staff) > 18):
             raise InvalidError(_("%(name)s must be a number") % {"name": "staff"}, fields={"staff": "number"})
         if staff is not None and not Staff.objects.filter(pk=int(staff)).exists():
             raise NotFoundError()

@@ -290,7 +290,7 @@ def _source(event: Event, names: Names) -> str:
 def code_of(source: str) -> int | None:
     """The channel code in a source such as `channel_code:7`."""
     kind, _colon, number = source.partition(":")
-    return int(number) if kind == "channel_code" and number.isdigit() else None
+    return int(number) if kind == "channel_code" and number.isdecimal() else None
 
 
 def source_words(source: str, codes: Mapping[int, str], whys: Mapping[str, str] | None = None) -> str:

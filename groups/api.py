@@ -145,6 +145,6 @@ def _member(stay: GroupMember) -> dict[str, Any]:
 
 
 def _number(value: str, name: str) -> int:
-    if not value.isdigit() or len(value) > 18:
+    if not value.isdecimal() or len(value) > 18:
         raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
     return int(value)

@@ -30,7 +30,7 @@ def _url(name: str, *args: Any) -> str:
 @staff_can("overview.view")
 def overview(request: Any) -> HttpResponse:
     days = request.GET.get("days", "")
-    n_days = int(days) if days.isdigit() and int(days) in PERIODS else 30
+    n_days = int(days) if days.isdecimal() and int(days) in PERIODS else 30
     today = clock.today(request.brand.timezone)
     found = figures.figures(request.brand, today - timedelta(days=n_days - 1), today, staff=request.staff)
     context = {
@@ -76,7 +76,7 @@ def arrivals(request: Any) -> HttpResponse:
 
 
 def _is_key(text: str) -> bool:
-    return text.replace("-", "").isdigit() and len(text) < 40
+    return text.replace("-", "").isdecimal() and len(text) < 40
 
 
 def _today(request: Any) -> dict[str, Any]:

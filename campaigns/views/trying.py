@@ -40,7 +40,7 @@ def on_person(request: Any, sop_id: int) -> HttpResponse:
     text = request.GET.get("q", "")[:60].strip()
     context: dict[str, Any] = {"sop": sop, "q": text}
     if wanted := request.GET.get("contact", ""):
-        person = visible.filter(pk=int(wanted)).first() if wanted.isdigit() and len(wanted) < 19 else None
+        person = visible.filter(pk=int(wanted)).first() if wanted.isdecimal() and len(wanted) < 19 else None
         if person is None:
             raise NotFoundError()
         context["person"] = person
@@ -76,7 +76,7 @@ def rehearsals(request: Any, sop_id: int) -> HttpResponse:
     }
     if request.method == "POST":
         days = request.POST.get("days", "")
-        context["days"] = int(days) if days.isdigit() and len(days) < 5 else 0
+        context["days"] = int(days) if days.isdecimal() and len(days) < 5 else 0
         try:
             job = graphs.rehearse(request.brand, sop_id=sop.pk, by=request.actor, days=context["days"])
             return go(request, f"/sops/{sop.pk}/rehearsals/{job.pk}/")

@@ -83,7 +83,7 @@ def _gone(request: Any, sop: Sop, version: SopVersion, job: Any) -> HttpResponse
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() and len(text) < 10 else None
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 
 def _question(request: Any, sop: Sop, graph: Graph) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def targets(brand: Brand) -> list[Target]:
 
 def field_ids(task: Task) -> dict[str, int]:
     """Key of the target → custom field."""
-    return {key: int(key[1:]) for key in task.columns if key[0] == "f" and key[1:].isdigit()}
+    return {key: int(key[1:]) for key in task.columns if key[0] == "f" and key[1:].isdecimal()}
 
 
 def corp_params(task: Task) -> dict[str, Any]:

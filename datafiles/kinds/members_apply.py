@@ -282,7 +282,7 @@ def _tell_do_not_contact(task: Task, cursor: Any) -> None:
 
 
 def _fields(task: Task, cursor: Any) -> None:
-    keys = [key for key in task.columns if key[0] == "f" and key[1:].isdigit()]
+    keys = [key for key in task.columns if key[0] == "f" and key[1:].isdecimal()]
     if not keys:
         return
     cursor.execute(

@@ -59,7 +59,7 @@ def _plain(text: str) -> str | float:
     """Amounts and counts as numbers; ids with leading zeros or many digits stay text."""
     if (
         len(text) <= 12
-        and text.replace(".", "", 1).isdigit()
+        and text.replace(".", "", 1).isdecimal()
         and text.isascii()
         and (text[0] != "0" or text[:2] == "0." or text == "0")
     ):

@@ -229,7 +229,7 @@ def _chosen(brand: Brand, choice: Choice, contact_ids: list[int]) -> set[int]:
 
 def listed_contacts(listed: Sequence[str]) -> list[int]:
     """Contacts of a list of outside ids, or of our own ids written as #12."""
-    own = {int(one[1:]) for one in listed if one.startswith("#") and one[1:].isdigit() and len(one) < 20}
+    own = {int(one[1:]) for one in listed if one.startswith("#") and one[1:].isdecimal() and len(one) < 20}
     found = set(Identity.objects.filter(value__in=list(listed)).values_list("contact_id", flat=True))
     return sorted(found | own)
 

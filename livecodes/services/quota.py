@@ -137,7 +137,7 @@ def on_quota_expires(brand: Brand, corp: Corp, payload: dict[str, Any], event: C
     row = read(brand, corp)
     n = str(payload.get("ExpireQuotaNum") or "")
     with transaction.atomic():
-        if n.isdigit():
+        if n.isdecimal():
             lines = [
                 _("Acquisition links: a part of the balance expires"),
                 _("%(n)s new customers, paid for, are lost soon") % {"n": n},

@@ -208,7 +208,7 @@ def problem_fields(code: ChannelCode, error: WeComError) -> dict[str, Any]:
 def problem_of(problem: str) -> tuple[str, str]:
     """Words for `ChannelCode.sync_error` or `CodeGuide.refusal` in the reader's language, and the console
     page that mends it."""
-    if problem.isdigit():
+    if problem.isdecimal():
         known = advice(int(problem))
         return f"{known.text} ({problem})", str(known.page)
     words = {

@@ -90,7 +90,7 @@ def _found(given: dict[str, str]) -> Any:
     found = ChannelCode.objects.live()
     if given["q"]:
         found = found.filter(Q(name__icontains=given["q"]) | Q(place__icontains=given["q"]))
-    if given["guide"].isdigit():
+    if given["guide"].isdecimal():
         found = found.filter(guides__staff=int(given["guide"][:18]))
     if given["kind"] in ChannelCode.Kind.values:
         found = found.filter(kind=given["kind"])
@@ -165,7 +165,7 @@ def _guides() -> list[tuple[int, str]]:
 
 def ids_of(data: Any) -> list[int]:
     """Ticked rows; ids are digits only."""
-    return [int(pk) for pk in data.getlist("ids") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+    return [int(pk) for pk in data.getlist("ids") if pk.isascii() and pk.isdecimal() and len(pk) < 19]
 
 
 @require_POST
@@ -210,7 +210,7 @@ def _move(request: Any, chosen: list[int]) -> tuple[int, list[str]]:
 
 
 def _staff(text: str) -> Staff | None:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
         return None
     found = Staff.objects.filter(pk=int(text)).first()
     if found is None:
