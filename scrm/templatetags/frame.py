@@ -73,6 +73,12 @@ def widget(field: BoundField, **attrs: Any) -> SafeString:
     return field.as_widget(attrs={**attrs, "class": " ".join(c for c in classes if c)})
 
 
+@register.filter
+def doer(name: Any) -> str:
+    """Who did something: a name as it was written down, `system` in words, a dash for nobody."""
+    return _("the system") if name == "system" else str(name or "—")
+
+
 @register.simple_tag
 def initials(name: Any) -> str:
     """One or two letters that stand for a person: the last Chinese characters or the words' first letters."""

@@ -18,7 +18,7 @@ from org.access import PRESETS
 from scrm.context import frame
 from scrm.navigation import NAVIGATION
 from scrm.responses import flash, go, toast
-from scrm.templatetags.frame import initials, share
+from scrm.templatetags.frame import doer, initials, share
 
 TEMPLATES = sorted(Path(settings.BASE_DIR, "templates").rglob("*.html"))
 HX = {"HX-Request": "true"}
@@ -169,3 +169,8 @@ def test_chart_data_cannot_break_out() -> None:
     data = {"kind": "bar", "x": ["</script><script>alert(1)</script>"], "series": []}
     page = render('{% include "components/chart.html" with id="c" title="t" data=data %}', data=data)
     assert "<script>alert" not in page
+
+
+def test_who_did_it() -> None:
+    with translation.override("zh-hans"):
+        assert [doer(name) for name in ("小运", "system", "")] == ["小运", "系统", "—"]
