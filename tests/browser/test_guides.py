@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from campaigns.governance import day_of, midnight
 from campaigns.models import StaffTask, Touch
 from campaigns.services import staff_tasks
 from campaigns.services.staff_tasks import TaskInput
@@ -67,9 +68,11 @@ def house(connected: SimpleNamespace, settings: Any, live_server: Any) -> Simple
             brand, contact_id=mine.pk, type=EventType.CARTED, at=clock.now() - timedelta(days=2), source="api",
             data={"product": "挂耳咖啡"},
         )  # fmt: skip
+        zone = brand.timezone
+        tonight = midnight(day_of(clock.now(), zone) + 1, zone) - timedelta(seconds=1)
         task = TaskInput(
             staff_id=a.pk, contact_id=mine.pk, kind="call", title="电话回访：新品到店", note="问问上次的口味",
-            due_at=clock.now() + timedelta(hours=2), key="k",
+            due_at=tonight, key="k",  # what is due after midnight stands under "later"
         )  # fmt: skip
         staff_tasks.add_tasks(brand, [task], source="page")
         given = ContentInput(
