@@ -11,6 +11,8 @@ OBJECTS: dict[str, Any] = {
     "behaviour_kind": _("Kind of behaviour"),
     "brand": _("Brand"),
     "broadcast": _("Broadcast"),
+    "card": _("Business card"),
+    "card_style": _("Business cards"),
     "code": _("Channel code"),
     "computed_tag": _("Computed tag"),
     "contact": _("Contact"),
