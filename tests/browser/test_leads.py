@@ -1,4 +1,4 @@
-"""Numbers to add in Chromium: pasted, given out with a preview, followed up."""
+"""Numbers to add in Chromium: pasted, given out with a preview, followed up; asked and undone on the guide's phone."""
 
 import os
 from pathlib import Path
@@ -50,6 +50,7 @@ def test_from_the_list_to_the_phone(page: Page, live_server: Any, brand: Any, co
         for _ in range(3):
             make_staff(brand, corp)
         make_tag(brand, "展会客户")
+    guide = make_user(brand, "guide", staff=staff)
     enter(page, live_server, make_user(brand, "operator"))
     page.goto(f"{live_server.url}/leads/")
     look(page, "leads_empty")
@@ -82,6 +83,50 @@ def test_from_the_list_to_the_phone(page: Page, live_server: Any, brand: Any, co
     look(page, "leads_detail")
     page.goto(f"{live_server.url}/leads/")
     look(page, "leads")
+
+    enter(page, live_server, guide)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{live_server.url}/g/")
+    expect(page.locator("#waiting")).to_contain_text("待添加 3 个")
+    look(page, "phone_today", phone_only=True)
+    page.click("#waiting a.g-card")
+    expect(page.locator(".g-leads > li")).to_have_count(3)
+    low = page.evaluate(
+        "[...document.querySelectorAll('.g-main .btn, .g-main summary, .g-main a, .g-main input')].filter("
+        "(e) => e.offsetParent && e.getBoundingClientRect().height < 43.5).map((e) => e.outerHTML.slice(0, 80))"
+    )
+    assert low == []
+    look(page, "phone_leads", phone_only=True)
+    page.click("text=已发送申请 >> nth=0")
+    expect(page.locator(".g-leads > li")).to_have_count(2)
+    page.click(".toast-undo")
+    expect(page.locator(".g-leads > li")).to_have_count(3)
+    page.click("text=已发送申请 >> nth=0")
+    expect(page.locator(".g-leads > li")).to_have_count(2)
+    page.fill(".g-leads li:first-child [name=said]", "晚上再加")
+    page.press(".g-leads li:first-child [name=said]", "Enter")
+    page.click(".g-switch a >> nth=1")
+    expect(page.locator(".g-leads > li")).to_have_count(1)
+    look(page, "phone_asked", phone_only=True)
+    page.click("text=客户已通过")
+    expect(page.locator("#modal-content")).to_contain_text("新客户")
+    look(page, "phone_person", phone_only=True)
+    page.click("#modal-content [data-bs-dismiss] >> nth=0")
     with in_brand(brand):
         assert LeadList.objects.get().again_days == 3
-        assert Lead.objects.filter(state="given").count() == 12
+        assert Lead.objects.filter(state="asked", staff=staff).count() == 1
+        assert Lead.objects.filter(said="晚上再加").count() == 1
+    if SHOTS:  # the same in English
+        page.context.add_cookies([{"name": "scrm_language", "value": "en", "url": live_server.url}])
+        page.goto(f"{live_server.url}/g/leads/")
+        look(page, "en_phone_leads", phone_only=True)
+        with in_brand(brand):
+            pk = LeadList.objects.get().pk
+        enter(page, live_server, make_user(brand, "admin"))
+        for path, name in (
+            ("leads/", "en_leads"),
+            (f"leads/{pk}/", "en_detail"),
+            (f"leads/{pk}/give/", "en_give"),
+        ):
+            page.goto(f"{live_server.url}/{path}")
+            look(page, name)
