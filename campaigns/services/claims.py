@@ -13,7 +13,7 @@ from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, Touch
 from campaigns.services import gate, planning, rules, senders, touches
 from contacts.models import EventType
-from content.services import links
+from content.services import library, links
 from scrm import clock
 from tenants.models import Brand
 
@@ -68,11 +68,14 @@ def _claim_rows(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
     release = governance.release_at(now, allowed.quiet, allowed.zone)
     rows = SendTask.objects.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
     rows = rows.filter(pk__in=task_ids, state=State.PLANNED, next_try_at__lte=now)
-    claims = []
+    claims, has_wishes, content = [], gate.has_wishes(), _Contents(brand, now)
     for task in rows.select_related(*WITH).defer(*WITHOUT):
         if not _is_now(brand, task, now, release):
             continue
-        if receivers := _receivers(brand, task, now):
+        if content.is_gone(task):
+            _hold_back(brand, task, task.contact_ids, Touch.Reason.CONTENT, now)
+            SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
+        elif receivers := _receivers(brand, task, now, has_wishes):
             _take_over(brand, task, receivers, now)
             claims.append(Claim(task, task.staff.userid, receivers, time.monotonic()))
         else:
@@ -143,12 +146,33 @@ def _late_after(task: SendTask) -> timedelta:
     return timedelta(days=task.sop.late_days if task.sop else LATE_DAYS, hours=1)
 
 
-def _receivers(brand: Brand, task: SendTask, now: datetime) -> dict[str, int]:
+class _Contents:
+    """Which content of the library has been put away or has expired since its messages were planned."""
+
+    def __init__(self, brand: Brand, now: datetime) -> None:
+        self.brand, self.now = brand, now
+        self.gone: dict[int, bool] = {}
+
+    def is_gone(self, task: SendTask) -> bool:
+        if task.content_id is None:
+            return False
+        if task.content_id not in self.gone:
+            self.gone[task.content_id] = library.is_gone(task.content_id, self.now)
+        return self.gone[task.content_id]
+
+
+def _receivers(brand: Brand, task: SendTask, now: datetime, has_wishes: bool) -> dict[str, int]:
     """Who is still to get it: between plan and call a person may have gone, or asked to be left alone."""
     found, quiet = senders.receivers(brand, task.staff_id, task.contact_ids)
+    if has_wishes and found:
+        left_alone = gate.wishes(brand, list(found.values()), now, task.kind)
+        found = {external: pk for external, pk in found.items() if pk not in left_alone}
+        for reason in set(left_alone.values()):
+            _hold_back(brand, task, [pk for pk, why in left_alone.items() if why == reason], reason, now)
+        quiet = quiet | set(left_alone)
     if len(found) < len(task.contact_ids):
         gone = set(task.contact_ids) - set(found.values()) - quiet
-        _hold_back(brand, task, quiet, Touch.Reason.DO_NOT_CONTACT, now)
+        _hold_back(brand, task, quiet, Touch.Reason.DO_NOT_CONTACT, now)  # those that have a reason keep it
         _hold_back(brand, task, gone, Touch.Reason.NOT_FOLLOWED, now)
     return found
 

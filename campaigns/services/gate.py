@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 
 from campaigns import governance
 from campaigns.governance import Rules
-from campaigns.models import NoContactRule, Touch
+from campaigns.models import NoContactRule, Refusal, Touch
 from campaigns.services import hold_out, planes
 from campaigns.services.rules import rules_of
 from campaigns.services.touches import array
@@ -130,6 +130,24 @@ def judge(
 
 
 # ---- what people and the brand wish
+
+
+def has_wishes() -> bool:
+    """Whether there is anything that `wishes` would have to look at."""
+    return Refusal.objects.exists() or NoContactRule.objects.exists()
+
+
+def wishes(brand: Brand, contact_ids: Collection[int], at: datetime, kind: int) -> dict[int, Touch.Reason]:
+    """Who of these people is to be left alone by now, and why; caps and other numbers are not asked again."""
+    stored.flush()
+    frame, places = frames.frame_of(brand, sorted(set(contact_ids)))
+    _left, refused = _by_wish(frame, frame.of_positions(places), at, kind, frame.empty())
+    return {
+        places[position]: reason
+        for reason, bits in refused.items()
+        if reason != Reason.NOT_FOLLOWED
+        for position in frame.positions(bits)
+    }
 
 
 def _by_wish(

@@ -64,6 +64,12 @@ def newest_of(content_ids: Iterable[int]) -> dict[int, ContentVersion]:
     return {row.content_id: row for row in rows}
 
 
+def is_gone(version_id: int, at: datetime) -> bool:
+    """Whether a version that was sent with right has been put away or has expired since; a newer one does not matter."""
+    rows = Content.objects.filter(versions=version_id)
+    return rows.filter(Q(archived_at__isnull=False) | Q(expires_at__lte=at)).exists()
+
+
 def usable_version(
     brand: Brand, version_id: int, at: datetime | None = None, *, personal: bool = False
 ) -> Usable:
