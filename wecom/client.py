@@ -70,7 +70,8 @@ class WeComClient(WeChatClient):
     """One corp's self-built app at WeCom.
 
     Attributes:
-        waited_s: seconds that this client has spent waiting for its turn under WeCom's limits.
+        waited_s: seconds that this client has spent waiting because WeCom allows no more calls a minute or an hour; waiting
+            for one of the few places at once is not counted, threads queue for these on purpose.
         corp_pk: our own id of the corp; its calls are logged only if there is one.
         deadline_s: see `client_for`.
     """
@@ -181,9 +182,9 @@ class WeComClient(WeChatClient):
                     egress=self.egress,
                     on_release=this.push,
                 ) as waited,
-                this.running(waited),
+                this.running(waited.s),
             ):
-                self.waited_s += waited
+                self.waited_s += waited.window_s
                 url, end = self.API_BASE_URL + this.api, max(end, time.monotonic() + 1)
                 return this.answered(exchange(url=url, api=this.api, end=end, **request))
         except WeComRateLimited:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import uuid4
 
 import redis
@@ -38,6 +39,13 @@ class Limits:
     in_flight: int = 5
     address_per_minute: int = 19_000
     address_per_hour: int = 580_000
+
+
+class Waited(NamedTuple):
+    """Seconds spent waiting for a place."""
+
+    s: float
+    window_s: float  # of it for a full window; the rest for one of the places in flight, or blocked
 
 
 DOCUMENTED = Limits()
@@ -140,8 +148,8 @@ def slot(
     lease_s: float = LEASE_S,
     egress: str = "1",
     on_release: Callable[[redis.client.Pipeline], None] | None = None,
-) -> Iterator[float]:
-    """Hold one of the corp's places for a call of `api`; yields the seconds that were spent waiting for it.
+) -> Iterator[Waited]:
+    """Hold one of the corp's places for a call of `api`; yields how long was waited for it.
 
     Args:
         corp_key: `wecom:{brand_id}:{corpid}`.
@@ -159,7 +167,7 @@ def slot(
     args: list[int | str] = [limits.per_minute, limits.per_hour, limits.in_flight, place, int(lease_s * 1000)]
     args += [limits.address_per_minute, limits.address_per_hour, corp_key]
     freed = _freed.setdefault(keys[2], threading.Condition())
-    started = time.monotonic()
+    started, window_s = time.monotonic(), 0.0
     while True:
         reason, wait_ms = take([*keys, *_address_keys(egress, api)], args)
         waited = time.monotonic() - started
@@ -174,8 +182,9 @@ def slot(
                 freed.wait(pause)
         else:
             time.sleep(pause)
+            window_s += pause if reason != 3 else 0.0
     try:
-        yield waited
+        yield Waited(waited, window_s)
     finally:
         _release(client, keys[2], place, on_release)
         with freed:

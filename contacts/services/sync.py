@@ -6,7 +6,7 @@ was, without gaps; what it reads twice changes nothing.
     full      everything. Relations by pages of 100 (sync_lanes → sync_halves → sync_merge), then the list of each guide beside
               ours (sync_lists): who came meanwhile is read, who is missing ends as `gone` (sync_gone)
     changes   only what may have changed while we heard nothing: members, tags, the lists, and the customers
-              whom a list shows and we do not have
+              whom a list shows and we do not have, by pages and one by one at the same time: two APIs of WeCom's
     guide     the relations of one guide
 
 Source: developer.work.weixin.qq.com/document/path/92994, 92113
@@ -26,8 +26,8 @@ from contacts import hooks
 from contacts.models import Follow
 from contacts.services.sync_gone import end_missing
 from contacts.services.sync_halves import Halves
-from contacts.services.sync_lanes import MEMBER_CODES, Page, Reader, fill_lanes, guides_of, settle
-from contacts.services.sync_lists import compare_lists
+from contacts.services.sync_lanes import Page, Reader, fill_lanes, guides_of, settle
+from contacts.services.sync_lists import ask_lists, compare_lists, lists_of
 from contacts.services.sync_run import LABELS, Overtaken, Run
 from contacts.services.sync_types import Merged
 from org import audit
@@ -40,7 +40,6 @@ from tenants.models import Brand
 from wecom.api import contacts as api
 from wecom.api import members as members_api
 from wecom.client import client_for
-from wecom.errors import WeComRejected
 from wecom.services import staff_sync
 
 log = logging.getLogger(__name__)
@@ -166,9 +165,11 @@ def _contacts(run: Run) -> None:
             if not run.is_live or time.monotonic() > until:
                 return _keep(run, reader.rest(), halves)
     with transaction.atomic():
-        for name in ("lanes", "apart", "after", "size"):
+        for name in ("lanes", "apart", "after", "size", "people"):
             at.pop(name, None)
-        return run.next("gone" if at.pop("only", None) is not None else "lists")
+        if at.pop("only", None) is None or "listed" in at:
+            return run.next("lists")
+        return run.next("gone")
 
 
 def _keep(run: Run, pages: Sequence[Page], halves: Halves) -> None:
@@ -201,22 +202,19 @@ def _save(run: Run, merged: Merged, is_last: bool) -> None:
 
 
 def _estimate(run: Run) -> int:
-    """About how many relations there are: as many as we know, or as a few guides have."""
+    """About how many relations there are: as many as the last sync has read, or as a few guides have."""
     with transaction.atomic():
         guides = guides_of(run)
-        known = Follow.objects.filter(staff__in=guides, ended_at=None).count()
+        if run.job.params["kind"] == "guide":
+            return Follow.objects.filter(staff__in=guides, ended_at=None).count()
+        same = {"params__kind": "full", "params__corp_id": run.corp.pk}
+        before = Job.objects.filter(kind=KIND, state=Job.State.DONE, **same).order_by("-pk").first()
+        if before:
+            return before.n_done
         n_guides, sample = guides.count(), list(guides.order_by("pk").values_list("userid", flat=True))
-    if run.corp.synced_at or not sample:
-        return known
     sample = sample[:: max(1, len(sample) // SAMPLE)][:SAMPLE]
-    counts = []
-    for userid in sample:
-        try:
-            counts.append(len(api.customers_of(run.client, userid)))
-        except WeComRejected as error:
-            if error.errcode not in MEMBER_CODES:
-                raise
-    return max(known, sum(counts) * n_guides // max(1, len(counts)))
+    counts = [len(own) for own in lists_of(run.corp, ask_lists(run.corp, sample)).values() if own is not None]
+    return sum(counts) * n_guides // max(1, len(counts))
 
 
 def progress(run: Run, n_done: int, *, since: datetime) -> str:

@@ -1,8 +1,9 @@
 """How a sync reads relations: several lists of guides at once, ahead of what is being merged.
 
 WeCom gives each list page after page, and allows five calls of an API at a time; the client keeps to that, whoever
-else calls. A lane is {"staff": our ids of some guides, "cursor": WeCom's position in their list}. Lanes are read by
-threads that touch no database; the position of a lane moves on when its page has been merged.
+else calls. A lane is {"staff": our ids of some guides, "cursor": WeCom's position in their list}; or {"people": ids of
+customers, who are read one by one by an API of its own, beside the lists}. Lanes are read by threads that touch no
+database; the position of a lane moves on when its page has been merged.
 """
 
 import contextlib
@@ -23,19 +24,23 @@ from typing import Any, Self
 from django.db import transaction
 from django.db.models import QuerySet
 
-from contacts.services.sync_rows import rows_of
+from contacts.services.sync_rows import rows_of, rows_of_customer
 from contacts.services.sync_run import Run
 from contacts.services.sync_types import Row
 from org.models import Corp, Staff
 from scrm import clock
 from wecom.api import contacts as api
-from wecom.client import client_for
+from wecom.client import WeComClient, client_for
 from wecom.errors import WeComError, WeComRejected
 
 log = logging.getLogger(__name__)
 
 GUIDES, PAGE = 100, 100  # guides in a call, relations in a page: WeCom's limits
 LANES = 8  # lists at a time: five calls are on their way (the client sees to that), the others are being understood
+PEOPLE, SINGLE = (
+    200,
+    20,
+)  # customers in a lane of those who are read one by one; in what counts as a page of them
 PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
 AHEAD = 120  # pages that are read and not merged yet: what a sync keeps in memory
 SWITCH_S = 0.001  # who has an answer in hand does not wait long for a thread that computes
@@ -46,6 +51,7 @@ MEMBER_CODES = frozenset(
     {84061, 40003, 40031, 41054, 46004, 60011, 60021, 60111, 84074, 84083, 610004, 701008}
 )
 NO_CUSTOMERS, BAD_CURSOR = 84061, 50100
+NOT_OURS = (84061, 40096)  # nobody in the app's visible range has them (any more), or unknown
 
 Lane = dict[str, Any]
 
@@ -56,7 +62,7 @@ class Page:
 
     lane: Lane
     rows: list[Row] = field(default_factory=list)
-    cursor: str = ""
+    left: Any = ""  # where the lane goes on: a cursor, or the customers that are left; empty at its end
     unlicensed: set[int] = field(default_factory=set)
     error: Exception | None = None
     waited_s: float = 0.0
@@ -64,23 +70,29 @@ class Page:
 
 def guides_of(run: Run) -> QuerySet[Staff]:
     """Whose relations this sync reads."""
-    only = run.job.params["staff_ids"] or run.at.get("only")
-    if only is not None and (only or "only" in run.at):
+    only = run.at["only"] if "only" in run.at else run.job.params["staff_ids"] or None
+    if only is not None:
         return Staff.objects.filter(pk__in=only)
     return Staff.objects.guides().filter(corp=run.corp)
 
 
 @transaction.atomic
 def fill_lanes(run: Run) -> list[tuple[Lane, dict[str, int]]]:
-    """Give free lanes the next guides, members set apart first; no lane is left when nobody is. Gives all lanes with
-    userid → id of their guides. There are some more of them than are read at a time, so that nobody who reads waits for
-    a merge."""
+    """Give free lanes the next guides, members set apart first, and the next customers; no lane is left when nobody is.
+    Gives all lanes with userid → id of their guides. There are some more of them than are read at a time, so that nobody
+    who reads waits for a merge."""
     at = run.at
     lanes: list[Lane] = at.setdefault("lanes", [])
     apart: list[list[int]] = at.setdefault("apart", [])
     if "size" not in at:
         at["size"] = max(1, min(GUIDES, -(-guides_of(run).count() // (LANES * PER_LANE))))
-    while len(lanes) < LANES + LANES // 2:
+    most = LANES + LANES // 2
+    n_people = sum("people" in lane for lane in lanes)
+    while at.get("people") and n_people < most:
+        lanes.append({"people": at["people"][:PEOPLE]})
+        at["people"] = at["people"][PEOPLE:]
+        n_people += 1
+    while len(lanes) - n_people < most:
         if apart:
             staff = apart.pop(0)
         else:
@@ -90,9 +102,14 @@ def fill_lanes(run: Run) -> list[tuple[Lane, dict[str, int]]]:
                 break
             at["after"] = staff[-1]
         lanes.append({"staff": staff, "cursor": ""})
-    wanted = [pk for lane in lanes for pk in lane["staff"]]
-    userids = dict(Staff.objects.filter(pk__in=wanted).values_list("pk", "userid"))
-    return [(lane, {userids[pk]: pk for pk in lane["staff"] if pk in userids}) for lane in lanes]
+    staff_of = Staff.objects.filter(corp=run.corp).exclude(userid="")
+    wanted = [pk for lane in lanes for pk in lane.get("staff", ())]
+    userids = dict(staff_of.filter(pk__in=wanted).values_list("pk", "userid"))
+    everybody = dict(staff_of.values_list("userid", "pk")) if n_people else {}
+    return [
+        (lane, {userids[pk]: pk for pk in lane["staff"] if pk in userids} if "staff" in lane else everybody)
+        for lane in lanes
+    ]
 
 
 class Reader:
@@ -140,7 +157,7 @@ class Reader:
         ]
         for lane, staff_ids in lanes:
             if not any(lane is other for other, _ in self._started):
-                future = pool().submit(copy_context().run, self._read, lane, staff_ids)
+                future = pool(kind_of(lane)).submit(copy_context().run, self._read, lane, staff_ids)
                 self._started.append((lane, future))
                 self._open += 1
 
@@ -152,33 +169,63 @@ class Reader:
             while not pages or (self._open and len(pages) < min(most, AHEAD)):
                 wait_s = max(0.0, until - time.monotonic()) if pages else None
                 pages.append(page := self._pages.get(timeout=wait_s))
-                self._open -= page.error is not None or not page.cursor
+                self._open -= page.error is not None or not page.left
         self._room.release(len(pages))
         return pages
 
     def _read(self, lane: Lane, staff_ids: dict[str, int]) -> None:
-        cursor, client = lane["cursor"], client_for(self.corp)
+        client, kind = client_for(self.corp), kind_of(lane)
+        read, at = (self._read_people if kind == "people" else self._read_page), lane[kind]
         while True:
             self._room.acquire()
             if self._stop.is_set():
                 return None
-            seen_s, waited_s = clock.now().timestamp(), client.waited_s
-            page = Page(lane, cursor=cursor if staff_ids else "")
+            waited_s = client.waited_s
+            page = Page(lane)
             try:
                 if not staff_ids:  # nobody is left of them
                     return self._pages.put(page)
-                answer = api.batch_customers(client, list(staff_ids), cursor, PAGE)
-                page.rows = rows_of(answer["external_contact_list"], staff_ids, seen_s)
-                page.unlicensed = {
-                    staff_ids[u.lower()] for u in answer["unlicensed"] if u.lower() in staff_ids
-                }
-                page.cursor = cursor = answer["next_cursor"]
+                read(client, page, at, staff_ids)
+                at = page.left
             except Exception as error:  # noqa: BLE001  # raised again by the sync, in its own thread
-                page.error = error
+                page.rows, page.left, page.error = [], at, error
             page.waited_s = client.waited_s - waited_s
             self._pages.put(page)
-            if page.error is not None or not cursor:
+            if page.error is not None or not at:
                 return None
+
+    def _read_page(self, client: WeComClient, page: Page, cursor: str, staff_ids: dict[str, int]) -> None:
+        seen_s = clock.now().timestamp()
+        answer = api.batch_customers(client, list(staff_ids), cursor, PAGE)
+        page.rows = rows_of(answer["external_contact_list"], staff_ids, seen_s)
+        page.unlicensed = {staff_ids[u.lower()] for u in answer["unlicensed"] if u.lower() in staff_ids}
+        page.left = answer["next_cursor"]
+
+    def _read_people(
+        self, client: WeComClient, page: Page, people: list[str], staff_ids: dict[str, int]
+    ) -> None:
+        n = 0
+        while n < len(people) and n < SINGLE and not (n and self._stop.is_set()):
+            page.rows += rows_of_one(client, people[n], staff_ids)
+            n += 1
+        page.left = people[n:]
+
+
+def kind_of(lane: Lane) -> str:
+    """By what a lane goes on."""
+    return "people" if "people" in lane else "cursor"
+
+
+def rows_of_one(client: WeComClient, external_userid: str, staff_ids: dict[str, int]) -> list[Row]:
+    """Relations of one customer with these guides; who is gone by now has none."""
+    seen_s = clock.now().timestamp()
+    try:
+        customer = api.customer(client, external_userid)
+    except WeComRejected as error:
+        if error.errcode in NOT_OURS:
+            return []
+        raise
+    return rows_of_customer(customer, staff_ids, seen_s)
 
 
 def settle(run: Run, page: Page) -> Exception | None:
@@ -187,9 +234,9 @@ def settle(run: Run, page: Page) -> Exception | None:
     run.waited_s += page.waited_s / LANES
     if page.unlicensed:
         at["skipped"] = sorted({*at.get("skipped", []), *page.unlicensed})
-    lane["cursor"] = page.cursor
+    lane[kind_of(lane)] = page.left
     if page.error is None:
-        goes_on = bool(page.cursor)
+        goes_on = bool(page.left)
     elif _is_about_members(lane, page.error):
         goes_on = _set_apart(run, lane, page.error)
     else:
@@ -199,30 +246,37 @@ def settle(run: Run, page: Page) -> Exception | None:
     return None
 
 
-@lru_cache(1)
-def _pool(pid: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(LANES, thread_name_prefix="sync")
+@lru_cache(2)
+def _pool(pid: int, kind: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(LANES, thread_name_prefix=f"sync-{kind}")
 
 
-def pool() -> ThreadPoolExecutor:
-    """Threads of this process (a fork has none of its parent's); they keep their connections to WeCom open."""
-    return _pool(os.getpid())
+def pool(kind: str = "cursor") -> ThreadPoolExecutor:
+    """Threads of this process (a fork has none of its parent's), for each kind of lane its own, because each has an API
+    of its own; they keep their connections to WeCom open."""
+    return _pool(os.getpid(), kind)
 
 
-def in_threads(act: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Do the same for each item, some at a time; an exception of WeCom's comes back in the place of its result."""
+def begin(act: Callable[[Any], Any], items: Sequence[Any]) -> list[Future]:
+    """Do the same for each item, some at a time; `results` waits for it."""
+    return [pool().submit(copy_context().run, act, item) for item in items]
 
-    def one(item: Any) -> Any:
+
+def results(work: Sequence[Future]) -> list[Any]:
+    """What was begun, in its order; an exception of WeCom's comes in the place of its result."""
+
+    def result(one: Future) -> Any:
         try:
-            return act(item)
+            return one.result()
         except WeComError as error:
             return error
 
-    work = [pool().submit(copy_context().run, one, item) for item in items]
-    return [future.result() for future in work]
+    return [result(one) for one in work]
 
 
 def _is_about_members(lane: Lane, error: Exception) -> bool:
+    if "people" in lane:
+        return False
     if isinstance(error, WeComError) and error.errcode == BAD_CURSOR:
         return bool(lane["cursor"])
     return isinstance(error, WeComRejected) and error.errcode in MEMBER_CODES

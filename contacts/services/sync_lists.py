@@ -6,21 +6,20 @@ where their details are ten thousand. It says nothing of remarks and tags.
 Source: developer.work.weixin.qq.com/document/path/92113
 """
 
-import io
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
 from contacts.models import Follow
-from contacts.services.sync_lanes import MEMBER_CODES, PAGE, guides_of, in_threads
-from contacts.services.sync_merge import merge
-from contacts.services.sync_rows import escaped, rows_of_customer
+from contacts.services.sync_lanes import MEMBER_CODES, PAGE, begin, guides_of, results, rows_of_one
 from contacts.services.sync_run import LABELS, Run
-from contacts.services.sync_types import Conflict, Row
-from org.models import Corp, Staff
+from contacts.services.sync_types import Row
+from org.models import Corp
 from scrm import clock
 from tenants.models import Brand
 from wecom.api import contacts as api
@@ -29,23 +28,30 @@ from wecom.errors import WeComError, WeComRejected
 
 log = logging.getLogger(__name__)
 
-LISTS = 25  # guides in a step
-NOT_OURS = (84061, 40096)  # nobody in the app's visible range has them (any more), or unknown
+STEP_S = 20.0  # a step ends after this, so that others get their turn
+LISTS = 25  # guides whose lists are compared at once
+MOST_PEOPLE = (
+    10_000  # customers to be read one by one: as many as a position holds; they are read before further lists
+)
 
-_LIST = "CREATE TEMP TABLE sync_list (staff_id bigint, external_userid text) ON COMMIT DROP"
-# A customer who deleted the guide stays in the guide's list, so that relation is not new; pending ones may be there
-# or not; what changed after WeCom answered is not judged.
+# the whole lists, as one text for each guide: a million ids are not a million rows
+_OURS = """
+    SELECT staff_id, string_agg(external_userid, E'\\n') FROM contacts_follow
+     WHERE brand_id = (SELECT %(b)s) AND staff_id = ANY(%(staff)s) AND ended_at IS NULL AND NOT is_pending GROUP BY 1
+"""
+# What differs is looked at again, by the index that _FOUND in sync_stage.py takes too. A customer who deleted the guide
+# stays in the guide's list, so that relation is not new; pending ones may be there or not; what changed after WeCom
+# answered is not judged.
 _DIFFER = f"""
-    SELECT l.staff_id, l.external_userid, f.id, f.contact_id
-      FROM sync_list l
-      FULL JOIN (
-          SELECT id, contact_id, staff_id, external_userid, ended_at, end_kind, changed_at, is_pending
-            FROM contacts_follow WHERE brand_id = %(b)s AND staff_id = ANY(%(staff)s)
-      ) f ON f.staff_id = l.staff_id AND f.external_userid = l.external_userid
-     WHERE f.id IS NULL
-        OR l.staff_id IS NULL AND f.ended_at IS NULL AND NOT f.is_pending AND f.changed_at < %(before)s
-        OR l.staff_id IS NOT NULL AND f.ended_at IS NOT NULL AND f.end_kind <> '{Follow.End.BY_CUSTOMER.value}'
-           AND f.changed_at < %(before)s
+    SELECT x.staff_id, x.external_userid, x.is_listed, f.id, f.contact_id
+      FROM unnest(%(staff)s::bigint[], %(ids)s::text[], %(listed)s::boolean[]) AS x(staff_id, external_userid, is_listed)
+      LEFT JOIN LATERAL (
+          SELECT * FROM contacts_follow
+           WHERE brand_id = (SELECT %(b)s) AND staff_id = x.staff_id AND external_userid >= x.external_userid
+           ORDER BY external_userid LIMIT 1) f ON f.external_userid = x.external_userid
+     WHERE CASE WHEN NOT x.is_listed THEN f.ended_at IS NULL AND NOT f.is_pending AND f.changed_at < %(before)s
+                ELSE f.id IS NULL OR f.ended_at IS NOT NULL AND f.end_kind <> '{Follow.End.BY_CUSTOMER.value}'
+                                     AND f.changed_at < %(before)s END
 """  # noqa: S608
 
 
@@ -58,15 +64,24 @@ class ListDifference:
     missing: list[tuple[int, int]]
 
 
-def read_lists(corp: Corp, userids: Sequence[str]) -> dict[str, list[str] | None]:
-    """The lists of some guides, five at a time; None for a guide whom WeCom refuses.
+def ask_lists(corp: Corp, userids: Sequence[str]) -> list[tuple[str, Any]]:
+    """Begin to read the lists of some guides, five at a time; `lists_of` has them."""
+
+    def read(userid: str) -> list[str]:
+        return api.customers_of(client_for(corp), userid)
+
+    return list(zip(userids, begin(read, userids), strict=True))
+
+
+def lists_of(corp: Corp, asked: Sequence[tuple[str, Any]]) -> dict[str, list[str] | None]:
+    """The lists by userid; None for a guide whom WeCom refuses.
 
     Raises:
         WeComError: what concerns more than one member.
     """
-    lists = in_threads(lambda userid: api.customers_of(client_for(corp), userid), userids)
+    lists = results([work for _, work in asked])
     found: dict[str, list[str] | None] = {}
-    for userid, own in zip(userids, lists, strict=True):
+    for (userid, _), own in zip(asked, lists, strict=True):
         if isinstance(own, WeComError):
             if not isinstance(own, WeComRejected) or own.errcode not in MEMBER_CODES:
                 raise own
@@ -82,16 +97,23 @@ def compare(brand: Brand, lists: dict[int, list[str]], before: datetime) -> List
     Args:
         before: when WeCom was asked.
     """
-    lines = [f"{staff_id}\t{escaped(one)}\n" for staff_id, own in lists.items() for one in set(own)]
+    given: dict[str, Any] = {"b": brand.pk, "staff": list(lists), "before": before}
+    differs: list[tuple[int, str, bool]] = []
     with connection.cursor() as cursor:
-        cursor.execute(_LIST)
-        cursor.copy_expert("COPY sync_list FROM STDIN", io.BytesIO("".join(lines).encode()))
-        cursor.execute(_DIFFER, {"b": brand.pk, "staff": list(lists), "before": before})
+        cursor.execute(_OURS, given)
+        ours = dict(cursor.fetchall())
+        for staff_id, own in lists.items():
+            shown, known = set(own), set(ours.pop(staff_id, "").split("\n")) - {""}
+            differs += [(staff_id, one.replace("\x00", ""), True) for one in shown - known]
+            differs += [(staff_id, one, False) for one in known - shown]
+        if not differs:
+            return ListDifference([], [])
+        staff, ids, listed = map(list, zip(*differs, strict=True))
+        cursor.execute(_DIFFER, {**given, "staff": staff, "ids": ids, "listed": listed})
         rows = cursor.fetchall()
-        cursor.execute("DROP TABLE sync_list")
     return ListDifference(
-        unknown=[(row[0], row[1]) for row in rows if row[0] is not None],
-        missing=[(row[2], row[3]) for row in rows if row[0] is None],
+        unknown=[(row[0], row[1]) for row in rows if row[2]],
+        missing=[(row[3], row[4]) for row in rows if not row[2]],
     )
 
 
@@ -99,16 +121,9 @@ def read_customers(corp: Corp, external_userids: Sequence[str], staff_ids: dict[
     """Relations of some customers with these guides, five calls at a time; who is gone by now has none."""
 
     def read(external_userid: str) -> list[Row]:
-        seen_s = clock.now().timestamp()
-        try:
-            customer = api.customer(client_for(corp), external_userid)
-        except WeComRejected as error:
-            if error.errcode in NOT_OURS:
-                return []
-            raise
-        return rows_of_customer(customer, staff_ids, seen_s)
+        return rows_of_one(client_for(corp), external_userid, staff_ids)
 
-    found = in_threads(read, external_userids)
+    found = results(begin(read, external_userids))
     for rows in found:
         if isinstance(rows, WeComError):
             raise rows
@@ -119,56 +134,63 @@ def read_customers(corp: Corp, external_userids: Sequence[str], staff_ids: dict[
 
 
 def compare_lists(run: Run) -> None:
-    """Some guides: who is missing is marked, whom we do not have is read."""
+    """The lists of some guides, the next ones on their way while these are compared: who is missing is marked, whom we
+    do not have is read in the stage after this one, by pages of the guide or one by one."""
     at = run.at
+    until = time.monotonic() + STEP_S
+    for part, asked_at, asked in _ahead(run):
+        lists = lists_of(run.corp, asked)
+        at["skipped"] = sorted(
+            {*at.get("skipped", []), *(part[u] for u, own in lists.items() if own is None)}
+        )
+        own = {part[userid]: found for userid, found in lists.items() if found is not None}
+        with transaction.atomic():
+            found = compare(run.brand, own, asked_at)
+            few, many = _by_guide(found.unknown, own)
+            at["people"] = sorted({*at.get("people", []), *few})
+            at["reread"] = sorted({*at.get("reread", []), *many})
+            at["listed"] = max(part.values())
+            n = Follow.objects.filter(pk__in=[pk for pk, _ in found.missing], ended_at=None).update(
+                missing_in=run.job.pk
+            )
+            run.save(stage=str(LABELS["lists"]()), result=run.counted(missing=n, lists=len(own)))
+        if not run.is_live or time.monotonic() > until:
+            return None
+        if len(at["people"]) >= MOST_PEOPLE:
+            break
+    else:
+        at.pop("listed", None)
     with transaction.atomic():
-        guides = guides_of(run).filter(pk__gt=at.get("listed", 0)).order_by("pk")
-        part = dict(guides.values_list("userid", "pk")[:LISTS])
-        skipped = set(at.get("skipped", []))
+        at["only"] = at.pop("reread", [])
+        return run.next("contacts" if at["only"] or at.get("people") else "gone")
+
+
+Part = tuple[dict[str, int], datetime, list[tuple[str, Any]]]
+
+
+def _ahead(run: Run) -> Iterator[Part]:
+    """Guides who were not listed yet, some at a time: userid → id, when WeCom was asked, and what it was asked. The next
+    part is always asked before this one is given."""
+    waiting: Part | None = None
+    after = run.at.get("listed", 0)
+    while True:
+        with transaction.atomic():
+            guides = guides_of(run).filter(pk__gt=after).order_by("pk")
+            part = dict(guides.values_list("userid", "pk")[:LISTS])
+        skipped = run.at.get("skipped", [])
+        asked_at = clock.now()
+        asked = ask_lists(run.corp, [userid for userid, pk in part.items() if pk not in skipped])
+        if waiting:
+            yield waiting
         if not part:
-            at["only"] = at.pop("reread", [])
-            at.pop("listed", None)
-            return run.next("contacts" if at["only"] else "gone")
-    asked_at = clock.now()
-    lists = read_lists(run.corp, [userid for userid, pk in part.items() if pk not in skipped])
-    at["skipped"] = sorted(skipped | {part[userid] for userid, own in lists.items() if own is None})
-    own = {part[userid]: found for userid, found in lists.items() if found is not None}
-    with transaction.atomic():
-        found = compare(run.brand, own, asked_at)
-    few, many = _by_guide(found.unknown, own)
-    rows = _read_few(run, few)
-    at["reread"] = sorted({*at.get("reread", []), *many})
-    at["listed"] = max(part.values())
-    for careful in (False, True):
-        try:
-            with transaction.atomic():
-                merged = merge(run.brand, run.corp, rows, careful=careful)
-                n = Follow.objects.filter(pk__in=[pk for pk, _ in found.missing], ended_at=None).update(
-                    missing_in=run.job.pk
-                )
-                counts = {**vars(merged), "missing": n, "lists": len(own)}
-                return run.save(stage=str(LABELS["lists"]()), result=run.counted(**counts))
-        except Conflict:
-            if careful:
-                raise
-            with transaction.atomic():
-                run.job.refresh_from_db()
-    return None
+            return
+        waiting, after = (part, asked_at, asked), max(part.values())
 
 
-def _by_guide(unknown: Sequence[tuple[int, str]], lists: dict[int, list[str]]) -> tuple[list[str], list[int]]:
+def _by_guide(unknown: Sequence[tuple[int, str]], lists: dict[int, list[str]]) -> tuple[set[str], list[int]]:
     """Customers to read one by one, and guides of whom all pages are fewer calls than that."""
     by_guide: dict[int, list[str]] = {}
     for staff_id, external_userid in unknown:
         by_guide.setdefault(staff_id, []).append(external_userid)
     many = [pk for pk, ids in by_guide.items() if len(ids) > -(-len(lists[pk]) // PAGE)]
-    few = {one for pk, ids in by_guide.items() if pk not in many for one in ids}
-    return sorted(few), many
-
-
-def _read_few(run: Run, external_userids: Sequence[str]) -> list[Row]:
-    if not external_userids:
-        return []
-    with transaction.atomic():
-        staff_ids = dict(Staff.objects.filter(corp=run.corp).exclude(userid="").values_list("userid", "pk"))
-    return read_customers(run.corp, external_userids, staff_ids)
+    return {one for pk, ids in by_guide.items() if pk not in many for one in ids}, many

@@ -272,7 +272,8 @@ def _lists(work: _Work) -> None:
             return run.next("gone")
     skipped = set(at.get("skipped", []))
     asked_at = clock.now()
-    lists = sync_lists.read_lists(run.corp, [userid for userid, pk in part.items() if pk not in skipped])
+    asked = sync_lists.ask_lists(run.corp, [userid for userid, pk in part.items() if pk not in skipped])
+    lists = sync_lists.lists_of(run.corp, asked)
     at["skipped"] = sorted(skipped | {part[userid] for userid, own in lists.items() if own is None})
     shown = {part[userid]: own for userid, own in lists.items() if own is not None}
     with transaction.atomic():

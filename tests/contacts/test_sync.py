@@ -18,7 +18,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, ContactGram, Event, EventType, Follow, Identity
-from contacts.services import sync, sync_gone, sync_halves, sync_lanes
+from contacts.services import sync, sync_gone, sync_halves, sync_lanes, sync_lists
 from contacts.services.follow import end_follow, record_follow
 from contacts.services.sync_types import Conflict
 from org.access import SYSTEM
@@ -234,6 +234,95 @@ def test_unionid_joins_what_was_two(connected: SimpleNamespace) -> None:
         assert contact.name == "顾客7"
         assert Event.objects.filter(contact_id=contact.pk, type=EventType.MERGED).count() == 1
         assert Contact.objects.count() == 2
+
+
+# ---- what has changed while nobody heard
+
+
+def _apart(connected: SimpleNamespace) -> None:
+    """Many of one guide and few of the other are new, some are gone, and no callback has told it."""
+    connected.sandbox.load(customers=customers(60))
+    full(connected.brand, connected.corp)
+    connected.sandbox.load(customers=customers(24, 100, guides=("GuideA",)))
+    connected.sandbox.load(customers=customers(2, 200, guides=("guideb",)))
+    for n in (1, 3, 6):
+        connected.sandbox.post("member_deletes", corpid=CORPID, external_userid=external(n), userid="GuideA")
+
+
+def _as_if_read_anew(connected: SimpleNamespace) -> None:
+    """What is open here is what another brand finds in a corp with the same people."""
+    got = picture(connected.brand)
+    there = {(row[0], row[1]) for row in got["follows"] if not row[8]}
+    shown = {(userid, one) for userid in ("guidea", "guideb") for one in connected.sandbox.api(
+        "externalcontact/list", userid=userid, access_token=connected.sandbox.token())["external_userid"]}  # fmt: skip
+    assert there == shown
+    assert sorted(row[1] for row in got["follows"] if row[8] == "gone") == [external(n) for n in (1, 3, 6)]
+    assert len(got["contacts"]) == 60 + 26
+    assert len([e for e in got["events"] if e[1] == EventType.ADDED]) == 80 + 26
+    assert got["positions"]
+
+
+def test_changes_by_pages_and_one_by_one(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_lanes, "PAGE", 10)
+    monkeypatch.setattr(sync_lists, "PAGE", 10)
+    _apart(connected)
+    connected.sandbox.post("calls/forget")
+    result = full(connected.brand, connected.corp, kind="changes")
+    assert (result["new_relations"], result["gone"], result["lists"]) == (26, 3, 2)
+    calls = connected.sandbox.get("calls/counts", corpid=CORPID)
+    assert calls["externalcontact/get"] == 2
+    assert calls[BATCH] == 9  # the guide with 82
+    _as_if_read_anew(connected)
+    again = full(connected.brand, connected.corp, kind="changes")
+    assert (again.get("new_relations", 0), again["gone"]) == (0, 0)
+
+
+def test_changes_in_many_small_steps(connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step by somebody who knows the stored position only; one dies between reading and writing."""
+    for module, name, value in (
+        (sync_lists, "LISTS", 1), (sync_lists, "MOST_PEOPLE", 2), (sync_lists, "STEP_S", 0), (sync, "STEP_S", 0),
+        (sync_lanes, "PEOPLE", 4), (sync_lanes, "SINGLE", 2), (sync_lanes, "AHEAD", 1), (sync, "MERGE", 1),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    _apart(connected)
+    with in_brand(connected.brand):
+        job = sync.start_sync(connected.brand, corp=connected.corp, by=SYSTEM, kind="changes")
+    with tenant_scope(connected.brand):
+        assert jobs.claim(job.pk)
+        inner, died = sync_halves.merge, []
+
+        def merge(*args: Any, **more: Any) -> Any:
+            done = inner(*args, **more)
+            if len(died) < 2:
+                died.append(True)
+                raise KeyError
+            return done
+
+        monkeypatch.setattr(sync_halves, "merge", merge)
+        more, stages = True, set()
+        while more:
+            with in_brand(connected.brand):
+                fresh = Job.objects.get(pk=job.pk)
+            stages.add((fresh.position.get("stage"), len(fresh.position.get("people", []))))
+            try:
+                more = sync.step(connected.brand, fresh)
+            except KeyError:
+                assert len(died) <= 2
+    assert len(died) == 2
+    assert {stage for stage, _ in stages} >= {"lists", "contacts", "gone"}
+    _as_if_read_anew(connected)
+
+
+def test_a_customer_who_is_gone_when_we_ask(connected: SimpleNamespace) -> None:
+    _apart(connected)
+    connected.sandbox.post(
+        "faults", corpid=CORPID, api="externalcontact/get", kind="errcode", errcode=84061, times=1
+    )
+    result = full(connected.brand, connected.corp, kind="changes")
+    assert result["gone"] == 3
+    assert result["new_relations"] in (25, 26)  # who was refused is found by the next one
+    full(connected.brand, connected.corp, kind="changes")
+    _as_if_read_anew(connected)
 
 
 # ---- members
