@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 TRIES = 3
 DEADLINE_S = 20.0
+KNOWN_S = 2.0  # a client that calls again and again does not look its token up each time
 _TOKEN_CODES = (40014, 42001)
 
 
@@ -100,6 +101,7 @@ class WeComClient(WeChatClient):
         self.corp_key = f"wecom:{brand_id}:{corpid}"
         self.redis, self.deadline_s, self.allowed = redis_conn, deadline_s, allowed
         self.waited_s = 0.0
+        self._known = ("", 0.0)  # the token, and until when it is not looked up again
         super().__init__(corpid, secret, timeout=(3, 10), auto_retry=False)
 
     def __repr__(self) -> str:
@@ -158,6 +160,7 @@ class WeComClient(WeChatClient):
                 raise refusal(path, answer["errcode"], str(answer.get("errmsg", "")))
             except WeComUnavailable as error:
                 if error.errcode in _TOKEN_CODES and not renewed:
+                    self._known = ("", 0.0)
                     tokens.delete_if(self.redis, self.access_token_key, token)
                     renewed, tries = True, tries - 1
                     continue
@@ -226,12 +229,18 @@ class WeComClient(WeChatClient):
     def fetch_access_token(self) -> None:
         """Ask WeCom for a token now, whatever is remembered (the set-up doctor, after a secret was
         entered)."""
+        self._known = ("", 0.0)
         tokens.shared(self.redis, self.access_token_key, self._gettoken, fresh=True)
 
     def _token(self, end: float) -> str:
+        token, until = self._known
+        if time.monotonic() < until:
+            return token
         wait_s = max(0.1, min(tokens.WAIT_S, end - time.monotonic()))
         try:
-            return tokens.shared(self.redis, self.access_token_key, self._gettoken, wait_s=wait_s)
+            token = tokens.shared(self.redis, self.access_token_key, self._gettoken, wait_s=wait_s)
+            self._known = (token, time.monotonic() + KNOWN_S)
+            return token
         except WeComRateLimited:
             raise
         except WeComUnavailable as error:  # the call itself was not sent

@@ -14,6 +14,7 @@ Source: developer.work.weixin.qq.com/document/path/90312
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -125,8 +126,10 @@ return {0, 0}
 """
 
 
-# a place that another thread of this process gives back is taken at once
-_freed: dict[str, threading.Condition] = {}
+# Threads of one process queue here, not in Redis: as many ask for a place as there are, and who gets one from another
+# thread of this process gets it at once. Redis decides between processes.
+_gates: dict[tuple[str, int], threading.Semaphore] = {}
+os.register_at_fork(after_in_child=_gates.clear)
 
 
 def _keys(corp_key: str, api: str) -> list[str]:
@@ -166,29 +169,29 @@ def slot(
     take = client.register_script(_TAKE)
     args: list[int | str] = [limits.per_minute, limits.per_hour, limits.in_flight, place, int(lease_s * 1000)]
     args += [limits.address_per_minute, limits.address_per_hour, corp_key]
-    freed = _freed.setdefault(keys[2], threading.Condition())
+    gate = _gates.setdefault((keys[2], limits.in_flight), threading.Semaphore(limits.in_flight))
     started, window_s = time.monotonic(), 0.0
-    while True:
-        reason, wait_ms = take([*keys, *_address_keys(egress, api)], args)
-        waited = time.monotonic() - started
-        if not reason:
-            break
-        # a place in flight is free again after one answer: ask often; a full window says when it has room
-        pause = random.uniform(0.01, 0.04) if reason == 2 else wait_ms / 1000 + random.uniform(0, 0.05)
-        if waited + pause > wait_s:
-            raise WeComRateLimited(retry_after_s=max(pause, 0.5), api=api)
-        if reason == 2:
-            with freed:
-                freed.wait(pause)
-        else:
-            time.sleep(pause)
-            window_s += pause if reason != 3 else 0.0
+    # who has queued in vain asks all the same: Redis knows how long it takes
+    is_next = gate.acquire(timeout=wait_s) if wait_s > 0 else gate.acquire(blocking=False)
     try:
-        yield Waited(waited, window_s)
+        while True:
+            reason, wait_ms = take([*keys, *_address_keys(egress, api)], args)
+            waited = time.monotonic() - started
+            if not reason:
+                break
+            # a place in flight is free again after one answer: ask often; a full window says when it has room
+            pause = random.uniform(0.01, 0.04) if reason == 2 else wait_ms / 1000 + random.uniform(0, 0.05)
+            if waited + pause > wait_s:
+                raise WeComRateLimited(retry_after_s=max(pause, 0.5), api=api)
+            time.sleep(pause)
+            window_s += pause if reason in (1, 4) else 0.0
+        try:
+            yield Waited(waited, window_s)
+        finally:
+            _release(client, keys[2], place, on_release)
     finally:
-        _release(client, keys[2], place, on_release)
-        with freed:
-            freed.notify()
+        if is_next:
+            gate.release()
 
 
 def _release(

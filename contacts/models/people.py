@@ -155,7 +155,10 @@ class Identity(TenantModel):
         PHONE = "phone", _("Phone")
         MEMBER_NO = "member_no", _("Member number")
 
-    contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="identities")
+    # without a key in Postgres, as Follow: whoever writes an identity has made its contact or holds its row
+    contact = BrandForeignKey(
+        Contact, on_delete=models.CASCADE, related_name="identities", db_constraint=False
+    )
     kind = models.CharField(max_length=16, choices=Kind)
     scope = models.CharField(
         max_length=64, blank=True

@@ -1,6 +1,7 @@
 """What segments and values ask of a contact, in one narrow row."""
 
 from django.db import models
+from django.db.models import Q
 
 from contacts.models.people import Contact
 from scrm import clock
@@ -47,6 +48,7 @@ class ContactStat(KeyedTenantModel):
                 fields=["brand", "last_order_at"],
                 include=["contact", "position", "spent_fen", "n_orders", "do_not_contact"],
                 name="stat_last_order",
+                condition=Q(last_order_at__isnull=False),
             ),
             models.Index(fields=["brand", "added_at"], include=["contact", "position"], name="stat_added"),
             models.Index(fields=["brand", "spent_fen"], include=["contact", "position"], name="stat_spent"),

@@ -25,8 +25,8 @@ from django.utils.translation import gettext as _
 from contacts import hooks
 from contacts.models import Follow
 from contacts.services.sync_gone import end_missing
-from contacts.services.sync_halves import Halves
-from contacts.services.sync_lanes import Page, Reader, fill_lanes, guides_of, settle
+from contacts.services.sync_halves import Batch, Halves
+from contacts.services.sync_lanes import Lanes, Page, Reader, fill_lanes, guides_of, settle
 from contacts.services.sync_lists import ask_lists, compare_lists, lists_of
 from contacts.services.sync_run import LABELS, Overtaken, Run
 from contacts.services.sync_types import Merged
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 KIND = "wecom_sync"
 DEPARTMENTS, WAYS, UNSEEN = 20, 50, 50  # per step
 SAMPLE = 10  # guides asked for an estimate of the whole
-MERGE = 48  # pages merged at once, if so many are there
+MERGE = 96  # pages merged at once, if so many are there
 STEP_S = 20.0  # a step ends after this, so that others get their turn
 KINDS = ("full", "changes", "guide")
 
@@ -159,11 +159,14 @@ def _contacts(run: Run) -> None:
             return run.save(stage=str(LABELS["contacts"]()), n_total=total)
     until = time.monotonic() + STEP_S
     with Reader(run.corp) as reader, Halves(run, lambda *done: _save(run, *done)) as halves:
-        while lanes := fill_lanes(run):
+        lanes = fill_lanes(run)
+        while lanes:
             reader.start(lanes)
-            _keep(run, reader.take(MERGE), halves)
+            lanes = _keep(run, reader.take(MERGE), halves)
             if not run.is_live or time.monotonic() > until:
-                return _keep(run, reader.rest(), halves)
+                _keep(run, reader.rest(), halves)
+                return halves.wait()
+        halves.wait()
     with transaction.atomic():
         for name in ("lanes", "apart", "after", "size", "people"):
             at.pop(name, None)
@@ -172,16 +175,19 @@ def _contacts(run: Run) -> None:
         return run.next("gone")
 
 
-def _keep(run: Run, pages: Sequence[Page], halves: Halves) -> None:
-    """Merge pages with the position behind them; what stopped a lane is raised when the others are kept."""
-    if not pages:
-        return
-    rows = {(row.staff_id, row.external_userid): row for page in pages for row in page.rows}
+def _keep(run: Run, pages: Sequence[Page], halves: Halves) -> Lanes:
+    """Merge pages with the position behind them, while the caller goes on; gives the lanes from there on. What stopped a
+    lane is raised when the others are kept."""
+    batch = Batch(row for page in pages for row in page.rows)
+    halves.wait()
     stops = [error for page in pages if (error := settle(run, page))]
-    run.n_read = len(rows)
-    halves.merge(list(rows.values()))
+    lanes = fill_lanes(run)
+    if pages:
+        halves.begin(batch)
     if stops:
+        halves.wait()
         raise stops[0]
+    return lanes
 
 
 def _save(run: Run, merged: Merged, is_last: bool) -> None:

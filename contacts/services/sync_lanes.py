@@ -54,6 +54,7 @@ NO_CUSTOMERS, BAD_CURSOR = 84061, 50100
 NOT_OURS = (84061, 40096)  # nobody in the app's visible range has them (any more), or unknown
 
 Lane = dict[str, Any]
+Lanes = list[tuple[Lane, dict[str, int]]]  # each with userid → id of its guides
 
 
 @dataclass
@@ -77,7 +78,7 @@ def guides_of(run: Run) -> QuerySet[Staff]:
 
 
 @transaction.atomic
-def fill_lanes(run: Run) -> list[tuple[Lane, dict[str, int]]]:
+def fill_lanes(run: Run) -> Lanes:
     """Give free lanes the next guides, members set apart first, and the next customers; no lane is left when nobody is.
     Gives all lanes with userid → id of their guides. There are some more of them than are read at a time, so that nobody
     who reads waits for a merge."""
@@ -150,7 +151,7 @@ class Reader:
             pages.append(self._pages.get())
         return pages
 
-    def start(self, lanes: Sequence[tuple[Lane, dict[str, int]]]) -> None:
+    def start(self, lanes: Lanes) -> None:
         """Begin with those that were not begun yet."""
         self._started = [
             one for one in self._started if not one[1].done() or any(one[0] is x for x, _ in lanes)

@@ -21,11 +21,18 @@ from tenants.models import Brand
 
 
 def merge(
-    brand: Brand, corp: Corp, rows: Sequence[Row], *, careful: bool = False, places: Places | None = None
+    brand: Brand,
+    corp: Corp,
+    rows: Sequence[Row],
+    text: bytes = b"",
+    *,
+    careful: bool = False,
+    places: Places | None = None,
 ) -> Merged:
     """Merge rows of one corp, each relation once, in the caller's transaction; safe to repeat.
 
     Args:
+        text: the same rows as `sync_rows.lines` writes them.
         careful: the try before this one was a Conflict.
         places: positions for new contacts that were taken beforehand.
 
@@ -35,7 +42,7 @@ def merge(
     done = Merged(relations=len(rows))
     if not rows:
         return done
-    found = sync_stage.compare(brand, corp, rows)
+    found = sync_stage.compare(brand, corp, rows, text)
     if found.n_new or found.changed:
         try:
             _write(brand, corp, rows, found, done, careful, places or Places(brand))

@@ -93,14 +93,14 @@ class Found:
     changed: list[tuple[Row, Known]]
 
 
-def compare(brand: Brand, corp: Corp, rows: Sequence[Row]) -> Found:
+def compare(brand: Brand, corp: Corp, rows: Sequence[Row], text: bytes = b"") -> Found:
     """Copy rows of one corp into Postgres and compare them with ours, in the caller's transaction."""
     given: dict[str, Any] = {"b": brand.pk, "corpid": corp.corpid}
     with connection.cursor() as cursor:
         # Foreign keys are checked by plans that a connection keeps. One made while the tables were empty may walk the
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute(f"DISCARD PLANS; {_BEGIN}")
-        cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(lines(rows)))
+        cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(text or lines(rows)))
         cursor.execute(_LOOK_UP)
         cursor.execute(_FOUND, given)
         cursor.execute(_COUNTS)

@@ -289,7 +289,7 @@ def test_changes_in_many_small_steps(connected: SimpleNamespace, monkeypatch: py
         job = sync.start_sync(connected.brand, corp=connected.corp, by=SYSTEM, kind="changes")
     with tenant_scope(connected.brand):
         assert jobs.claim(job.pk)
-        inner, died = sync_halves.merge, []
+        inner, died = sync_halves.merge, list[bool]()
 
         def merge(*args: Any, **more: Any) -> Any:
             done = inner(*args, **more)
