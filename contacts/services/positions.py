@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from tenants.models import Brand
 
 BLOCK = 32
+MARGIN = 16
 _lock = threading.Lock()
 _spare: dict[int, deque[int]] = defaultdict(deque)  # brand id → numbers this process owns and has not used
 
@@ -33,20 +34,25 @@ def take(brand: Brand, n: int = 1) -> int:
 
 class Places:
     """Positions for transactions that run side by side: the counter's row stays locked until the end of whoever took from
-    it, so blocks are taken beforehand, as large as the last transaction needed."""
+    it, so blocks are taken beforehand, a little more than the last transaction needed of what it was given; the rest is
+    there for the next one."""
 
     def __init__(self, brand: Brand) -> None:
         self.brand = brand
         self._spare: deque[int] = deque()
-        self._wanted: int | None = None
+        self._share: float | None = None  # of the rows of the last transaction that needed one
+        self._n_rows = 0
 
-    def provide(self, guess: int) -> None:
+    def provide(self, n_rows: int, guess: float) -> None:
         """Before a transaction, in one of its own.
 
         Args:
-            guess: so many are wanted by the first one.
+            n_rows: with so many rows.
+            guess: such a share of the rows of the first one needs a position.
         """
-        wanted = guess if self._wanted is None else self._wanted
+        self._n_rows = n_rows
+        share = guess if self._share is None else self._share
+        wanted = min(n_rows, int(n_rows * share * 1.1) + MARGIN) if share else 0
         if (n := wanted - len(self._spare)) > 1:
             with transaction.atomic():
                 first = _advance(self.brand, n)
@@ -54,7 +60,7 @@ class Places:
 
     def take(self, n: int) -> list[int]:
         """`n` positions, inside the transaction; after a rollback they are a gap."""
-        self._wanted = n
+        self._share = n / max(self._n_rows, n)
         if n <= len(self._spare):
             return [self._spare.popleft() for _ in range(n)]
         first = _advance(self.brand, n)

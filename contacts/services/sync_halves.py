@@ -105,7 +105,7 @@ class Halves:
         return None
 
     def _once(self, rows: Sequence[Row], text: bytes, places: Places, *, careful: bool) -> None:
-        places.provide(int(len(rows) * self._new_share))
+        places.provide(len(rows), self._new_share)
         with ExitStack() as end:
             saving = False
             try:

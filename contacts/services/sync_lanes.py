@@ -90,8 +90,11 @@ def fill_lanes(run: Run) -> Lanes:
     most = LANES + LANES // 2
     n_people = sum("people" in lane for lane in lanes)
     while at.get("people") and n_people < most:
-        lanes.append({"people": at["people"][:PEOPLE]})
-        at["people"] = at["people"][PEOPLE:]
+        size = min(
+            PEOPLE, -(-len(at["people"]) // LANES)
+        )  # smaller towards the end, so that no lane is left alone
+        lanes.append({"people": at["people"][:size]})
+        at["people"] = at["people"][size:]
         n_people += 1
     while len(lanes) - n_people < most:
         if apart:
