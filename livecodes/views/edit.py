@@ -33,7 +33,7 @@ FIRST_WELCOME = "你好，{客户昵称|朋友}！我是{员工姓名}，很高�
 def code_new(request: Any) -> HttpResponse:
     corps = list(Corp.objects.order_by("pk"))
     if not corps:
-        raise InvalidError(_("Connect a WeCom corp first"), code="no_corp")
+        return render(request, "livecodes/no_corp.html")
     is_link = request.GET.get("kind") == ChannelCode.Kind.LINK
     kind = ChannelCode.Kind.LINK if is_link else ChannelCode.Kind.CODE
     start = {"strategy": ChannelCode.Strategy.IN_TURN, "skip_verify": True, "corp": corps[0].pk}

@@ -363,4 +363,6 @@ def test_empty_states_say_what_to_do(brand: Any, sign_in: Any, language: str) ->
     with translation.override(language):
         assert client.get("/codes/welcomes/").status_code == 200
         assert client.get("/codes/import/").status_code == 200
-    assert client.get("/codes/new/").status_code == 422
+    for person, may_connect in ((client, False), (sign_in(brand), True)):
+        page = person.get("/codes/new/")
+        assert page.status_code == 200 and ("/setup/new/" in page.content.decode()) == may_connect
