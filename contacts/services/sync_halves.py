@@ -22,7 +22,7 @@ from contacts.services.sync_rows import lines
 from contacts.services.sync_run import Run
 from contacts.services.sync_types import Conflict, Merged, Row
 
-TRIES = 4
+TRIES = 12  # each finds a few more of those who arrive at the same time
 WAIT_S = 30  # of one half for the other's saving
 HALF_FROM = 1_000  # relations; fewer are merged by one connection
 Save = Callable[[Merged, bool], None]

@@ -72,6 +72,7 @@ def test_from_the_list_to_the_phone(page: Page, live_server: Any, brand: Any, co
     page.wait_for_selector(".grid-stats")
     page.click("text=分配 14 个号码")
     expect(page.locator(".lead-shares li")).to_have_count(4)
+    expect(page.locator("fieldset:has-text('人民路店') [data-store-all]")).to_be_checked()  # by the script
     page.uncheck("fieldset:has-text('人民路店') [data-store-all]")
     expect(page.locator(".lead-shares li")).to_have_count(3)
     page.check("fieldset:has-text('人民路店') [data-store-all]")

@@ -69,16 +69,23 @@ def delivered(shop: Shop) -> set[str]:
     }
 
 
-def check(shop: Shop, known: set[str]) -> dict[str, list[str]]:
-    """Nobody is lost or doubled, and the ledger says what customers really got; external id → states of welcomes."""
+def check(shop: Shop, known: set[str], *, unanswered: int = 0, unknowable: int = 0) -> dict[str, list[str]]:
+    """Nobody is lost or doubled, and the ledger says what customers really got; external id → states of welcomes.
+
+    Args:
+        unanswered: so many may be stored besides, whose 200 died with the process that had stored them.
+        unknowable: so many welcomes at most whose answer was lost, and whose code died before WeCom could be asked again.
+    """
     people = shop.people()
-    assert {row["external_userid"] for row in people} == known
-    assert len(people) == len({row["contact"] for row in people}) == len(known)
+    here = {row["external_userid"] for row in people}
+    assert known <= here and len(here - known) <= unanswered
+    assert len(people) == len({row["contact"] for row in people}) == len(here)
     assert {(row["n_follows"], row["added"], row["ended"]) for row in people} == {(1, 1, False)}
     assert all(row["name"].startswith("客户") for row in people)
     sent = [row["external_userid"] for row in shop.sandbox.sent("welcome", shop.corpid)]
     assert len(sent) == len(set(sent))
-    assert {row["external_userid"] for row in people if row["welcomes"] == ["DELIVERED"]} == set(sent)
+    told_of = {row["external_userid"] for row in people if row["welcomes"] == ["DELIVERED"]}
+    assert told_of <= set(sent) and len(set(sent) - told_of) <= unknowable
     assert all(len(row["welcomes"]) <= 1 for row in people)
     return {row["external_userid"]: row["welcomes"] for row in people}
 
@@ -117,7 +124,7 @@ def test_killed_servers(world: World, victim: str) -> None:
     if victim == "valkey":
         assert len(stored) == N  # stored without it
     assert len(stored) >= KILL_AT
-    welcomes = check(shop, stored)
+    welcomes = check(shop, stored, unanswered=2 if victim == "web" else 0)
     assert sum(states == ["DELIVERED"] for states in welcomes.values()) >= KILL_AT
     missing = N - len(stored)
     job_id = shop.agent("start_sync", brand_id=shop.brand_id, kind="changes")

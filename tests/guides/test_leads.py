@@ -68,7 +68,7 @@ def arrive(house: SimpleNamespace, staff: Any, external: str, phones: list[str])
         "external_contact": {"external_userid": external, "name": "微信名", "type": 1},
         "follow_user": [{"userid": staff.userid, "remark_mobiles": phones}],
     }
-    profile.keep(house.brand, corp=house.corp, customer=customer, source="callback")
+    profile.keep(house.brand, corp=house.corp, customer=customer, read_at=clock.now(), source="callback")
 
 
 def states(*wanted: str) -> list[str]:

@@ -224,7 +224,7 @@ def test_a_qr_in_print_size(shop: Shop, monkeypatch: Any) -> None:
     code = shop.make_code("渠道活码：南京东路店 一楼收银台 " * 2)
     with tenant_scope(shop.brand):
         data = qr.picture(shop.brand, code)
-        monkeypatch.setattr(qr, "exchange", None)  # from the disk the second time
+        monkeypatch.setattr(qr.pictures, "fetch", None)  # from the disk the second time
         assert qr.picture(shop.brand, code) == data
     with Image.open(io.BytesIO(data)) as small, Image.open(io.BytesIO(qr.print_png(data))) as large:
         assert min(large.size) >= 1000 and round(large.info["dpi"][0]) == 300

@@ -328,9 +328,11 @@ def every_option(known: Known, segments: tuple[int, ...]) -> list[st.SearchStrat
                     fixed = st.just([option])
                 elif param.type == "window":
                     fixed = windows([option], param.unit)
+                # quantities are counted of products only
+                rest = {"product_ids": list(known.names["products"])[:2]} if option == "quantity" else {}
                 made.append(
                     st.tuples(_leaf(kind, known, segments), fixed).map(
-                        lambda two, name=param.name: _sensible(two[0] | {name: two[1]})
+                        lambda two, name=param.name, rest=rest: _sensible(two[0] | rest | {name: two[1]})
                     )
                 )
     for key, field in FIELDS.items():

@@ -7,7 +7,9 @@ import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.models import Count, Exists, F, OuterRef
 
-from contacts.models import Contact, Follow, Identity
+from commerce.models import Order
+from contacts.models import Contact, Follow
+from scrm import clock
 from tagging.models import ContactTag
 from tenants.models import Brand
 from tenants.scoping import NoBrandError, all_brands, tenant_scope
@@ -98,7 +100,10 @@ def test_foreign_rows_cannot_be_written(two: Any) -> None:
     with in_brand(mine), pytest.raises(ProgrammingError, match="row-level security"):
         Contact.objects.create(brand_id=theirs.pk, name="x", position=99)
     with in_brand(mine), pytest.raises(IntegrityError):
-        Identity.objects.create(contact_id=foreign.pk, kind="phone", value="1")
+        Order.objects.create(
+            contact_id=foreign.pk, source="t", order_no="1", amount_fen=1, state=Order.State.UNPAID,
+            placed_at=clock.now(), updated_at=clock.now(),
+        )  # fmt: skip
     with in_brand(mine):
         assert Contact.objects.filter(brand_id=theirs.pk).update(name="x") == 0
         assert Contact.objects.filter(pk=foreign.pk).delete()[0] == 0
