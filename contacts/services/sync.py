@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 KIND = "wecom_sync"
 DEPARTMENTS, WAYS, UNSEEN = 20, 50, 50  # per step
 SAMPLE = 10  # guides asked for an estimate of the whole
-MERGE = 96  # pages merged at once, if so many are there
+MERGE = 48  # pages merged at once, if so many are there; as many again are read meanwhile
 STEP_S = 20.0  # a step ends after this, so that others get their turn
 KINDS = ("full", "changes", "guide")
 
