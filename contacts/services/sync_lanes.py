@@ -42,7 +42,7 @@ PEOPLE, SINGLE = (
     20,
 )  # customers in a lane of those who are read one by one; in what counts as a page of them
 PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
-AHEAD = 120  # pages that are read and not merged yet: what a sync keeps in memory
+AHEAD = 60  # pages that are read and not merged yet: what a sync keeps in memory
 SWITCH_S = 0.001  # who has an answer in hand does not wait long for a thread that computes
 COLLECT = 50_000  # objects; a page has hundreds, none of them in a circle
 FILL_S = 0.4  # so long a merge waits for more pages to merge at once
