@@ -103,7 +103,7 @@ def test_entered_and_left(brand: Any, tagged: Any) -> None:
         assert (entered, left) == ([p.pk for p in people[6:]], [people[0].pk])
         assert snapshots.entered_since(brand, segment.pk, begin) == (version.pk, entered)
         assert snapshots.entered_since(brand, segment.pk, version.pk) == (version.pk, [])
-        (day,) = snapshots.curve(segment)
+        day = snapshots.curve(segment)[-1]  # an hour later may be another day
         assert (day["n"], day["entered"], day["left"]) == (5, 2, 1)
 
 
