@@ -169,7 +169,7 @@ def _text(value: Any, most: int) -> str:
 def _file_id(value: Any) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError, OverflowError):  # 1e400 of JSON is infinite
+    except (TypeError, ValueError):
         number = 0
     if not 0 < number < 2**63:
         raise InvalidError(_("choose a picture"))

@@ -7,6 +7,7 @@ from typing import Any
 from handover.services.choosing import Choice, read_list
 from handover.services.runs import Share
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 
 _FILTERS = ("tag", "all", "code", "since", "until", "dnc")
 
@@ -30,7 +31,7 @@ class Given:
             customers=self.customers,
             groups=self.groups,
             filters=self.filters if self.customers == "filter" else {},
-            segment_id=number(self.segment) if self.customers == "segment" else None,
+            segment_id=read_id(self.segment) if self.customers == "segment" else None,
             listed=read_list(self.listed) if self.customers == "list" else (),
             chat_ids=tuple(self.chats) if self.groups == "list" else (),
         )
@@ -45,7 +46,7 @@ class Given:
 def read(data: Any) -> Given:
     """A form as a browser sends it (QueryDict)."""
     filters = {name: data.get(f"f_{name}", "") for name in _FILTERS if data.get(f"f_{name}")}
-    if tags := [n for n in map(number, data.getlist("f_tag")) if n]:
+    if tags := [n for n in map(read_id, data.getlist("f_tag")) if n]:
         filters["tag"] = tags
     return Given(
         customers=data.get("customers", "all"),
@@ -53,16 +54,11 @@ def read(data: Any) -> Given:
         segment=data.get("segment", ""),
         filters=filters,
         listed=data.get("listed", "")[:200_000],
-        chats=[n for n in map(number, data.getlist("chat")) if n],
+        chats=[n for n in map(read_id, data.getlist("chat")) if n],
         receivers=[
-            Share(staff_id, number(data.get(f"weight_{staff_id}")) or 1)
-            for staff_id in map(number, data.getlist("receiver"))
+            Share(staff_id, read_id(data.get(f"weight_{staff_id}")) or 1)
+            for staff_id in map(read_id, data.getlist("receiver"))
             if staff_id
         ],
         message=data.get("message", ""),
     )
-
-
-def number(text: Any) -> int | None:
-    text = str(text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

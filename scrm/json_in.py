@@ -1,6 +1,7 @@
 """JSON that comes from outside: what Python or Postgres could not keep is refused as soon as it is read."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -20,7 +21,7 @@ def loads(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode()
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if _HALF.search(text) and _HALF_READ.search(json.dumps(found, ensure_ascii=False)):
@@ -30,6 +31,13 @@ def loads(text: str | bytes) -> Any:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number without end")
+    return number
 
 
 class PlainJSONParser(JSONParser):

@@ -17,6 +17,7 @@ from org.access import staff_can
 from org.models import Staff, Store
 from scrm import clock
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 
 PERIODS = [
@@ -44,8 +45,7 @@ def looked(rows: Any) -> list[Any]:
 
 
 def _number(request: Any, name: str) -> int | None:
-    value = request.GET.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
+    return read_id(request.GET.get(name))
 
 
 @require_GET

@@ -87,7 +87,7 @@ class Visit(TenantModel):
 
 
 class LinkPerson(TenantModel):
-    """A customer and a link: folds of their visits."""
+    """A customer and a link: folds of their visits; without one (`n_opens` 0) they have only passed it on."""
 
     link = BrandForeignKey(TrackedLink, on_delete=models.CASCADE, related_name="+")
     contact_id = models.BigIntegerField()

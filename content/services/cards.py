@@ -17,11 +17,12 @@ MAX_TITLE, MAX_DESC = 42, 170  # characters: Chinese fits into WeCom's 128 and 5
 
 
 def choosable() -> QuerySet[TrackedLink]:
-    """Links of the brand in scope that lead somewhere now: outside, or to a page that is in force."""
+    """Links of the brand in scope that lead somewhere now: outside, or to a page of the library that is in force. Pages of
+    other parts (guides' cards) are sent from where they are kept."""
     at = clock.now()
     pages = Content.objects.live().filter(kind=Content.Kind.PAGE, current_id__isnull=False)
     pages = pages.filter(Q(expires_at=None) | Q(expires_at__gt=at))
-    return TrackedLink.objects.filter(archived_at=None).filter(
+    return TrackedLink.objects.filter(archived_at=None, page="").filter(
         Q(content=None) | Q(content__in=pages.values("pk"))
     )
 

@@ -54,7 +54,7 @@ def by_guide(link: TrackedLink, limit: int = 50) -> list[dict[str, Any]]:
     sums: Any = LinkDay.objects.filter(link_id=link.pk).values("staff_id").annotate(**_SUMS)
     rows: list[Any] = sorted(sums, key=lambda row: -row["opens"])[:limit]
     known = dict(
-        LinkPerson.objects.filter(link=link)
+        LinkPerson.objects.filter(link=link, n_opens__gt=0)
         .values("staff_id")
         .annotate(n=Count("pk"))
         .values_list("staff_id", "n")
@@ -76,7 +76,7 @@ def by_way(link: TrackedLink) -> list[dict[str, Any]]:
 
 def by_channel(link: TrackedLink, limit: int = 20) -> list[dict[str, Any]]:
     """Channel codes through which those who opened it once came; names by contacts.hooks."""
-    people = LinkPerson.objects.filter(link=link).values("contact_id")
+    people = LinkPerson.objects.filter(link=link, n_opens__gt=0).values("contact_id")
     rows = list(
         Follow.objects.filter(contact__in=people, channel_code_id__isnull=False)
         .values("channel_code_id")
@@ -89,6 +89,10 @@ def by_channel(link: TrackedLink, limit: int = 20) -> list[dict[str, Any]]:
 
 def people(link: TrackedLink, staff: Staff | None) -> QuerySet[LinkPerson]:
     """Customers who opened it and whom this person may see, the latest first (with `-last_at`, `-pk`)."""
+    return _of(link, staff).filter(n_opens__gt=0)
+
+
+def _of(link: TrackedLink, staff: Staff | None) -> QuerySet[LinkPerson]:
     found = LinkPerson.objects.filter(link=link)
     if staff is None or visible_follows(staff) is None:
         return found
@@ -96,8 +100,8 @@ def people(link: TrackedLink, staff: Staff | None) -> QuerySet[LinkPerson]:
 
 
 def sharers(link: TrackedLink, staff: Staff | None, limit: int = 10) -> list[LinkPerson]:
-    """Who passed it on to the most others."""
-    return list(people(link, staff).filter(n_shared__gt=0).order_by("-n_shared", "pk")[:limit])
+    """Who passed it on to the most others, opened by themselves or not."""
+    return list(_of(link, staff).filter(n_shared__gt=0).order_by("-n_shared", "pk")[:limit])
 
 
 def with_names(rows: Sequence[LinkPerson]) -> Sequence[LinkPerson]:

@@ -25,6 +25,7 @@ from content.models import Poster, Via
 from content.services import links
 from org.models import Staff
 from scrm.errors import InvalidError
+from scrm.templatetags.frame import initials
 from tenants.models import Brand
 from wecom.errors import WeComUnavailable
 from wecom.models import MediaFile
@@ -162,12 +163,12 @@ def _face(data: bytes, side: int) -> Image.Image:
 
 
 def _initials(name: str, side: int) -> Image.Image:
-    """Where there is no picture: the name as the pages show it, last two characters of a Chinese one."""
-    is_chinese = any("一" <= c <= "鿿" for c in name)
-    text = name[-2:] if is_chinese else name[:2].upper()
+    """Where there is no picture: the name as the pages show it."""
     face = Image.new("RGB", (side, side), GREY)
     pen = ImageDraw.Draw(face)
-    pen.text((side / 2, side / 2), text, font=_font(max(8, side * 2 // 5)), fill="white", anchor="mm")
+    pen.text(
+        (side / 2, side / 2), initials(name), font=_font(max(8, side * 2 // 5)), fill="white", anchor="mm"
+    )
     return face
 
 

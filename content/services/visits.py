@@ -219,9 +219,14 @@ def _note_person(link: TrackedLink, visit: Visit, now: datetime) -> bool:
         contact_id=visit.contact_id or 0,
         defaults={"staff_id": visit.staff_id, "via": visit.via, "first_at": now, "last_at": now},
     )
-    if not made:
-        LinkPerson.objects.filter(pk=row.pk).update(n_opens=F("n_opens") + 1, last_at=now)
-    return made
+    if made:
+        return True
+    mine = LinkPerson.objects.filter(pk=row.pk)
+    first = {"staff_id": visit.staff_id, "via": visit.via, "first_at": now, "last_at": now}
+    if mine.filter(n_opens=0).update(n_opens=1, **first):  # had passed on what they had not opened
+        return True
+    mine.update(n_opens=F("n_opens") + 1, last_at=now)
+    return False
 
 
 def _tell_opened(brand: Brand, link: TrackedLink, visit: Visit) -> None:
@@ -257,7 +262,13 @@ def _note_share(brand: Brand, link: TrackedLink, contact_id: int, visit: Visit) 
         data={"page": link.name, **({"to": visit.contact_id} if visit.contact_id else {})},
     )
     if fresh:
-        LinkPerson.objects.filter(link=link, contact_id=contact_id).update(n_shared=F("n_shared") + 1)
+        # whoever passes their own poster on need not have opened it
+        row, _made = LinkPerson.objects.get_or_create(
+            link=link,
+            contact_id=contact_id,
+            defaults={"n_opens": 0, "via": visit.via, "first_at": visit.at, "last_at": visit.at},
+        )
+        LinkPerson.objects.filter(pk=row.pk).update(n_shared=F("n_shared") + 1)
 
 
 def _count(brand: Brand, visit: Visit, **more: int) -> None:

@@ -71,7 +71,7 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
             return go(request, f"/posters/{saved.pk}/", _("Saved"))
         except InvalidError as problem:
             error = str(problem.message)
-    links = TrackedLink.objects.filter(archived_at=None).order_by("-pk").values_list("pk", "name")[:300]
+    links = _links(row)
     context = {
         "row": row,
         "given": given,
@@ -80,6 +80,16 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
         "codes": hooks.poster_codes(),
     }
     return render(request, "content/posters/edit.html", context, status=422 if error else 200)
+
+
+def _links(row: Poster | None) -> list[tuple[int, str]]:
+    """Where the code may lead to: the newest links, and the poster's own however old it is."""
+    found = TrackedLink.objects.filter(archived_at=None, page="").order_by("-pk").values_list("pk", "name")
+    newest = list(found[:300])
+    own = row.link_id if row else None
+    if own and own not in dict(newest):
+        newest += TrackedLink.objects.filter(pk=own).values_list("pk", "name")
+    return newest
 
 
 @require_GET

@@ -1,6 +1,5 @@
 """The list of sensitive words, and the look for them while somebody writes."""
 
-import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -16,6 +15,7 @@ from content.views.picker import need_writer
 from content.views.tabs import tabs
 from content.words import plain
 from org.access import signed_in, staff_can
+from scrm import json_in
 from scrm.errors import InvalidError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
@@ -118,7 +118,7 @@ def wording(request: Any) -> HttpResponse:
 def attached_of(text: str) -> list[dict[str, Any]]:
     """Attachments as a form writes them; what cannot be read is none: saving says so."""
     try:
-        given = json.loads(text or "[]")
+        given = json_in.loads(text or "[]")
     except ValueError:
         given = []
     return [a for a in given[:9] if isinstance(a, dict)] if isinstance(given, list) else []

@@ -2,8 +2,6 @@
 "use strict";
 (() => {
   function ready(box) {
-    if (box.dataset.isReady) return;
-    box.dataset.isReady = "1";
     const search = box.querySelector("[data-checklist-search]");
     if (!search || box.dataset.ready) return;
     box.dataset.ready = "1";
@@ -42,7 +40,6 @@
     tell();
   }
   const all = () => document.querySelectorAll("[data-checklist]").forEach(ready);
-  document.addEventListener("htmx:afterSettle", all); // also those that come later
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", all); else all();
-  document.addEventListener("htmx:afterSettle", all); // in a modal
+  document.addEventListener("htmx:afterSettle", all); // those that come later, in a modal for example
 })();

@@ -222,7 +222,7 @@
         chip.append(button("×", () => set(chosen.filter((other) => other !== id)), { className: "chip-remove", ariaLabel: text.remove }));
         box.append(chip);
       }
-      const search = element("input", { className: "form-control form-control-sm", placeholder: `${word(source)}…` });
+      const search = element("input", { type: "search", className: "form-control form-control-sm", placeholder: `${word(source)}…` });
       search.setAttribute("aria-label", word(source));
       const list = element("div", { className: "builder-choices", hidden: true });
       const look = async () => {

@@ -8,7 +8,10 @@
   const layout = JSON.parse($("#poster-layout").textContent);
   const image = new Image();
   let scale = 1;
-  const save = () => { form.elements.layout.value = JSON.stringify(layout); };
+  const save = () => {
+    form.elements.layout.value = JSON.stringify(layout);
+    form.elements.layout.dispatchEvent(new Event("change", { bubbles: true })); // a part that was dragged is not saved yet
+  };
   const codes = JSON.parse($("#poster-codes").textContent);
   const nameOf = (id) => codes.find(([code]) => code === Number(id))?.[1] ?? "";
   const make = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });

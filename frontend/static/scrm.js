@@ -93,14 +93,17 @@
   for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, () => { touched = true; }, true);
   for (const name of ["input", "change", "condition-change", "attachmentschange", "contentpicked", "contentcleared"]) {
     document.addEventListener(name, (event) => {
-      const form = touched && event.target.closest?.("form[data-guard]");
+      // a search among choices changes nothing
+      const form = touched && !event.target.matches?.("[type=search]") && event.target.closest?.("form[data-guard]");
       if (form) unsaved.add(form);
     });
   }
   window.addEventListener("submit", (event) => { if (!event.defaultPrevented) unsaved.delete(event.target); });
-  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr?.status < 400) unsaved.delete(event.detail.elt); });
+  // before htmx follows the answer's redirect
+  document.addEventListener("htmx:beforeOnLoad", (event) => { if (event.detail.xhr?.status < 400) unsaved.delete(event.detail.elt); });
   window.addEventListener("beforeunload", (event) => { if ([...unsaved].some((form) => form.isConnected)) event.preventDefault(); });
-  ready(() => document.querySelectorAll("form[data-guard]").forEach((form) => { if ($(".has-error, .alert-danger, .field-error:not([hidden])", form)) unsaved.add(form); }));
+  // a page that answers with 422 holds what was refused
+  if (performance.getEntriesByType("navigation")[0]?.responseStatus >= 400) ready(() => document.querySelectorAll("form[data-guard]").forEach((form) => unsaved.add(form)));
 
   // ---- data-reload-when-done around a job's card: whoever has watched it to its end sees what came of it
   document.addEventListener("htmx:afterSettle", () => { if ($("[data-reload-when-done] [data-job-state=done]")) location.reload(); });

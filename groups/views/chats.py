@@ -17,6 +17,7 @@ from groups.views.tabs import tabs
 from org.access import staff_can
 from org.models import Corp, Job
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 
 DAYS = 30
@@ -30,7 +31,7 @@ def group_list(request: Any) -> HttpResponse:
     given = {name: request.GET.get(name, "").strip() for name in ("q", "owner", "state", "size", "sort")}
     filters = listing.Filters(
         q=given["q"],
-        owner=_number(given["owner"]),
+        owner=read_id(given["owner"]),
         state=given["state"] if given["state"] in dict(listing.STATES) else "",
         size=given["size"] if given["size"] in listing.SIZES else "",
     )
@@ -146,7 +147,3 @@ def get_chat(request: Any, chat_id: int) -> GroupChat:
     if chat is None:
         raise NotFoundError()
     return chat
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

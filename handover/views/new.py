@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from contacts import hooks
 from contacts.models import Follow
 from groups.models import GroupChat
-from handover.forms import Given, number, read
+from handover.forms import Given, read
 from handover.models import Unassigned
 from handover.services import leavers, runs
 from handover.services.choosing import owned_groups
@@ -18,6 +18,7 @@ from handover.services.runs import Share
 from org.access import staff_can
 from org.models import Staff
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.responses import go
 from tagging.models import Segment
 
@@ -29,7 +30,7 @@ MAX_GROUPS = 500
 @staff_can("handover.run")
 def handover_new(request: Any) -> HttpResponse:
     """The form; without a giver the choice of one. POST starts the run."""
-    giver_id = number((request.POST if request.method == "POST" else request.GET).get("from"))
+    giver_id = read_id((request.POST if request.method == "POST" else request.GET).get("from"))
     giver = get_giver(request, giver_id) if giver_id else None
     if giver is None:
         if request.method == "POST":
@@ -61,7 +62,7 @@ def handover_new(request: Any) -> HttpResponse:
 @staff_can("handover.run")
 def handover_preview(request: Any) -> HttpResponse:
     """What the form would do; asked after each change."""
-    giver = get_giver(request, number(request.POST.get("from")) or 0)
+    giver = get_giver(request, read_id(request.POST.get("from")) or 0)
     given = read(request.POST)
     return render(
         request, "handover/_preview.html", {"preview": _preview(request, giver, given), "giver": giver}
@@ -72,7 +73,7 @@ def handover_preview(request: Any) -> HttpResponse:
 @staff_can("handover.run")
 def handover_guides(request: Any) -> HttpResponse:
     """Guides who may receive, by a part of the name; of the giver's store first."""
-    giver = get_giver(request, number(request.GET.get("from")) or 0)
+    giver = get_giver(request, read_id(request.GET.get("from")) or 0)
     people = _receivers(request, giver)
     if q := request.GET.get("q", "").strip():
         people = people.filter(name__icontains=q) | people.filter(userid__icontains=q)
@@ -110,7 +111,7 @@ def _first(request: Any, giver: Staff) -> Given:
     given = Given(groups="all" if is_resigned else "none")
     if request.GET.get("customers"):
         given = read(request.GET)
-    if receiver := number(request.GET.get("to")):
+    if receiver := read_id(request.GET.get("to")):
         given.receivers = [Share(receiver)]
     return given
 

@@ -9,13 +9,13 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 
 from contacts.models import Contact
-from handover.forms import number
 from handover.models import HandoverItem, HandoverRun
 from handover.services import leavers, listing, reasons, runs
 from handover.services.choosing import Choice
 from org.access import staff_can
 from org.models import Corp, Job, Staff
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.models import Segment
@@ -38,7 +38,7 @@ GROUPED: dict[str, tuple[int, ...]] = {
 def handover_list(request: Any) -> HttpResponse:
     """Members who have left with what waits, and all runs, newest first."""
     rows = listing.visible(HandoverRun.objects.select_related("giver"), request.staff)
-    if giver := number(request.GET.get("giver")):
+    if giver := read_id(request.GET.get("giver")):
         rows = rows.filter(giver=giver)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"))
     ids = [run.pk for run in page]
@@ -76,7 +76,7 @@ def handover_detail(request: Any, run_id: int) -> HttpResponse:
     items = HandoverItem.objects.filter(run=run).select_related("receiver", "contact", "chat")
     if given["state"] in GROUPED:
         items = items.filter(state__in=GROUPED[given["state"]])
-    if receiver := number(given["receiver"]):
+    if receiver := read_id(given["receiver"]):
         items = items.filter(receiver=receiver)
     page = keyset_page(items, order=("pk",), after=request.GET.get("after"))
     seen = Contact.objects.visible_to(request.staff).filter(

@@ -5,8 +5,6 @@ fetched, kept, and enlarged for print without smoothing, dot by dot.
 import hashlib
 import io
 import math
-import os
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from livecodes.models import ChannelCode
 from livecodes.services.doors import address_of
 from scrm.errors import ConflictError
 from tenants.models import Brand
-from wecom.services import pictures
+from wecom.services import media, pictures
 
 PRINT_PX, PRINT_DPI = 1200, 300  # 1,200 dots at 300 dpi: 10 cm
 CAPTION_CHARS = 60
@@ -41,11 +39,7 @@ def picture(brand: Brand, code: ChannelCode) -> bytes:
     if path.is_file():
         return path.read_bytes()
     data = pictures.fetch(code.qr_url, api="qr_code")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-    Path(draft).replace(path)  # whole or not at all
+    media.write(path, data)
     return data
 
 

@@ -25,6 +25,7 @@ from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from scrm.harmless import harmless
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -90,8 +91,8 @@ def _found(given: dict[str, str]) -> Any:
     found = ChannelCode.objects.live()
     if given["q"]:
         found = found.filter(Q(name__icontains=given["q"]) | Q(place__icontains=given["q"]))
-    if given["guide"].isdecimal():
-        found = found.filter(guides__staff=int(given["guide"][:18]))
+    if (guide := read_id(given["guide"])) is not None:
+        found = found.filter(guides__staff=guide)
     if given["kind"] in ChannelCode.Kind.values:
         found = found.filter(kind=given["kind"])
     if given["state"] in ChannelCode.Sync.values:
@@ -165,7 +166,7 @@ def _guides() -> list[tuple[int, str]]:
 
 def ids_of(data: Any) -> list[int]:
     """Ticked rows; ids are digits only."""
-    return [int(pk) for pk in data.getlist("ids") if pk.isascii() and pk.isdecimal() and len(pk) < 19]
+    return [pk for pk in map(read_id, data.getlist("ids")) if pk is not None]
 
 
 @require_POST
@@ -210,9 +211,9 @@ def _move(request: Any, chosen: list[int]) -> tuple[int, list[str]]:
 
 
 def _staff(text: str) -> Staff | None:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+    if (staff_id := read_id(text)) is None:
         return None
-    found = Staff.objects.filter(pk=int(text)).first()
+    found = Staff.objects.filter(pk=staff_id).first()
     if found is None:
         raise NotFoundError()
     return found

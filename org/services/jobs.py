@@ -63,7 +63,7 @@ KINDS: dict[str, str] = {
 
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process
 BEAT_S = 30.0  # so often a turn says that it lives, also in the middle of a step of minutes
-MAX_BEATS = 240  # two hours: a step that hangs loses its lease after all
+MAX_BEATS = 240  # two hours of one turn: one that hangs loses its lease after all
 MAX_RESTARTS = 5
 
 
@@ -120,16 +120,16 @@ def _beating(job_id: int) -> Iterator[None]:
     ended, context = threading.Event(), copy_context()
 
     def beat() -> None:
-        try:
-            for _n in range(MAX_BEATS):
-                if ended.wait(BEAT_S):
-                    return
+        for _n in range(MAX_BEATS):
+            if ended.wait(BEAT_S):
+                return
+            try:
                 with transaction.atomic():
                     Job.objects.filter(pk=job_id, state=Job.State.RUNNING).update(beat_at=clock.now())
-        except (OperationalError, InterfaceError) as error:
-            log.warning("job %s cannot tell that it lives: %r", job_id, error)
-        finally:
-            connections.close_all()
+            except (OperationalError, InterfaceError) as error:  # the next beat may reach Postgres again
+                log.warning("job %s cannot tell that it lives: %r", job_id, error)
+            finally:
+                connections.close_all()
 
     thread = threading.Thread(target=context.run, args=(beat,), name=f"beat-{job_id}", daemon=True)
     thread.start()

@@ -88,5 +88,8 @@ def _text(value: Any, zone: tzinfo) -> str:
     if not isinstance(value, str):
         return str(value)
     if MOMENT.match(value):
-        return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M}"
+        try:
+            return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M}"
+        except (ValueError, OverflowError):  # a name that only begins like a moment
+            return value
     return str(RIGHTS.get(value, value))

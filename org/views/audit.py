@@ -13,6 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 from org.access import staff_can
 from org.models import AuditEntry, Staff
 from org.templatetags.audit import OBJECTS
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 
 
@@ -41,8 +42,8 @@ def audit_list(request: Any) -> HttpResponse:
         entries = entries.filter(action__startswith=given["what"] + ".")
     if given["type"]:
         entries = entries.filter(object_type=given["type"])
-    if given["id"].isascii() and given["id"].isdigit() and len(given["id"]) < 19:
-        entries = entries.filter(object_id=int(given["id"]))
+    if (object_id := read_id(given["id"])) is not None:
+        entries = entries.filter(object_id=object_id)
     if since := _date(given["since"]):
         entries = entries.filter(at__gte=day_start(since, request.brand.timezone))
     if until := _date(given["until"]):

@@ -19,6 +19,7 @@ from org.models import AuditEntry, Region, Role, Staff, Store
 from org.panels import panels_of
 from org.services import people
 from scrm.errors import NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -107,10 +108,6 @@ def get_staff(request: Any, staff_id: int) -> Staff:
     return found
 
 
-def _pk(value: str) -> int | None:
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
-
-
 @require_GET
 @staff_can("staff.view")
 @vary_on_headers("HX-Request")
@@ -121,9 +118,9 @@ def staff_list(request: Any) -> HttpResponse:
         rows = rows.filter(Q(name__icontains=given["q"]) | Q(userid__icontains=given["q"]))
     if given["role"] == "none":
         rows = rows.filter(role=None)
-    elif role := _pk(given["role"]):
+    elif role := read_id(given["role"]):
         rows = rows.filter(role=role)
-    if store := _pk(given["store"]):
+    if store := read_id(given["store"]):
         rows = rows.filter(store=store)
     if given["state"] in Staff.State.values:
         rows = rows.filter(state=given["state"])

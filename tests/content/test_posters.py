@@ -11,7 +11,7 @@ from PIL import Image
 from contacts.models import Event, EventType
 from content import tokens
 from content.models import Poster, Via
-from content.services import links, poster_pictures, posters, visits
+from content.services import link_numbers, links, poster_pictures, posters, visits
 from content.services.visits import Place, Visitor
 from livecodes.models import ChannelCode
 from scrm import clock
@@ -85,8 +85,14 @@ def test_who_passes_their_own_poster_on_is_known(brand: Brand, staff: Any) -> No
         assert (visit.via, visit.staff_id, visit.from_contact_id) == (Via.SHARED, staff.pk, giver.pk)
         [event] = Event.objects.filter(type=EventType.SHARED)
         assert (event.contact_id, event.data["to"]) == (giver.pk, taker.pk)
+        assert [(row.contact_id, row.n_shared) for row in link_numbers.sharers(poster.link, None)] == [
+            (giver.pk, 1)
+        ]
+        assert [row.contact_id for row in link_numbers.people(poster.link, None)] == [taker.pk]
         own = visits.record_open(place, Visitor("b" * 22, giver.pk), told)
         assert (own.via, own.from_contact_id) == (Via.POSTER, None)
+        poster.link.refresh_from_db()
+        assert poster.link.n_known == link_numbers.people(poster.link, None).count() == 2
         stranger = visits.record_open(place, Visitor("c" * 22), tokens.Passed(10**9, staff.pk))
         assert (stranger.via, stranger.staff_id, stranger.from_contact_id) == (Via.POSTER, staff.pk, None)
 

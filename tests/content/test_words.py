@@ -142,6 +142,9 @@ def test_words_are_said_while_somebody_writes(brand: Brand, other_brand: Brand, 
         assert look(operator, text="早上好", attachments=broken).strip() == ""
     assert look(sign_in(other_brand, "operator"), text="根治").strip() == ""
     assert sign_in(brand, "guide").post("/content/wording/", {"text": "最"}).status_code == 403
+    for deep in ("[" * 100_000, '[{"title": 1e400}]'):  # cannot be read: nothing to look at, saving says so
+        for path in ("/content/wording/", "/content/check/"):
+            assert sign_in(brand).post(path, {"text": "最", "attachments": deep}).status_code == 200
 
 
 def test_a_refused_word_is_said_at_its_text(brand: Brand, sign_in: Any) -> None:

@@ -143,3 +143,10 @@ def test_states_and_moments_are_read_as_words(brand: Any) -> None:
     shown = {str(row["name"]): (row["old"], row["new"]) for row in changes(found, ZoneInfo("Asia/Shanghai"))}
     assert list(shown.values()) == [("草稿", "已开启"), ("", "2026-03-01 18:00"), ("", "48")]
     assert "late_hours" not in shown
+
+
+@pytest.mark.parametrize("name", ["2026-03-01T10:00 上新", "2026-13-45T99:99", "9999-12-31T23:59:59+00:00"])
+def test_a_name_like_a_moment_is_a_name(brand: Any, sign_in: Any, name: str) -> None:
+    with in_brand(brand):
+        entry(clock.now(), action="poster.edit", before={"name": ""}, after={"name": name})
+    assert name[:10] in sign_in(brand).get("/audit/").content.decode()

@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 from org.access import staff_can
 from org.models import Corp
 from scrm import clock
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from wecom.errcodes import Advice, advice
 from wecom.models import ApiCall
@@ -37,9 +38,9 @@ class Row:
 def call_list(request: Any) -> HttpResponse:
     """Newest first; by period, corp, API and outcome. With `after`: the next rows alone."""
     corps = dict(Corp.objects.order_by("name").values_list("pk", "name"))
-    corp_id = _number(request.GET.get("corp", ""))
+    corp_id = read_id(request.GET.get("corp", ""))
     corp_id = corp_id if corp_id in corps else None
-    hours = _number(request.GET.get("hours", ""))
+    hours = read_id(request.GET.get("hours", ""))
     hours = hours if hours in PERIODS else DEFAULT_PERIOD
     api, failed = request.GET.get("api", "")[:64], bool(request.GET.get("failed"))
     since = clock.now() - timedelta(hours=hours)
@@ -69,10 +70,6 @@ def call_list(request: Any) -> HttpResponse:
     if request.htmx:
         return render(request, "wecom/calls/_found.html", context)
     return render(request, "wecom/calls/list.html", context | {"tabs": sync_tabs("calls")})
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _to_mend(since: datetime, corp_id: int | None) -> list[Advice]:
