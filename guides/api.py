@@ -154,7 +154,7 @@ class LeadListViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="lead_lists_close", request=None, responses=ListOut)
     def close(self, request: Any, pk: int) -> HttpResponse:
         """POST /api/v1/lead-lists/<id>/close/: what is open is taken out. Safe to repeat."""
-        lists.close_list(request._request.brand, by=request._request.actor, list_id=pk)
+        lists.close_list(request._request.brand, by=request._request.actor, staff=None, list_id=pk)
         return JsonResponse(ListOut(lists.get_list(pk)).data)
 
 

@@ -52,6 +52,8 @@ def lead_list_new(request: Any) -> HttpResponse:
         try:
             rows, bad = lists.read_text(form.cleaned_data["rows"])
             if not bad or request.POST.get("skip"):
+                for row in rows:
+                    row.store_id = lists.store_of(request.staff)
                 found = lists.create_list(request.brand, by=request.actor, given=form.given(), source="page")
                 done = lists.add_leads(request.brand, by=request.actor, list_id=found.pk, rows=rows)
                 return go(request, f"/leads/{found.pk}/", _entered(done))
@@ -127,6 +129,7 @@ def lead_list(request: Any, list_id: int) -> HttpResponse:
         "guide": guide,
         "guides": [(person.pk, person.name) for person, _n in by_guide],
         "to": _guides(request.staff),
+        "is_whole": lists.may_change(found, request.staff),
         "tags": _tag_names(found),
     }
     return render(request, "leads/detail.html", context)
@@ -156,10 +159,13 @@ def _tag_names(found: LeadList) -> list[str]:
 @staff_can("leads.edit")
 def lead_list_edit(request: Any, list_id: int) -> HttpResponse:
     found = _list(list_id)
+    lists.need_whole(found, request.staff)
     form = ListForm(request.POST if request.method == "POST" else None, found=found)
     if request.method == "POST" and form.is_valid():
         try:
-            lists.edit_list(request.brand, by=request.actor, list_id=list_id, given=form.given())
+            lists.edit_list(
+                request.brand, by=request.actor, staff=request.staff, list_id=list_id, given=form.given()
+            )
             return go(request, f"/leads/{list_id}/", _("Saved"))
         except SCRMError as error:
             add_errors(form, error)
@@ -217,12 +223,11 @@ def _shares(request: Any, found: LeadList, form: GiveForm, chosen: set[int]) -> 
 @staff_can("leads.edit")
 def act(request: Any, list_id: int, act: str) -> HttpResponse:
     """Acts on the whole list, on one guide's share (`guide`) or on ticked numbers (`ids`)."""
-    common: dict[str, Any] = {"by": request.actor, "list_id": _list(list_id).pk}
-    mine = {**common, "staff": request.staff}
+    mine: dict[str, Any] = {"by": request.actor, "staff": request.staff, "list_id": _list(list_id).pk}
     back = f"/leads/{list_id}/"
     if act in ("close", "open"):
         close = act == "close"
-        n = (lists.close_list if close else lists.open_list)(request.brand, **common)
+        n = (lists.close_list if close else lists.open_list)(request.brand, **mine)
         text = _("Closed, %(n)s numbers taken out") if close else _("Open again, %(n)s numbers wait")
         return go(request, back, text % {"n": n}, undo=f"/leads/{list_id}/open/" if close else "")
     if act == "remind":

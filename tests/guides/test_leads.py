@@ -1,10 +1,14 @@
 """Numbers to add: given out, asked, matched by phone, moved on; tasks and notices that go with them."""
 
-from datetime import timedelta
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
 
 from campaigns.models import StaffTask
 from campaigns.services import staff_tasks
@@ -71,8 +75,19 @@ def arrive(house: SimpleNamespace, staff: Any, external: str, phones: list[str])
     profile.keep(house.brand, corp=house.corp, customer=customer, read_at=clock.now(), source="callback")
 
 
-def states(*wanted: str) -> list[str]:
+def states() -> list[str]:
     return list(Lead.objects.order_by("pk").values_list("state", flat=True))
+
+
+def owners() -> list[tuple[Any, ...]]:
+    """All that says whose each number is and since when."""
+    fields = ("pk", "state", "staff", "given_at", "asked_at", "n_given")
+    return list(Lead.objects.order_by("pk").values_list(*fields))
+
+
+def noon() -> datetime:
+    """Of tomorrow where the brand is: guides are told by day."""
+    return (clock.now().astimezone(ZoneInfo("Asia/Shanghai")) + DAY).replace(hour=12, minute=0)
 
 
 def of(staff: Any) -> list[Lead]:
@@ -138,7 +153,7 @@ def test_bad_words_of_a_list(house: SimpleNamespace) -> None:
 
 
 def test_given_out_evenly_once_with_a_task_each(house: SimpleNamespace) -> None:
-    with in_brand(house.brand):
+    with clock.at(noon()), in_brand(house.brand):
         shares = give_all(house)
         assert {guide: len(ids) for guide, ids in shares.of.items()} == {house.a.pk: 3, house.b.pk: 3}
         assert give_all(house).n == 0  # a double click
@@ -148,11 +163,11 @@ def test_given_out_evenly_once_with_a_task_each(house: SimpleNamespace) -> None:
         ]  # fmt: skip
         assert "秋季展会" in tasks[0].title
         assert numbers.of_guide(house.a) == {"given": 3, "asked": 0}
-    with clock.at(clock.now() + timedelta(minutes=3)):
+    with clock.at(noon() + timedelta(minutes=3)):
         staff_tasks_of_brand.run(brand_id=house.brand.pk)
     with in_brand(house.brand):
         told = OutboundCall.objects.filter(kind="notice")
-        assert {c.payload["userid"] for c in told} <= {house.a.userid, house.b.userid}
+        assert {c.payload["userid"] for c in told} == {house.a.userid, house.b.userid}
 
 
 def test_by_store_bound_and_for_whom_it_is_meant(house: SimpleNamespace) -> None:
@@ -190,13 +205,16 @@ def test_taken_back_moved_taken_out_and_closed(house: SimpleNamespace) -> None:
         assert StaffTask.objects.get(staff=house.b).state == "cancelled"
         assert StaffTask.objects.filter(staff=house.a, state="open").count() == 1
         assert giving.take_out(brand, **common, ids=[of(house.a)[1].pk]) == 1
-        assert lists.close_list(brand, by=SYSTEM, list_id=house.found.pk) == 5
-        assert lists.close_list(brand, by=SYSTEM, list_id=house.found.pk) == 0
+        before = owners()
+        assert lists.close_list(brand, **common) == 5
+        assert lists.close_list(brand, **common) == 0
         assert not StaffTask.objects.filter(state="open").exists()
         with pytest.raises(ConflictError):
             give_all(house)
-        assert lists.open_list(brand, by=SYSTEM, list_id=house.found.pk) == 5
-        assert sorted(states()) == ["closed", *["waiting"] * 5]
+        assert lists.open_list(brand, **common) == 5
+        assert owners() == before  # who had what has it again
+        assert sorted(states()) == ["asked", "closed", "given", "given", "waiting", "waiting"]
+        assert StaffTask.objects.get(state="open").staff_id == house.a.pk
         actions = set(AuditEntry.objects.values_list("action", flat=True))
         wanted = {
             f"lead_list.{verb}"
@@ -342,9 +360,163 @@ def test_numbers_of_a_leaver_go_to_the_others(house: SimpleNamespace) -> None:
 
 
 def test_reminding_tells_each_guide_once_an_hour(house: SimpleNamespace) -> None:
+    begun = noon()
     with in_brand(house.brand):
         give_all(house)
-        common = {"by": SYSTEM, "staff": None, "list_id": house.found.pk}
-        assert giving.remind(house.brand, **common) == 2
-        assert giving.remind(house.brand, **common) == 0
+
+        def remind(after: timedelta) -> int:
+            with clock.at(begun + after):
+                return giving.remind(house.brand, by=SYSTEM, staff=None, list_id=house.found.pk)
+
+        assert remind(timedelta(minutes=50)) == 2
+        assert remind(timedelta(minutes=51)) == 0
+        assert remind(timedelta(minutes=70)) == 0  # another hour of the clock, but not an hour later
+        assert remind(timedelta(minutes=110)) == 2
         assert "/g/leads/" in OutboundCall.objects.filter(kind="notice").first().payload["url"]  # type: ignore[union-attr]
+
+
+# ---- deadlines, undo, races
+
+
+def test_an_undo_does_not_postpone_the_share(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        StaffTask.objects.update(reminded_at=clock.now(), told_at=clock.now())
+        task, mine = StaffTask.objects.get(staff=house.a), of(house.a)
+        with clock.at(clock.now() + DAY):
+            asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=mine[0].pk, act="asked")
+            asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=mine[0].pk, act="back")
+            same = StaffTask.objects.get(staff=house.a)
+            assert (same.due_at, same.reminded_at) == (task.due_at, task.reminded_at)
+            giving.move(
+                brand, by=SYSTEM, staff=None, list_id=house.found.pk, to_id=house.a.pk, guide_id=house.b.pk
+            )
+        more = StaffTask.objects.get(staff=house.a)  # new ones come with a new deadline
+        assert more.due_at > task.due_at
+        assert more.reminded_at is None and more.told_at is None
+
+
+def test_a_list_opened_days_later_gives_its_guides_a_task(house: SimpleNamespace) -> None:
+    brand, common = house.brand, {"by": SYSTEM, "staff": None, "list_id": house.found.pk}
+    with in_brand(brand):
+        give_all(house)
+        due_at = StaffTask.objects.get(staff=house.a).due_at
+        lists.close_list(brand, **common)
+        lists.open_list(brand, **common)
+        assert StaffTask.objects.get(staff=house.a, state="open").due_at == due_at  # the same one
+        lists.close_list(brand, **common)
+        with clock.at(clock.now() + 5 * DAY):
+            assert lists.open_list(brand, **common) == 6
+            assert StaffTask.objects.get(staff=house.a, state="open").due_at > clock.now()
+        assert states() == ["given"] * 6
+
+
+def test_what_waits_again_belongs_to_the_store_of_who_had_it(house: SimpleNamespace) -> None:
+    common = {"by": SYSTEM, "staff": None, "list_id": house.found.pk}
+    with in_brand(house.brand):
+        give_all(house)
+        mine = [lead.pk for lead in of(house.a)]
+        Lead.objects.filter(pk=mine[0]).update(store=house.two)
+        giving.take_back(house.brand, **common, guide_id=house.a.pk)
+        rows = Lead.objects.filter(pk__in=mine).order_by("pk")
+        assert [x.store_id for x in rows] == [house.two.pk, house.one.pk, house.one.pk]
+        Staff.objects.update(state="left")
+    tick_brand.run(brand_id=house.brand.pk)
+    with in_brand(house.brand):
+        assert Lead.objects.filter(state="waiting", store=house.two).count() == 4
+
+
+def test_who_came_without_being_given_out_is_counted_apart(house: SimpleNamespace) -> None:
+    with in_brand(house.brand):
+        arrive(house, house.a, "wm1", [PHONES[0]])  # nobody had the number
+        give_all(house)
+        lead = of(house.a)[0]
+        arrive(house, house.a, "wm2", [lead.phone])
+        n = numbers.of_lists([house.found.pk], staff=None)[house.found.pk]
+        assert (n.n, n.n_out, n.n_added, n.n_alone, n.n_tried) == (6, 5, 2, 1, 1)
+        assert n.added_ratio == n.asked_ratio == 1 / 5
+
+
+def test_who_became_a_customer_meanwhile_is_not_moved(house: SimpleNamespace) -> None:
+    with in_brand(house.brand):
+        contact = make_contact(house.brand, house.a)
+        Identity.objects.create(contact=contact, kind="phone", value=PHONES[2])
+        ids = list(Lead.objects.values_list("pk", flat=True))
+        common = {"by": SYSTEM, "staff": None, "list_id": house.found.pk}
+        assert giving.move(house.brand, **common, to_id=house.b.pk, ids=ids) == 5
+        assert Lead.objects.get(phone=PHONES[2]).state == "known"
+
+
+def test_words_with_nul_and_who_it_is_twice(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        lead = of(house.a)[0]
+        marked = asking.mark(
+            brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="asked", said="周末\x00再试"
+        )
+        assert marked.said == "周末再试"
+        Lead.objects.filter(pk=lead.pk).update(
+            state="added", given_at=None
+        )  # meant for the guide, came alone
+        lead.refresh_from_db()
+        with pytest.raises(ConflictError):
+            asking.candidates(lead, house.a)
+        other = make_contact(brand, house.a)
+        with pytest.raises(ConflictError):
+            asking.name_contact(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, contact_id=other.pk)
+
+
+def meanwhile(act: Callable[[], Any]) -> threading.Thread:
+    """Another process does something; it has come to its end, or to what this one has locked."""
+
+    def work() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(timeout=2)
+    return thread
+
+
+def test_two_tap_the_last_two_numbers_at_once(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        one, two, three = of(house.a)
+        asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=three.pk, act="asked")
+
+    def tap(lead: Lead) -> None:
+        with in_brand(brand):
+            asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="asked")
+
+    with in_brand(brand):
+        asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=one.pk, act="asked")
+        thread = meanwhile(lambda: tap(two))
+    thread.join()
+    with in_brand(brand):
+        assert StaffTask.objects.get(staff=house.a).state == "done"
+
+
+def test_what_is_asked_while_late_ones_move_on_stays(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        LeadList.objects.update(again_days=2)
+        give_all(house)
+        mine = of(house.a)
+
+    def move_on() -> None:
+        with clock.at(clock.now() + 3 * DAY):
+            tick_brand.run(brand_id=brand.pk)
+
+    with in_brand(brand):
+        asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=mine[0].pk, act="asked")
+        thread = meanwhile(move_on)
+    thread.join()
+    with in_brand(brand):
+        lead = Lead.objects.get(pk=mine[0].pk)
+        assert (lead.state, lead.staff_id, lead.n_given) == ("asked", house.a.pk, 1)

@@ -1,6 +1,7 @@
 """Notices to staff: a message of the app in the WeCom client of one member."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
@@ -54,6 +55,13 @@ def notify_many(brand: Brand, notices: Iterable[Notice]) -> int:
         assert corp is not None
         n += len(outbound.enqueue_many(brand, corp=corp, kind=OutboundCall.Kind.NOTICE, calls=calls))
     return n
+
+
+def told_since(notices: Iterable[Notice], moment: datetime) -> set[int]:
+    """Ids of members who were told one of these after a moment."""
+    of = {_key(notice): notice.staff.pk for notice in notices}
+    rows = OutboundCall.objects.filter(kind=OutboundCall.Kind.NOTICE, key__in=list(of), created_at__gt=moment)
+    return {of[key] for key in rows.values_list("key", flat=True)}
 
 
 def _can_get(staff: Staff) -> bool:

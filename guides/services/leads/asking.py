@@ -38,6 +38,15 @@ def get_own(staff: Staff, lead_id: int, *, lock: bool = False) -> Lead:
     return found
 
 
+def _plain(said: str) -> str:
+    return said.replace("\x00", "").strip()[:300]
+
+
+def _refuse_added(lead: Lead) -> None:
+    if lead.state == State.ADDED:
+        raise ConflictError(_("This customer has been added meanwhile"))
+
+
 @transaction.atomic
 def mark(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, act: str, said: str | None = None) -> Lead:
     """One tap of the guide. `back` undoes. The same again changes nothing.
@@ -51,13 +60,12 @@ def mark(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, act: str, said:
     """
     lead = get_own(staff, lead_id, lock=True)
     state = ACTS[act]
-    if lead.state == State.ADDED:
-        raise ConflictError(_("This customer has been added meanwhile"))
+    _refuse_added(lead)
     if lead.list.closed_at is not None:
         raise ConflictError(_("This list is closed"))
     before, now = lead.state, clock.now()
     if said is not None:
-        lead.said = said.strip()[:300]
+        lead.said = _plain(said)
     if state != before:
         if state in Lead.OPEN and before not in Lead.OPEN and _is_open_elsewhere(lead):
             raise ConflictError(_("This number is in another open list now"))
@@ -82,13 +90,18 @@ def _is_open_elsewhere(lead: Lead) -> bool:
 def note(brand: Brand, *, staff: Staff, lead_id: int, said: str) -> Lead:
     """The guide's own words about a number."""
     lead = get_own(staff, lead_id, lock=True)
-    lead.said = said.replace("\x00", "").strip()[:300]
+    lead.said = _plain(said)
     lead.save(update_fields=["said"])
     return lead
 
 
 def candidates(lead: Lead, staff: Staff) -> list[Follow]:
-    """The guide's newest customers since the number was theirs, of whom no phone is known: one of them may be it."""
+    """The guide's newest customers since the number was theirs, of whom no phone is known: one of them may be it.
+
+    Raises:
+        ConflictError: it is known who it is.
+    """
+    _refuse_added(lead)
     known = Identity.objects.filter(kind=Identity.Kind.PHONE).values("contact")
     rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False, added_at__gte=lead.given_at)
     rows = rows.exclude(contact__in=known).select_related("contact")
@@ -101,9 +114,10 @@ def name_contact(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, contact
 
     Raises:
         NotFoundError: not a customer of this guide.
-        ConflictError: the number belongs to another customer.
+        ConflictError: the number belongs to another customer, or it is known already who it is.
     """
     lead = get_own(staff, lead_id, lock=True)
+    _refuse_added(lead)
     follow = Follow.objects.filter(staff=staff, contact=contact_id, ended_at=None, is_pending=False).first()
     contact: Any = follow and Contact.objects.select_for_update(no_key=True).filter(pk=contact_id).first()
     if contact is None:

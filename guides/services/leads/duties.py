@@ -5,6 +5,7 @@ One open task for each list and guide (`StaffTask.Kind.ADD`); it ends by itself 
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
@@ -21,14 +22,21 @@ SOURCE = "leads"
 State = StaffTask.State
 
 
-def keep(brand: Brand, found: LeadList, staff_ids: Collection[int], *, by: Actor = SYSTEM) -> None:
-    """These guides have numbers to ask: each has one open task, due as the list says. In the caller's transaction."""
+def keep(
+    brand: Brand, found: LeadList, staff_ids: Collection[int], *, by: Actor = SYSTEM, is_more: bool = False
+) -> None:
+    """These guides have numbers to ask: each has one open task, due as the list says. In the caller's transaction.
+
+    Args:
+        is_more: they were given new ones: the deadline of an open task moves with them, and the guide is told.
+    """
     rows = StaffTask.objects.filter(source=SOURCE, source_id=found.pk, staff__in=list(staff_ids))
+    # locked: a task that another process ends at this moment does not count as open
+    is_open = {task.staff_id for task in _locked(rows.filter(state=State.OPEN))}
     count = dict(rows.values_list("staff").annotate(Count("pk")))
-    is_open = set(rows.filter(state=State.OPEN).values_list("staff", flat=True))
     due_at = clock.now() + timedelta(days=found.due_days)
-    # more of the same: the deadline moves with it, and the guide is told
-    rows.filter(state=State.OPEN).update(due_at=due_at, **staff_tasks.UNMARKED)
+    if is_more:
+        rows.filter(state=State.OPEN).update(due_at=due_at, **staff_tasks.UNMARKED)
     title = _("Add by phone number: %(name)s") % {"name": found.name}
     wanted = [
         TaskInput(
@@ -41,13 +49,17 @@ def keep(brand: Brand, found: LeadList, staff_ids: Collection[int], *, by: Actor
     staff_tasks.add_tasks(brand, wanted, source=SOURCE, source_id=found.pk, by=by)
 
 
+def _locked(rows: Any) -> list[StaffTask]:
+    return list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)))
+
+
 def settle(brand: Brand, pairs: Collection[tuple[int, int]], *, by: Actor = SYSTEM) -> None:
     """(list, guide): tasks of those who have nothing left to ask end, as done where something was asked, else as
     cancelled. In the caller's transaction."""
     for list_id in sorted({list_id for list_id, _staff in pairs}):
         guides = {staff_id for pk, staff_id in pairs if pk == list_id}
         rows = StaffTask.objects.filter(source=SOURCE, source_id=list_id, staff__in=guides, state=State.OPEN)
-        tasks = list(rows.order_by("pk"))
+        tasks = _locked(rows)  # before counting: of two who tap the last two numbers, the later one sees both
         if not tasks:
             continue
         n = {
@@ -75,3 +87,14 @@ def settle(brand: Brand, pairs: Collection[tuple[int, int]], *, by: Actor = SYST
 def drop(brand: Brand, found: LeadList, *, by: Actor) -> None:
     """All open tasks of a list end."""
     staff_tasks.cancel(brand, by=by, source=SOURCE, source_id=found.pk)
+
+
+def resume(brand: Brand, found: LeadList, *, by: Actor) -> None:
+    """Undo of `drop`, before the list counts as open: guides who have numbers to ask again have their task again, within a
+    day with the deadline that it had."""
+    guides = Lead.objects.filter(list=found, state=Lead.State.GIVEN).values_list("staff", flat=True)
+    staff_ids = sorted({pk for pk in guides.distinct() if pk})
+    rows = StaffTask.objects.filter(source=SOURCE, source_id=found.pk, staff__in=staff_ids)
+    ended = rows.filter(state=State.CANCELLED, done_at__gte=found.closed_at)
+    staff_tasks.restore(brand, by=by, task_ids=list(ended.values_list("pk", flat=True)))
+    keep(brand, found, staff_ids, by=by)

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 
@@ -21,12 +22,15 @@ from org.models import Staff, StaffQuerySet
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError
 from tenants.models import Brand
-from wecom.services.notices import Notice, notify_many
+from wecom.services.notices import Notice, notify_many, told_since
 
 MOST = 50_000  # numbers of one act
 SLICE = 5_000
 ROUNDS = 3  # a number that so many guides have not asked waits for a person to decide
+REMIND_EVERY = timedelta(hours=1)
 State = Lead.State
+# a number that waits again belongs to the store of the guide who had it, if it has none: who runs the store sees it
+_ITS_STORE = Coalesce("store", Subquery(Staff.objects.filter(pk=OuterRef("staff")).values("store")))
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def guides_of(staff: Staff | None) -> StaffQuerySet:
     return Staff.objects.guides() if staff is None else Staff.objects.visible_to(staff).guides()
 
 
-def plan(brand: Brand, found: LeadList, choice: Choice, *, staff: Staff | None) -> Shares:
+def plan(brand: Brand, found: LeadList, choice: Choice, *, staff: Staff | None, lock: bool = False) -> Shares:
     """What `give_out` would do: guide → ids. Numbers and guides out of sight of `staff` are passed over.
 
     Raises:
@@ -62,6 +66,7 @@ def plan(brand: Brand, found: LeadList, choice: Choice, *, staff: Staff | None) 
     if choice.most is not None and choice.most < 1:
         raise InvalidError(_("At least 1"), fields={"most": _("At least 1")})
     waiting = Lead.objects.visible_to(staff).filter(list=found, state=State.WAITING).order_by("pk")
+    waiting = waiting.select_for_update(no_key=True) if lock else waiting
     wanted = [Wanted(*row) for row in waiting.values_list("pk", "staff_id", "store_id")[:MOST]]
     named = {row.guide for row in wanted if row.guide}
     meant = set(rows.filter(pk__in=named).values_list("pk", flat=True)) - set(guides)
@@ -82,9 +87,9 @@ def give_out(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int, choi
     if found.closed_at is not None:
         raise ConflictError(_("This list is closed"))
     matching.refresh(brand, found.pk)  # whoever has become a customer meanwhile is not asked
-    shares = plan(brand, found, choice, staff=staff)
+    shares = plan(brand, found, choice, staff=staff, lock=True)
     if shares.n:
-        _give(brand, found, shares.of, by=by)
+        _give(brand, found, shares.of, (State.WAITING,), by=by)
         audit.record(
             by, "lead_list.give", found,
             after={"n": shares.n, "guides": len(shares.of), "left": len(shares.left), "by_store": choice.by_store},
@@ -92,8 +97,11 @@ def give_out(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int, choi
     return shares
 
 
-def _give(brand: Brand, found: LeadList, of: Mapping[int, Sequence[int]], *, by: Actor = SYSTEM) -> None:
-    """Guide → ids of numbers, in the caller's transaction, which holds the list."""
+def _give(
+    brand: Brand, found: LeadList, of: Mapping[int, Sequence[int]], was: Sequence[str], *, by: Actor = SYSTEM
+) -> None:
+    """Guide → ids of numbers, in the caller's transaction, which holds the list and has locked the numbers; `was`: states
+    in which it found them."""
     pairs = [(lead_id, staff_id) for staff_id, ids in of.items() for lead_id in ids]
     now = clock.now()
     with connection.cursor() as cursor:
@@ -102,12 +110,12 @@ def _give(brand: Brand, found: LeadList, of: Mapping[int, Sequence[int]], *, by:
             cursor.execute(
                 "UPDATE guides_lead l SET staff_id = x.staff_id, state = 'given', given_at = %s, asked_at = NULL,"
                 " n_given = n_given + 1 FROM unnest(%s::bigint[], %s::bigint[]) AS x(id, staff_id)"
-                " WHERE l.brand_id = %s AND l.id = x.id AND l.state IN ('waiting', 'given', 'asked')",
-                [now, [p[0] for p in part], [p[1] for p in part], brand.pk],
+                " WHERE l.brand_id = %s AND l.id = x.id AND l.state = ANY(%s)",
+                [now, [p[0] for p in part], [p[1] for p in part], brand.pk, [str(state) for state in was]],
             )
     found.guide_ids = sorted({*found.guide_ids, *of})
     found.save(update_fields=["guide_ids"])
-    duties.keep(brand, found, sorted(of), by=by)
+    duties.keep(brand, found, sorted(of), by=by, is_more=True)
 
 
 def _loads(staff_ids: Collection[int]) -> dict[int, int]:
@@ -135,7 +143,7 @@ def take_back(
     rows = _chosen(rows, ids, guide_id)
     pairs = {(found.pk, pk) for pk in rows.values_list("staff_id", flat=True).distinct() if pk}
     taken = Lead.objects.filter(pk__in=rows.values("pk"), state=State.GIVEN)
-    n = taken.update(state=State.WAITING, staff=None, given_at=None)
+    n = taken.update(state=State.WAITING, store=_ITS_STORE, staff=None, given_at=None)
     if n:
         audit.record(by, "lead_list.take", found, after={"n": n, "guide_id": guide_id})
         duties.settle(brand, pairs, by=by)
@@ -156,11 +164,13 @@ def move(
     guide = guides_of(staff).filter(pk=to_id).first()
     if guide is None:
         raise InvalidError(_("Choose who is to do it"))
+    matching.refresh(brand, found.pk)  # whoever has become a customer meanwhile is not asked
     rows = Lead.objects.visible_to(staff).filter(list=found, state__in=Lead.OPEN)
     rows = _chosen(rows, ids, guide_id).exclude(staff=guide, state__in=[State.GIVEN, State.ASKED])
-    before = list(rows.order_by("pk").values_list("pk", "staff_id")[:MOST])
+    rows = rows.order_by("pk").select_for_update(no_key=True, of=("self",)).only("pk", "staff")[:MOST]
+    before = [(lead.pk, lead.staff_id) for lead in rows]
     if before:
-        _give(brand, found, {guide.pk: [pk for pk, _guide in before]}, by=by)
+        _give(brand, found, {guide.pk: [pk for pk, _guide in before]}, Lead.OPEN, by=by)
         duties.settle(brand, {(found.pk, pk) for _id, pk in before if pk and pk != guide.pk}, by=by)
         audit.record(by, "lead_list.move", found, after={"n": len(before), "to": guide.name})
     return len(before)
@@ -196,7 +206,11 @@ def remind(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> int
     rows = Lead.objects.visible_to(staff).filter(list=found, state=State.GIVEN)
     n_open = dict(rows.values_list("staff").annotate(Count("pk")))
     guides = Staff.objects.select_related("corp").filter(pk__in=n_open).order_by("pk")
-    hour = int(clock.now().timestamp()) // 3600
+    hour = (
+        int(clock.now().timestamp()) // 3600
+    )  # one notice in each; whoever had one late in the last one waits
+    before = [Notice(guide, f"leads:{found.pk}:{hour - 1}", "") for guide in guides]
+    told = told_since(before, clock.now() - REMIND_EVERY)
     with override(settings.LANGUAGE_CODE):
         notices = [
             Notice(
@@ -208,6 +222,7 @@ def remind(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> int
                 "/g/leads/",
             )
             for guide in guides
+            if guide.pk not in told
         ]
     n = notify_many(brand, notices)
     if n:
@@ -233,14 +248,12 @@ def move_on(brand: Brand) -> int:
 @transaction.atomic
 def _move_on(brand: Brand, list_id: int) -> int:
     found = get_list(list_id, lock=True)
-    rows = Lead.objects.filter(list=found, state__in=[State.GIVEN, State.ASKED]).exclude(
-        staff__state=Staff.State.ACTIVE
-    )
-    moved = set(rows.values_list("pk", "staff_id", "n_given"))
+    was = (State.GIVEN, State.ASKED)
+    rows = Lead.objects.filter(list=found, state__in=was).exclude(staff__state=Staff.State.ACTIVE)
+    moved = _locked(rows)
     if found.again_days is not None:
         before = clock.now() - timedelta(days=found.again_days)
-        late = Lead.objects.filter(list=found, state=State.GIVEN, given_at__lte=before)
-        moved |= set(late.values_list("pk", "staff_id", "n_given"))
+        moved |= _locked(Lead.objects.filter(list=found, state=State.GIVEN, given_at__lte=before))
     if not moved:
         return 0
     able = dict(Staff.objects.guides().filter(pk__in=found.guide_ids).values_list("pk", "store_id"))
@@ -255,11 +268,19 @@ def _move_on(brand: Brand, list_id: int) -> int:
         guide = min(others, key=lambda pk: (has.get(pk, 0), pk))
         has[guide] = has.get(guide, 0) + 1
         of.setdefault(guide, []).append(lead_id)
-    Lead.objects.filter(pk__in=waits).update(state=State.WAITING, staff=None, given_at=None, asked_at=None)
+    Lead.objects.filter(pk__in=waits, state__in=was).update(
+        state=State.WAITING, store=_ITS_STORE, staff=None, given_at=None, asked_at=None
+    )
     if of:
-        _give(brand, found, of)
+        _give(brand, found, of, was)
     duties.settle(brand, {(found.pk, staff_id) for _id, staff_id, _n in moved if staff_id})
     audit.record(
         SYSTEM, "lead_list.move_on", found, after={"n": sum(map(len, of.values())), "waiting": len(waits)}
     )
     return len(moved)
+
+
+def _locked(rows: Any) -> set[tuple[int, int, int]]:
+    """(number, guide, how often given); what a guide marks at this moment is waited for and, if it counts no more, left."""
+    rows = rows.order_by("pk").select_for_update(no_key=True, of=("self",)).only("pk", "staff", "n_given")
+    return {(lead.pk, lead.staff_id, lead.n_given) for lead in rows}

@@ -14,8 +14,9 @@ from guides.models import Lead, LeadList
 from guides.services.leads import duties
 from org import audit
 from org.access import Actor
+from org.models import Scope, Staff
 from scrm import clock
-from scrm.errors import ConflictError, InvalidError, NotFoundError
+from scrm.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from tagging.models import Tag
 from tenants.models import Brand
 
@@ -72,6 +73,30 @@ def get_list(list_id: int, *, lock: bool = False) -> LeadList:
     return found
 
 
+def may_change(found: LeadList, staff: Staff | None) -> bool:
+    """Whether all numbers of the list are within a person's sight: only then the whole list is theirs to change."""
+    seen = Lead.objects.visible_to(staff)
+    if staff is None or (staff.role and staff.role.scope == Scope.BRAND):
+        return True
+    return not Lead.objects.filter(list=found).exclude(pk__in=seen.values("pk")).exists()
+
+
+def need_whole(found: LeadList, staff: Staff | None) -> None:
+    """Raises ForbiddenError, see `may_change`."""
+    if not may_change(found, staff):
+        raise ForbiddenError(
+            _(
+                "This list also holds numbers of others: only somebody who sees all of them can change the list"
+            )
+        )
+
+
+def store_of(staff: Staff) -> int | None:
+    """Where numbers go that a person enters: whoever does not see the whole brand enters them for the own store."""
+    is_whole = staff.role is not None and staff.role.scope == Scope.BRAND
+    return None if is_whole else staff.store_id
+
+
 def _checked(given: ListInput) -> dict[str, Any]:
     problems = {}
     name = " ".join(given.name.split())
@@ -105,9 +130,10 @@ def create_list(
 
 
 @transaction.atomic
-def edit_list(brand: Brand, *, by: Actor, list_id: int, given: ListInput) -> LeadList:
-    """Raises InvalidError; NotFoundError."""
+def edit_list(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int, given: ListInput) -> LeadList:
+    """Raises InvalidError; NotFoundError; ForbiddenError: it holds numbers out of sight of `staff`."""
     found = get_list(list_id, lock=True)
+    need_whole(found, staff)
     before = audit.snapshot(found, FIELDS)
     for name, value in _checked(given).items():
         setattr(found, name, value)
@@ -117,9 +143,14 @@ def edit_list(brand: Brand, *, by: Actor, list_id: int, given: ListInput) -> Lea
 
 
 @transaction.atomic
-def close_list(brand: Brand, *, by: Actor, list_id: int) -> int:
-    """Nothing of it is to be added any more: what is open is taken out. Gives how many; a second time none."""
+def close_list(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> int:
+    """Nothing of it is to be added any more: what is open is taken out. Gives how many; a second time none.
+
+    Raises:
+        ForbiddenError: it holds numbers out of sight of `staff`.
+    """
     found = get_list(list_id, lock=True)
+    need_whole(found, staff)
     if found.closed_at is not None:
         return 0
     found.closed_at = clock.now()
@@ -133,21 +164,28 @@ def close_list(brand: Brand, *, by: Actor, list_id: int) -> int:
 
 
 @transaction.atomic
-def open_list(brand: Brand, *, by: Actor, list_id: int) -> int:
-    """Undo of `close_list`: what it took out waits to be given out again. Gives how many; numbers that are open in
-    another list meanwhile stay out."""
+def open_list(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> int:
+    """Undo of `close_list`: who had what has it again, and the tasks with it. Gives how many; numbers that are open in
+    another list meanwhile stay out.
+
+    Raises:
+        ForbiddenError: it holds numbers out of sight of `staff`.
+    """
     found = get_list(list_id, lock=True)
+    need_whole(found, staff)
     if found.closed_at is None:
         return 0
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE guides_lead l SET state = 'waiting', staff_id = NULL, given_at = NULL, asked_at = NULL, ended_at = NULL"
+            "UPDATE guides_lead l SET ended_at = NULL, state = CASE WHEN asked_at IS NOT NULL THEN 'asked'"
+            " WHEN given_at IS NOT NULL THEN 'given' ELSE 'waiting' END"
             " WHERE brand_id = %(brand)s AND list_id = %(list)s AND state = 'closed' AND ended_at = %(at)s"
             "   AND NOT EXISTS (SELECT 1 FROM guides_lead o WHERE o.brand_id = %(brand)s AND o.phone = l.phone"
             "     AND o.state IN ('waiting', 'given', 'asked'))",
             {"brand": brand.pk, "list": found.pk, "at": found.closed_at},
         )
         n = cursor.rowcount
+    duties.resume(brand, found, by=by)
     found.closed_at = None
     found.save(update_fields=["closed_at"])
     audit.record(by, "lead_list.open", found, after={"n": n})

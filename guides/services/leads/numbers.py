@@ -22,11 +22,12 @@ class Numbers:
     n_known: int = 0
     n_closed: int = 0
     n_elsewhere: int = 0  # of the added ones, those who have added a colleague
+    n_alone: int = 0  # of the added ones, those whom nobody had been given
 
     @property
     def n(self) -> int:
         """All that came."""
-        return self.n_waiting + self.n_out + self.n_known + self.n_closed
+        return self.n_waiting + self.n_out + self.n_alone + self.n_known + self.n_closed
 
     @property
     def n_out(self) -> int:
@@ -35,7 +36,11 @@ class Numbers:
 
     @property
     def n_tried(self) -> int:
-        return self.n_asked + self.n_added + self.n_not_found + self.n_refused
+        return self.n_asked + self.n_added_of_given + self.n_not_found + self.n_refused
+
+    @property
+    def n_added_of_given(self) -> int:
+        return self.n_added - self.n_alone
 
     @property
     def n_open(self) -> int:
@@ -43,8 +48,8 @@ class Numbers:
 
     @property
     def added_ratio(self) -> float | None:
-        """Added ÷ given to guides."""
-        return self.n_added / self.n_out if self.n_out else None
+        """Added ÷ given to guides; who came without is in neither."""
+        return self.n_added_of_given / self.n_out if self.n_out else None
 
     @property
     def asked_ratio(self) -> float | None:
@@ -53,16 +58,18 @@ class Numbers:
 
 def _sums(rows: LeadQuerySet, key: str) -> dict[int, Numbers]:
     elsewhere = Q(state=State.ADDED) & Q(staff__isnull=False) & ~Q(added_staff_id=F("staff_id"))
+    alone = Q(state=State.ADDED, given_at=None)
     counts = (
         rows.values_list(key, "state")
-        .annotate(all=Count("pk"), elsewhere=Count("pk", filter=elsewhere))
+        .annotate(all=Count("pk"), elsewhere=Count("pk", filter=elsewhere), alone=Count("pk", filter=alone))
         .order_by()
     )
     found: dict[int, dict[str, int]] = {}
-    for value, state, n, n_elsewhere in counts:
+    for value, state, n, n_elsewhere, n_alone in counts:
         mine = found.setdefault(value or 0, {})
         mine[f"n_{state}"] = n
         mine["n_elsewhere"] = mine.get("n_elsewhere", 0) + n_elsewhere
+        mine["n_alone"] = mine.get("n_alone", 0) + n_alone
     return {value: Numbers(**sums) for value, sums in found.items()}
 
 
