@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from content import questions
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from wecom.models import MediaFile
 
 MAX_BLOCKS, MAX_TEXT, MAX_ITEMS = 100, 5_000, 50
@@ -167,10 +168,7 @@ def _text(value: Any, most: int) -> str:
 
 
 def _file_id(value: Any) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if not 0 < number < 2**63:
+    number = read_id(value)
+    if not number:
         raise InvalidError(_("choose a picture"))
     return number
