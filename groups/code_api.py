@@ -9,6 +9,7 @@ from rest_framework import serializers, viewsets
 
 from groups.models import GroupCode
 from groups.services import codes
+from groups.services.code_push import problem_of
 from groups.services.codes import GroupCodeInput
 from scrm.keyset import keyset_page
 
@@ -99,13 +100,13 @@ def _rows(found: Sequence[GroupCode]) -> list[dict[str, Any]]:
         "base_name",
         "state",
         "sync_state",
-        "sync_error",
         "created_at",
     )
     return [
         {
             "id": code.pk,
             **{name: getattr(code, name) for name in names},
+            "sync_error": problem_of(code.sync_error),
             "has_picture": code.file_id is not None,
             "n_joined": joined.get(code.pk, 0),
         }

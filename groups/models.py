@@ -166,7 +166,12 @@ class GroupCode(TenantModel):
         MediaFile, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
     )  # the picture
     sync_state = models.CharField(max_length=8, choices=Sync, default=Sync.WAITING, editable=False)
-    sync_error = models.CharField(max_length=300, blank=True, editable=False)
+    sync_error = models.CharField(
+        max_length=300, blank=True, editable=False
+    )  # words: services/code_push.py: problem_of
+    # chat_ids as WeCom was last told them, and all those of groups that it has made by itself behind this code
+    sent_chat_ids = ArrayField(models.CharField(max_length=64), default=list, editable=False)
+    grown_chat_ids = ArrayField(models.CharField(max_length=64), default=list, editable=False)
     claimed_at = models.DateTimeField(null=True, editable=False)  # a process is talking to WeCom about it
     due_at = models.DateTimeField(null=True, editable=False)  # when the tick looks next
     n_tries = models.IntegerField(default=0, editable=False)

@@ -15,16 +15,22 @@ from django.utils.translation import gettext as _
 from PIL import Image
 
 from groups.models import GroupChat, GroupCode
+from groups.services.codes import MAX_GROUPS
 from scrm import clock
 from tenants.models import Brand
 from wecom.api import join_ways
 from wecom.client import WeComClient, client_for
+from wecom.errcodes import advice
 from wecom.errors import LostAnswer, WeComError, WeComUnavailable
 from wecom.services import media, pictures
 
 LEASE = timedelta(seconds=90)
 PAUSES_S = (5, 20, 60, 300, 900)
+DELETE_PAUSE = timedelta(hours=1)  # nobody can ask again for a code that is off the list: the tick does
 Sync = GroupCode.Sync
+# words of `GroupCode.sync_error` that are not an errcode of WeCom; see `problem_of`
+LOST, NO_ANSWER, DISSOLVED = "lost", "no_answer", "dissolved"
+KNOWN = ("file_id", "config_id", "sent_chat_ids", "grown_chat_ids")  # true whatever was ordered meanwhile
 
 
 @dataclass
@@ -49,20 +55,19 @@ def push(brand: Brand, code_id: int) -> None:
         if claim.code.deleted_at:
             if claim.code.config_id:
                 join_ways.delete_join_way(client, claim.code.config_id)
-            values: dict[str, Any] = {"config_id": ""}
+            values: dict[str, Any] = {"config_id": "", "sync_error": "", "n_tries": 0}
         else:
             values = _written(brand, claim, client)
     except LostAnswer:
-        values = {
-            "sync_state": Sync.FAILED,
-            "sync_error": _("WeCom did not answer. Try again makes another code."),
-        }
+        values = {"sync_state": Sync.FAILED, "sync_error": LOST}
     except WeComUnavailable as error:
         pause = PAUSES_S[min(claim.code.n_tries, len(PAUSES_S) - 1)]
-        values = {"sync_state": Sync.WAITING, "sync_error": str(error)[:300]}
+        values = {"sync_state": Sync.WAITING, "sync_error": str(error.errcode or NO_ANSWER)}
         values |= {"due_at": clock.now() + timedelta(seconds=pause), "n_tries": claim.code.n_tries + 1}
     except WeComError as error:
-        values = {"sync_state": Sync.FAILED, "sync_error": _words(error)}
+        values = {"sync_state": Sync.FAILED, "sync_error": str(error.errcode or NO_ANSWER)}
+        if claim.code.deleted_at:
+            values["due_at"] = clock.now() + DELETE_PAUSE
     _record(claim, values)
 
 
@@ -92,14 +97,18 @@ def _written(brand: Brand, claim: _Claim, client: WeComClient) -> dict[str, Any]
     """Make or rewrite the way, fetch its picture; gives the fields to keep."""
     code = claim.code
     if not claim.chat_ids:
-        return {
-            "sync_state": Sync.FAILED,
-            "sync_error": _("All its groups have been dissolved: choose others"),
-        }
+        return {"sync_state": Sync.FAILED, "sync_error": DISSOLVED}
+    there: join_ways.JoinWay = join_ways.join_way(client, code.config_id) if code.config_id else {}
+    grown, chat_ids = _with_grown(claim, there.get("chat_id_list") or [])
     about: dict[str, Any] = {
-        "chat_ids": claim.chat_ids, "state": code.state, "remark": code.name[:30], "auto_create": code.is_growing,
-        "base_name": code.base_name,
+        "chat_ids": chat_ids, "state": code.state, "remark": code.name[:30], "auto_create": code.is_growing,
+        "base_name": code.base_name, "base_number": len(grown) + 1,
     }  # fmt: skip
+    told = list(dict.fromkeys([*code.sent_chat_ids, *chat_ids]))
+    with (
+        transaction.atomic()
+    ):  # before the call: when this process dies after it, nothing told counts as WeCom's own
+        GroupCode.objects.filter(pk=code.pk).update(sent_chat_ids=told, grown_chat_ids=grown)
     if code.config_id:
         join_ways.update_join_way(client, code.config_id, **about)
     else:
@@ -107,12 +116,29 @@ def _written(brand: Brand, claim: _Claim, client: WeComClient) -> dict[str, Any]
         with transaction.atomic():  # whatever happens to the picture, the way is known
             GroupCode.objects.filter(pk=code.pk).update(config_id=code.config_id)
     values: dict[str, Any] = {"sync_state": Sync.OK, "sync_error": "", "n_tries": 0}
+    values |= {"sent_chat_ids": chat_ids, "grown_chat_ids": grown}
     if code.file_id is None:
-        url = join_ways.join_way(client, code.config_id).get("qr_code") or ""
+        url = (there or join_ways.join_way(client, code.config_id)).get("qr_code") or ""
         picture = _as_png(pictures.fetch(url, api="qr_code"))
         with transaction.atomic():
             values["file_id"] = media.save_upload(brand, file=picture, kind="image").pk
     return values
+
+
+def _with_grown(claim: _Claim, there: list[str]) -> tuple[list[str], list[str]]:
+    """All groups that WeCom has made by itself, and the list to write: the chosen ones, then of WeCom's those that it still
+    has behind the code, the newest as far as there is room."""
+    code = claim.code
+    sent = code.sent_chat_ids or claim.chat_ids
+    grown = [*code.grown_chat_ids, *(chat_id for chat_id in there if chat_id not in sent)]
+    grown = list(dict.fromkeys(grown))
+    with transaction.atomic():
+        gone = GroupChat.objects.filter(corp=code.corp_id, chat_id__in=grown).exclude(dismissed_at=None)
+        dissolved = set(gone.values_list("chat_id", flat=True))
+    left = {*there} - {*claim.chat_ids} - dissolved
+    kept = [chat_id for chat_id in grown if chat_id in left]
+    room = MAX_GROUPS - len(claim.chat_ids)
+    return grown, [*claim.chat_ids, *(kept[-room:] if room else [])]
 
 
 def _as_png(data: bytes) -> _Picture:
@@ -131,14 +157,22 @@ def _record(claim: _Claim, values: dict[str, Any]) -> None:
     if code is None or code.claimed_at != claim.at:
         return
     is_new = code.due_at != claim.at + LEASE  # ordered anew while WeCom was being called
-    kept = {name: value for name, value in values.items() if not is_new or name in ("file_id", "config_id")}
+    kept = {name: value for name, value in values.items() if not is_new or name in KNOWN}
     GroupCode.objects.filter(pk=code.pk).update(
         **{"claimed_at": None, "due_at": code.due_at if is_new else None, **kept}
     )
 
 
-def _words(error: WeComError) -> str:
-    return (f"{error} ({error.errcode})" if error.errcode else str(error))[:300]
+def problem_of(problem: str) -> str:
+    """Words for `GroupCode.sync_error` in the reader's language."""
+    if problem.lstrip("-").isdecimal():
+        return f"{advice(int(problem)).text} ({problem})"
+    words = {
+        LOST: _("WeCom did not answer. Try again makes another code."),
+        NO_ANSWER: _("WeCom did not answer. It is tried again."),
+        DISSOLVED: _("All its groups have been dissolved: choose others"),
+    }
+    return words.get(problem, problem)
 
 
 def push_due(brand: Brand) -> int:

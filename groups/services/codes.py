@@ -81,10 +81,14 @@ def edit_code(
     code = get_code(code_id, lock=True)
     name, chats = _checked(given, staff, code)
     before = audit.snapshot(code, _FIELDS)
+    if code.config_id and not code.sent_chat_ids:
+        # told before it was noted what: else the groups that it had would count as WeCom's own
+        old = GroupChat.objects.filter(pk__in=code.group_ids)
+        code.sent_chat_ids = list(old.values_list("chat_id", flat=True))
     code.name, code.group_ids = name, [chat.pk for chat in chats]
     code.is_growing, code.base_name = given.is_growing, given.base_name.strip()
     _order(code)
-    code.save(update_fields=[*_FIELDS, "sync_state", "sync_error", "due_at", "n_tries"])
+    code.save(update_fields=[*_FIELDS, "sent_chat_ids", "sync_state", "sync_error", "due_at", "n_tries"])
     audit.record(by, "group_code.edit", code, before=before, after=audit.snapshot(code, _FIELDS))
     _start(brand, code)
     return code

@@ -13,6 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from groups.models import GroupChat, GroupCode
 from groups.services import codes
+from groups.services.code_push import problem_of
 from groups.services.codes import GroupCodeInput
 from groups.views.tabs import tabs
 from org.access import staff_can
@@ -50,14 +51,17 @@ class GroupCodeForm(forms.Form):
 @vary_on_headers("HX-Request")
 def code_list(request: Any) -> HttpResponse:
     found = GroupCode.objects.live()
-    if q := request.GET.get("q", "").strip()[:60]:
+    if q := request.GET.get("q", "").replace("\x00", "").strip()[:60]:
         found = found.filter(name__icontains=q)
     page = keyset_page(found, order=("-pk",), after=request.GET.get("after"), size=30)
-    chats = GroupChat.objects.in_bulk([pk for code in page.rows for pk in code.group_ids])
+    chats = GroupChat.objects.visible_to(request.staff).in_bulk(
+        [pk for code in page.rows for pk in code.group_ids]
+    )
     context = {
         "page": page,
         "joined": codes.joined_by(page.rows),
         "chats": {code.pk: [chats[pk] for pk in code.group_ids if pk in chats] for code in page.rows},
+        "problems": {code.pk: problem_of(code.sync_error) for code in page.rows},
         "is_filtered": bool(q),
         "is_making": any(code.sync_state == GroupCode.Sync.WAITING for code in page.rows),
     }
@@ -109,7 +113,8 @@ def code_edit(request: Any, code_id: int | None = None) -> HttpResponse:
 
 
 def _choices(request: Any, code: GroupCode | None) -> list[dict[str, Any]]:
-    """Groups that may be chosen, those of the code first: in their order they are filled."""
+    """Groups that may be chosen, those of the code first: in their order they are filled. Of the code's own, those out of
+    sight have no name."""
     rows = GroupChat.objects.live().visible_to(request.staff).select_related("owner")
     rows = rows.order_by("owner__name", "-created_at", "-pk")
     if code:
@@ -119,11 +124,14 @@ def _choices(request: Any, code: GroupCode | None) -> list[dict[str, Any]]:
     )
     kept.sort(key=lambda chat: code.group_ids.index(chat.pk) if code else 0)
     known = {chat.pk for chat in kept}
+    seen = set(GroupChat.objects.visible_to(request.staff).filter(pk__in=known).values_list("pk", flat=True))
     found = [*kept, *(chat for chat in rows[:MOST_CHOICES] if chat.pk not in known)]
     return [
         {
             "id": chat.pk,
-            "name": f"{chat.name or _('Group without a name')} ({chat.n_members})",
+            "name": f"{chat.name or _('Group without a name')} ({chat.n_members})"
+            if chat.pk in seen or chat.pk not in known
+            else _("Group of colleagues"),
             "group": _("Behind this code")
             if chat.pk in known
             else chat.owner.name

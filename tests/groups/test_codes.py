@@ -4,8 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import escape
+from django.utils.translation import override
 
 from groups.models import GroupChat, GroupCode
 from groups.services import code_push, codes
@@ -16,9 +19,11 @@ from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.scoping import tenant_scope
 from tests.content.test_api import client_of
-from tests.factories import in_brand, make_corp, make_staff
+from tests.factories import in_brand, make_corp, make_staff, make_user, role
 from tests.groups.conftest import Town, external
 from tests.groups.test_pages import make_chat
+from wecom.api import join_ways
+from wecom.client import client_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Sync = GroupCode.Sync
@@ -88,6 +93,124 @@ def test_refused_and_asked_again(town: Town) -> None:
         with pytest.raises(ConflictError):
             codes.retry(town.brand, code_id=code.pk, by=SYSTEM)
     assert fresh(code).sync_state == Sync.OK
+
+
+def way_of(town: Town, code: GroupCode) -> Any:
+    with tenant_scope(town.brand):
+        return join_ways.join_way(client_for(town.corp), code.config_id)
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_groups_that_wecom_made_stay_behind_an_edited_code(town: Town, is_noted: bool) -> None:
+    one, two = two_groups(town)
+    code = make(town, group_ids=[one, two])
+    town.sandbox.post("settings", group_full_at=4)
+    grown = [
+        town.post("group_join", config_id=code.config_id, external_userid=external(n)) for n in (6, 7, 8)
+    ]
+    town.deliver()
+    with in_brand(town.brand):
+        chats = {chat.chat_id: chat for chat in GroupChat.objects.all()}
+        own = [GroupChat.objects.get(pk=pk).chat_id for pk in (one, two)]
+        first = grown[2]["chat_id"]
+        assert first not in own and chats[first].name == "门店群1"
+        if not is_noted:  # a code of the time before it was noted what WeCom has been told
+            GroupCode.objects.update(sent_chat_ids=[])
+        codes.edit_code(
+            town.brand, code_id=code.pk, given=GroupCodeInput("换名", [one], True, "门店群"), by=SYSTEM
+        )
+    way = way_of(town, code)
+    assert (way["chat_id_list"], way["room_base_id"]) == ([own[0], first], 2)
+    town.sandbox.post("settings", group_full_at=2)
+    second = town.post("group_join", config_id=code.config_id, external_userid=external(9))["chat_id"]
+    town.deliver()
+    assert town.chat(second).name == "门店群2"
+    with in_brand(town.brand):
+        ids = [one, chats[first].pk]  # the person takes one of WeCom's groups up
+        codes.edit_code(
+            town.brand, code_id=code.pk, given=GroupCodeInput("再换", ids, True, "门店群"), by=SYSTEM
+        )
+    way = way_of(town, code)
+    assert (way["chat_id_list"], way["room_base_id"]) == ([own[0], first, second], 3)
+
+
+def test_a_process_that_dies_after_the_call_makes_nothing_wecoms_own(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = two_groups(town)
+    code = make(town, group_ids=[one])
+    given = GroupCodeInput(code.name, [one, two], True)
+    with monkeypatch.context() as dying:
+        dying.setattr(code_push, "_record", lambda *_args: None)
+        with in_brand(town.brand):
+            codes.edit_code(town.brand, code_id=code.pk, given=given, by=SYSTEM)
+    assert len(way_of(town, code)["chat_id_list"]) == 2
+    with tenant_scope(town.brand), clock.at(clock.now() + timedelta(minutes=5)):
+        assert code_push.push_due(town.brand) == 1
+    assert fresh(code).grown_chat_ids == []
+    with in_brand(town.brand):
+        only = GroupCodeInput(code.name, [one], True)
+        codes.edit_code(town.brand, code_id=code.pk, given=only, by=SYSTEM)
+        kept = GroupChat.objects.get(pk=one).chat_id
+    assert way_of(town, code)["chat_id_list"] == [kept]
+
+
+def test_a_deleted_code_that_wecom_refuses_to_delete_is_tried_again(town: Town) -> None:
+    one, _two = two_groups(town)
+    code = make(town, group_ids=[one])
+    fault = {"kind": "errcode", "api": "externalcontact/groupchat/del_join_way", "errcode": 48002}
+    town.sandbox.post("faults", **fault, times=1)
+    with in_brand(town.brand):
+        codes.delete_code(town.brand, code_id=code.pk, by=SYSTEM)
+    left = fresh(code)
+    assert left.config_id and left.due_at and left.sync_error == "48002"
+    with tenant_scope(town.brand), clock.at(clock.now() + timedelta(hours=2)):
+        assert code_push.push_due(town.brand) == 1
+    gone = fresh(code)
+    assert (gone.config_id, gone.due_at, gone.sync_error) == ("", None, "")
+
+
+def test_what_is_wrong_is_said_in_the_language_of_whoever_reads(town: Town, sign_in: Any) -> None:
+    one, _two = two_groups(town)
+    town.sandbox.post(
+        "faults", kind="errcode", api="externalcontact/groupchat/add_join_way", errcode=48002, times=1
+    )
+    code = make(town, group_ids=[one])
+    assert code.sync_error == "48002"
+    for language in ("zh-hans", "en"):
+        with override(language):
+            words = escape(code_push.problem_of(code.sync_error))
+        client = sign_in(town.brand, "operator")
+        client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+        assert words in client.get("/groups/codes/").content.decode()
+    for problem in (code_push.LOST, code_push.NO_ANSWER, code_push.DISSOLVED):
+        assert code_push.problem_of(problem) != problem
+
+
+def test_the_list_asks_while_something_is_made_and_hides_groups_of_others(town: Town, sign_in: Any) -> None:
+    one, two = two_groups(town)
+    code = make(town, group_ids=[one, two])
+    with in_brand(town.brand):
+        GroupChat.objects.filter(pk=two).update(owner=town.b)
+    operator = sign_in(town.brand, "operator")
+    own = sign_in(town.brand, user=make_user(town.brand, "guide", staff=town.a))
+    page = operator.get("/groups/codes/").content.decode()
+    assert "一群" in page and "二群" in page and "every 4s" not in page
+    page = own.get("/groups/codes/").content.decode()
+    assert "一群" in page and "二群" not in page
+    with in_brand(town.brand):
+        guide = role(town.brand, "guide")
+        guide.rights = [*guide.rights, "codes.edit"]
+        guide.save()
+    modal = own.get(f"/groups/codes/{code.pk}/").content.decode()
+    assert "一群" in modal and "二群" not in modal and f'value="{two}"' in modal
+    with in_brand(town.brand):
+        GroupCode.objects.filter(pk=code.pk).update(sync_state=Sync.WAITING)
+    hx = {"HX-Request": "true"}
+    rows = operator.get("/groups/codes/?q=门店", headers=hx).content.decode()
+    assert "every 4s" in rows and 'hx-include="form.filters"' in rows
+    assert "every 4s" not in operator.get("/groups/codes/?q=没有", headers=hx).content.decode()
+    assert operator.get("/groups/codes/?q=%00门店").status_code == 200
 
 
 def test_the_way_is_known_when_its_picture_is_late(town: Town) -> None:
