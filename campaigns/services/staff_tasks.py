@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from campaigns.models import StaffTask
@@ -135,6 +136,10 @@ def get_task(task_id: int, *, lock: bool = False) -> StaffTask:
     return task
 
 
+def _plain(result: str) -> str:
+    return result.replace("\x00", "").strip()[:300]
+
+
 @transaction.atomic
 def complete(brand: Brand, *, task_id: int, by: Actor, result: str = "") -> StaffTask:
     """Done; a second time changes nothing.
@@ -148,7 +153,7 @@ def complete(brand: Brand, *, task_id: int, by: Actor, result: str = "") -> Staf
     if task.state != State.OPEN:
         raise ConflictError(_("The task is “%(state)s” now") % {"state": task.get_state_display()})
     now = clock.now()
-    task.state, task.done_at, task.done_by, task.result = State.DONE, now, by.name, result.strip()[:300]
+    task.state, task.done_at, task.done_by, task.result = State.DONE, now, by.name, _plain(result)
     task.save(update_fields=["state", "done_at", "done_by", "result"])
     row = (task.pk, task.staff_id, task.contact_id, task.title)
     _tell(brand, EventType.TASK_DONE, [row], now, result=task.result)
@@ -240,10 +245,15 @@ UNMARKED: dict[str, Any] = {
 }  # whoever gets it is told
 
 
+def _movable() -> QuerySet[StaffTask]:
+    """Numbers to add go to other guides in their list, and the task with them (guides/services/leads/giving.py)."""
+    return StaffTask.objects.filter(state=State.OPEN).exclude(kind=StaffTask.Kind.ADD)
+
+
 @transaction.atomic
 def reassign(brand: Brand, *, from_staff_id: int, to_staff_id: int, by: Actor) -> int:
-    """Move a guide's open tasks to another one (a leaver, a holiday); gives how many."""
-    n = StaffTask.objects.filter(state=State.OPEN, staff=from_staff_id).update(staff=to_staff_id, **UNMARKED)
+    """Move a guide's open tasks to another one (a leaver, a holiday); gives how many. Numbers to add stay."""
+    n = _movable().filter(staff=from_staff_id).update(staff=to_staff_id, **UNMARKED)
     if n:
         audit.record(by, "task.reassign", after={"n": n, "from": from_staff_id, "to": to_staff_id})
     return n
@@ -251,8 +261,8 @@ def reassign(brand: Brand, *, from_staff_id: int, to_staff_id: int, by: Actor) -
 
 @transaction.atomic
 def move(brand: Brand, *, task_ids: Collection[int], to_staff_id: int, by: Actor) -> int:
-    """Give some open tasks to somebody else; gives how many."""
-    rows = StaffTask.objects.filter(state=State.OPEN, pk__in=list(task_ids)).exclude(staff=to_staff_id)
+    """Give some open tasks to somebody else; gives how many. Numbers to add stay."""
+    rows = _movable().filter(pk__in=list(task_ids)).exclude(staff=to_staff_id)
     n = rows.update(staff=to_staff_id, **UNMARKED)
     if n:
         audit.record(by, "task.reassign", after={"n": n, "to": to_staff_id})
@@ -274,11 +284,7 @@ def rehome(brand: Brand) -> int:
     while True:
         with transaction.atomic():
             left = Staff.objects.filter(state=Staff.State.LEFT).values("pk")
-            open_tasks = StaffTask.objects.filter(state=State.OPEN, staff__in=left, pk__gt=after).order_by(
-                "pk"
-            )
-            # numbers to add go to other guides of their list, and the task with them (guides/services/leads/giving.py)
-            open_tasks = open_tasks.exclude(kind=StaffTask.Kind.ADD)
+            open_tasks = _movable().filter(staff__in=left, pk__gt=after).order_by("pk")
             rows = list(open_tasks.values_list("pk", "staff_id", "contact_id")[:SLICE])
             n += _rehome(brand, rows) if rows else 0
         if len(rows) < SLICE:

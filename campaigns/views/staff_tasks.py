@@ -169,7 +169,11 @@ def chosen(request: Any) -> HttpResponse:
     if colleague is None:
         raise InvalidError(_("Choose who is to do it"))
     n = staff_tasks.move(request.brand, task_ids=ids, to_staff_id=colleague.pk, by=request.actor)
-    return go(request, "staff_tasks", _("%(n)s given to %(name)s") % {"n": n, "name": colleague.name})
+    text = _("%(n)s given to %(name)s") % {"n": n, "name": colleague.name}
+    if rows.filter(kind=StaffTask.Kind.ADD).exclude(staff=colleague).exists():
+        text += " · " + _("Numbers to add stay: give them to others on the page of their list")
+        return go(request, "staff_tasks", text, "warning")
+    return go(request, "staff_tasks", text)
 
 
 # ---- by guide

@@ -57,6 +57,13 @@ def test_list_and_acts(brand: Any, staff: Any, sign_in: Any) -> None:
     client.post("/tasks/chosen/", {"ids": [task_id], "act": "move", "to": heir.pk})
     with in_brand(brand):
         assert StaffTask.objects.get().staff_id == heir.pk
+    with in_brand(brand):
+        numbers = give(brand, staff, key="add", kind="add")
+    moved = client.post("/tasks/chosen/", {"ids": [numbers], "act": "move", "to": heir.pk}, follow=True)
+    assert "待加号码" in moved.content.decode()
+    with in_brand(brand):
+        assert StaffTask.objects.get(pk=numbers).staff_id == staff.pk
+        StaffTask.objects.filter(pk=numbers).delete()
     assert client.post("/tasks/chosen/", {"act": "cancel"}).status_code == 422
     assert client.post("/tasks/chosen/", {"ids": [task_id], "act": "move"}).status_code == 422
     client.post("/tasks/chosen/", {"ids": [task_id], "act": "cancel"})

@@ -99,6 +99,23 @@ def test_cancel_by_source_and_reassign(brand: Any, corp: Any, staff: Any) -> Non
             staff_tasks.cancel(brand, by=SYSTEM)
 
 
+def test_numbers_to_add_are_not_moved_without_their_numbers(brand: Any, corp: Any, staff: Any) -> None:
+    with in_brand(brand):
+        other = make_staff(brand, corp)
+        staff_tasks.add_tasks(brand, [_row(staff, key="a", kind="add"), _row(staff, key="b")], source="leads")
+        ids = list(StaffTask.objects.values_list("pk", flat=True))
+        assert staff_tasks.move(brand, task_ids=ids, to_staff_id=other.pk, by=SYSTEM) == 1
+        staff_tasks.add_tasks(brand, [_row(staff, key="c")], source="page")
+        assert staff_tasks.reassign(brand, from_staff_id=staff.pk, to_staff_id=other.pk, by=SYSTEM) == 1
+        assert StaffTask.objects.get(kind="add").staff_id == staff.pk
+
+
+def test_a_result_with_nul_is_kept(brand: Any, staff: Any) -> None:
+    with in_brand(brand):
+        [pk] = staff_tasks.add_tasks(brand, [_row(staff)], source="page")
+        assert staff_tasks.complete(brand, task_id=pk, by=SYSTEM, result="好\x00的").result == "好的"
+
+
 def test_another_brands_task_is_not_there(brand: Any, other_brand: Any, staff: Any) -> None:
     with in_brand(brand):
         [task_id] = staff_tasks.add_tasks(brand, [_row(staff)], source="page")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
+from django.utils.translation import override
 
 from campaigns.models import StaffTask
 from campaigns.services import staff_tasks
@@ -395,6 +396,87 @@ def test_an_undo_does_not_postpone_the_share(house: SimpleNamespace) -> None:
         more = StaffTask.objects.get(staff=house.a)  # new ones come with a new deadline
         assert more.due_at > task.due_at
         assert more.reminded_at is None and more.told_at is None
+
+
+def test_an_undo_after_the_last_number_brings_back_the_task_as_it_was(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        StaffTask.objects.update(reminded_at=clock.now(), told_at=clock.now())
+        task, mine = StaffTask.objects.get(staff=house.a), of(house.a)
+        for hours, lead in enumerate(mine, start=20):
+            with clock.at(clock.now() + timedelta(hours=hours)):
+                asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="asked")
+        assert StaffTask.objects.get(staff=house.a).state == "done"
+        with clock.at(clock.now() + timedelta(hours=23)):
+            for lead in mine[1:]:
+                asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="back")
+        same = StaffTask.objects.get(staff=house.a)
+        assert (same.pk, same.state, same.result) == (task.pk, "open", "")
+        assert (same.due_at, same.reminded_at, same.told_at) == (task.due_at, task.reminded_at, task.told_at)
+
+
+def test_an_undo_days_later_is_a_task_of_its_own(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        mine = of(house.a)
+        for lead in mine:
+            asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="asked")
+        with clock.at(clock.now() + 2 * DAY):
+            asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=mine[0].pk, act="back")
+        assert sorted(StaffTask.objects.filter(staff=house.a).values_list("state", flat=True)) == [
+            "done",
+            "open",
+        ]
+
+
+def test_whoever_had_been_asked_counts_as_asked_again(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        lead = of(house.a)[0]
+
+        def mark(act: str) -> Lead:
+            return asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act=act)
+
+        asked_at = mark("asked").asked_at
+        assert mark("refused").ended_at is not None
+        again = mark("back")
+        assert (again.state, again.asked_at, again.ended_at) == ("asked", asked_at, None)
+        assert (mark("back").state, Lead.objects.get(pk=lead.pk).asked_at) == ("given", None)
+
+
+def test_titles_and_results_are_in_the_brands_language(house: SimpleNamespace) -> None:
+    with in_brand(house.brand), override("en"):
+        give_all(house)
+        mine = of(house.a)
+        for lead in mine:
+            asking.mark(house.brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="asked")
+        task = StaffTask.objects.get(staff=house.a)
+        assert "号" in task.title and "号" in task.result
+
+
+def test_a_number_does_not_come_back_into_a_list_that_is_closed_meanwhile(house: SimpleNamespace) -> None:
+    brand, refused = house.brand, []
+    with in_brand(brand):
+        give_all(house)
+        lead = of(house.a)[0]
+        asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="refused")
+
+    def back() -> None:
+        with in_brand(brand):
+            try:
+                asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, act="back")
+            except ConflictError as error:
+                refused.append(error)
+
+    with in_brand(brand):
+        lists.close_list(brand, by=SYSTEM, staff=None, list_id=house.found.pk)
+        thread = meanwhile(back)
+    thread.join()
+    with in_brand(brand):
+        assert refused and Lead.objects.get(pk=lead.pk).state == "refused"
 
 
 def test_a_list_opened_days_later_gives_its_guides_a_task(house: SimpleNamespace) -> None:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from contacts.models import Contact, Follow, Identity
 from contacts.services.identity import join_member, note_identities
 from guides.models import Lead
-from guides.services.leads import duties
+from guides.services.leads import duties, lists
 from org import audit
 from org.access import Actor
 from org.models import Staff
@@ -49,7 +49,8 @@ def _refuse_added(lead: Lead) -> None:
 
 @transaction.atomic
 def mark(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, act: str, said: str | None = None) -> Lead:
-    """One tap of the guide. `back` undoes. The same again changes nothing.
+    """One tap of the guide. `back` undoes: who had been asked before the last tap counts as asked again. The same again
+    changes nothing.
 
     Args:
         act: key of ACTS.
@@ -58,8 +59,13 @@ def mark(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, act: str, said:
     Raises:
         ConflictError: added meanwhile, the list is closed, or the number is asked by somebody else again.
     """
-    lead = get_own(staff, lead_id, lock=True)
     state = ACTS[act]
+    seen = get_own(staff, lead_id)
+    if state in Lead.OPEN and seen.state not in Lead.OPEN:
+        lists.get_list(seen.list_id, lock=True)  # one that is closed at this moment gets nothing back
+    lead = get_own(staff, lead_id, lock=True)
+    if act == "back" and lead.state not in Lead.OPEN and lead.asked_at is not None:
+        state = State.ASKED
     _refuse_added(lead)
     if lead.list.closed_at is not None:
         raise ConflictError(_("This list is closed"))
@@ -70,9 +76,16 @@ def mark(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, act: str, said:
         if state in Lead.OPEN and before not in Lead.OPEN and _is_open_elsewhere(lead):
             raise ConflictError(_("This number is in another open list now"))
         lead.state = state
-        lead.asked_at = {State.GIVEN: None, State.ASKED: now}.get(State(state), lead.asked_at)
+        if state == State.GIVEN:
+            lead.asked_at = None
+        elif act == "asked":
+            lead.asked_at = now
         lead.ended_at = None if state in Lead.OPEN else now
-    lead.save(update_fields=["state", "said", "asked_at", "ended_at"])
+    try:
+        with transaction.atomic():
+            lead.save(update_fields=["state", "said", "asked_at", "ended_at"])
+    except IntegrityError:  # another list has got it at this moment
+        raise ConflictError(_("This number is in another open list now")) from None
     if state != before:
         audit.record(by, f"lead.{act}", lead, before={"state": before}, after={"state": str(state)})
         if state == State.GIVEN:

@@ -7,8 +7,10 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from campaigns.models import StaffTask
 from campaigns.services import staff_tasks
@@ -28,16 +30,27 @@ def keep(
     """These guides have numbers to ask: each has one open task, due as the list says. In the caller's transaction.
 
     Args:
-        is_more: they were given new ones: the deadline of an open task moves with them, and the guide is told.
+        is_more: they were given new ones: the deadline of an open task moves with them, and the guide is told. Else it is an
+            undo: a task that was done within a day goes on, with the deadline that it had.
     """
     rows = StaffTask.objects.filter(source=SOURCE, source_id=found.pk, staff__in=list(staff_ids))
-    # locked: a task that another process ends at this moment does not count as open
-    is_open = {task.staff_id for task in _locked(rows.filter(state=State.OPEN))}
+    which = Q(state=State.OPEN)
+    if not is_more:
+        which |= Q(state=State.DONE, done_at__gte=clock.now() - staff_tasks.UNDO_WITHIN)
+    tasks = _locked(
+        rows.filter(which)
+    )  # what another process ends or opens at this moment is as it has left it
+    is_open = {task.staff_id for task in tasks if task.state == State.OPEN}
+    for task in reversed(tasks):  # the newest first
+        if task.staff_id not in is_open:
+            staff_tasks.reopen(brand, task_id=task.pk, by=by)
+            is_open.add(task.staff_id)
     count = dict(rows.values_list("staff").annotate(Count("pk")))
     due_at = clock.now() + timedelta(days=found.due_days)
     if is_more:
         rows.filter(state=State.OPEN).update(due_at=due_at, **staff_tasks.UNMARKED)
-    title = _("Add by phone number: %(name)s") % {"name": found.name}
+    with override(settings.LANGUAGE_CODE):
+        title = _("Add by phone number: %(name)s") % {"name": found.name}
     wanted = [
         TaskInput(
             staff_id=staff_id, kind=StaffTask.Kind.ADD, title=title if len(title) <= 80 else title[:79] + "…",
@@ -78,7 +91,8 @@ def settle(brand: Brand, pairs: Collection[tuple[int, int]], *, by: Actor = SYST
             if left:
                 continue
             if asked:
-                result = _("%(n)s numbers asked") % {"n": asked}
+                with override(settings.LANGUAGE_CODE):  # whoever reads it later
+                    result = _("%(n)s numbers asked") % {"n": asked}
                 staff_tasks.complete(brand, task_id=task.pk, by=by, result=result)
             else:
                 staff_tasks.cancel(brand, by=by, task_ids=[task.pk])
