@@ -33,6 +33,7 @@ from contacts.services.sync_types import Merged
 from org import audit
 from org.access import Actor
 from org.models import Corp, Job, Staff
+from org.services import corp_jobs
 from org.services.jobs import start_job
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
@@ -73,10 +74,7 @@ def start_sync(brand: Brand, *, corp: Corp, by: Actor, kind: str = "full", staff
 
 def step(brand: Brand, job: Job) -> bool:
     """One step of the job; True: there is more."""
-    with transaction.atomic():
-        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
-    if corp is None:
-        raise NotFoundError(_("The corp was removed"))
+    corp = corp_jobs.corp_of(job)
     first = {"full": "departments", "changes": "departments", "guide": "contacts"}[job.params["kind"]]
     run = Run(brand, job, corp, client_for(corp), {"stage": first, **job.position})
     try:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts import hooks
 from contacts.models import Follow
@@ -33,7 +32,7 @@ from drift.services.settings import auto_kinds
 from org import audit
 from org.access import Actor
 from org.models import Corp, Job, Staff
-from org.services.jobs import start_job
+from org.services import corp_jobs
 from scrm import clock
 from scrm.errors import ConflictError, NotFoundError
 from tenants.models import Brand
@@ -46,6 +45,7 @@ from wecom.services import staff_sync
 log = logging.getLogger(__name__)
 
 KIND = "reconcile"
+TITLE = gettext_lazy("Reconciliation: %(name)s")
 DEPARTMENTS, UNSEEN, CODES, GONE = 20, 50, 50, 1_000  # per step
 MERGE, STEP_S = 24, 10.0  # pages compared at once; a step ends after this
 SYSTEM_NAME = "system"
@@ -71,9 +71,7 @@ def start_run(brand: Brand, *, corp: Corp, by: Actor) -> Job:
     """
     if corp.synced_at is None:
         raise ConflictError(_("Sync this company first; then there is something to compare."))
-    with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
-        title = _("Reconciliation: %(name)s") % {"name": corp.name}
-    job = start_job(brand, kind=KIND, title=title, params={"corp_id": corp.pk, "staff_ids": []}, by=by)
+    job = corp_jobs.start(brand, kind=KIND, title=TITLE, corp=corp, by=by, staff_ids=[])
     if not DriftRun.objects.filter(job_id=job.pk).exists():
         run = DriftRun.objects.create(corp=corp, job_id=job.pk, by=by.name)
         audit.record(by, "drift.start", corp, after={"run": run.pk})
@@ -82,11 +80,11 @@ def start_run(brand: Brand, *, corp: Corp, by: Actor) -> Job:
 
 def step(brand: Brand, job: Job) -> bool:
     """One step of the job; True: there is more."""
+    corp = corp_jobs.corp_of(job)
     with transaction.atomic():
-        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
         drift_run = DriftRun.objects.filter(job_id=job.pk).first()
         auto = auto_kinds(brand)
-    if corp is None or drift_run is None:
+    if drift_run is None:
         raise NotFoundError(_("The corp was removed"))
     run = Run(brand, job, corp, client_for(corp), {"stage": "departments", **job.position}, labels=LABELS)
     run.at.setdefault("since", clock.now().isoformat())

@@ -154,6 +154,17 @@
     Object.assign(files, names);
     store(box, list);
   }
-  globalThis.attachments = { ready, listOf, titleOf, pictureOf, put };
+  // what the phone beside an editor shows: words, or an attachment with its picture
+  function bubble(text, kind = "") {
+    return Object.assign(document.createElement("div"), { className: `bubble ${kind}`, textContent: text });
+  }
+  function bubbleOf(item) {
+    const element = bubble(titleOf(item), `attached ${item.type}`);
+    const picture = pictureOf(item);
+    if (picture) element.replaceChildren(Object.assign(document.createElement("img"), { src: picture, alt: titleOf(item) }));
+    if (picture && item.type === "miniprogram") element.prepend(titleOf(item));
+    return element;
+  }
+  globalThis.attachments = { ready, listOf, titleOf, pictureOf, put, bubble, bubbleOf };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => ready()); else ready();
 })();

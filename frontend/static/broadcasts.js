@@ -12,9 +12,6 @@
   const bytes = new TextEncoder();
   const all = (name) => [...(name === "wave" ? waves : contents).querySelectorAll(`[data-${name}]`)];
 
-  function bubble(text, kind = "") {
-    return Object.assign(document.createElement("div"), { className: `bubble ${kind}`, textContent: text });
-  }
   function draw() {
     const rows = all("content");
     rows.forEach((row, n) => {
@@ -39,8 +36,8 @@
     preview.replaceChildren(...rows.flatMap((row, n) => {
       const text = $("[name=text]", row).value.trim().replace(variable, (whole, name, otherwise) => samples[name.trim()] ?? otherwise ?? whole);
       const head = rows.length > 1 ? [Object.assign(document.createElement("div"), { className: "phone-day", textContent: letters[n] })] : [];
-      const attached = attachments.listOf($("[data-attachments]", row)).map((item) => bubble(attachments.titleOf(item), `attached ${item.type}`));
-      return [...head, ...(text ? [bubble(text)] : []), ...attached];
+      const attached = attachments.listOf($("[data-attachments]", row)).map(attachments.bubbleOf);
+      return [...head, ...(text ? [attachments.bubble(text)] : []), ...attached];
     }));
   }
   function add(name, list) {

@@ -206,18 +206,6 @@
   }
 
   // phone
-  function bubble(text, kind = "") {
-    const element = document.createElement("div");
-    element.className = `bubble ${kind}`;
-    element.textContent = text;
-    return element;
-  }
-  function attached(item) {
-    const element = bubble(attachments.titleOf(item), `attached ${item.type}`);
-    const picture = attachments.pictureOf(item);
-    if (picture) element.replaceChildren(Object.assign(document.createElement("img"), { src: picture, alt: attachments.titleOf(item) }));
-    return element;
-  }
   function note(text) {
     const element = document.createElement("div");
     element.className = "phone-note";
@@ -237,8 +225,8 @@
     const items = attachments.listOf($("[data-attachments]", element));
     preview.replaceChildren(
       note(preview.dataset.added),
-      ...(text ? [bubble(text)] : []),
-      ...items.map(attached),
+      ...(text ? [attachments.bubble(text)] : []),
+      ...items.map(attachments.bubbleOf),
       ...(text || items.length ? [] : [note(preview.dataset.nobody)]),
     );
   }

@@ -17,19 +17,6 @@
     attachments: attachments.listOf($("[data-attachments]", step)),
   });
 
-  function bubble(text, kind = "") {
-    const element = document.createElement("div");
-    element.className = `bubble ${kind}`;
-    element.textContent = text;
-    return element;
-  }
-  function attached(item) {
-    const element = bubble(attachments.titleOf(item), `attached ${item.type}`);
-    const picture = attachments.pictureOf(item);
-    if (picture) element.replaceChildren(Object.assign(document.createElement("img"), { src: picture, alt: attachments.titleOf(item) }));
-    if (picture && item.type === "miniprogram") element.prepend(attachments.titleOf(item));
-    return element;
-  }
   function drawPreview() {
     const rows = [...steps.querySelectorAll("[data-step]")].map((element) => ({ element, ...fieldsOf(element) }));
     rows.sort((a, b) => a.day - b.day || a.time.localeCompare(b.time));
@@ -38,7 +25,7 @@
       when.className = "phone-day";
       when.textContent = `${preview.dataset.day.replace("{n}", row.day)} · ${row.time}`;
       const text = row.text.trim().replace(variable, (all, name, otherwise) => samples[name.trim()] ?? otherwise ?? all);
-      return [when, ...(text ? [bubble(text)] : []), ...row.attachments.map(attached)];
+      return [when, ...(text ? [attachments.bubble(text)] : []), ...row.attachments.map(attachments.bubbleOf)];
     }));
   }
   function check(step) {

@@ -18,10 +18,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from groups.models import GroupChat
 from groups.services.mirror import Merged, merge
@@ -29,9 +28,9 @@ from groups.services.reading import OWNER_CODES, Reading, list_groups, read_grou
 from org import audit
 from org.access import Actor
 from org.models import Corp, Job, Staff
-from org.services.jobs import save_step, start_job
+from org.services import corp_jobs
+from org.services.jobs import save_step
 from scrm import clock
-from scrm.errors import NotFoundError
 from tenants.models import Brand
 from wecom.client import client_for
 from wecom.errors import WeComRejected
@@ -39,6 +38,7 @@ from wecom.errors import WeComRejected
 log = logging.getLogger(__name__)
 
 KIND = "group_sync"
+TITLE = gettext_lazy("Groups: %(name)s")
 OWNERS, PAGE, MISSING = 100, 100, 100  # owners in a call, groups of a step
 LANES = 4  # groups read at a time; WeCom allows five calls of an API
 BAD_CURSOR = 50100
@@ -69,19 +69,14 @@ class _Run:
 
 def start_sync(brand: Brand, *, corp: Corp, by: Actor) -> Job:
     """Start reading all groups of a corp, in the caller's transaction; one that runs already is returned."""
-    with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
-        title = _("Groups: %(name)s") % {"name": corp.name}
-    job = start_job(brand, kind=KIND, title=title, params={"corp_id": corp.pk}, by=by)
+    job = corp_jobs.start(brand, kind=KIND, title=TITLE, corp=corp, by=by)
     audit.record(by, "groups.sync", corp)
     return job
 
 
 def step(brand: Brand, job: Job) -> bool:
     """One step of the job; True: there is more."""
-    with transaction.atomic():
-        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
-    if corp is None:
-        raise NotFoundError(_("The corp was removed"))
+    corp = corp_jobs.corp_of(job)
     run = _Run(brand, job, corp, {"stage": "list", "after": 0, "cursor": "", **job.position})
     try:
         {"list": _list, "missing": _missing}[run.at["stage"]](run)

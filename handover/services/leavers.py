@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Min
-from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from groups.models import GroupChat
 from groups.services.listing import OWNER_LEFT
@@ -21,9 +20,9 @@ from handover.models import HandoverItem, Unassigned
 from org import audit
 from org.access import SYSTEM, Actor
 from org.models import Corp, Job, Staff
-from org.services.jobs import save_step, start_job
+from org.services import corp_jobs
+from org.services.jobs import save_step
 from scrm import clock
-from scrm.errors import NotFoundError
 from tenants.models import Brand
 from wecom.api import transfers as api
 from wecom.client import client_for
@@ -31,6 +30,7 @@ from wecom.models import CallbackEvent
 from wecom.services import staff_sync
 
 KIND = "leavers"
+TITLE = gettext_lazy("Customers of members who left: %(name)s")
 PAGES = 5  # of 1000, in a step
 YEAR = timedelta(days=365)  # so long WeCom lets groups, and as far as is known customers, be handed over
 
@@ -70,19 +70,14 @@ class Leaver:
 
 def start_reading(brand: Brand, *, corp: Corp, by: Actor = SYSTEM) -> Job:
     """Read WeCom's list anew, in the caller's transaction; a reading that runs already is returned."""
-    with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
-        title = _("Customers of members who left: %(name)s") % {"name": corp.name}
     if by is not SYSTEM:
         audit.record(by, "handover.read_leavers", corp)
-    return start_job(brand, kind=KIND, title=title, params={"corp_id": corp.pk}, by=by)
+    return corp_jobs.start(brand, kind=KIND, title=TITLE, corp=corp, by=by)
 
 
 def step(brand: Brand, job: Job) -> bool:
     """Some pages of the list; True: there is more."""
-    with transaction.atomic():
-        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
-    if corp is None:
-        raise NotFoundError(_("The corp was removed"))
+    corp = corp_jobs.corp_of(job)
     client, cursor = client_for(corp), str(job.position.get("cursor") or "")
     rows: list[api.Unassigned] = []
     for _page in range(PAGES):

@@ -11,11 +11,9 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Q, Sum
-from django.utils import translation
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts.services import stats
 from livecodes.models import ChannelCode, LinkCustomer, LinkDay
@@ -24,9 +22,9 @@ from livecodes.services.doors import GONE, NO_LINK, door_of
 from org import audit
 from org.access import SYSTEM, Actor
 from org.models import Corp, Job, Staff
-from org.services.jobs import save_step, start_job
+from org.services import corp_jobs
+from org.services.jobs import save_step
 from scrm import clock
-from scrm.errors import NotFoundError
 from tenants.models import Brand
 from wecom.api import acquisition
 from wecom.client import WeComClient, client_for
@@ -34,6 +32,7 @@ from wecom.errors import WeComRejected
 from wecom.models import CallbackEvent
 
 KIND = "link_sync"
+TITLE = gettext_lazy("Acquisition links: %(name)s")
 DAYS = 30  # of figures read at first, and shown
 DAYS_A_STEP = 10
 SHANGHAI = ZoneInfo("Asia/Shanghai")  # WeCom's days
@@ -62,19 +61,14 @@ _CLAIM = """
 
 def start_sync(brand: Brand, *, corp: Corp, by: Actor = SYSTEM) -> Job:
     """Start reading customers and figures of a corp's links, in the caller's transaction."""
-    with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
-        title = _("Acquisition links: %(name)s") % {"name": corp.name}
     if by is not SYSTEM:
         audit.record(by, "links.sync", corp)
-    return start_job(brand, kind=KIND, title=title, params={"corp_id": corp.pk}, by=by)
+    return corp_jobs.start(brand, kind=KIND, title=TITLE, corp=corp, by=by)
 
 
 def step(brand: Brand, job: Job) -> bool:
     """A page of a link's customers, or some days of its figures; True: there is more."""
-    with transaction.atomic():
-        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
-    if corp is None:
-        raise NotFoundError(_("The corp was removed"))
+    corp = corp_jobs.corp_of(job)
     at = {"after": 0, "cursor": "", "done": False, **job.position}
     with transaction.atomic():
         links = ChannelCode.objects.live().filter(kind=ChannelCode.Kind.LINK, corp=corp).exclude(config_id="")

@@ -96,6 +96,15 @@ def alive(tag_ids: Iterable[int]) -> list[Tag]:
     return found
 
 
+def _chosen(add: Iterable[int], remove: Iterable[int]) -> tuple[list[Tag], list[Tag]]:
+    plus, minus = alive(add), alive(remove)
+    if not plus and not minus:
+        raise InvalidError(_("Choose at least one tag"), fields={"tags": _("Choose at least one tag")})
+    if {t.pk for t in plus} & {t.pk for t in minus}:
+        raise InvalidError(_("The same tag cannot be added and removed"))
+    return plus, minus
+
+
 @transaction.atomic
 def start(
     brand: Brand,
@@ -111,14 +120,10 @@ def start(
     """Fix who is meant and start the job; its `params["act_id"]` names the act.
 
     Raises:
-        InvalidError: no tag, a deleted tag, or nobody is meant.
+        InvalidError: no tag, a deleted tag, the same one twice, or nobody is meant.
     """
-    plus, minus = alive(add), alive(remove)
-    if not plus and not minus:
-        raise InvalidError(_("Choose at least one tag"), fields={"tags": _("Choose at least one tag")})
-    if {t.pk for t in plus} & {t.pk for t in minus}:
-        raise InvalidError(_("The same tag cannot be added and removed"))
-    expires_at = clock.now() + timedelta(days=days) if days and plus else None
+    plus, minus = _chosen(add, remove)
+    expires_at = until(days) if plus else None
     act = acts.begin(
         brand,
         kind=kind,
@@ -257,10 +262,8 @@ def at_once(
     days: int | None = None,
 ) -> TagAct:
     """The same for a few people in the caller's transaction, without a job. Errors as `start`."""
-    plus, minus = alive(add), alive(remove)
-    if not plus and not minus:
-        raise InvalidError(_("Choose at least one tag"), fields={"tags": _("Choose at least one tag")})
-    expires_at = clock.now() + timedelta(days=days) if days and plus else None
+    plus, minus = _chosen(add, remove)
+    expires_at = until(days) if plus else None
     act = acts.begin(
         brand,
         kind=kind,

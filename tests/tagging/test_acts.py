@@ -212,6 +212,8 @@ def test_refusals(brand: Any, people: Any, tags: Any) -> None:
     for bad in ({}, {"add": [tags[0].pk], "remove": [tags[0].pk]}, {"add": [10**9]}):
         with pytest.raises(InvalidError):
             start(brand, people, **bad)
+        with in_brand(brand), pytest.raises(InvalidError):
+            mass.at_once(brand, title="试", by=SYSTEM, contact_ids=[people[0].pk], **bad)
     with pytest.raises(InvalidError):
         start(brand, [], add=[tags[0].pk])
     for typed in ("x", "0.5", "-1", "99999", 1.5):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from . import ranges, store
@@ -161,6 +162,27 @@ def cut_page(
         limit -= len(found) % 3 % limit
     page = found[:limit]
     return page, make_cursor(*position(page[-1])) if len(found) > limit else ""
+
+
+def newest(body: dict[str, Any], rows: QuerySet, limit: int, *, within_s: int) -> tuple[list[Any], str]:
+    """(rows of this page, next_cursor) of the lists of mass sends and moments: by time, kind and creator, newest first.
+
+    Args:
+        rows: with `created_at`, `create_type` and `creator`.
+        within_s: the longest span that may be asked for.
+    """
+    start, end = number(body, "start_time"), number(body, "end_time")
+    if end < start or end - start > within_s:
+        raise WeComError(40058)
+    rows = rows.filter(created_at__gte=start, created_at__lt=end + 1).order_by("-id")
+    kind = number(body, "filter_type", 2)
+    if kind in (0, 1):
+        rows = rows.filter(create_type=kind)
+    if creator := text(body, "creator"):
+        rows = rows.filter(creator=creator)
+    if position := read_cursor(body, 1):
+        rows = rows.filter(id__lt=position[0])
+    return cut_page(rows[: limit + 1], limit, lambda row: [row.pk])
 
 
 def member(call: Call, userid: str, *, unknown: int = 60111) -> Member:

@@ -11,17 +11,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Avg, Max, Sum
-from django.utils import translation
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from org.access import SYSTEM, Actor
 from org.models import Corp, Job, Staff
-from org.services.jobs import save_step, start_job
+from org.services import corp_jobs
+from org.services.jobs import save_step
 from scrm import clock
-from scrm.errors import NotFoundError
 from tenants.models import Brand
 from wecom.api import statistics as api
 from wecom.client import WeComClient, client_for
@@ -31,6 +29,7 @@ from wecom.models import StaffDay
 log = logging.getLogger(__name__)
 
 KIND = "staff_stats"
+TITLE = gettext_lazy("WeCom's figures: %(name)s")
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 DAYS = 30  # at first, and in one call
 MEMBERS, OWNERS = 20, 100  # members of a step, each a call; owners of a call
@@ -40,9 +39,7 @@ MEMBER_CODES = frozenset({40003, 40031, 41054, 46004, 60011, 60021, 60111, 84074
 
 def start(brand: Brand, *, corp: Corp, by: Actor = SYSTEM) -> Job:
     """Start reading, in the caller's transaction; a reading that runs already is returned."""
-    with translation.override(settings.LANGUAGE_CODE):  # the title is what makes a job one
-        title = _("WeCom's figures: %(name)s") % {"name": corp.name}
-    return start_job(brand, kind=KIND, title=title, params={"corp_id": corp.pk}, by=by)
+    return corp_jobs.start(brand, kind=KIND, title=TITLE, corp=corp, by=by)
 
 
 def yesterday() -> date:
@@ -51,10 +48,7 @@ def yesterday() -> date:
 
 def step(brand: Brand, job: Job) -> bool:
     """Some members, or the groups of a hundred owners on a day; True: there is more."""
-    with transaction.atomic():
-        corp = Corp.objects.filter(pk=job.params["corp_id"]).first()
-    if corp is None:
-        raise NotFoundError(_("The corp was removed"))
+    corp = corp_jobs.corp_of(job)
     at = {"stage": "members", "after": 0, **job.position}
     people = Staff.objects.filter(corp=corp, pk__gt=at["after"]).exclude(userid="").order_by("pk")
     client, n = client_for(corp), MEMBERS if at["stage"] == "members" else OWNERS

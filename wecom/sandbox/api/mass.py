@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from wecom.sandbox import ids, mass_acts, ranges, store
-from wecom.sandbox.call import Call, cut_page, number, page_size, read_cursor, serving_member, strings, text
+from wecom.sandbox.call import Call, cut_page, newest, page_size, read_cursor, serving_member, strings, text
 from wecom.sandbox.content import content, part
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import GroupChat, Mass, MassReceiver, MassTask
@@ -135,22 +135,11 @@ def get_groupmsg_list_v2(call: Call) -> dict[str, Any]:
     """Records, newest first; a limit above 100 falls back to 50."""
     body = call.body
     chat_type = text(body, "chat_type", missing=40063)
-    start, end = number(body, "start_time"), number(body, "end_time")
-    if chat_type not in ("single", "group") or end < start or end - start > MONTH_S:
+    if chat_type not in ("single", "group"):
         raise WeComError(40058)
-    rows = Mass.objects.filter(
-        corpid=call.corpid, chat_type=chat_type, created_at__gte=start, created_at__lt=end + 1
-    ).order_by("-id")
-    kind = number(body, "filter_type", 2)
-    if kind in (0, 1):
-        rows = rows.filter(create_type=kind)
-    if creator := text(body, "creator"):
-        rows = rows.filter(creator=creator)
+    rows = Mass.objects.filter(corpid=call.corpid, chat_type=chat_type)
     limit = page_size(body, default=50, most=100, over="default")
-    position = read_cursor(body, 1)
-    if position:
-        rows = rows.filter(id__lt=position[0])
-    page, next_cursor = cut_page(rows[: limit + 1], limit, lambda row: [row.pk])
+    page, next_cursor = newest(body, rows, limit, within_s=MONTH_S)
     return {"group_msg_list": [_record(row) for row in page], "next_cursor": next_cursor}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from wecom.sandbox import ids, moment_acts, ranges, store
-from wecom.sandbox.call import Call, cut_page, number, numbers, page_size, read_cursor, strings, text
+from wecom.sandbox.call import Call, cut_page, newest, numbers, page_size, read_cursor, strings, text
 from wecom.sandbox.content import bounded, link_url, part
 from wecom.sandbox.errors import WeComError
 from wecom.sandbox.models import Follow, Moment, MomentTask, Reaction, Tag
@@ -143,22 +143,9 @@ def cancel_moment_task(call: Call) -> dict[str, Any]:
 def get_moment_list(call: Call) -> dict[str, Any]:
     """Records, newest first; a limit above 20 falls back to 20."""
     body = call.body
-    start, end = number(body, "start_time"), number(body, "end_time")
-    if end < start or end - start > MONTH_S:
-        raise WeComError(40058)
-    rows = Moment.objects.filter(
-        corpid=call.corpid, created_at__gte=start, created_at__lt=end + 1, ready_at__lte=call.now
-    ).order_by("-id")
-    kind = number(body, "filter_type", 2)
-    if kind in (0, 1):
-        rows = rows.filter(create_type=kind)
-    if creator := text(body, "creator"):
-        rows = rows.filter(creator=creator)
+    rows = Moment.objects.filter(corpid=call.corpid, ready_at__lte=call.now)
     limit = page_size(body, default=20, most=20, over="default")
-    position = read_cursor(body, 1)
-    if position:
-        rows = rows.filter(id__lt=position[0])
-    page, next_cursor = cut_page(rows[: limit + 1], limit, lambda row: [row.pk])
+    page, next_cursor = newest(body, rows, limit, within_s=MONTH_S)
     return {"moment_list": [_record(row) for row in page], "next_cursor": next_cursor}
 
 
