@@ -10,7 +10,7 @@ file that is regular already is used where it lies.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -52,14 +52,11 @@ def bad_file(target: Path) -> Path:
     return target.with_name("bad.jsonl")
 
 
-def prepare(
-    source: Path, layout: Layout, target: Path, *, moved: Callable[[int], None] = lambda n: None
-) -> Prepared:
+def prepare(source: Path, layout: Layout, target: Path) -> Prepared:
     """Read the whole file once.
 
     Args:
         target: where the regular copy goes, if one is needed.
-        moved: told the number of bytes read, after every block.
     """
     bad_file(target).unlink(missing_ok=True)
     with source.open("rb") as file:
@@ -68,7 +65,6 @@ def prepare(
         try:
             for block in _blocks(file, layout.encoding):
                 writer.take(block)
-                moved(file.tell())
             writer.end()
         finally:
             writer.close()

@@ -116,7 +116,7 @@ class Kind:
         open: makes temporary tables that `judge` and `apply` name, at the start of their transactions.
         look: further findings of the check, in its transaction, when `judged` is there.
         apply: writes the rows of the temporary table `rows` (the plan's columns), in the caller's transaction.
-        prepare: before the first slice, outside of transactions (tags that have to be made …).
+        prepare: before the first slice of a round, in the caller's transaction (tags that have to be made …).
         finish: after the last slice, outside of transactions.
         undo: takes back a part; gives how many rows, how many were left and why. See services/undo.py.
         tables: that `apply` makes a row of for each new row of the file, at least.

@@ -3,7 +3,6 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from datafiles.kinds.base import Code, Done, Task
@@ -56,20 +55,19 @@ def look(task: Task, cursor: Any) -> dict[str, Any]:
 
 
 def make_tags(task: Task) -> None:
-    """Before the first slice: the act under which tags are put on, and tags that are missing."""
+    """Before the first slice, in the caller's transaction: the act under which tags are put on, and tags that are missing."""
     if not task.has("tags"):
         return
     by = Actor(task.file.created_by, task.file.user_id)
     words = task.file.checked.get("counts", {}).get("new_tags", [])
-    with transaction.atomic():
-        options = dict(task.file.options)
-        if "act_id" not in options:
-            title = _("Import of “%(name)s”") % {"name": task.file.name}
-            options["act_id"] = acts.begin(task.brand, kind=TagAct.Kind.FILE, title=title, by=by).pk
-        if words and task.options.get("make_tags", True):
-            options["made_tags"] = options.get("made_tags", []) + make(words)
-        task.file.options = task.options = options
-        task.file.save(update_fields=["options"])
+    options = dict(task.file.options)
+    if "act_id" not in options:
+        title = _("Import of “%(name)s”") % {"name": task.file.name}
+        options["act_id"] = acts.begin(task.brand, kind=TagAct.Kind.FILE, title=title, by=by).pk
+    if words and task.options.get("make_tags", True):
+        options["made_tags"] = options.get("made_tags", []) + make(words)
+    task.file.options = task.options = options
+    task.file.save(update_fields=["options"])
 
 
 def make(words: list[str]) -> list[int]:

@@ -6,7 +6,7 @@ it was. Rows that somebody else has overtaken meanwhile are judged again in anot
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -34,6 +34,7 @@ from tenants.db import statistics
 from tenants.models import Brand
 
 CHECK, RUN = "file_check", "file_import"
+ENDED = "ended"  # the part of a job of which only its own end is missing
 MAX_ROUNDS = 3
 MANY = 10_000  # new rows, by which the plans of Postgres change
 WRITTEN = ("new", "changed", "joined", "planned", "waiting")  # counted again as they are written
@@ -163,38 +164,41 @@ def _load(brand: Brand, job: Job) -> Task:
 
 def check_step(brand: Brand, job: Job) -> bool:
     """One step: read the file once, then judge it."""
-    task = _load(brand, job)
-    with translation.override(task.file.options.get("language")):
-        if job.position.get("part") != "judge":
-            _prepare(task, job)
-            return True
-        counts = _judge(task, job)
-        with transaction.atomic():
-            file = task.file
-            file.checked = {"counts": counts, "at": clock.now().isoformat()}
-            file.state = ImportFile.State.CHECKED
-            file.save(update_fields=["checked", "state"])
-            jobs.save_step(
-                job, n_done=job.n_total or 0, n_bad=counts.get("refused", 0), stage="", result=counts
-            )
-    return False
+    _do(brand, job, {"prepare": _prepare, "judge": _check})
+    return job.position.get("part") != ENDED
 
 
 def run_step(brand: Brand, job: Job) -> bool:
     """One step: read the file, judge it, or write one slice of the plan."""
+    _do(brand, job, {"prepare": _prepare, "judge": _begin_round, "slices": _slice, "finish": _finish})
+    return job.position.get("part") != ENDED
+
+
+def _do(brand: Brand, job: Job, parts: Mapping[str, Callable[[Task, Job], None]]) -> None:
+    """The part at which the job stands. Stopped, or overtaken by another process, it leaves everything as it was."""
+    if (part := job.position.get("part", "prepare")) == ENDED:
+        return  # all is done but the job's own end
     task = _load(brand, job)
-    with translation.override(task.file.options.get("language")):
-        part = job.position.get("part", "prepare")
-        if part == "prepare":
-            _prepare(task, job)
-        elif part == "judge":
-            _begin_round(task, job)
-        elif part == "slices":
-            _slice(task, job)
-        else:
-            _finish(task, job)
-            return False
-    return True
+    with translation.override(task.file.options.get("language")), suppress(jobs.Stopped):
+        parts[part](task, job)
+
+
+def _check(task: Task, job: Job) -> None:
+    counts = _judge(task, job)
+    with transaction.atomic():
+        jobs.hold(job)
+        file = task.file
+        file.checked = {"counts": counts, "at": clock.now().isoformat()}
+        file.state = ImportFile.State.CHECKED
+        file.save(update_fields=["checked", "state"])
+        jobs.save_step(
+            job,
+            position={"part": ENDED},
+            n_done=job.n_total or 0,
+            n_bad=counts.get("refused", 0),
+            stage="",
+            result=counts,
+        )
 
 
 def _prepare(task: Task, job: Job) -> None:
@@ -203,35 +207,23 @@ def _prepare(task: Task, job: Job) -> None:
     if prepared is None:
         with transaction.atomic():
             jobs.save_step(job, stage=_("Reading the file"), n_total=None)
-        prepared = prepare(task.file, _Mover(job, task.file))
+        prepared = prepare(task.file)
     first = of_json(task.file.layout).first_row
     with transaction.atomic():
+        jobs.hold(job)
         ImportFile.objects.filter(pk=task.file.pk).update(n_rows=prepared.n_records - first + 1)
         jobs.save_step(
             job, position={"part": "judge"}, n_total=prepared.n_records - first + 1, stage=_("Comparing")
         )
 
 
-class _Mover:
-    """Tells the job that reading goes on, now and then, so that its lease holds."""
-
-    def __init__(self, job: Job, file: ImportFile) -> None:
-        self.job, self.at = job, clock.now()
-
-    def __call__(self, n: int) -> None:
-        if (clock.now() - self.at).total_seconds() > 5:
-            self.at = clock.now()
-            with transaction.atomic():
-                jobs.save_step(self.job)
-
-
-def prepare(file: ImportFile, moved: Any = lambda n: None) -> Prepared:
+def prepare(file: ImportFile) -> Prepared:
     """Read a file into its regular form and keep where that lies."""
     layout, folder = of_json(file.layout), places.import_folder(file)
     if not places.source_of(file).is_file():
         raise InvalidError(_("The file is not there any more; upload it again"))
     read = xlsx.prepare if layout.form == "xlsx" else prepare_text
-    prepared = read(places.source_of(file), layout, folder / "rows.csv", moved=moved)
+    prepared = read(places.source_of(file), layout, folder / "rows.csv")
     values = asdict(prepared) | {"path": prepared.path.name}
     (folder / "prepared.json").write_text(json.dumps(values))
     return prepared
@@ -263,19 +255,19 @@ def _judge(task: Task, job: Job) -> dict[str, Any]:
 def _begin_round(task: Task, job: Job) -> None:
     number = job.position.get("round", 0) + 1
     counts = _judge(task, job)
-    task.file.checked = {"counts": counts, "at": clock.now().isoformat()}
-    task.kind.prepare(task)
-    plan = plans.of_round(task.file, number)
-    (places.import_folder(task.file) / "plan.tsv").replace(plan)
-    slices = plans.cut(plan)
     if number > 1:  # written in an earlier round is unchanged now
         result = {**job.result}
     else:
         result = {name: counts[name] for name in counts if name not in WRITTEN}
         result |= {"new": 0, "changed": 0}
-    with suppress(jobs.Stopped), transaction.atomic():
+    with transaction.atomic():
         jobs.hold(job)  # stopped while the file was compared: nothing is written, and it can begin anew
         file = task.file
+        file.checked = {"counts": counts, "at": clock.now().isoformat()}
+        task.kind.prepare(task)
+        plan = plans.of_round(file, number)
+        (places.import_folder(file) / "plan.tsv").replace(plan)
+        slices = plans.cut(plan)
         if number == 1:
             file.state = ImportFile.State.RUNNING
             file.save(update_fields=["state", "checked", "options"])
@@ -301,7 +293,7 @@ def _slice(task: Task, job: Job) -> None:
     path = plans.of_round(task.file, place["round"])
     at, slices = place["at"], place["slices"]
     (start, n_before), (stop, n_after) = slices[at], slices[at + 1]
-    with suppress(jobs.Stopped), transaction.atomic():
+    with transaction.atomic():
         done = plans.apply(task, path, start, stop)
         jobs.hold(job)
         late = place["late"] + done.late
@@ -331,6 +323,7 @@ def _finish(task: Task, job: Job) -> None:
     task.kind.finish(task)
     file = task.file
     with transaction.atomic():
+        jobs.hold(job)
         file.state, file.ended_at = ImportFile.State.DONE, clock.now()
         file.result = {
             **job.result,
@@ -340,7 +333,7 @@ def _finish(task: Task, job: Job) -> None:
         by = Actor(file.created_by, file.user_id)
         shown = {name: n for name, n in file.result.items() if isinstance(n, int)}
         audit.record(by, "import.done", file, after=shown)
-        jobs.save_step(job, n_done=job.n_total or 0, stage="")
+        jobs.save_step(job, position={"part": ENDED}, n_done=job.n_total or 0, stage="")
 
 
 @transaction.atomic

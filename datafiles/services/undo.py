@@ -110,10 +110,13 @@ def _ranges(file: ImportFile) -> Any:
 def step(brand: Brand, job: Job) -> bool:
     """One step: the next slice of the present part."""
     place = {"part": 0, "after": 0, "range": 0, **job.position}
+    if place["part"] > len(PARTS):
+        return False  # all is done but the job's own end
     with suppress(jobs.Stopped), transaction.atomic():
         file = ImportFile.objects.get(pk=job.params["file_id"])
         with translation.override(file.options.get("language")):
             if place["part"] == len(PARTS):
+                jobs.hold(job)
                 _end(job, file)
                 return False
             done = _slice(brand, file, place)
@@ -174,4 +177,4 @@ def _end(job: Job, file: ImportFile) -> None:
     audit.record(by, "import.undone", file, after=numbers)
     ImportRange.objects.filter(file=file).delete()
     ImportChange.objects.filter(file=file).delete()
-    jobs.save_step(job, n_done=job.n_total or job.n_done, stage="")
+    jobs.save_step(job, position={"part": len(PARTS) + 1}, n_done=job.n_total or job.n_done, stage="")

@@ -3,7 +3,7 @@
 import csv
 import itertools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,7 @@ def first_rows(path: Path) -> list[list[str]]:
     return [(row + [""] * width)[:width] for row in rows]
 
 
-def prepare(
-    source: Path, layout: Layout, target: Path, *, moved: Callable[[int], None] = lambda n: None
-) -> Prepared:
+def prepare(source: Path, layout: Layout, target: Path) -> Prepared:
     """All rows as CSV.
 
     Raises:
@@ -56,8 +54,6 @@ def prepare(
                     _("A workbook may have %(n)s rows; save a longer one as CSV") % {"n": f"{MAX_ROWS:,}"}
                 )
             writer.writerow((row + [""] * size)[:size])
-            if n % 5_000 == 0:
-                moved(n)
     return Prepared(target, ",", 0, n, 0, is_tidy=False)
 
 

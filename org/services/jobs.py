@@ -179,17 +179,18 @@ def save_step(job: Job, **changes: Any) -> None:
 
 
 class Stopped(Exception):
-    """A job was cancelled or paused while its step was at work; raised to take that back."""
+    """A job was cancelled, paused or moved on by another process while its step was at work; raised to take that back."""
 
 
 def hold(job: Job) -> None:
     """Before a step commits, in its transaction: whoever cancels from now on waits for that, and after a cancel nothing more
-    is written.
+    is written. Of two processes at the same step (one had lost its lease) the second one writes nothing.
 
     Raises:
-        Stopped: cancelled or paused already.
+        Stopped: cancelled or paused already, or not at the position any more from which the step began.
     """
-    if not list(Job.objects.select_for_update().filter(pk=job.pk, state=Job.State.RUNNING)):
+    rows = Job.objects.select_for_update().filter(pk=job.pk, state=Job.State.RUNNING)
+    if list(rows.values_list("position", flat=True)) != [job.position]:
         raise Stopped
 
 

@@ -9,12 +9,14 @@ from django.db import connections, transaction
 
 from commerce.models import Order
 from contacts.models import Contact, ContactStat, Identity
+from datafiles.kinds import members_apply
 from datafiles.models import ImportFile, ImportRange
 from datafiles.services import imports, judge, plans, undo
 from org.access import SYSTEM
-from org.models import Job
+from org.models import AuditEntry, Job
 from org.services import jobs
 from scrm import clock
+from tagging.models import Tag, TagAct
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
 
@@ -42,6 +44,31 @@ def killed(monkeypatch: Any, module: Any, name: str, at: int) -> None:
         return done
 
     monkeypatch.setattr(module, name, run)
+
+
+def meanwhile(brand: Any, monkeypatch: Any, module: Any, name: str, act: Any) -> None:
+    """At the first call of a function somebody else does something at once."""
+    whole, calls = getattr(module, name), []
+
+    def other() -> None:
+        with tenant_scope(brand):
+            act(Job.objects.get)
+        connections.close_all()
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            (person := Thread(target=other)).start()
+            person.join()
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, run)
+
+
+def cancel(job: Any) -> None:
+    with transaction.atomic():
+        pk = job(state="running").pk
+    jobs.cancel(pk)
 
 
 def go_on(brand: Any, job: Job) -> Job:
@@ -89,7 +116,7 @@ def test_cancelled_half_way_and_taken_back(brand: Any, put: Any, monkeypatch: An
     monkeypatch.setattr(plans, "SLICE", 2)
     file, whole, calls = put("members", MEMBERS), plans.apply, []
 
-    def cancel() -> None:
+    def cancel_now() -> None:
         with in_brand(brand):
             jobs.cancel(Job.objects.get(state="running").pk)
         connections.close_all()
@@ -98,7 +125,7 @@ def test_cancelled_half_way_and_taken_back(brand: Any, put: Any, monkeypatch: An
         calls.append(1)
         done = whole(*args)
         if len(calls) == 3:  # somebody else, while the slice is being written
-            (person := Thread(target=cancel)).start()
+            (person := Thread(target=cancel_now)).start()
             person.join()
         return done
 
@@ -114,3 +141,82 @@ def test_cancelled_half_way_and_taken_back(brand: Any, put: Any, monkeypatch: An
         file.refresh_from_db()
         assert (file.state, file.result["undo"]["removed"]) == ("undone", 4)
         assert not Contact.objects.exists() and not Identity.objects.exists()
+
+
+TAGGED = "会员号,标签\nM1,贵宾\nM2,新客\n"
+
+
+@pytest.mark.parametrize("module", [imports, judge])
+def test_cancelled_before_the_first_slice(brand: Any, put: Any, monkeypatch: Any, module: Any) -> None:
+    """While the file is read or compared: nothing is made, no tag either, and the file can be imported later."""
+    file = put("members", TAGGED)
+    with monkeypatch.context() as until:
+        meanwhile(brand, until, module, "prepare" if module is imports else "judge", cancel)
+        start(brand, file)
+    with in_brand(brand):
+        file.refresh_from_db()
+        job = Job.objects.get()
+        assert (job.state, file.state, job.position.get("part", "judge")) == (
+            "cancelled",
+            "uploaded",
+            "judge",
+        )
+        assert not Tag.objects.exists() and not TagAct.objects.exists() and not Contact.objects.exists()
+    start(brand, file)
+    with in_brand(brand):
+        file.refresh_from_db()
+        assert (file.state, file.result["new"], file.result["tagged"], Tag.objects.count()) == (
+            "done",
+            2,
+            2,
+            2,
+        )
+
+
+def test_a_check_that_was_cancelled_tells_nothing(brand: Any, put: Any, monkeypatch: Any) -> None:
+    file = put("members", MEMBERS)
+    meanwhile(brand, monkeypatch, judge, "judge", cancel)
+    with tenant_scope(brand), transaction.atomic():
+        job = imports.start_check(brand, file=file, by=SYSTEM)
+    with in_brand(brand):
+        file.refresh_from_db()
+        job.refresh_from_db()
+        assert (job.state, file.state, file.checked, job.result) == ("cancelled", "uploaded", {}, {})
+
+
+def test_cancelled_at_the_end(brand: Any, put: Any, monkeypatch: Any) -> None:
+    """All slices are written, the end is not: the file is as one that was broken off, and can be undone."""
+    file = put("members", MEMBERS)
+    meanwhile(brand, monkeypatch, members_apply.hooks, "identities_noted", cancel)
+    with in_brand(brand):
+        Order.objects.create(source="x", order_no="1", buyer_kind="member_no", buyer_value="none",
+                             placed_at=clock.now(), updated_at=clock.now(), amount_fen=1, state=1)  # fmt: skip
+    start(brand, file)
+    with in_brand(brand):
+        file.refresh_from_db()
+        assert (Job.objects.get().state, file.state, file.result, undo.can_undo(file)) == (
+            "cancelled",
+            "running",
+            {},
+            True,
+        )
+        assert not AuditEntry.objects.filter(action="import.done").exists()
+
+
+def test_two_processes_at_the_end(brand: Any, put: Any, monkeypatch: Any) -> None:
+    """One had lost its lease: what the other one has ended is not ended again."""
+
+    def take_over(job: Any) -> None:
+        with transaction.atomic():
+            pk = job(state="running").pk
+        with clock.at(clock.now() + timedelta(minutes=5)):
+            done = jobs.run(brand, pk)
+        assert done is not None and done.state == Job.State.DONE, done
+
+    file = put("members", MEMBERS)
+    meanwhile(brand, monkeypatch, imports, "_finish", take_over)
+    start(brand, file)
+    with in_brand(brand):
+        file.refresh_from_db()
+        assert (Job.objects.get().state, file.state, file.result["new"]) == ("done", "done", 9)
+        assert AuditEntry.objects.filter(action="import.done").count() == 1

@@ -127,3 +127,16 @@ def test_another_brands_job_is_not_there(brand: Any, other_brand: Any) -> None:
     with tenant_scope(other_brand), pytest.raises(NotFoundError):
         jobs.cancel(job.pk)
     assert now_of(brand, job) == (Job.State.PAUSED, 1)
+
+
+def test_what_another_process_has_done_is_not_written_again(brand: Any) -> None:
+    """Two at one step, the first of whom had lost its lease: the position tells the second one."""
+    with in_brand(brand):
+        job = Job.objects.create(kind="test", title="x", state=Job.State.RUNNING, position={"n": 1})
+        mine = Job.objects.get(pk=job.pk)
+        jobs.hold(mine)
+        jobs.save_step(job, position={"n": 2})
+        with pytest.raises(jobs.Stopped):
+            jobs.hold(mine)
+        mine.refresh_from_db()
+        jobs.hold(mine)
