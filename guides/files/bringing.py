@@ -64,7 +64,11 @@ def targets(brand: Brand) -> list[Target]:
 
 
 def params(task: Task) -> dict[str, Any]:
-    return {"file": task.file.pk, "now": clock.now()}
+    """`own_store`: where numbers without a store go, as those that the same person pastes."""
+    user_id = task.file.user_id
+    staff = Staff.objects.select_related("role").filter(user_id=user_id).first() if user_id else None
+    store_id = lists.store_of(staff) if staff else None
+    return {"file": task.file.pk, "now": clock.now(), "own_store": store_id}
 
 
 def open_words(task: Task, cursor: Any) -> None:
@@ -128,7 +132,7 @@ def prepare(task: Task) -> None:
                 task.brand, by=by, given=ListInput(name), source=LeadList.Source.FILE, file_id=task.file.pk
             )
         words = task.file.checked.get("counts", {}).get("new_tags", []) if task.has("tags") else []
-        if words:
+        if words and task.options.get("make_tags", True):
             options = dict(task.file.options)
             options["made_tags"] = options.get("made_tags", []) + members_tags.make(words)
             task.file.options = task.options = options
@@ -141,6 +145,8 @@ def apply(task: Task, cursor: Any) -> Done:
     def column(key: str, kind: str = "text") -> str:
         return f"r.{key}" if task.has(key.removesuffix("_id")) else f"NULL::{kind}"
 
+    store = f"coalesce({column('store_id', 'bigint')}, %(own_store)s::bigint)"
+
     tags = "'{}'::bigint[]"
     if task.has("tags"):
         tags = (
@@ -152,7 +158,7 @@ def apply(task: Task, cursor: Any) -> Done:
         "WITH made AS (INSERT INTO guides_lead (brand_id, list_id, phone, name, note, tag_ids, store_id, staff_id, state,"
         "   contact_id, said, n_given, created_at)"
         f" SELECT %(brand)s, g.id, r.phone, coalesce({column('name')}, ''), coalesce({column('note')}, ''), {tags},"
-        f"   {column('store_id', 'bigint')}, {column('guide_id', 'bigint')}, {STATE_SQL}, c.id, '', 0, %(now)s"
+        f"   {store}, {column('guide_id', 'bigint')}, {STATE_SQL}, c.id, '', 0, %(now)s"
         f"  FROM rows r JOIN guides_leadlist g ON g.brand_id = %(brand)s AND g.file_id = %(file)s {WHO_SQL}"
         "  ORDER BY r.n ON CONFLICT DO NOTHING RETURNING id)"
         " INSERT INTO made_leads SELECT id FROM made",
@@ -174,5 +180,5 @@ KIND = Kind(
     key="leads", label=gettext_lazy("Numbers to add"), icon="user-plus",
     hint=gettext_lazy("Phone numbers that guides are to add, with name, note and tags"),
     targets=targets, needs=[("phone",)], judge=judge, apply=apply, open=open_words, look=members_tags.look, prepare=prepare,
-    tables=("guides_lead",), params=params, page=page,
+    tables=("guides_lead",), params=params, page=page, options={"make_tags": True},
 )  # fmt: skip

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from content.services import links, sensitive
 from guides.models import Card, CardStyle
@@ -19,7 +20,7 @@ from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand
 
-MOST = 500  # cards made at once
+MOST = 2_000  # cards made at once
 FIELDS = ["title", "words", "code_id"]
 STYLE = ["words", "invitation", "color"]
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -36,18 +37,34 @@ def make_card(brand: Brand, *, staff: Staff, by: Actor = SYSTEM) -> Card:
     found = card_of(staff)
     if found is not None:
         return found
-    name = _("Card of %(name)s") % {"name": staff.name}
-    link = links.create_link(brand, name=name[:60], page="card", by=by)
+    link = links.create_link(brand, name=_title(staff)[:60], page="card", by=by)
     return Card.objects.create(staff=staff, link=link, changed_by=by.name)
 
 
+@transaction.atomic
 def make_cards(brand: Brand, *, staff: Staff, by: Actor) -> int:
-    """A card for each guide in sight who has none; gives how many."""
+    """A card for each guide in sight who has none, as a set; gives how many. Safe to repeat."""
     rows = Staff.objects.visible_to(staff).guides().exclude(pk__in=Card.objects.values("staff"))
-    missing = list(rows.order_by("pk")[:MOST])
-    for guide in missing:
-        make_card(brand, staff=guide, by=by)
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:MOST])
+    held = list(Staff.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk"))
+    has = set(Card.objects.filter(staff__in=ids).values_list("staff_id", flat=True))  # made meanwhile
+    missing = [guide for guide in held if guide.pk not in has]
+    made = links.create_links(brand, names=[_title(guide) for guide in missing], page="card", by=by)
+    Card.objects.bulk_create(
+        Card(staff=guide, link=link, changed_by=by.name) for guide, link in zip(missing, made, strict=True)
+    )
     return len(missing)
+
+
+def _title(staff: Staff) -> str:
+    """Kept, and seen by customers: in the brand's language, whoever makes it."""
+    with override(settings.LANGUAGE_CODE):
+        return _("Card of %(name)s") % {"name": staff.name}
+
+
+def own_or_blank(staff: Staff) -> Card:
+    """The guide's card, or one as it would be made: it is not kept, and has no link."""
+    return card_of(staff) or Card(staff=staff)
 
 
 @transaction.atomic
@@ -57,7 +74,7 @@ def edit_card(brand: Brand, *, staff: Staff, by: Actor, title: str, words: str, 
         InvalidError: too long, a refused word, or a code that the guide does not stand behind.
     """
     card = make_card(brand, staff=staff, by=by)
-    title, words = " ".join(title.split()), words.replace("\x00", "").strip()
+    title, words = " ".join(title.replace("\x00", "").split()), words.replace("\x00", "").strip()
     problems = {}
     if len(title) > 40:
         problems["title"] = _("At most %(n)s characters") % {"n": 40}
@@ -84,6 +101,7 @@ def style_of() -> CardStyle:
 @transaction.atomic
 def save_style(brand: Brand, *, by: Actor, words: str, invitation: str, color: str) -> CardStyle:
     """Raises InvalidError."""
+    words, invitation = (text.replace("\x00", "").strip() for text in (words, invitation))
     problems = {}
     if len(words) > 300:
         problems["words"] = _("At most %(n)s characters") % {"n": 300}
@@ -95,7 +113,7 @@ def save_style(brand: Brand, *, by: Actor, words: str, invitation: str, color: s
         raise InvalidError(next(iter(problems.values())), fields=problems)
     sensitive.check(brand, f"{words}\n{invitation}")
     before = audit.snapshot(style_of(), STYLE)
-    given = {"words": words.strip(), "invitation": invitation.strip(), "color": color}
+    given = {"words": words, "invitation": invitation, "color": color}
     style, _is_new = CardStyle.objects.update_or_create(brand=brand, defaults=given)
     audit.record(by, "card_style.edit", style, name=brand.name, before=before, after=given)
     return style
@@ -149,7 +167,7 @@ def attachment(brand: Brand, card: Card, staff: Staff) -> dict[str, Any]:
     page = shown(brand, card, staff)
     return {
         "type": "link",
-        "title": _("Card of %(name)s") % {"name": staff.name},
+        "title": _title(staff),
         "url": links.address_of(card.link),
         "desc": " · ".join(filter(None, (page["title"], page["store"], page["words"])))[:170],
         "picurl": staff.avatar or f"{settings.PUBLIC_URL}{settings.STATIC_URL}icon.svg",

@@ -62,14 +62,16 @@ def my_card(request: Any) -> HttpResponse:
         return response
     staff = Staff.objects.select_related("store").get(pk=request.staff.pk)
     problems: dict[str, str] = {}
+    if request.method == "POST" and "make" in request.POST:
+        cards.make_card(request.brand, staff=staff, by=request.actor)
+        return go(request, "/g/card/", _("Your card is made"))
     if request.method == "POST":
         try:
             _save(request, staff)
             return go(request, "/g/card/", _("Saved"))
         except InvalidError as error:
             problems = error.details.get("fields") or {"words": str(error.message)}
-    card = cards.make_card(request.brand, staff=staff, by=request.actor)
-    context = _form(request, card, staff, problems)
+    context = _form(request, cards.own_or_blank(staff), staff, problems)
     response = page(request, "guides/card.html", context, active="me")
     response.status_code = 422 if problems else 200
     return response
@@ -87,8 +89,8 @@ def _form(request: Any, card: Card, staff: Staff, problems: dict[str, str]) -> d
     given = request.POST if problems else {}
     return {
         "card": cards.shown(request.brand, card, staff),
-        "address": links.address_of(card.link),
-        "link": card.link,
+        "address": links.address_of(card.link) if card.pk else "",
+        "link": card.link if card.pk else None,
         "guide": staff,
         "title": given.get("title", card.title),
         "words": given.get("words", card.words),
@@ -154,8 +156,5 @@ def card_edit(request: Any, staff_id: int) -> HttpResponse:
             return go(request, "business_cards", _("Saved"))
         except InvalidError as error:
             problems = error.details.get("fields") or {"words": str(error.message)}
-    card = cards.card_of(guide) or cards.make_card(request.brand, staff=guide, by=request.actor)
-    status = 422 if problems else 200
-    return render(
-        request, "guides/business_cards/edit.html", _form(request, card, guide, problems), status=status
-    )
+    context = _form(request, cards.own_or_blank(guide), guide, problems)
+    return render(request, "guides/business_cards/edit.html", context, status=422 if problems else 200)

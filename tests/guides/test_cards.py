@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.translation import override
 
 from content.models import TrackedLink, Visit
 from content.services import links, sensitive, visits
@@ -17,7 +18,7 @@ from guides.services import cards
 from livecodes.models import ChannelCode, CodeGuide
 from org.access import SYSTEM
 from org.models import AuditEntry, Staff
-from tests.factories import in_brand, make_contact, make_staff, make_user
+from tests.factories import in_brand, make_contact, make_staff, make_user, role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/120 Mobile Safari/537.36"
@@ -128,6 +129,69 @@ def test_a_guide_changes_their_own(house: SimpleNamespace, sign_in: Any) -> None
         assert AuditEntry.objects.filter(action="card.edit").count() == 1
     assert "/g/card/" in client.get("/g/me/").content.decode()
     assert client.get("/cards/").status_code == 403 and client.post("/cards/make/").status_code == 403
+
+
+def test_looking_makes_nothing(house: SimpleNamespace, sign_in: Any) -> None:
+    guide = sign_in(house.brand, user=make_user(house.brand, "guide", staff=house.b))
+    operator = sign_in(house.brand, "operator")
+
+    def kept() -> tuple[int, int, int]:
+        with in_brand(house.brand):
+            return Card.objects.count(), TrackedLink.objects.count(), AuditEntry.objects.count()
+
+    before = kept()
+    page = guide.get("/g/card/").content.decode()
+    assert house.b.name in page and 'name="make"' in page and "data-copy" not in page
+    modal = operator.get(f"/cards/{house.b.pk}/").content.decode()
+    assert house.b.name in modal and house.shared.name in modal
+    assert kept() == before
+    for _ in range(2):  # a double tap
+        assert guide.post("/g/card/", {"make": "1"}).status_code == 302
+    assert kept()[:2] == (before[0] + 1, before[1] + 1)
+    with in_brand(house.brand):
+        key = Card.objects.get(staff=house.b).link.key
+    page = guide.get("/g/card/").content.decode()
+    assert f"/l/{key}/" in page and 'name="make"' not in page
+
+
+def test_cards_for_all_are_made_as_a_set(house: SimpleNamespace) -> None:
+    def made(n: int) -> int:
+        with in_brand(house.brand):
+            guides = [make_staff(house.brand, house.corp) for _ in range(n)]
+            with CaptureQueriesContext(connection) as counted:
+                assert cards.make_cards(house.brand, staff=boss, by=SYSTEM) == n
+            assert cards.make_cards(house.brand, staff=boss, by=SYSTEM) == 0
+            for guide in guides:
+                card = Card.objects.select_related("link").get(staff=guide)
+                assert guide.name in card.link.name and cards.by_link(card.link_id) == (card, guide)
+        return len(counted)
+
+    with in_brand(house.brand):
+        boss = make_staff(house.brand, role=role(house.brand))
+        cards.make_cards(house.brand, staff=boss, by=SYSTEM)
+    assert made(2) == made(20)
+    with in_brand(house.brand):
+        keys = list(TrackedLink.objects.values_list("key", flat=True))
+    assert len(set(keys)) == 24
+    assert Client().get(f"/c/{keys[-1]}/?n=1").status_code == 200
+
+
+def test_nul_in_cards_is_left_out(house: SimpleNamespace, sign_in: Any) -> None:
+    client = sign_in(house.brand, "operator")
+    assert client.post(f"/cards/{house.b.pk}/", {"title": "店\x00长", "words": "您\x00好"}).status_code == 302
+    style = {"words": "欢迎\x00光临", "invitation": "长按\x00加我", "color": "#aa3355"}
+    assert client.post("/cards/style/", style).status_code == 302
+    with in_brand(house.brand):
+        card, common = Card.objects.get(staff=house.b), cards.style_of()
+        assert (card.title, card.words) == ("店长", "您好")
+        assert (common.words, common.invitation) == ("欢迎光临", "长按加我")
+
+
+def test_what_customers_see_of_a_card_is_in_the_brands_language(house: SimpleNamespace) -> None:
+    with in_brand(house.brand), override("en"):
+        staff = Staff.objects.select_related("store").get(pk=house.a.pk)
+        assert "名片" in cards.attachment(house.brand, house.card, staff)["title"]
+        assert "名片" in cards.make_card(house.brand, staff=house.b).link.name
 
 
 def test_the_admin_and_two_brands(house: SimpleNamespace, other_brand: Any, sign_in: Any) -> None:

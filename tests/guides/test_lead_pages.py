@@ -1,5 +1,6 @@
 """Pages, files and API of numbers to add: who sees what, masked phones, figures, query counts."""
 
+import io
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,14 +10,15 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import StaffTask
 from contacts.models import Identity
-from datafiles.services import undo
+from datafiles.services import imports, undo, uploads
 from guides.models import Lead, LeadList
 from guides.services.leads import giving, lists
 from guides.services.leads.giving import Choice
 from guides.services.leads.lists import LeadInput, ListInput
-from org.access import SYSTEM
+from org.access import SYSTEM, Actor
 from org.models import Job, Store
 from scrm import clock
+from tagging.models import Tag
 from tenants.scoping import tenant_scope
 from tests.campaigns.test_api import client_of
 from tests.datafiles.conftest import bring, check, media, put
@@ -278,6 +280,45 @@ def test_a_file_is_checked_imported_and_taken_back(
             assert StaffTask.objects.get(staff=house.b).state == "done"
             file.refresh_from_db()
             assert (file.result["undo"]["removed"], file.result["undo"]["kept"]) == (2, 1)
+
+
+def test_a_file_makes_tags_only_where_the_box_is_ticked(
+    house: SimpleNamespace, put: Any, bring: Any, sign_in: Any
+) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        known = make_tag(brand, "秋冬新品")
+    text = '手机号,标签\n13900000001,"秋冬新品,展会"\n'
+    shown = sign_in(brand).get(f"/imports/{put('leads', text).pk}/").content.decode()
+    assert 'name="make_tags"' in shown
+    bring("leads", text, options={"make_tags": False})
+    with in_brand(brand):
+        assert list(Tag.objects.values_list("pk", flat=True)) == [known.pk]
+        assert Lead.objects.get(phone="13900000001").tag_ids == [known.pk]
+    bring("leads", text.replace("001", "002"), options={"make_tags": True})
+    with in_brand(brand):
+        made = Tag.objects.get(name="展会")
+        assert sorted(Lead.objects.get(phone="13900000002").tag_ids) == sorted([known.pk, made.pk])
+
+
+def test_a_file_of_a_manager_belongs_to_the_store(house: SimpleNamespace, corp: Any, sign_in: Any) -> None:
+    with in_brand(house.brand):
+        own, other = Store.objects.create(name="一店"), Store.objects.create(name="二店")
+        boss = make_staff(house.brand, corp, store=own)
+        manager = role(house.brand, "manager")
+        manager.rights = [*manager.rights, "imports.run"]
+        manager.save()
+    client = sign_in(house.brand, user=make_user(house.brand, "manager", staff=boss))
+    with in_brand(house.brand):
+        by = Actor("店长", client.user.pk)
+        data = io.BytesIO("手机号,门店\n13900000001,\n13900000002,二店\n".encode())
+    with tenant_scope(house.brand):
+        file = uploads.receive(house.brand, kind="leads", name="f.csv", data=data, by=by)
+        with transaction.atomic():
+            imports.start_import(house.brand, file=file, by=by)
+        with transaction.atomic():
+            rows = dict(Lead.objects.exclude(list=house.found).values_list("phone", "store"))
+    assert rows == {"13900000001": own.pk, "13900000002": other.pk}
 
 
 def test_pages_of_an_import_lead_to_the_list(house: SimpleNamespace, bring: Any, sign_in: Any) -> None:
