@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
@@ -42,7 +43,10 @@ def keyset_page(
     """
     names = [name.lstrip("-") for name in order]
     if after:
-        queryset = queryset.filter(beyond(order, after))
+        try:
+            queryset = queryset.filter(beyond(order, after))
+        except (TypeError, ValueError, ValidationError):  # a value that the field cannot hold
+            raise InvalidError(_("This page link is not valid any more"), code="bad_page") from None
     rows = list(queryset.order_by(*order)[: size + 1])
     more = len(rows) > size
     rows = rows[:size]
@@ -87,6 +91,6 @@ def _decode(token: str, n: int) -> list[Any]:
 def _value(value: Any) -> Any:
     if isinstance(value, str) and len(value) >= 19 and value[10] == "T":
         return datetime.fromisoformat(value)
-    if not isinstance(value, (str, int)):
+    if not isinstance(value, (str, int)) or (isinstance(value, str) and "\x00" in value):
         raise ValueError
     return value

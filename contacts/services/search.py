@@ -40,7 +40,7 @@ class Search:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text.strip()[:64]
+        self.text = text.replace("\x00", "").strip()[:64]
         self.plain = searched(text)[:MAX_TEXT]
 
     def by_identity(self) -> list[int] | None:

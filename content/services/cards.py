@@ -39,7 +39,7 @@ def search(
         folder_id: of pages, with everything below it; outside links have no folder.
     """
     found = choosable()
-    for word in q.lower().split()[:6]:
+    for word in q.replace("\x00", "").lower().split()[:6]:
         found = found.filter(Q(name__icontains=word) | Q(content__search__contains=word))
     if folder_id is not None:
         found = found.filter(content__folder__in=library.folder_ids(folder_id))

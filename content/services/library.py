@@ -157,7 +157,7 @@ def search(
 
 def matching(found: QuerySet[Content], *, q: str = "", folder_id: int | None = None) -> QuerySet[Content]:
     """Items with all the words, in a folder or below it. A library is small: its rows are read through."""
-    for word in q.lower().split()[:6]:
+    for word in q.replace("\x00", "").lower().split()[:6]:
         found = found.filter(search__contains=word)
     if folder_id is not None:
         found = found.filter(folder__in=folder_ids(folder_id))

@@ -61,8 +61,8 @@ class Filters:
             groups = groups.filter(n_members__lt=below) if below else groups
         if self.owner:
             groups = groups.filter(owner=self.owner)
-        if self.q:
-            groups = groups.filter(Q(name__icontains=self.q) | Q(chat_id=self.q))
+        if q := self.q.replace("\x00", "").strip():
+            groups = groups.filter(Q(name__icontains=q) | Q(chat_id=q))
         return groups
 
 

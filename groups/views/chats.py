@@ -66,7 +66,7 @@ def group_list(request: Any) -> HttpResponse:
 def group_detail(request: Any, chat_id: int) -> HttpResponse:
     """Who is in a group, or (`show=left`) who has left it."""
     chat = get_chat(request, chat_id)
-    left, q = request.GET.get("show") == "left", request.GET.get("q", "").strip()
+    left, q = request.GET.get("show") == "left", request.GET.get("q", "").replace("\x00", "").strip()[:64]
     kind = request.GET.get("kind", "")
     stays = GroupMember.objects.filter(chat=chat, left_at__isnull=not left).select_related("contact", "staff")
     if q:

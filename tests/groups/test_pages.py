@@ -99,6 +99,15 @@ def test_a_group_shows_who_is_there_and_who_left(brand: Any, corp: Any, staff: A
     assert "群友1" in client.get(f"/groups/{chat.pk}/?q=群友1").content.decode()
 
 
+def test_words_with_nul_are_looked_for_without_it(brand: Any, corp: Any, staff: Any, sign_in: Any) -> None:
+    with in_brand(brand):
+        chat = make_chat(corp, staff, "包裹一群")
+    client, api = sign_in(brand), api_of(brand)
+    assert "包裹一群" in client.get("/groups/?q=包裹%00一群").content.decode()
+    assert "群友1" in client.get(f"/groups/{chat.pk}/?q=群%00友1").content.decode()
+    assert len(api.get("/api/v1/groups/?q=包裹%00一群").json()["results"]) == 1
+
+
 def test_the_contact_page_shows_groups(brand: Any, corp: Any, staff: Any, sign_in: Any) -> None:
     with in_brand(brand):
         chat = make_chat(corp, staff, "包裹一群")

@@ -274,3 +274,12 @@ def test_query_count(guide: SimpleNamespace, path: str) -> None:
         return len(counted)
 
     assert queries(2) == queries(18)
+
+
+def test_words_with_nul_are_looked_for_without_it(guide: SimpleNamespace) -> None:
+    with in_brand(guide.brand):
+        refresh_grams(guide.brand, [guide.mine.pk])
+    found = guide.client.get("/g/customers/?q=林小%00满").content.decode()
+    assert "林小满" in found
+    for path in ("/g/customers/?q=wm%00abcdef", f"/g/customers/{guide.mine.pk}/scripts/?q=您%00好"):
+        assert guide.client.get(path).status_code == 200, path
