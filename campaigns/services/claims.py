@@ -1,12 +1,14 @@
 """The claim of send tasks: planned → calling, in sets, with those left out who may not be written to any more."""
 
+import logging
 import time
-from collections.abc import Collection, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F
 
 from campaigns import governance
@@ -17,8 +19,11 @@ from content.services import library, links
 from scrm import clock
 from tenants.models import Brand
 
+log = logging.getLogger(__name__)
 State = SendTask.State
 
+TRIES = 4
+DEADLOCK = "40P01"  # Postgres' word
 LEASE = timedelta(seconds=90)  # a call ends after 20 s; then the process is gone, or its answer is
 WHILE_TWIN = timedelta(seconds=60)
 WAIT_WHILE_PAUSED = timedelta(minutes=10)
@@ -49,8 +54,7 @@ class Claim:
 def claim(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
     """Those of the tasks that may be called now, in one transaction. Left out: not now, or nobody is left."""
     try:
-        with transaction.atomic():
-            return _claim_rows(brand, task_ids)
+        return _claim_again(brand, task_ids)
     except IntegrityError:
         # the twin of one of them is being called
         if len(task_ids) > 1:
@@ -62,46 +66,65 @@ def claim(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
         return []
 
 
+def _claim_again(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
+    """A claim that Postgres has taken back because of a deadlock is made again: the other one is through by then."""
+    for left in reversed(range(TRIES)):
+        try:
+            with transaction.atomic():
+                return _claim_rows(brand, task_ids)
+        except OperationalError as error:
+            if not left or getattr(error.__cause__, "pgcode", None) != DEADLOCK:
+                raise
+            log.warning("a claim of %s send tasks met another one and is made again", len(task_ids))
+    return []
+
+
 def _claim_rows(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
     gate.keep_out_planners(brand)
     now, allowed = clock.now(), rules.rules_of(brand)
     release = governance.release_at(now, allowed.quiet, allowed.zone)
     rows = SendTask.objects.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
     rows = rows.filter(pk__in=task_ids, state=State.PLANNED, next_try_at__lte=now)
-    claims, has_wishes, content = [], gate.has_wishes(), _Contents(brand, now)
-    for task in rows.select_related(*WITH).defer(*WITHOUT):
-        if not _is_now(brand, task, now, release):
-            continue
-        if content.is_gone(task):
-            _hold_back(brand, task, task.contact_ids, Touch.Reason.CONTENT, now)
-            SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
-        elif receivers := _receivers(brand, task, now, has_wishes):
+    tasks = list(rows.select_related(*WITH).defer(*WITHOUT))
+    paused = [task.pk for task in tasks if _is_paused(task)]
+    ended = [task for task in tasks if _is_ended(task) and task.pk not in paused]
+    running = [task for task in tasks if task.pk not in paused and task not in ended]
+    if release > now:
+        SendTask.objects.filter(pk__in=[task.pk for task in running]).update(next_try_at=release)
+        running = []
+    # asked before anything is written: who asks writes down first what is noted of bitmaps, and a claim that did so in
+    # between would hold rows of them for which others wait
+    claims, held = [], _Held(brand, now, _left_alone(brand, running, now))
+    SendTask.objects.filter(pk__in=paused).update(next_try_at=now + WAIT_WHILE_PAUSED)
+    for task in ended:
+        touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
+    SendTask.objects.filter(pk__in=[task.pk for task in ended]).update(state=State.CANCELLED)
+    content = _Contents(brand, now)
+    for task in running:
+        if (task.moved_at or task.at) < now - _late_after(task):
+            held.back(task, task.contact_ids, Touch.Reason.TOO_LATE)
+        elif content.is_gone(task):
+            held.back(task, task.contact_ids, Touch.Reason.CONTENT)
+        elif receivers := _receivers(task, held):
             _take_over(brand, task, receivers, now)
             claims.append(Claim(task, task.staff.userid, receivers, time.monotonic()))
-        else:
-            SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
+            continue
+        SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
     SendTask.objects.filter(pk__in=[one.task.pk for one in claims]).update(
         state=State.CALLING, called_at=now, next_try_at=now + LEASE, n_tries=F("n_tries") + 1
     )
+    held.count()
     return claims
 
 
-def _is_now(brand: Brand, task: SendTask, now: datetime, release: datetime) -> bool:
-    """Whether it may be called; what it becomes otherwise is written."""
-    mine = SendTask.objects.filter(pk=task.pk)
-    if _is_paused(task):
-        mine.update(next_try_at=now + WAIT_WHILE_PAUSED)
-    elif _is_ended(task):
-        touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
-        mine.update(state=State.CANCELLED)
-    elif release > now:
-        mine.update(next_try_at=release)
-    elif (task.moved_at or task.at) < now - _late_after(task):
-        _hold_back(brand, task, task.contact_ids, Touch.Reason.TOO_LATE, now)
-        mine.update(state=State.FAILED, contact_ids=[], n=0)
-    else:
-        return True
-    return False
+def _left_alone(brand: Brand, tasks: Iterable[SendTask], now: datetime) -> dict[int, dict[int, Touch.Reason]]:
+    """{kind: who of its people is to be left alone by now, and why}; one question for each kind."""
+    if not gate.has_wishes():
+        return {}
+    people: dict[int, set[int]] = defaultdict(set)
+    for task in tasks:
+        people[task.kind].update(task.contact_ids)
+    return {kind: gate.wishes(brand, ids, now, kind) for kind, ids in people.items()}
 
 
 def _take_over(brand: Brand, task: SendTask, receivers: dict[str, int], now: datetime) -> None:
@@ -161,49 +184,63 @@ class _Contents:
         return self.gone[task.content_id]
 
 
-def _receivers(brand: Brand, task: SendTask, now: datetime, has_wishes: bool) -> dict[str, int]:
+def _receivers(task: SendTask, held: "_Held") -> dict[str, int]:
     """Who is still to get it: between plan and call a person may have gone, or asked to be left alone."""
-    found, quiet = senders.receivers(brand, task.staff_id, task.contact_ids)
-    if has_wishes and found:
-        left_alone = gate.wishes(brand, list(found.values()), now, task.kind)
-        found = {external: pk for external, pk in found.items() if pk not in left_alone}
-        for reason in set(left_alone.values()):
-            _hold_back(brand, task, [pk for pk, why in left_alone.items() if why == reason], reason, now)
-        quiet = quiet | set(left_alone)
+    found, quiet = senders.receivers(held.brand, task.staff_id, task.contact_ids)
+    wishes = held.left_alone.get(task.kind, {})
+    left_alone = {pk: wishes[pk] for pk in found.values() if pk in wishes}
+    found = {external: pk for external, pk in found.items() if pk not in left_alone}
+    for reason in sorted(set(left_alone.values())):
+        held.back(task, [pk for pk, why in left_alone.items() if why == reason], reason)
     if len(found) < len(task.contact_ids):
-        gone = set(task.contact_ids) - set(found.values()) - quiet
-        _hold_back(brand, task, quiet, Touch.Reason.DO_NOT_CONTACT, now)  # those that have a reason keep it
-        _hold_back(brand, task, gone, Touch.Reason.NOT_FOLLOWED, now)
+        gone = set(task.contact_ids) - set(found.values()) - quiet - set(left_alone)
+        held.back(task, quiet, Touch.Reason.DO_NOT_CONTACT)
+        held.back(task, gone, Touch.Reason.NOT_FOLLOWED)
     return found
 
 
-def _hold_back(
-    brand: Brand, task: SendTask, contact_ids: Iterable[int], reason: Touch.Reason, now: datetime
-) -> None:
-    ids = list(contact_ids)
-    if not ids:
-        return
-    done = touches.settle(
-        brand,
-        send_task_id=task.pk,
-        at=task.at,
-        state=Touch.State.BLOCKED,
-        reason=reason,
-        done_at=now,
-        contact_ids=ids,
-    )
-    touches.tell(
-        brand,
-        EventType.TOUCH_BLOCKED,
-        done,
-        at=now,
-        staff_id=task.staff_id,
-        data=about(task),
-        reason=reason,
-        source=source_of(task),
-    )
-    if task.sop_id and task.step_id:
-        planning.count_blocked(brand, now, {(task.sop_id, task.step_id, int(reason)): len(done)})
+class _Held:
+    """Whom a claim leaves out.
+
+    Attributes:
+        left_alone: {kind: {contact: the wish that is in the way}}.
+        counts: {(SOP, step, reason): people}, added to the figures once: claims that held rows of several steps one
+            after the other would wait for each other.
+    """
+
+    def __init__(
+        self, brand: Brand, now: datetime, left_alone: Mapping[int, Mapping[int, Touch.Reason]]
+    ) -> None:
+        self.brand, self.now, self.left_alone = brand, now, left_alone
+        self.counts: Counter[tuple[int, int, int]] = Counter()
+
+    def back(self, task: SendTask, contact_ids: Collection[int], reason: Touch.Reason) -> None:
+        if not contact_ids:
+            return
+        done = touches.settle(
+            self.brand,
+            send_task_id=task.pk,
+            at=task.at,
+            state=Touch.State.BLOCKED,
+            reason=reason,
+            done_at=self.now,
+            contact_ids=contact_ids,
+        )
+        touches.tell(
+            self.brand,
+            EventType.TOUCH_BLOCKED,
+            done,
+            at=self.now,
+            staff_id=task.staff_id,
+            data=about(task),
+            reason=reason,
+            source=source_of(task),
+        )
+        if task.sop_id and task.step_id:
+            self.counts[task.sop_id, task.step_id, int(reason)] += len(done)
+
+    def count(self) -> None:
+        planning.count_blocked(self.brand, self.now, +self.counts)
 
 
 def about(task: SendTask) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def ask(
     if len(ids) > FEW:
         verdict = judge(frame, everybody, at=at, kind=kind, rules=rules, held=held)
     else:
-        left, refused = _by_wish(frame, everybody, at, kind, held)
+        left, refused = _by_wish(frame, everybody, at, kind, held, ids)
         asked = {places[position] for position in frame.positions(left)}
         verdict = Verdict(left, refused | _by_ledger(frame, places, asked, at, kind, rules))
     answer = {
@@ -141,7 +141,7 @@ def wishes(brand: Brand, contact_ids: Collection[int], at: datetime, kind: int) 
     """Who of these people is to be left alone by now, and why; caps and other numbers are not asked again."""
     stored.flush()
     frame, places = frames.frame_of(brand, sorted(set(contact_ids)))
-    _left, refused = _by_wish(frame, frame.of_positions(places), at, kind, frame.empty())
+    _left, refused = _by_wish(frame, frame.of_positions(places), at, kind, frame.empty(), places.values())
     return {
         places[position]: reason
         for reason, bits in refused.items()
@@ -151,16 +151,22 @@ def wishes(brand: Brand, contact_ids: Collection[int], at: datetime, kind: int) 
 
 
 def _by_wish(
-    frame: Frame, audience: Bits, at: datetime, kind: int, held: Bits
+    frame: Frame, audience: Bits, at: datetime, kind: int, held: Bits, few: Collection[int] | None = None
 ) -> tuple[Bits, dict[Touch.Reason, Bits]]:
+    """Who of the audience is left, and whom which wish keeps out.
+
+    Args:
+        few: the contacts of the audience, where they are few; otherwise all refusals are read.
+    """
     brand, left, refused = frame.brand, audience, {}
+    of_few = "" if few is None else " AND r.contact_id = ANY(%s::bigint[])"
     sets = (
         ~frame.one(Dim.FLAG, Flag.REACHABLE),
         frame.one(Dim.FLAG, Flag.DO_NOT_CONTACT),
         frame.select(
-            "SELECT s.position FROM campaigns_refusal r JOIN contacts_contactstat s ON s.brand_id = %s"
-            " AND s.contact_id = r.contact_id WHERE r.brand_id = %s AND r.kind = %s",
-            [brand.pk, brand.pk, int(kind)],
+            "SELECT s.position FROM campaigns_refusal r JOIN contacts_contactstat s ON s.brand_id = %s"  # noqa: S608
+            f" AND s.contact_id = r.contact_id WHERE r.brand_id = %s AND r.kind = %s{of_few}",
+            [brand.pk, brand.pk, int(kind), *([] if few is None else [array(few)])],
         ),
         held,
         under_rules(frame, at, kind),

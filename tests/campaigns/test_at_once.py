@@ -1,26 +1,42 @@
 """Two people (or two clicks, or a repeated call of the API) at once, and what changes in the middle of something."""
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Enrolment, Moment, SendTask, SopVersion, StaffTask, Touch, TouchPolicy
+from campaigns.models import (
+    Enrolment,
+    Moment,
+    SendTask,
+    SopVersion,
+    StaffTask,
+    StepBlocked,
+    Touch,
+    TouchPolicy,
+)
 from campaigns.services import (
     broadcasts,
+    claims,
     graphs,
+    planning,
+    policy,
     senders,
     sops,
     staff_task_batches,
     staff_tasks,
+    touches,
     waves,
 )
 from campaigns.services.journeys import walking
 from contacts.models import Follow
+from contacts.services.contacts import set_do_not_contact
 from org.access import SYSTEM
 from org.models import Staff
 from scrm import clock
@@ -236,6 +252,109 @@ def test_a_guide_leaves_between_plan_and_hand_over(live: Live) -> None:
         (live.guides[1].pk, S.DELIVERED, Touch.Reason.NONE): 3,
         (left.pk, S.BLOCKED, Touch.Reason.NOT_FOLLOWED): 3,
     }
+
+
+# ---- claims
+
+
+def plan(live: Live, *rows: tuple[Any, int]) -> list[int]:
+    """Send tasks of (step, guide), in this order, each to all customers of the guide."""
+    ids = []
+    for step, n in rows:
+        contacts, guide = live.contacts[n::2], live.guides[n]
+        wanted = [
+            planning.Wanted(contact.pk, step, senders.Sender(live.corp.pk, guide.pk), touch_id)
+            for contact, touch_id in zip(contacts, touches.new_ids(len(contacts)), strict=True)
+        ]
+        planning.write_plan(live.brand, clock.now(), wanted)
+        ids.append(SendTask.objects.latest("pk").pk)
+    return ids
+
+
+def test_two_claims_that_hold_back_people_of_the_same_steps(live: Live, monkeypatch: Any) -> None:
+    """One has a task of the first step before that of the second, the other one the other way round."""
+    moment = at("2026-03-10 10:00")
+    sop = live.make_sop((0, 9), (0, 10))
+    with in_brand(live.brand), clock.at(moment):
+        first, second = sops.live_steps(sop.pk)
+        ids = plan(live, (first, 0), (second, 0), (second, 1), (first, 1))
+        set_do_not_contact(live.brand, contacts=live.contacts[:2], value=True, by=SYSTEM)
+    real, both, n_counts = planning.count_blocked, threading.Barrier(2), list[int]()
+
+    def count_blocked(*args: Any) -> None:
+        real(*args)
+        n_counts.append(len(args[2]))
+        with contextlib.suppress(threading.BrokenBarrierError):  # who is waited for waits for us
+            both.wait(0.5)
+
+    monkeypatch.setattr(planning, "count_blocked", count_blocked)
+    found = at_once(
+        live.brand,
+        lambda: claims.claim(live.brand, ids[:2]),
+        lambda: claims.claim(live.brand, ids[2:]),
+        moment=moment,
+    )
+    assert [len(one) for one in found] == [2, 2]
+    assert n_counts == [2, 2]
+    with in_brand(live.brand):
+        assert set(StepBlocked.objects.values_list("step_id", "n")) == {(first.pk, 2), (second.pk, 2)}
+
+
+def test_a_claim_that_postgres_takes_back_is_made_again(live: Live, monkeypatch: Any) -> None:
+    """A deadlock with somebody else altogether: the second try finds everything as it was."""
+    moment = at("2026-03-10 10:00")
+    sop = live.make_sop((0, 9))
+    with in_brand(live.brand), clock.at(moment):
+        [step] = sops.live_steps(sop.pk)
+        ids = plan(live, (step, 0))
+        set_do_not_contact(live.brand, contacts=live.contacts[:1], value=True, by=SYSTEM)
+    real, tries = planning.count_blocked, list[int]()
+
+    def count_blocked(*args: Any) -> None:
+        real(*args)
+        tries.append(len(args[2]))
+        if len(tries) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'met' USING ERRCODE = '40P01'; END $$")
+
+    monkeypatch.setattr(planning, "count_blocked", count_blocked)
+    with in_brand(live.brand), clock.at(moment):
+        [found] = claims.claim(live.brand, ids)
+        assert len(found.receivers) == len(live.contacts[0::2]) - 1
+        assert tries == [1, 1]
+        assert StepBlocked.objects.get().n == 1
+        assert Touch.objects.filter(state=S.BLOCKED).count() == 1
+        assert SendTask.objects.get().n_tries == 1
+
+
+def test_a_claim_asks_once_what_all_its_people_wish(live: Live) -> None:
+    moment = at("2026-03-10 10:00")
+    sop = live.make_sop((0, 9), (0, 10))
+    with in_brand(live.brand), clock.at(moment):
+        first, second = sops.live_steps(sop.pk)
+        ids = plan(live, (first, 0), (second, 0), (second, 1), (first, 1))
+        refuses = live.contacts[0]
+        policy.set_refusal(live.brand, contact_id=refuses.pk, kind=Touch.Kind.SOP, refused=True, by=SYSTEM)
+        with CaptureQueriesContext(connection) as asked:
+            found = claims.claim(live.brand, ids)
+    assert [len(one.receivers) for one in found] == [2, 2, 3, 3]
+    refusals = [row["sql"] for row in asked if "SELECT s.position FROM campaigns_refusal" in row["sql"]]
+    assert len(refusals) == 1 and "contact_id = ANY" in refusals[0]
+
+
+def test_a_claim_in_quiet_hours_puts_all_off_at_once(live: Live) -> None:
+    moment = at("2026-03-10 10:00")
+    sop = live.make_sop((0, 9), (0, 10))
+    with in_brand(live.brand), clock.at(moment):
+        first, second = sops.live_steps(sop.pk)
+        ids = plan(live, (first, 0), (second, 0), (second, 1), (first, 1))
+        policy.change_policy(live.brand, caps=[], quiet_start=time(9), quiet_end=time(12), by=SYSTEM)
+        with CaptureQueriesContext(connection) as asked:
+            assert claims.claim(live.brand, ids) == []
+        assert set(SendTask.objects.values_list("state", "next_try_at")) == {
+            ("planned", at("2026-03-10 12:00"))
+        }
+    assert sum('UPDATE "campaigns_sendtask"' in row["sql"] for row in asked) == 1
 
 
 # ---- one rule for all that sends
