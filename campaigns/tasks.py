@@ -22,7 +22,7 @@ from campaigns.services import (
     waves,
     winners,
 )
-from campaigns.services.journeys import arrivals, flows, hooks, reacting, walking
+from campaigns.services.journeys import arrivals, flows, hooks, reacting, trouble, walking
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand
@@ -189,6 +189,7 @@ def react_brand(brand: Brand) -> None:
     """What happened brings people into graphs, wakes them there and takes them out; whoever is due by it goes on."""
     reacting.react(brand)
     arrivals.run(brand)
+    trouble.look_again(brand)
     now = clock.now()
     if stepping.probe(brand, now)[1]:
         walk(brand, now)

@@ -5,7 +5,16 @@ from campaigns.models.broadcasts import Broadcast, Variant, Wave, WaveSet
 from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey, TouchOrder
 from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
-from campaigns.models.sops import Enrolment, EntryMark, NodeFlow, Sop, SopCall, SopStep, SopVersion
+from campaigns.models.sops import (
+    Enrolment,
+    EntryMark,
+    NodeFlow,
+    NodeTrouble,
+    Sop,
+    SopCall,
+    SopStep,
+    SopVersion,
+)
 from campaigns.models.tasks import GuideNotice, StaffTask, TaskPolicy
 
 __all__ = [
@@ -22,6 +31,7 @@ __all__ = [
     "MomentGuide",
     "NoContactRule",
     "NodeFlow",
+    "NodeTrouble",
     "Refusal",
     "SendTask",
     "Sop",

@@ -130,6 +130,8 @@ class Enrolment(TenantModel):
     node = models.CharField(max_length=12, blank=True, default="", db_default="")
     node_at = models.DateTimeField(null=True)  # came to the node
     woken_at = models.DateTimeField(null=True)  # what it waits for has happened
+    # was due then, and waits until what its node asks can be read again (journeys/trouble.py)
+    held_from = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -178,7 +180,17 @@ class EntryMark(KeyedTenantModel):
     node = models.CharField(max_length=12)
     segment_version_id = models.BigIntegerField(null=True)
     last_on = models.DateField(null=True)
-    error = models.CharField(max_length=200, blank=True)
+
+
+class NodeTrouble(KeyedTenantModel):
+    """What cannot be read any more at a node of a version, and why; no node: its goals and exits. A row is there as long
+    as it cannot."""
+
+    pk = models.CompositePrimaryKey("brand", "version", "node")
+    version = BrandForeignKey(SopVersion, on_delete=models.CASCADE, related_name="+")
+    node = models.CharField(max_length=12, blank=True)
+    error = models.CharField(max_length=200)
+    tried_at = models.DateTimeField(default=clock.now)
 
 
 class SopCall(TenantModel):

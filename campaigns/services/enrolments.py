@@ -64,7 +64,7 @@ def enrol_many(
     except entering.EntryUnreadable as error:
         # it lets nobody in and says so on the SOP's page; whatever else the caller does for these people goes on
         with transaction.atomic():
-            trouble.note(sop.pk, error.node_id, error)
+            trouble.note(error.version_id, error.node_id, error)
     return n
 
 

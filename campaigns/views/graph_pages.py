@@ -61,7 +61,7 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
         "outcome": _outcome_chart(sop),
         "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=10),
         "jobs": _moves(request, sop),
-        "errors": _entry_errors(sop, graph) if version else [],
+        "errors": _entry_errors(request.brand, sop, graph) if version else [],
     }  # fmt: skip
     return render(request, "campaigns/sops/canvas/detail.html", context)
 
@@ -125,12 +125,17 @@ def _refusal(found: list[moments.Refused]) -> str:
     return said % {"n": n, "error": reason_of(found[0].error)}
 
 
-def _entry_errors(sop: Sop, graph: Graph) -> list[tuple[str, str]]:
-    """(what cannot be read, why): an entry lets nobody in, others hold people."""
-    found = trouble.errors_of(sop)
-    whole = [(_("Goals and exits"), found[trouble.WHOLE])] if trouble.WHOLE in found else []
+def _entry_errors(brand: Any, sop: Sop, graph: Graph) -> list[tuple[str, str]]:
+    """(what cannot be read, why): an entry lets nobody in, others hold people. Of the present version, and of older ones
+    with people."""
+    found, goals = trouble.errors_of(sop), _("Goals and exits")
+    whole = [(goals, found[trouble.WHOLE])] if trouble.WHOLE in found else []
     nodes = [(words.name_of(node), found[node["id"]]) for node in graph["nodes"] if node["id"] in found]
-    return whole + nodes
+    older = [
+        (_("%(name)s (version %(n)s)") % {"name": row.name or goals, "n": row.n}, row.error)
+        for row in trouble.of_older(brand, sop)
+    ]
+    return whole + nodes + older
 
 
 def _numbers(sop: Sop, only: int | None) -> dict[str, NodeNumbers]:

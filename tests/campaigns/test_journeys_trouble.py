@@ -121,6 +121,72 @@ def test_an_entry_that_cannot_be_read_stops_neither_the_reader_nor_an_arrival(wo
         people = [world.people[0].pk]
         assert enrolments.enrol_many(world.brand, sop=sop, contact_ids=people, source="channel_code:1") == 0
         assert set(trouble.errors_of(by_event)) == set(trouble.errors_of(by_hand)) == {"n1"}
+    world.now += timedelta(minutes=11)
+    world.react()  # looked at again, and still gone
+    come_back(world, segment)
+    world.put_in(by_hand, world.people[:1])
+    with in_brand(world.brand):
+        assert trouble.errors_of(by_hand) == {} and set(trouble.errors_of(by_event)) == {"n1"}
+    world.now += timedelta(minutes=11)
+    world.react()  # nobody comes, and it is not said for ever
+    with in_brand(world.brand):
+        assert trouble.errors_of(by_event) == {}
+
+
+def test_what_one_version_cannot_read_another_one_does_not_take_back(world: World, sign_in: Any) -> None:
+    """The page says it as long as somebody is in the older version, and of which version it is."""
+    segment = make_segment(world)
+    sop = world.publish(branching(segment))
+    world.put_in(sop, world.people[:2])
+    vanish(world, segment)
+    world.tick()
+    sound = rewired(
+        line(entry(), {"kind": "branch", "condition": {"kind": "everybody"}}, touch("是"), touch("否")),
+        ("n2", "no", "n4"),
+        ("n3", "next", "n5"),
+    )
+    world.publish(sound)
+    world.put_in(sop, world.people[2:])
+    world.run(world.now + timedelta(minutes=22), timedelta(minutes=11))
+    client = sign_in(world.brand, "operator")
+    with in_brand(world.brand):
+        sop.refresh_from_db()
+        assert trouble.errors_of(sop) == {}
+        [said] = trouble.of_older(world.brand, sop)
+        assert said.n == 1 and said.error
+    assert world.at_node(sop) == {"n2": 2} and trouble_of(client, sop)
+    come_back(world, segment)
+    world.run(world.now + timedelta(minutes=11), timedelta(minutes=11))
+    assert world.ends(sop) == {"done": 4} and not trouble_of(client, sop)
+    world.check(sop)
+
+
+@pytest.mark.parametrize("where", ["node", "goals"])
+def test_whoever_was_held_keeps_the_clock(world: World, where: str) -> None:
+    """Held for half an hour before the second wait: it still ends three hours after the beginning."""
+    segment = make_segment(world)
+    none = {"all": [in_segment(segment), {"kind": "follow", "values": ["lost"]}]}
+    asked = {"kind": "branch", "condition": in_segment(segment) if where == "node" else {"kind": "everybody"}}
+    graph = line(
+        entry(), wait(n=1, unit="hours"), asked, wait(n=2, unit="hours"), touch("a"),
+        **({"goals": [{"condition": none}]} if where == "goals" else {}),
+    )  # fmt: skip
+    sop = world.publish(graph)
+    world.put_in(sop)
+    world.tick()
+    vanish(world, segment)
+    world.run(START + timedelta(minutes=85), timedelta(minutes=5))
+    assert world.at_node(sop) == {"n3" if where == "node" else "n2": 4}
+    come_back(world, segment)
+    world.run(START + timedelta(minutes=100), timedelta(minutes=5))
+    assert world.at_node(sop) == {"n4": 4}
+    with in_brand(world.brand):
+        rows = set(Enrolment.objects.values_list("node_at", "next_run_at", "held_from"))
+    assert rows == {(START + timedelta(hours=1), START + timedelta(hours=3), None)}
+    world.run(START + timedelta(hours=3))
+    assert world.ends(sop) == {"done": 4}
+    assert [reason for _at, _node, reason in world.touches()] == [0] * 4
+    world.check(sop)
 
 
 def test_a_code_that_names_a_graph_brings_people_in(world: World) -> None:

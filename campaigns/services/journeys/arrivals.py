@@ -40,11 +40,12 @@ def begin(brand: Brand, plan: plans.Plan, at: datetime) -> None:
 def run(brand: Brand) -> int:
     """Let in whom dates and segments bring; gives how many. One query when there is no such entry.
 
-    Each entry has a transaction of its own; what cannot be read is noted at its mark and does not stop the others.
+    Each entry has a transaction of its own; what cannot be read is noted and does not stop the others.
     """
     with transaction.atomic():
         rows = EntryMark.objects.filter(sop__state__in=entering.OPEN, sop__version_id__isnull=False)
         marks = list(rows.order_by("sop", "node").values_list("sop_id", "node", "sop__version_id"))
+        noted = trouble.known({version_id for *_rest, version_id in marks if version_id}) if marks else set()
     n = 0
     for sop_id, node_id, version_id in marks:
         try:
@@ -53,10 +54,12 @@ def run(brand: Brand) -> int:
                 node = plan.nodes.get(node_id)
                 if node is not None and node["kind"] == "entry":
                     n += _let_in(brand, plan, node)
+                    if (version_id, node_id) in noted:
+                        trouble.over(plan.version_id, node_id)
         except SCRMError as error:
             log.warning("entry %s of SOP %s: %s", node_id, sop_id, error)
             with transaction.atomic():
-                trouble.note(sop_id, node_id, error)
+                trouble.note(version_id or 0, node_id, error)
     return n
 
 
@@ -81,8 +84,6 @@ def _segment(brand: Brand, plan: plans.Plan, node: Node) -> int:
         segment = Segment.objects.get(pk=node["segment_id"])
         ids = Audience(brand, snapshots.condition_of(segment)).ids()
     if version_id == mark.segment_version_id and not ids and not is_first:
-        if mark.error:
-            EntryMark.objects.filter(sop=plan.sop_id, node=node["id"]).update(error="")
         return 0
     now = clock.now()
     n = len(
@@ -97,7 +98,6 @@ def _segment(brand: Brand, plan: plans.Plan, node: Node) -> int:
     EntryMark.objects.filter(sop=plan.sop_id, node=node["id"]).update(
         segment_version_id=version_id,
         last_on=now.astimezone(ZoneInfo(brand.timezone)).date(),  # those who were there before have come in
-        error="",
     )
     return n
 
@@ -133,7 +133,7 @@ def _dates(brand: Brand, plan: plans.Plan, node: Node) -> int:
                 node_id=node["id"],
             )
         )
-        EntryMark.objects.filter(sop=plan.sop_id, node=node["id"]).update(last_on=on, error="")
+        EntryMark.objects.filter(sop=plan.sop_id, node=node["id"]).update(last_on=on)
         on += timedelta(days=1)
     return n
 

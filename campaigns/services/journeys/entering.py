@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 
 from campaigns.models import Sop
-from campaigns.services.journeys import plans
+from campaigns.services.journeys import plans, trouble
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.touches import array
 from contacts.models import EventType
@@ -42,10 +42,11 @@ AGAIN = {
 
 
 class EntryUnreadable(SCRMError):
-    """What an entry asks cannot be read any more (a segment was deleted): it lets nobody in. `node_id` is the entry."""
+    """What an entry asks cannot be read any more (a segment was deleted): it lets nobody in. `node_id` is the entry of
+    the version `version_id`."""
 
     code, http_status = "entry_unreadable", 409
-    node_id = ""
+    version_id, node_id = 0, ""
 
 
 def enter(
@@ -98,8 +99,9 @@ def _slice(
             allowed = holds_for(brand, node["condition"], asked, now=clock.now())
         except SCRMError as error:
             unreadable = EntryUnreadable(error.message, code=error.code)
-            unreadable.node_id = node["id"]
+            unreadable.version_id, unreadable.node_id = plan.version_id, node["id"]
             raise unreadable from error
+        trouble.over(plan.version_id, node["id"])
         people = [row for row in people if row[0] in allowed]
     if not people:
         return []

@@ -121,7 +121,7 @@ def step(brand: Brand, job: Job) -> bool:
 _MOVE = """
     UPDATE campaigns_enrolment e
        SET version_id = %s, node = v.node, next_run_at = v.next_at, node_at = v.node_at, woken_at = v.woken_at,
-           position = greatest(e.position, v.counted)
+           held_from = CASE WHEN v.next_at = e.next_run_at THEN e.held_from END, position = greatest(e.position, v.counted)
       FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[])
            AS v(id, node, next_at, node_at, woken_at, counted)
      WHERE e.brand_id = %s AND e.id = v.id

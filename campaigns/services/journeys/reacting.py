@@ -98,7 +98,7 @@ def by_code(node: Node) -> tuple[str, dict[str, Any]]:
 
 
 def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
-    """Who stands at a wait for what has happened since is due now."""
+    """Who stands at a wait for what has happened since, before its end, is due now."""
     where, params = matching(node, "w")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -106,7 +106,8 @@ def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
             f" FROM (SELECT s.id, min(e.at) AS at FROM pg_temp.{TABLE} e JOIN campaigns_enrolment s"
             "          ON s.brand_id = %(brand)s AND s.contact_id = e.contact_id AND s.sop_id = %(sop)s"
             "         AND s.version_id = %(version)s AND s.node = %(node)s AND s.ended_at IS NULL AND s.woken_at IS NULL"
-            f"        AND e.at > s.node_at WHERE {where} GROUP BY s.id) m"
+            "        AND e.at > s.node_at AND e.at <= coalesce(s.held_from, s.next_run_at)"
+            f" WHERE {where} GROUP BY s.id) m"
             " WHERE r.brand_id = %(brand)s AND r.id = m.id",
             {
                 **params,
@@ -134,7 +135,7 @@ def take_out(brand: Brand, plan: plans.Plan, now: datetime) -> int:
                 there = holds_for(brand, row["condition"], list(by_contact), now=now)
                 n += leaving.leave(brand, [by_contact[c] for c in there], kind, now)
         except SCRMError as error:  # whoever is due is held there (walking.py)
-            trouble.note(plan.sop_id, trouble.WHOLE, error)
+            trouble.note(plan.version_id, trouble.WHOLE, error)
     return n
 
 
@@ -181,8 +182,6 @@ def let_in(brand: Brand, plan: plans.Plan, node: Node, since: datetime) -> int:
     except (
         entering.EntryUnreadable
     ) as error:  # it lets nobody in, and says so; others have nothing to do with it
-        trouble.note(plan.sop_id, node["id"], error)
+        trouble.note(plan.version_id, node["id"], error)
         return 0
-    if people:
-        trouble.over(plan.sop_id, node["id"])
     return len(new)

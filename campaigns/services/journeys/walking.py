@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models.functions import Coalesce
 
 from campaigns import governance
 from campaigns.graph.shape import Node
@@ -37,7 +38,8 @@ MAX_BATCHES = 1_000  # of one tick; the next one goes on
 MAX_PASSED = 60  # nodes that one person passes in one batch
 
 _CLAIM = """
-    SELECT id, sop_id, contact_id, version_id, node, position, joined_at, next_run_at, woken_at
+    SELECT id, sop_id, contact_id, version_id, node, position, joined_at, coalesce(held_from, next_run_at), woken_at,
+           node_at
       FROM campaigns_enrolment
      WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s AND version_id IS NOT NULL
      ORDER BY next_run_at LIMIT %s FOR UPDATE SKIP LOCKED
@@ -45,9 +47,11 @@ _CLAIM = """
 _ADVANCE = """
     UPDATE campaigns_enrolment e
        SET position = v.position, node = v.node, next_run_at = v.next_at, node_at = v.node_at, woken_at = NULL,
-           end_kind = coalesce(v.end_kind, ''), ended_at = CASE WHEN v.end_kind IS NULL THEN NULL ELSE %s END
-      FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[])
-           AS v(id, position, node, next_at, node_at, end_kind)
+           held_from = v.held_from, end_kind = coalesce(v.end_kind, ''),
+           ended_at = CASE WHEN v.end_kind IS NULL THEN NULL ELSE %s END
+      FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+                  %s::timestamptz[], %s::text[])
+           AS v(id, position, node, next_at, node_at, held_from, end_kind)
      WHERE e.brand_id = %s AND e.id = v.id
 """
 
@@ -59,9 +63,10 @@ class Walker:
     Attributes:
         base: the moment that this person has come to.
         woken: what was waited for has happened.
+        since: came to its node then.
         stood: came to its node before this batch.
         got_one: a message was written in this batch.
-        next_at, end: how it ends: waits until, or has left.
+        next_at, end: how it ends: waits until, or has left; held_from: for what cannot be read, `base` goes on from there.
     """
 
     id: int
@@ -73,11 +78,13 @@ class Walker:
     joined_at: datetime
     base: datetime
     woken: datetime | None
+    since: datetime | None
     stood: bool = True
     got_one: bool = False
     passed: int = 0
     next_at: datetime | None = None
     node_at: datetime | None = None
+    held_from: datetime | None = None
     end: str | None = None
 
 
@@ -146,7 +153,7 @@ class Batch:
     outcome: Outcome = field(default_factory=Outcome)
     troubled: set[tuple[int, str]] = field(
         default_factory=set
-    )  # (SOP, node) of what could not be read before
+    )  # (version, node) of what could not be read before
     # who stands where, by (version, node)
     queue: dict[tuple[int, str], list[Walker]] = field(default_factory=lambda: defaultdict(list))
 
@@ -155,7 +162,7 @@ class Batch:
         self.send_at = governance.release_at(self.at, allowed.quiet, allowed.zone)
         self.sops = {sop.pk: sop for sop in Sop.objects.filter(pk__in={p.sop_id for p in people})}
         self.plans = plans.load({p.version_id for p in people})
-        self.troubled = trouble.known(list(self.sops))
+        self.troubled = trouble.known(list(self.plans))
         for version_id, running in self._of_running(people).items():
             plan = self.plans[version_id]
             try:
@@ -196,24 +203,27 @@ class Batch:
         return running
 
     def _hold(self, plan: Plan, people: Sequence[Walker], error: SCRMError) -> None:
-        """Goals or exits cannot be read: people stay as they stand, and are asked about again later."""
-        trouble.note(plan.sop_id, trouble.WHOLE, error)
+        """Goals or exits cannot be read: people stay as they stand, and are asked about again later. Their clock stays too:
+        they go on as if it had never been."""
+        trouble.note(plan.version_id, trouble.WHOLE, error)
         rows = Enrolment.objects.filter(pk__in=[w.id for w in people])
-        rows.update(next_run_at=self.at + trouble.AGAIN)
+        rows.update(held_from=Coalesce("held_from", "next_run_at"), next_run_at=self.at + trouble.AGAIN)
         for walker in people:
             walker.passed = -1
 
     def wait_for_it(self, plan: Plan, node: Node, people: Sequence[Walker], error: SCRMError) -> None:
-        """What a node asks cannot be read any more: people stay before it, and are asked about again later."""
-        trouble.note(plan.sop_id, node["id"], error)
-        self.troubled.add((plan.sop_id, node["id"]))
+        """What a node asks cannot be read any more: people stay before it, and are asked about again later; from then on
+        their clock is what it was."""
+        trouble.note(plan.version_id, node["id"], error)
+        self.troubled.add((plan.version_id, node["id"]))
         for walker in people:
             self.stay(walker, self.at + trouble.AGAIN)
+            walker.held_from = walker.base
 
     def can_be_read(self, plan: Plan, node_id: str) -> None:
-        if (plan.sop_id, node_id) in self.troubled:
-            trouble.over(plan.sop_id, node_id)
-            self.troubled.discard((plan.sop_id, node_id))
+        if (plan.version_id, node_id) in self.troubled:
+            trouble.over(plan.version_id, node_id)
+            self.troubled.discard((plan.version_id, node_id))
 
     def _at_node(self, plan: Plan, node_id: str, people: list[Walker]) -> None:
         node = plan.nodes.get(node_id)
@@ -280,6 +290,7 @@ class Batch:
                     [w.node for w in moved],
                     array(_texts(w.next_at for w in moved)),
                     array(_texts(w.node_at for w in moved)),
+                    array(_texts(w.held_from for w in moved)),
                     [w.end for w in moved],
                     self.brand.pk,
                 ],
