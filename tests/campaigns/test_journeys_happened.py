@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.models import Enrolment
+from campaigns.models import Enrolment, Sop
 from contacts.models import EventType
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.campaigns.test_journeys import START, World
@@ -92,4 +92,40 @@ def test_bought_while_the_workers_were_down(world: World) -> None:
     assert world.at_node(sop) == {"n3": 3, "n6": 1}
     world.run(START + timedelta(hours=5))
     assert len(world.touches()) == 3 and world.ends(sop) == {"done": 4}
+    world.check(sop)
+
+
+# ---- after the end of a wait
+
+
+def _late(world: World) -> Sop:
+    sop = world.publish(_reminder(entry()))
+    world.put_in(sop, world.people[:1])
+    return sop
+
+
+@pytest.mark.parametrize("stood", [True, False])
+def test_what_happens_after_the_end_of_a_wait_is_too_late(world: World, stood: bool) -> None:
+    """The tick comes by a quarter of an hour after the two hours, or for the first time then; the order came in between."""
+    sop = _late(world)
+    if stood:
+        world.tick()
+        assert world.at_node(sop) == {"n2": 1}
+    world.now = START + timedelta(minutes=130)
+    world.happens(EventType.ORDER_PAID, world.people[0])
+    world.now = START + timedelta(minutes=135)
+    world.react()
+    assert world.ends(sop) == {"done": 1} and len(world.touches()) == 1
+    world.check(sop)
+
+
+def test_what_was_in_time_counts_when_the_tick_comes_before_the_reader(world: World) -> None:
+    """After an outage: the wait is over, and the order that came while it ran has not been read yet."""
+    sop = _late(world)
+    world.tick()
+    world.now = START + timedelta(hours=2)  # its last moment
+    world.happens(EventType.ORDER_PAID, world.people[0])
+    world.now += timedelta(minutes=30)
+    world.tick()
+    assert world.ends(sop) == {"done": 1} and world.touches() == []
     world.check(sop)

@@ -43,15 +43,20 @@ def _entry(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
 
 
 def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
-    """Who stood here until now goes on; who has just come waits, unless it has happened or the time is over already."""
+    """Who stood here until now goes on; who has just come waits, unless it has happened or the time is over already. What
+    happens after the end of a wait is too late, whenever somebody looks."""
     ways: Ways = {"next": [], "timeout": []}
-    over = "timeout" if node["mode"] == "event" else "next"
-    new = []
-    for walker in people:
-        if not walker.stood:
-            new.append(walker)
-        elif walker.woken:
-            walker.base = walker.woken
+    by_event = node["mode"] == "event"
+    over = "timeout" if by_event else "next"
+    new = [walker for walker in people if not walker.stood]
+    stood = [walker for walker in people if walker.stood]
+    # the reader may not have come by since, after an outage for one
+    unread = [(w.contact_id, w.since) for w in stood if w.since and not w.woken] if by_event else []
+    in_time = first_after(batch.brand, node, unread)
+    for walker in stood:
+        moment = walker.woken or in_time.get(walker.contact_id)
+        if moment and (walker.woken or moment <= walker.base):
+            walker.base = moment
             ways["next"].append(walker)
         else:
             if plan.settings["late"] == "shift" and batch.is_late(plan, walker):
@@ -64,13 +69,9 @@ def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
             times.seconds([w.joined_at for w in new]),
             batch.brand.timezone,
         )
-        happened = (
-            first_after(batch.brand, node, [(w.contact_id, w.base) for w in new])
-            if node["mode"] == "event"
-            else {}
-        )
+        happened = first_after(batch.brand, node, [(w.contact_id, w.base) for w in new]) if by_event else {}
         for walker, until in zip(new, times.moments(ends), strict=True):
-            if moment := happened.get(walker.contact_id):
+            if (moment := happened.get(walker.contact_id)) and moment <= until:
                 walker.base = moment
                 ways["next"].append(walker)
             elif until > batch.at:
