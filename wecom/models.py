@@ -68,13 +68,14 @@ class RefusedCallback(TenantModel):
 
 
 class OutboundCall(TenantModel):
-    """The outbox: a write to WeCom that must happen (tags, remark, notice to staff), claimed first, made second, recorded
-    third; retried with growing pauses. Only calls that may be repeated are allowed here."""
+    """The outbox: a write to WeCom that must happen (tags, remark, notice to staff, stop of a mass message), claimed
+    first, made second, recorded third; retried with growing pauses. Only calls that may be repeated are allowed here."""
 
     class Kind(models.TextChoices):
         MARK_TAG = "mark_tag", _("Tags of a customer")
         REMARK = "remark", _("Remark of a customer")
         NOTICE = "notice", _("Notice to staff")
+        STOP_SEND = "stop_send", _("Stop of a mass message")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")

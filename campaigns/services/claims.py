@@ -14,6 +14,7 @@ from django.db.models import F
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, Touch
 from campaigns.services import gate, planning, rules, senders, touches
+from campaigns.services.journeys import slots
 from contacts.models import EventType
 from content.services import library, links
 from scrm import clock
@@ -51,14 +52,20 @@ class Claim:
     claimed_s: float
 
 
-def claim(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
-    """Those of the tasks that may be called now, in one transaction. Left out: not now, or nobody is left."""
+def claim(
+    brand: Brand, task_ids: Collection[int], attached: Mapping[int, slots.Attachments | None] | None = None
+) -> list[Claim]:
+    """Those of the tasks that may be called now, in one transaction. Left out: not now, or nobody is left.
+
+    Args:
+        attached: `slots.attached_now` of their steps, as the caller has uploaded it; asked here if not given.
+    """
     try:
-        return _claim_again(brand, task_ids)
+        return _claim_again(brand, task_ids, attached)
     except IntegrityError:
         # the twin of one of them is being called
         if len(task_ids) > 1:
-            return [one for task_id in task_ids for one in claim(brand, [task_id])]
+            return [one for task_id in task_ids for one in claim(brand, [task_id], attached)]
         with transaction.atomic():
             SendTask.objects.filter(pk__in=task_ids, state=State.PLANNED).update(
                 next_try_at=clock.now() + WHILE_TWIN
@@ -66,12 +73,14 @@ def claim(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
         return []
 
 
-def _claim_again(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
+def _claim_again(
+    brand: Brand, task_ids: Collection[int], attached: Mapping[int, slots.Attachments | None] | None
+) -> list[Claim]:
     """A claim that Postgres has taken back because of a deadlock is made again: the other one is through by then."""
     for left in reversed(range(TRIES)):
         try:
             with transaction.atomic():
-                return _claim_rows(brand, task_ids)
+                return _claim_rows(brand, task_ids, attached)
         except OperationalError as error:
             if not left or getattr(error.__cause__, "pgcode", None) != DEADLOCK:
                 raise
@@ -79,7 +88,9 @@ def _claim_again(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
     return []
 
 
-def _claim_rows(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
+def _claim_rows(
+    brand: Brand, task_ids: Collection[int], attached: Mapping[int, slots.Attachments | None] | None
+) -> list[Claim]:
     gate.keep_out_planners(brand)
     now, allowed = clock.now(), rules.rules_of(brand)
     release = governance.release_at(now, allowed.quiet, allowed.zone)
@@ -99,14 +110,14 @@ def _claim_rows(brand: Brand, task_ids: Collection[int]) -> list[Claim]:
     for task in ended:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
     SendTask.objects.filter(pk__in=[task.pk for task in ended]).update(state=State.CANCELLED)
-    content = _Contents(brand, now)
+    content = _Contents(now, attached_to(brand, running) if attached is None else attached)
     for task in running:
         if (task.moved_at or task.at) < now - _late_after(task):
             held.back(task, task.contact_ids, Touch.Reason.TOO_LATE)
         elif content.is_gone(task):
             held.back(task, task.contact_ids, Touch.Reason.CONTENT)
         elif receivers := _receivers(task, held):
-            _take_over(brand, task, receivers, now)
+            _take_over(brand, task, content.attached, receivers, now)
             claims.append(Claim(task, task.staff.userid, receivers, time.monotonic()))
             continue
         SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
@@ -127,12 +138,25 @@ def _left_alone(brand: Brand, tasks: Iterable[SendTask], now: datetime) -> dict[
     return {kind: gate.wishes(brand, ids, now, kind) for kind, ids in people.items()}
 
 
-def _take_over(brand: Brand, task: SendTask, receivers: dict[str, int], now: datetime) -> None:
+def attached_to(brand: Brand, tasks: Iterable[SendTask]) -> dict[int, slots.Attachments | None]:
+    """What is attached now to messages whose content another part brings, see `slots.attached_now`."""
+    return slots.attached_now(
+        brand, {task.step_id for task in tasks if task.step_id and task.content_id is None}
+    )
+
+
+def _take_over(
+    brand: Brand,
+    task: SendTask,
+    attached: Mapping[int, slots.Attachments | None],
+    receivers: dict[str, int],
+    now: datetime,
+) -> None:
     """What is special to one task, on its row and in memory; the rest is written for all at once."""
     changed: dict[str, Any] = {}
     if len(receivers) < len(task.contact_ids):
         changed |= {"contact_ids": list(receivers.values()), "n": len(receivers)}
-    text, stored = with_tails(brand, task)
+    text, stored = with_tails(brand, task, attached)
     if (text, stored) != (task.text, task.attachments):
         digest = planning.digest_of(text, stored)
         changed |= {"text": text, "attachments": stored, "content_digest": digest}
@@ -143,11 +167,14 @@ def _take_over(brand: Brand, task: SendTask, receivers: dict[str, int], now: dat
         setattr(task, name, value)
 
 
-def with_tails(brand: Brand, task: SendTask) -> tuple[str, list[dict[str, Any]]]:
+def with_tails(
+    brand: Brand, task: SendTask, attached: Mapping[int, slots.Attachments | None]
+) -> tuple[str, slots.Attachments]:
     """Text and attachments as they are handed over: tracked links say whose message it is. What was handed over is
     kept on the task, for a call whose answer is lost is found by its content."""
+    stored = attached.get(task.step_id or 0) or task.attachments
     return links.personalise(
-        brand, task.text, task.attachments, staff_id=task.staff_id, send_task_id=task.pk, via=task.kind
+        brand, task.text, stored, staff_id=task.staff_id, send_task_id=task.pk, via=task.kind
     )
 
 
@@ -170,15 +197,16 @@ def _late_after(task: SendTask) -> timedelta:
 
 
 class _Contents:
-    """Which content of the library has been put away or has expired since its messages were planned."""
+    """Which content has been put away or has expired since its messages were planned: of the library, or of another
+    part."""
 
-    def __init__(self, brand: Brand, now: datetime) -> None:
-        self.brand, self.now = brand, now
+    def __init__(self, now: datetime, attached: Mapping[int, slots.Attachments | None]) -> None:
+        self.now, self.attached = now, attached
         self.gone: dict[int, bool] = {}
 
     def is_gone(self, task: SendTask) -> bool:
         if task.content_id is None:
-            return False
+            return self.attached.get(task.step_id or 0, []) is None
         if task.content_id not in self.gone:
             self.gone[task.content_id] = library.is_gone(task.content_id, self.now)
         return self.gone[task.content_id]

@@ -8,7 +8,7 @@ and content be in `calling` at a time, so that a record found cannot belong to a
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from campaigns.models import SendTask, Touch
 from campaigns.services import claims, touches
 from campaigns.services.joins import joined_by_loop
+from campaigns.services.journeys import slots
 from contacts.models import EventType
 from scrm import clock
 from scrm.errors import InvalidError
@@ -27,7 +28,7 @@ from tenants.models import Brand
 from wecom.api import messages
 from wecom.client import client_for
 from wecom.errors import LostAnswer, WeComForbidden, WeComRejected, WeComUnavailable
-from wecom.services import attachments
+from wecom.services import attachments, outbound
 
 log = logging.getLogger(__name__)
 State = SendTask.State
@@ -77,8 +78,9 @@ def _planned(task_ids: Collection[int]) -> list[SendTask]:
 
 def _hand_over(brand: Brand, tasks: Sequence[SendTask]) -> None:
     # contents before the claim: an upload may take long, and a claim must be followed by its call at once
-    contents = _contents(brand, tasks)
-    claimed = claims.claim(brand, list(contents))
+    attached = _attached(brand, tasks)
+    contents = _contents(brand, tasks, attached)
+    claimed = claims.claim(brand, list(contents), attached)
     if not claimed:
         return
     failed: list[BaseException] = []
@@ -93,13 +95,20 @@ def _hand_over(brand: Brand, tasks: Sequence[SendTask]) -> None:
         raise failed[0]
 
 
-def _contents(brand: Brand, tasks: Sequence[SendTask]) -> dict[int, Content]:
+def _attached(brand: Brand, tasks: Sequence[SendTask]) -> dict[int, slots.Attachments | None]:
+    with transaction.atomic():
+        return claims.attached_to(brand, tasks)
+
+
+def _contents(
+    brand: Brand, tasks: Sequence[SendTask], attached: Mapping[int, slots.Attachments | None]
+) -> dict[int, Content]:
     """{task: its attachments as WeCom wants them}, those left out whose files cannot be had now."""
     found: dict[int, Content] = {}
     same: dict[tuple[int, str], Content] = {}
     for task in tasks:
         try:
-            _text, stored = claims.with_tails(brand, task)
+            _text, stored = claims.with_tails(brand, task, attached)
             key = (task.corp_id, json.dumps(stored, sort_keys=True))
             if key not in same:
                 same[key] = attachments.to_wecom(task.corp, client_for(task.corp), stored) if stored else []
@@ -151,17 +160,15 @@ def _record(brand: Brand, answers: Iterable[tuple[SendTask, Any]]) -> None:
 def record_handed(brand: Brand, made: Sequence[Made]) -> None:
     """WeCom has these tasks. In transactions of its own; safe to repeat.
 
-    One that is known under another msgid is too much and stopped at once: the process slept through ten minutes in the
-    middle of its call, and another one has sent it.
+    One that is known under another msgid is too much and is stopped by the outbox, which tries again and shows what fails:
+    the process slept through ten minutes in the middle of its call, and another one has sent it.
     """
-    for one in _write_handed(brand, made) if made else ():
-        log.warning("send task %s was handed over twice; stopping %s", one.task.pk, one.msgid)
-        messages.cancel(client_for(one.task.corp), one.msgid)
+    if made:
+        _write_handed(brand, made)
 
 
 @transaction.atomic
-def _write_handed(brand: Brand, made: Sequence[Made]) -> list[Made]:
-    """Those that are too much."""
+def _write_handed(brand: Brand, made: Sequence[Made]) -> None:
     now = clock.now()
     # send tasks before touches, in the order of their ids: as everybody who writes both
     rows = SendTask.objects.select_for_update().filter(pk__in=[one.task.pk for one in made]).order_by("pk")
@@ -184,7 +191,13 @@ def _write_handed(brand: Brand, made: Sequence[Made]) -> list[Made]:
         if one.refused:
             fail(brand, one.task, one.refused, Touch.Reason.NOT_FRIEND, now)
         _mark_handed(brand, one.task, now)
-    return [one for one in made if one not in new and known.get(one.task.pk, ("", ""))[1] != one.msgid]
+    for one in made:
+        if one not in new and known.get(one.task.pk, ("", ""))[1] != one.msgid:
+            log.warning("send task %s was handed over twice; stopping %s", one.task.pk, one.msgid)
+            payload = {"userid": one.task.staff.userid, "msgid": one.msgid}
+            outbound.enqueue(
+                brand, corp=one.task.corp, kind="stop_send", key=f"send:{one.msgid}", payload=payload
+            )
 
 
 def _mark_handed(brand: Brand, task: SendTask, now: datetime) -> None:

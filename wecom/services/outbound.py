@@ -1,14 +1,13 @@
-"""The outbox: writes to WeCom that must happen (tags, remark, notice to staff). Claimed first, made second,
-recorded third.
+"""The outbox: writes to WeCom that must happen (tags, remark, notice to staff, stop of a mass message). Claimed first, made
+second, recorded third.
 
     enqueue(brand, corp=…, kind="mark_tag", key="tag:7:12", subject=external_userid,
             payload={"userid": …, "external_userid": …, "add": [tag ids], "remove": [tag ids]})
-    enqueue(…, kind="remark", payload={"userid": …, "external_userid": …, "remark": …})      # also
-    description notices.notify_staff(…)                                                                  #
-    kind notice
+    enqueue(…, kind="remark", payload={"userid": …, "external_userid": …, "remark": …})      # also description
+    enqueue(…, kind="stop_send", payload={"userid": the guide's, "msgid": …})
+    notices.notify_staff(…)                                                                  # kind notice
 
-Only calls that may be made twice belong here: a worker that is killed between the call and its record makes
-    it again.
+Only calls that may be made twice belong here: a worker that is killed between the call and its record makes it again.
 """
 
 import json
@@ -303,8 +302,13 @@ def _notice(client: WeComClient, payload: dict[str, Any]) -> None:
         )
 
 
+def _stop_send(client: WeComClient, payload: dict[str, Any]) -> None:
+    messages.cancel(client, payload["msgid"])
+
+
 KINDS: dict[str, Callable[[WeComClient, dict[str, Any]], None]] = {
     OutboundCall.Kind.MARK_TAG: _mark_tag,
     OutboundCall.Kind.REMARK: _remark,
     OutboundCall.Kind.NOTICE: _notice,
+    OutboundCall.Kind.STOP_SEND: _stop_send,
 }

@@ -1,0 +1,87 @@
+"""Between plan and hand-over, and after it: what is handed over is what is right then, and what was handed over twice is
+stopped."""
+
+from datetime import timedelta
+
+import pytest
+
+from campaigns.models import SendTask, Touch
+from campaigns.services import enrolments, graphs, handing
+from groups.models import GroupCode
+from org.access import SYSTEM
+from scrm import clock
+from tests.campaigns.conftest import Live, at, set_sandbox_clock
+from tests.campaigns.graphs import entry, line
+from tests.campaigns.test_lost import API, DUE, enrol_all
+from tests.content.conftest import make_picture
+from tests.factories import in_brand
+from wecom.api import messages
+from wecom.client import client_for
+from wecom.models import OutboundCall
+from wecom.services import outbound
+
+pytestmark = pytest.mark.django_db(transaction=True)
+STOP = "externalcontact/cancel_groupmsg_send"
+
+
+@pytest.mark.parametrize("after", ["other", "none"])
+def test_the_picture_of_a_group_changes_between_plan_and_hand_over(live: Live, after: str) -> None:
+    """The group was full and has another code by now, or none: nobody gets the picture that leads nowhere."""
+    moment = at(DUE)
+    with in_brand(live.brand), clock.at(moment):
+        code = GroupCode.objects.create(
+            corp=live.corp, name="门店群", state="g1", file=make_picture(live.brand)
+        )
+        graph = line(entry(), {"kind": "group", "group_code_id": code.pk, "text": "来群里"})
+        sop = graphs.create_graph_sop(live.brand, name="旅程", graph=graph)
+        graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)
+        sop.refresh_from_db()
+        people = [c.pk for c in live.contacts]
+        assert enrolments.enrol_many(live.brand, sop=sop, contact_ids=people, source="page", at=moment) == 6
+    live.sandbox.post("faults", api=API, kind="errcode", errcode=-1)  # planned, and not handed over
+    live.tick(moment)
+    live.sandbox.post("faults/clear")
+    with in_brand(live.brand), clock.at(moment):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"planned"}
+        code.file = make_picture(live.brand, color="blue") if after == "other" else None
+        code.save(update_fields=["file"])
+    live.tick(moment + timedelta(minutes=10))
+    with in_brand(live.brand):
+        tasks = list(SendTask.objects.all())
+        if after == "other":
+            assert [(t.state, t.attachments[0]["file_id"]) for t in tasks] == [("handed", code.file_id)] * 2
+        else:
+            assert {t.state for t in tasks} == {"failed"}
+            found = set(Touch.objects.values_list("state", "reason"))
+            assert found == {(Touch.State.BLOCKED, Touch.Reason.CONTENT)}
+
+
+def test_what_was_handed_over_twice_is_stopped_in_the_end(live: Live) -> None:
+    """The process slept in the middle of its call, another one has made it: WeCom does not answer at first when the second
+    one is stopped."""
+    enrol_all(live, (1, 10))
+    moment = at(DUE)
+    live.tick(moment)
+    set_sandbox_clock(live.sandbox, moment)
+    with in_brand(live.brand), clock.at(moment):
+        task = SendTask.objects.select_related("corp", "staff").order_by("pk")[0]
+        receivers = [live.externals[pk] for pk in task.contact_ids]
+        client = client_for(live.corp)
+        again = messages.add_msg_template(
+            client, sender=task.staff.userid, external_userids=receivers, text=task.text, attachments=[]
+        )["msgid"]
+    live.sandbox.post("faults", api=STOP, kind="errcode", errcode=-1, times=3)
+    made = [handing.Made(task, again)]
+    for _again in range(2):  # the second time nothing is new
+        with clock.at(moment), in_brand(live.brand):
+            handing.record_handed(live.brand, made)
+    with clock.at(moment), in_brand(live.brand):
+        call = OutboundCall.objects.get(kind="stop_send")
+        assert call.state == "waiting" and call.error and call.payload["userid"] == task.staff.userid
+        task.refresh_from_db()
+        assert task.state == "handed" and task.msgid != again
+    with clock.at(moment + timedelta(minutes=5)), in_brand(live.brand):
+        assert outbound.deliver_one(live.brand, call.pk) == "done"
+    live.confirm_all(moment + timedelta(minutes=6))
+    assert live.sandbox.post("confirm", corpid=live.corp.corpid, msgid=again)["sent"] == 0
+    assert set(live.received().values()) == {1} and len(live.received()) == 6
