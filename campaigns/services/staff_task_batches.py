@@ -5,6 +5,7 @@ The job is the batch: its tasks carry `source = "job"` and its id, so all of the
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -129,10 +130,8 @@ def step(brand: Brand, job: Job) -> bool:
     due_at = datetime.fromisoformat(params["due_at"])
     if due_at <= clock.now():
         raise InvalidError(_("The deadline is over already"))
-    with transaction.atomic():
-        # whoever takes the tasks back waits for this slice, and then takes it back as well
-        if Job.objects.select_for_update().get(pk=job.pk).state == Job.State.CANCELLED:
-            return False
+    with suppress(jobs.Stopped), transaction.atomic():
+        jobs.hold(job)  # whoever takes the tasks back waits for this slice, and then takes it back as well
         staff = Staff.objects.select_related("role", "store", "region").get(pk=params["staff_id"])
         after = int(job.position.get("after", 0))
         ids = _next_ids(brand, params, staff, after)
@@ -169,6 +168,7 @@ def step(brand: Brand, job: Job) -> bool:
             },
         )
         return len(ids) == SLICE
+    return False
 
 
 def _days_later(job: Job, guides: Mapping[int, int], a_day: int | None) -> dict[int, int]:

@@ -39,6 +39,7 @@ from contacts.models import Follow
 from contacts.services.contacts import set_do_not_contact
 from org.access import SYSTEM
 from org.models import Staff
+from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, SCRMError
 from tenants.scoping import tenant_scope
@@ -173,10 +174,33 @@ def test_tasks_taken_back_while_they_are_given(brand: Any, staff: Any, monkeypat
 
     monkeypatch.setattr(staff_tasks, "add_tasks", add_tasks)
     with tenant_scope(brand):
-        staff_task_batches.step(brand, job)
+        jobs.run(brand, job.pk)
     others[0].join(10)
     with in_brand(brand):
         assert set(StaffTask.objects.values_list("state", flat=True)) == {"cancelled"}
+
+
+def test_a_batch_that_was_paused_gives_nothing_more(brand: Any, staff: Any, monkeypatch: Any) -> None:
+    """Paused after the runner has looked: the slice is not given, and comes when the job goes on."""
+    monkeypatch.setattr("org.services.jobs._enqueue", lambda *_args: None)
+    with in_brand(brand):
+        ids = [make_contact(brand, staff).pk for _ in range(3)]
+        job = staff_task_batches.start(
+            brand, by=SYSTEM, staff=_boss(staff), kind="call", title="回访",
+            due_at=clock.now() + timedelta(days=1), contact_ids=ids,
+        )  # fmt: skip
+    with tenant_scope(brand):
+        mine = jobs.claim(job.pk)
+        assert mine is not None
+        jobs.pause(job.pk)
+        staff_task_batches.step(brand, mine)
+    with in_brand(brand):
+        assert not StaffTask.objects.exists()
+        jobs.resume(brand, job.pk)
+    with tenant_scope(brand):
+        jobs.run(brand, job.pk)
+    with in_brand(brand):
+        assert StaffTask.objects.count() == 3
 
 
 def _boss(staff: Staff) -> Staff:
