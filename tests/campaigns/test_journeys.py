@@ -52,6 +52,7 @@ from livecodes.models import ChannelCode
 from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError
+from scrm.redis import redis_client
 from tagging.models import ContactTag
 from tagging.services import segments, snapshots
 from tagging.services.changes import each, put_on
@@ -718,6 +719,24 @@ def receiver() -> Iterator[Receiver]:
 def tls_receiver(tmp_path: Path) -> Iterator[Receiver]:
     with receiving(tmp_path) as made:
         yield made
+
+
+def test_a_turn_of_hooks_that_ran_out_stays_with_who_has_it_now(world: World, monkeypatch: Any) -> None:
+    """A receiver hangs until the turn is over and another process has taken it: that one's is not given back."""
+    redis, n_asked = redis_client(), list[int]()
+
+    def make(*_args: Any) -> None:
+        [key] = redis.keys("*sop-hooks*")
+        redis.set(key, "other", ex=60)
+        n_asked.append(hooks.make_due(world.brand))  # a third one has to wait
+
+    monkeypatch.setattr(hooks, "due", lambda: [1])
+    monkeypatch.setattr(hooks, "make", make)
+    with in_brand(world.brand):
+        assert hooks.make_due(world.brand) == 1
+    [key] = redis.keys("*sop-hooks*")
+    assert redis.get(key) == b"other" and n_asked == [0]
+    redis.delete(key)
 
 
 def test_hooks_are_ordered_once_and_repeated_until_taken(

@@ -16,6 +16,7 @@ import json
 import secrets
 import socket
 import ssl
+from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -28,8 +29,8 @@ from django.utils.translation import gettext as _
 from campaigns.models import Sop, SopCall
 from scrm import clock
 from scrm.errors import InvalidError
-from scrm.redis import redis_client
 from tenants.models import Brand
+from wecom.services import turns
 
 TIMEOUT_S = 8
 TURN_S = 40  # of one task
@@ -108,17 +109,16 @@ def due(limit: int = MOST) -> list[int]:
 def make_due(brand: Brand) -> int:
     """Make what is due, one call after the other, for `TURN_S` at the most; gives how many. One process a brand: a
     receiver that hangs holds up its own brand's calls only."""
-    if not redis_client().set(f"sop-hooks:{brand.pk}", "1", nx=True, ex=TURN_S + 10 * TIMEOUT_S):
-        return 0
     began, n = monotonic(), 0
-    try:
+    with (
+        suppress(turns.Busy),
+        turns.turn(brand, "sop-hooks", "all", wait_s=0, hold_s=TURN_S + 10 * TIMEOUT_S),
+    ):
         for call_id in due():
             if monotonic() - began > TURN_S:
                 break
             make(brand, call_id)
             n += 1
-    finally:
-        redis_client().delete(f"sop-hooks:{brand.pk}")
     return n
 
 
