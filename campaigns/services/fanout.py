@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
 from campaigns.services import gate, joins, outranking, planes, planning, rules, touches, variables
+from campaigns.services.hold_out import share_of_all
 from campaigns.services.senders import ORDERS
 from org.models import Staff
 from scrm import clock
@@ -147,23 +148,14 @@ def decide(
 
 def hold_out(frame: Frame, wanted: Bits, broadcast: Broadcast) -> Bits:
     """Those of the wanted who get nothing, to measure the effect: always the same for one broadcast."""
-    found = frame.empty()
-    for percent, seed in ((broadcast.hold_out_percent, broadcast.pk or 0),):
-        if percent:
-            found = found | _share(frame, seed, percent * chance.BUCKETS // 100)
-    return found & wanted
+    if not broadcast.hold_out_percent:
+        return frame.empty()
+    return share_of_all(frame, broadcast.pk or 0, broadcast.hold_out_percent) & wanted
 
 
 def in_test(frame: Frame, broadcast: Broadcast, percent: int) -> Bits:
     """Those who are in the comparison of contents; the others wait for the winner."""
-    return _share(frame, (broadcast.pk or 0) + TEST_SEED, percent * chance.BUCKETS // 100)
-
-
-def _share(frame: Frame, seed: int, below: int) -> Bits:
-    return frame.select(
-        f"SELECT position FROM contacts_contactstat WHERE brand_id = %s AND {chance.bucket_sql('contact_id', seed)} < %s",  # noqa: S608
-        [frame.brand.pk, below],
-    )
+    return share_of_all(frame, (broadcast.pk or 0) + TEST_SEED, percent)
 
 
 def _keep_sets(wave: Wave, frame: Frame, wanted: Bits, refused: dict[Touch.Reason, Bits]) -> None:

@@ -50,10 +50,14 @@ def of_all(frame: Frame, rules: Rules) -> Bits:
     """The group among everybody."""
     if not rules.hold_out:
         return frame.empty()
-    bucket = chance.bucket_sql("contact_id", seed_of(rules.hold_out_round))
+    return share_of_all(frame, seed_of(rules.hold_out_round), rules.hold_out)
+
+
+def share_of_all(frame: Frame, seed: int, percent: int) -> Bits:
+    """The same share of everybody for one seed, whoever cuts it."""
     return frame.select(
-        f"SELECT position FROM contacts_contactstat WHERE brand_id = %s AND {bucket} < %s",  # noqa: S608
-        [frame.brand.pk, _below(rules.hold_out)],
+        f"SELECT position FROM contacts_contactstat WHERE brand_id = %s AND {chance.bucket_sql('contact_id', seed)} < %s",  # noqa: S608
+        [frame.brand.pk, _below(percent)],
     )
 
 
