@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from campaigns.governance import CapRule
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import broadcasts, policy, touches, waves
+from campaigns.services import broadcasts, handing, policy, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput
 from org.access import SYSTEM
 from scrm import clock
@@ -137,7 +137,7 @@ def test_five_campaigns(brand: Any, people: list[int], data: st.DataObject) -> N
             with clock.at(now):
                 _one(brand, rules, audience, data.draw(st.integers(1, 9)), now)
                 if data.draw(st.booleans()):
-                    _hand_over(now)
+                    _hand_over(brand, now)
 
 
 def _one(brand: Any, rules: Rules, audience: list[int], priority: int, now: datetime) -> None:
@@ -170,10 +170,7 @@ def _one(brand: Any, rules: Rules, audience: list[int], priority: int, now: date
             assert touch.state == S.BLOCKED and touch.reason in BY_NUMBER and taken == []
 
 
-def _hand_over(now: datetime) -> None:
+def _hand_over(brand: Any, now: datetime) -> None:
     """WeCom has what is due: it does not give way any more."""
-    for task in SendTask.objects.filter(state="planned", at__lte=now):
-        touches.settle(
-            task.brand, send_task_id=task.pk, at=task.at, state=S.HANDED, done_at=now, was=[S.PLANNED]
-        )
-        SendTask.objects.filter(pk=task.pk).update(state="handed", msgid=f"m{task.pk}")
+    due = SendTask.objects.filter(state="planned", at__lte=now)
+    handing.record_handed(brand, [handing.Made(task, f"m{task.pk}") for task in due])
