@@ -11,6 +11,7 @@ from campaigns.models import Alert, AlertRule
 from campaigns.services import alert_preview, alert_rules
 from contacts.models import EventType
 from scrm.errors import InvalidError
+from scrm.ids import asked_id
 from scrm.keyset import keyset_page
 
 SIZE = 100
@@ -87,12 +88,8 @@ class AlertViewSet(viewsets.ViewSet):
         """GET /api/v1/alerts/: newest first."""
         rows = Alert.objects.all()
         for name, column in (("contact", "contact"), ("staff", "staff")):
-            if (value := request.query_params.get(name)) is not None:
-                if not value.isdecimal() or len(value) > 18:
-                    raise InvalidError(
-                        _("%(name)s must be a number") % {"name": name}, fields={name: "number"}
-                    )
-                rows = rows.filter(**{column: int(value)})
+            if (value := asked_id(request.query_params, name)) is not None:
+                rows = rows.filter(**{column: value})
         if state := request.query_params.get("state"):
             if state not in Alert.State.values:
                 raise InvalidError(_("Unknown state"), fields={"state": ", ".join(Alert.State.values)})

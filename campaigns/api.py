@@ -11,6 +11,7 @@ from campaigns.models import Sop, Touch
 from campaigns.services import broadcasts, numbers, sops
 from contacts.models import Contact
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import asked_id, read_id
 from scrm.keyset import keyset_page
 
 SIZE = 100
@@ -66,15 +67,6 @@ class SopOut(serializers.Serializer):
 AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 
 
-def _number(request: Any, name: str) -> int | None:
-    value = request.query_params.get(name)
-    if value is None:
-        return None
-    if not value.isdecimal() or len(value) > 18:
-        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
-    return int(value)
-
-
 class TouchViewSet(viewsets.ViewSet):
     capabilities = {"list": "sops.view"}
 
@@ -91,13 +83,13 @@ class TouchViewSet(viewsets.ViewSet):
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/touches/?contact=: the ledger, newest first."""
         rows = Touch.objects.all()
-        if (contact_id := _number(request, "contact")) is not None:
+        if (contact_id := asked_id(request.query_params, "contact")) is not None:
             if not Contact.objects.filter(pk=contact_id).exists():
                 raise NotFoundError()
             rows = rows.filter(contact_id=contact_id)
-        if (sop_id := _number(request, "sop")) is not None:
+        if (sop_id := asked_id(request.query_params, "sop")) is not None:
             rows = rows.filter(sop_id=sops.get_sop(sop_id).pk)
-        if (broadcast_id := _number(request, "broadcast")) is not None:
+        if (broadcast_id := asked_id(request.query_params, "broadcast")) is not None:
             broadcast = broadcasts.get_broadcast(broadcast_id)
             rows = rows.filter(broadcast_id=broadcast.pk, at__gte=broadcast.created_at)
         if state := request.query_params.get("state"):
@@ -137,9 +129,7 @@ class SopViewSet(viewsets.ViewSet):
     @extend_schema(responses=SopOut)
     def retrieve(self, request: Any, pk: str) -> JsonResponse:
         """GET /api/v1/sops/<id>/."""
-        if not pk.isdecimal() or len(pk) > 18:
-            raise NotFoundError()
-        return JsonResponse(_sops([sops.get_sop(int(pk))])[0])
+        return JsonResponse(_sops([sops.get_sop(read_id(pk) or 0)])[0])
 
 
 def _sops(rows: list[Sop]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from campaigns.services import calendar
 from campaigns.services.calendar import SOURCES
 from org.models import Staff
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import asked_id
 
 
 class EntryOut(serializers.Serializer):
@@ -70,16 +71,14 @@ class CalendarViewSet(viewsets.ViewSet):
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/calendar/?from=&until=: what went out and what is to come, by day."""
         first, last = (self._date(request, name) for name in ("from", "until"))
-        staff = request.query_params.get("staff")
-        if staff is not None and (not staff.isdecimal() or len(staff) > 18):
-            raise InvalidError(_("%(name)s must be a number") % {"name": "staff"}, fields={"staff": "number"})
-        if staff is not None and not Staff.objects.filter(pk=int(staff)).exists():
+        guide_id = asked_id(request.query_params, "staff")
+        if guide_id is not None and not Staff.objects.filter(pk=guide_id).exists():
             raise NotFoundError()
         found = calendar.read(
             request.brand,
             first,
             last,
-            guide_id=int(staff) if staff else None,
+            guide_id=guide_id,
             sources=request.query_params.getlist("source"),
         )
         return JsonResponse({"days": DayOut(found.days, many=True).data, "tasks_a_day": found.a_day})

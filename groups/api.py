@@ -11,6 +11,7 @@ from rest_framework import serializers, viewsets
 from groups.models import GroupChat, GroupMember
 from groups.services import listing
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import asked_id
 from scrm.keyset import keyset_page
 
 SIZE = 50
@@ -73,7 +74,7 @@ class GroupViewSet(viewsets.ViewSet):
         query = request.query_params
         filters = listing.Filters(
             q=query.get("q", ""),
-            owner=_number(query["owner"], "owner") if "owner" in query else None,
+            owner=asked_id(query, "owner"),
             state=query.get("state", ""),
             size=query.get("size", ""),
         )
@@ -142,9 +143,3 @@ def _member(stay: GroupMember) -> dict[str, Any]:
         "quit_scene": quit_scene,
     }
     return GroupMemberOut(row).data
-
-
-def _number(value: str, name: str) -> int:
-    if not value.isdecimal() or len(value) > 18:
-        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
-    return int(value)

@@ -1,5 +1,6 @@
 """Ids as people's browsers send them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -18,4 +19,14 @@ def need_id(text: Any) -> int:
     found = read_id(text)
     if found is None:
         raise InvalidError(_("Choose one of the list"))
+    return found
+
+
+def asked_id(given: Mapping[str, Any], name: str) -> int | None:
+    """An id that a caller of the API may name in the address; None where they do not. Raises InvalidError: not an id."""
+    if (text := given.get(name)) is None:
+        return None
+    found = read_id(text)
+    if found is None:
+        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
     return found

@@ -44,10 +44,6 @@ def _tabs(active: str) -> list[dict[str, Any]]:
     ]
 
 
-def _number(request: Any, name: str) -> int | None:
-    return read_id(request.GET.get(name))
-
-
 # ---- what was told
 
 
@@ -55,7 +51,7 @@ def _number(request: Any, name: str) -> int | None:
 @staff_can("sops.view")
 def alert_list(request: Any) -> HttpResponse:
     """Alerts, newest first."""
-    days = _number(request, "days")
+    days = read_id(request.GET.get("days"))
     days = days if days in dict(PERIODS) else 7
     given = {name: request.GET.get(name, "") for name in ("state", "reason")}
     rows = scope.of_guides(
@@ -66,7 +62,7 @@ def alert_list(request: Any) -> HttpResponse:
     if given["reason"] and given["reason"] in Alert.Reason.values:
         rows = rows.filter(reason=given["reason"])
     for name, column in (("rule", "rule"), ("guide", "staff"), ("message", "message")):
-        if (value := _number(request, name)) is not None:
+        if (value := read_id(request.GET.get(name))) is not None:
             rows = rows.filter(**{column: value})
     rows = rows.select_related("contact", "staff", "rule", "message")
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=50)
@@ -77,8 +73,8 @@ def alert_list(request: Any) -> HttpResponse:
         "given": {
             **given,
             "days": days,
-            "rule": _number(request, "rule"),
-            "guide": _number(request, "guide"),
+            "rule": read_id(request.GET.get("rule")),
+            "guide": read_id(request.GET.get("guide")),
         },
         "tabs": _tabs("list"),
         "states": Alert.State.choices,

@@ -40,10 +40,6 @@ def tabs_of(active: str) -> list[dict[str, Any]]:
     ]
 
 
-def _number(request: Any, name: str) -> int | None:
-    return read_id(request.GET.get(name))
-
-
 @require_GET
 @staff_can("tasks.view")
 @vary_on_headers("HX-Request")
@@ -63,7 +59,7 @@ def task_list(request: Any) -> HttpResponse:
     kind = request.GET.get("kind", "")
     if kind in StaffTask.Kind.values:
         rows = rows.filter(kind=kind)
-    guide, contact, batch = (_number(request, name) for name in ("guide", "contact", "batch"))
+    guide, contact, batch = (read_id(request.GET.get(name)) for name in ("guide", "contact", "batch"))
     if guide is not None:
         rows = rows.filter(staff=guide)
     if contact is not None:

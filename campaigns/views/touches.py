@@ -81,10 +81,6 @@ HELP = {
 }
 
 
-def _number(request: Any, name: str) -> int | None:
-    return read_id(request.GET.get(name))
-
-
 def tabs(active: str) -> list[dict[str, Any]]:
     return [
         {"url": "/touches/", "label": _("Touches"), "active": active == "touches"},
@@ -97,7 +93,7 @@ def tabs(active: str) -> list[dict[str, Any]]:
 @staff_can("sops.view")
 def touch_list(request: Any) -> HttpResponse:
     """The ledger, newest first."""
-    given = {name: _number(request, name) for name in (*COLUMNS, "days")}
+    given = {name: read_id(request.GET.get(name)) for name in (*COLUMNS, "days")}
     given["days"] = given["days"] if given["days"] in dict(PERIODS) else 30
     rows = Touch.objects.filter(at__gte=clock.now() - timedelta(days=given["days"] or 30))
     for name, column in COLUMNS.items():
@@ -142,7 +138,7 @@ def _guides(staff: Staff) -> list[tuple[int, str]]:
 @staff_can("sops.view")
 def task_list(request: Any) -> HttpResponse:
     """Send tasks: what was handed to which guide, and who has not confirmed."""
-    given = {name: _number(request, name) for name in ("sop", "broadcast", "guide")}
+    given = {name: read_id(request.GET.get(name)) for name in ("sop", "broadcast", "guide")}
     state = request.GET.get("state", "")
     rows = SendTask.objects.select_related("staff", "sop", "step", "broadcast")
     rows = rows.exclude(state=SendTask.State.FAILED, n=0)  # everybody was held back: the ledger tells why

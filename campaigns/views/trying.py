@@ -20,6 +20,7 @@ from contacts.services.search import search
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.responses import go
 
 KIND = "sop_rehearse"
@@ -40,7 +41,7 @@ def on_person(request: Any, sop_id: int) -> HttpResponse:
     text = request.GET.get("q", "")[:60].strip()
     context: dict[str, Any] = {"sop": sop, "q": text}
     if wanted := request.GET.get("contact", ""):
-        person = visible.filter(pk=int(wanted)).first() if wanted.isdecimal() and len(wanted) < 19 else None
+        person = visible.filter(pk=read_id(wanted) or 0).first()
         if person is None:
             raise NotFoundError()
         context["person"] = person
@@ -75,8 +76,7 @@ def rehearsals(request: Any, sop_id: int) -> HttpResponse:
         "days": DEFAULT_DAYS,
     }
     if request.method == "POST":
-        days = request.POST.get("days", "")
-        context["days"] = int(days) if days.isdecimal() and len(days) < 5 else 0
+        context["days"] = read_id(request.POST.get("days")) or 0
         try:
             job = graphs.rehearse(request.brand, sop_id=sop.pk, by=request.actor, days=context["days"])
             return go(request, f"/sops/{sop.pk}/rehearsals/{job.pk}/")

@@ -18,6 +18,7 @@ from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_id
 from scrm.responses import go
 
 DRAFT = "draft"
@@ -39,7 +40,7 @@ def publish(request: Any, sop_id: int) -> HttpResponse:
         try:
             version, job = graphs.publish(
                 request.brand, sop_id=sop.pk, by=request.actor, note=request.POST.get("note", ""),
-                people=context["people"], mapping=context["mapping"], draft_n=_number(request.POST.get("draft_n")),
+                people=context["people"], mapping=context["mapping"], draft_n=read_id(request.POST.get("draft_n")),
             )  # fmt: skip
             return _gone(request, sop, version, job)
         except InvalidError as error:
@@ -80,10 +81,6 @@ def roll_back(request: Any, sop_id: int, n: int) -> HttpResponse:
 def _gone(request: Any, sop: Sop, version: SopVersion, job: Any) -> HttpResponse:
     text = _("Version %(n)s is published; people come into it from now on") % {"n": version.n}
     return go(request, f"/sops/{sop.pk}/" + (f"?job={job.pk}" if job else ""), text)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 
 def _question(request: Any, sop: Sop, graph: Graph) -> dict[str, Any]:

@@ -459,4 +459,5 @@ def test_api(brand: Any, other_brand: Any) -> None:
     assert api.get("/api/v1/alerts/?state=sent").json() == {"results": [], "next": ""}
     assert api.get("/api/v1/alerts/?state=moon").status_code == 422
     assert api.get("/api/v1/alerts/?contact=x").status_code == 422
+    assert api.get("/api/v1/alerts/?staff=١").status_code == 422
     assert api.delete(f"/api/v1/alert-rules/{pk}/").status_code == 204

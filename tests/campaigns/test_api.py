@@ -58,6 +58,8 @@ def test_touches(brand: Any, other_brand: Any, told: dict) -> None:
     assert client.get("/api/v1/touches/?state=delivered").json()["results"] == []
     for bad, status in (
         ("contact=x", 422),
+        ("contact=١", 422),  # a digit, but not of an id
+        ("sop=", 422),
         ("state=nonsense", 422),
         ("after=zzz", 422),
         ("contact=999999999", 404),

@@ -315,6 +315,7 @@ def test_api(brand: Any, other_brand: Any, guides: list[Staff]) -> None:
         "", "from=2026-03-10", "from=x&until=2026-03-12", "from=2026-03-12&until=2026-03-10",
         "from=2026-01-01&until=2026-12-31", "from=2026-03-10&until=2026-03-12&source=moon",
         "from=2026-03-10&until=2026-03-12&staff=x",
+        "from=2026-03-10&until=2026-03-12&staff=١",
     ]  # fmt: skip
     for bad in wrong:
         assert api.get(f"/api/v1/calendar/?{bad}").status_code == 422, bad
