@@ -25,6 +25,7 @@ from campaigns.models import (
     Sop,
     SopCall,
     SopStep,
+    SopVersion,
     StaffTask,
     Touch,
     TouchKey,
@@ -36,6 +37,7 @@ from campaigns.services.journeys import (
     flows,
     hooks,
     moments,
+    moving,
     reacting,
     rehearsing,
     trouble,
@@ -50,6 +52,8 @@ from content.services import editing
 from groups.models import GroupCode
 from livecodes.models import ChannelCode
 from org.access import SYSTEM
+from org.models import Job
+from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError
 from scrm.redis import redis_client
@@ -550,6 +554,49 @@ def test_people_stay_or_move(world: World) -> None:
     assert {row[0] for row in world.touches()} == {START + timedelta(days=4)}
     assert world.ends(sop) == {"done": 4}
     world.check(sop)
+
+
+@pytest.mark.parametrize("then", [graphs.STAY, graphs.MOVE])
+def test_a_newer_version_is_published_while_people_are_moved(
+    world: World, monkeypatch: Any, then: str
+) -> None:
+    """Half of them are in the second version. The third one leaves people where they are: the others still follow. Or it
+    takes everybody over, and the page says so."""
+    monkeypatch.setattr("org.services.jobs._enqueue", lambda *_args: None)
+    monkeypatch.setattr(moving, "SLICE", 2)
+    sop = world.publish(line(entry(), wait(n=10), touch("一")))
+    world.put_in(sop)
+    world.tick()
+    world.publish(line(entry(), wait(n=10), touch("二")), people=graphs.MOVE)
+    with in_brand(world.brand):
+        first = Job.objects.get(kind="sop_move")
+    with tenant_scope(world.brand), clock.at(world.now):
+        jobs.run(world.brand, first.pk, until=lambda: True)
+    newcomer = make_newcomer(world)
+    world.publish(line(entry(), wait(n=10), touch("三")), people=then)
+    world.put_in(sop, [newcomer])
+    world.tick()
+    with in_brand(world.brand):
+        ids = list(Job.objects.filter(kind="sop_move").order_by("pk").values_list("pk", flat=True))
+    with tenant_scope(world.brand), clock.at(world.now):
+        for job_id in ids:
+            jobs.run(world.brand, job_id)
+    with in_brand(world.brand):
+        n_of = dict(SopVersion.objects.values_list("pk", "n"))
+        there = Counter(n_of[pk] for pk in Enrolment.objects.values_list("version_id", flat=True))
+        first.refresh_from_db()
+    if then == graphs.STAY:
+        assert there == {2: 4, 3: 1} and len(ids) == 1
+        assert (first.state, first.n_done, first.result["moved"]) == ("done", 4, 4)
+    else:
+        assert there == {3: 5} and len(ids) == 2
+        assert (first.state, first.result["moved"]) == ("cancelled", 2) and "3" in first.error
+    world.check(sop)
+
+
+def make_newcomer(world: World) -> Contact:
+    with in_brand(world.brand), clock.at(world.now):
+        return make_contact(world.brand, world.guides[0])
 
 
 def test_who_has_no_place_falls_out(world: World) -> None:

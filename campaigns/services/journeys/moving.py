@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from campaigns.graph import times
 from campaigns.graph.shape import Graph, Node
 from campaigns.graph.words import name_of
-from campaigns.models import Enrolment, Sop
+from campaigns.models import Enrolment, Sop, SopVersion
 from campaigns.services import gate
 from campaigns.services.journeys import flows, leaving, plans
 from campaigns.services.touches import array
@@ -20,8 +22,10 @@ from org.access import Actor
 from org.models import Job
 from org.services import jobs
 from scrm import clock
+from scrm.errors import ConflictError
 from tenants.models import Brand
 
+KIND = "sop_move"
 SLICE = 5_000
 OUT = ""  # in a mapping: whoever stands there leaves
 
@@ -79,32 +83,54 @@ def preview(brand: Brand, sop: Sop, graph: Graph, mapping: Mapping[str, str] | N
 
 
 def start(brand: Brand, sop: Sop, mapping: Mapping[str, str], by: Actor) -> Job:
-    """Move everybody of older versions into the present one, as a job."""
+    """Move everybody of older versions into the present one, as a job. Jobs that still move people into an older one are
+    ended: this one takes theirs over as well."""
+    version = SopVersion.objects.get(pk=sop.version_id or 0)
+    _supersede(sop, version)
     return jobs.start_job(
         brand,
-        kind="sop_move",
-        title=_("Move the people of “%(sop)s” to version %(n)s")
-        % {"sop": sop.name, "n": sop.versions.order_by("-n").values_list("n", flat=True)[0]},
-        params={"sop_id": sop.pk, "version_id": sop.version_id, "mapping": dict(mapping)},
+        kind=KIND,
+        title=_("Move the people of “%(sop)s” to version %(n)s") % {"sop": sop.name, "n": version.n},
+        params={"sop_id": sop.pk, "version_id": version.pk, "mapping": dict(mapping)},
         by=by,
-        n_total=Enrolment.objects.filter(sop=sop, ended_at=None).exclude(version_id=sop.version_id).count(),
+        n_total=_in_older(version).count(),
+    )
+
+
+def _supersede(sop: Sop, version: SopVersion) -> None:
+    live = Job.objects.filter(
+        kind=KIND, params__sop_id=sop.pk, state__in=[Job.State.WAITING, Job.State.RUNNING, Job.State.PAUSED]
+    )
+    for job_id in live.exclude(params__version_id=version.pk).order_by("pk").values_list("pk", flat=True):
+        with suppress(ConflictError):  # it has just ended
+            jobs.cancel(job_id)
+            error = _("Version %(n)s takes everybody over instead") % {"n": version.n}
+            Job.objects.filter(pk=job_id).update(error=error)
+
+
+def _in_older(version: SopVersion) -> QuerySet[Enrolment]:
+    """Who is in an older version than this one."""
+    older = SopVersion.objects.filter(sop=version.sop_id, n__lt=version.n)
+    return Enrolment.objects.filter(
+        sop=version.sop_id, ended_at=None, version_id__in=list(older.values_list("pk", flat=True))
     )
 
 
 def step(brand: Brand, job: Job) -> bool:
-    """One step of the job: a slice of people."""
-    with transaction.atomic():
+    """One step of the job: a slice of people. A newer version that was published meanwhile, and left people where they are,
+    does not stop it: what was promised is done, into the version for which it was promised."""
+    with suppress(jobs.Stopped), transaction.atomic():
         gate.enter_gate(brand)
+        jobs.hold(job)
         sop = Sop.objects.get(pk=job.params["sop_id"])
-        if sop.version_id != job.params["version_id"]:
-            return False  # a newer version has its own job
+        version = SopVersion.objects.get(pk=job.params["version_id"])
         rows = list(
-            Enrolment.objects.select_for_update()
-            .filter(sop=sop, ended_at=None, pk__gt=job.position.get("after", 0))
-            .exclude(version_id=sop.version_id)
+            _in_older(version)
+            .select_for_update()
+            .filter(pk__gt=job.position.get("after", 0))
             .order_by("pk")[:SLICE]
         )
-        n_out = move(brand, sop, rows, job.params["mapping"], clock.now())
+        n_out = move(brand, sop, version.pk, rows, job.params["mapping"], clock.now())
         if rows:
             jobs.save_step(
                 job,
@@ -116,6 +142,7 @@ def step(brand: Brand, job: Job) -> bool:
                 },
             )
         return len(rows) == SLICE
+    return False
 
 
 _MOVE = """
@@ -128,17 +155,24 @@ _MOVE = """
 """
 
 
-def move(brand: Brand, sop: Sop, rows: Sequence[Enrolment], mapping: Mapping[str, str], now: datetime) -> int:
-    """Move some enrolments into the present version, in the caller's transaction, which holds the gate; gives how many
+def move(
+    brand: Brand,
+    sop: Sop,
+    version_id: int,
+    rows: Sequence[Enrolment],
+    mapping: Mapping[str, str],
+    now: datetime,
+) -> int:
+    """Move some enrolments into a version, in the caller's transaction, which holds the gate; gives how many
     fell out.
 
     Who stands at a wait that has not changed waits as long as was promised; at a changed one the time is counted anew
     from when they came; at another node they begin now.
     """
-    if not rows or sop.version_id is None:
+    if not rows:
         return 0
-    found = plans.load({row.version_id or 0 for row in rows} | {sop.version_id})
-    plan, counts = found[sop.version_id], Counter[flows.Flow]()
+    found = plans.load({row.version_id or 0 for row in rows} | {version_id})
+    plan, counts = found[version_id], Counter[flows.Flow]()
     kept: list[tuple[Enrolment, str]] = []
     out: list[int] = []
     for row in rows:
@@ -151,14 +185,14 @@ def move(brand: Brand, sop: Sop, rows: Sequence[Enrolment], mapping: Mapping[str
         if row.position > 0:
             counts[sop.pk, row.version_id or 0, row.node, "moved"] += 1
         if row.position > 0 or plan.nodes[to]["kind"] != "entry":
-            counts[sop.pk, sop.version_id, to, flows.IN] += 1
+            counts[sop.pk, version_id, to, flows.IN] += 1
     if kept:
         values = [_place(brand, row, to, found[row.version_id or 0], plan, now) for row, to in kept]
         with connection.cursor() as cursor:
             cursor.execute(
                 _MOVE,
                 [
-                    sop.version_id,
+                    version_id,
                     array(row.pk for row, _to in kept),
                     [to for _row, to in kept],
                     *([value[i] for value in values] for i in range(3)),
