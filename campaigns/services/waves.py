@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Touch, TouchPolicy, Variant, Wave
@@ -282,8 +283,8 @@ def run_due(brand: Brand) -> int:
 
 
 def plan(brand: Brand, wave_id: int) -> bool:
-    """Plan one wave; a condition that cannot be read any more, or content that has expired, ends it with the reason,
-    and sends to nobody."""
+    """Plan one wave; a condition that cannot be read any more, content that has expired, or a time that is over for too
+    long ends it with the reason, and sends to nobody."""
     with transaction.atomic():
         gate.enter_gate(brand)
         wave = Wave.objects.select_related("broadcast").get(pk=wave_id)
@@ -291,6 +292,7 @@ def plan(brand: Brand, wave_id: int) -> bool:
             return False
         frame = Frame.whole(brand)
         try:
+            _check_time(wave)
             broadcasts.check_library(brand, wave.broadcast)
             wanted = wanted_of(brand, wave.broadcast, wave, frame)
         except SCRMError as error:  # also a segment that names one that is gone
@@ -304,6 +306,22 @@ def plan(brand: Brand, wave_id: int) -> bool:
         log.info("broadcast %s wave %s: %s", wave.broadcast_id, wave.n, numbers)
         _repeat(brand, wave)
         return True
+
+
+def _check_time(wave: Wave) -> None:
+    """After an outage or a pause: as late as its broadcast allows a message to be handed over. One that is repeated goes
+    out once instead of all the times that were missed.
+
+    Raises:
+        ConflictError: later than that.
+    """
+    broadcast = wave.broadcast
+    due_at = max(wave.at, broadcast.launched_at or wave.at)  # whoever approves it later means it
+    if not broadcast.repeat and clock.now() > due_at + timedelta(hours=broadcast.late_hours):
+        raise ConflictError(
+            _("More than %(n)s hours had gone by since its time: it was not sent any more")
+            % {"n": broadcast.late_hours}
+        )
 
 
 def _repeat(brand: Brand, wave: Wave) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.models import Touch, Wave
+from campaigns.models import Broadcast, Touch, Wave
 from campaigns.services import broadcasts, waves
 from campaigns.services.broadcasts import WaveInput
 from org.access import SYSTEM
@@ -47,6 +47,27 @@ def test_days_that_were_missed_are_not_made_up_for_in_a_row(
         sent = Touch.objects.filter(contact_id=people[0].pk, state=Touch.State.PLANNED)
         assert sorted(sent.values_list("at", flat=True)) == [first, at(back)]
         assert Wave.objects.get(state="waiting").at == at(following)
+
+
+@pytest.mark.parametrize("hours, approved_after, sent", [(23, 0, True), (25, 0, False), (25, 2, True)])
+def test_a_wave_that_fell_into_an_outage_keeps_to_its_late_hours(
+    brand: Any, people: list[Any], hours: int, approved_after: int, sent: bool
+) -> None:
+    """The servers come back when its time is over for longer than a message may be late; whoever has approved it after its
+    time has meant that."""
+    first = at("2026-03-10 12:00")
+    with in_brand(brand), clock.at(NOW):
+        draft = broadcasts.save_draft(brand, given(waves=[WaveInput(first)], late_hours=24), by=WRITER)
+        broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)
+        if approved_after:
+            launched_at = first + timedelta(hours=approved_after)
+            Broadcast.objects.filter(pk=draft.pk).update(launched_at=launched_at)
+    with in_brand(brand), clock.at(first + timedelta(hours=hours)):
+        assert waves.run_due(brand) == sent
+        wave = Wave.objects.get()
+        assert wave.state == ("planned" if sent else "skipped") and Touch.objects.exists() == sent
+        assert bool(wave.numbers.get("error")) != sent
+        assert waves.finish(brand) == (not sent)
 
 
 def test_one_that_cannot_be_read_does_not_stop_the_others(brand: Any, people: list[Any]) -> None:
