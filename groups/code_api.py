@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
@@ -71,9 +72,9 @@ class GroupCodeViewSet(viewsets.ViewSet):
         operation_id="group_codes_change", request=GroupCodeIn(partial=True), responses=GroupCodeOut
     )
     def partial_update(self, request: Any, pk: int) -> HttpResponse:
-        changed = codes.edit_code(
-            request._request.brand, code_id=pk, given=_given(request, codes.get_code(pk)), by=request.user
-        )
+        with transaction.atomic():  # held: what is left out is as another change at this moment has left it
+            given = _given(request, codes.get_code(pk, lock=True))
+            changed = codes.edit_code(request._request.brand, code_id=pk, given=given, by=request.user)
         return JsonResponse(_rows([changed])[0])
 
     @extend_schema(operation_id="group_codes_delete", request=None, responses={204: None})

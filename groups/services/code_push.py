@@ -144,8 +144,11 @@ def _with_grown(claim: _Claim, there: list[str]) -> tuple[list[str], list[str]]:
 def _as_png(data: bytes) -> _Picture:
     """Whatever WeCom's picture is, messages take JPG and PNG."""
     out = _Picture()
-    with Image.open(BytesIO(data)) as found:
-        found.convert("RGB").save(out, "PNG")
+    try:
+        with Image.open(BytesIO(data)) as found:
+            found.convert("RGB").save(out, "PNG")
+    except (OSError, ValueError, SyntaxError):  # its head was right, its body is not
+        raise WeComUnavailable(api="qr_code", errmsg="not a picture") from None
     out.seek(0)
     return out
 

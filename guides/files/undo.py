@@ -15,9 +15,9 @@ WORKED = (Lead.State.ASKED, Lead.State.ADDED, Lead.State.NOT_FOUND, Lead.State.R
 
 
 def remove(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> Undone:
-    rows = Lead.objects.select_for_update(no_key=True).filter(pk__in=ids)
-    kept = [(lead.pk, str(lead), _("a guide has worked on it")) for lead in rows.filter(state__in=WORKED)]
-    gone = rows.exclude(pk__in=[pk for pk, _name, _why in kept])
+    rows = list(Lead.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+    kept = [(lead.pk, str(lead), _("a guide has worked on it")) for lead in rows if lead.state in WORKED]
+    gone = [lead for lead in rows if lead.state not in WORKED]
     pairs = {
         (lead.list_id, lead.staff_id) for lead in gone if lead.staff_id and lead.state == Lead.State.GIVEN
     }

@@ -1,6 +1,8 @@
 """Group codes against the sandbox: made, changed, deleted, refused, retried; who came by them; pages and API."""
 
+import threading
 from datetime import timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 from django.utils.translation import override
+from PIL import Image
 
 from groups.models import GroupChat, GroupCode
 from groups.services import code_push, codes
@@ -24,6 +27,7 @@ from tests.groups.conftest import Town, external
 from tests.groups.test_pages import make_chat
 from wecom.api import join_ways
 from wecom.client import client_for
+from wecom.errors import WeComUnavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Sync = GroupCode.Sync
@@ -211,6 +215,37 @@ def test_the_list_asks_while_something_is_made_and_hides_groups_of_others(town: 
     assert "every 4s" in rows and 'hx-include="form.filters"' in rows
     assert "every 4s" not in operator.get("/groups/codes/?q=没有", headers=hx).content.decode()
     assert operator.get("/groups/codes/?q=%00门店").status_code == 200
+
+
+def test_two_who_change_different_things_at_once_lose_nothing(town: Town) -> None:
+    one, two = two_groups(town)
+    code = make(town, group_ids=[one])
+    api = client_of(town.brand, "codes.edit", "groups.view")
+    done: list[Any] = []
+
+    def regroup() -> None:
+        try:
+            url = f"/api/v1/group-codes/{code.pk}/"
+            done.append(api.patch(url, {"group_ids": [two]}, content_type="application/json"))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=regroup)
+    with in_brand(town.brand):
+        given = GroupCodeInput("新名字", [one], True, code.base_name)
+        codes.edit_code(town.brand, code_id=code.pk, given=given, by=SYSTEM)
+        thread.start()
+        thread.join(timeout=2)
+    thread.join()
+    assert done[0].status_code == 200
+    assert (fresh(code).name, fresh(code).group_ids) == ("新名字", [two])
+
+
+def test_a_broken_picture_is_fetched_again() -> None:
+    whole = BytesIO()
+    Image.effect_noise((60, 60), 90).save(whole, "PNG")
+    with pytest.raises(WeComUnavailable):
+        code_push._as_png(whole.getvalue()[:-900])
 
 
 def test_the_way_is_known_when_its_picture_is_late(town: Town) -> None:

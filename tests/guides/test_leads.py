@@ -17,8 +17,10 @@ from campaigns.tasks import staff_tasks_of_brand
 from contacts.models import Event, EventType, Follow, Identity
 from contacts.services import profile
 from contacts.services.follow import record_follow
+from datafiles.models import ImportFile
+from guides.files import undo
 from guides.models import Lead, LeadList
-from guides.services.leads import asking, giving, lists, matching, numbers
+from guides.services.leads import asking, giving, lists, matching, named, numbers
 from guides.services.leads.giving import Choice
 from guides.services.leads.lists import LeadInput, ListInput, read_text
 from guides.tasks import tick_brand
@@ -343,6 +345,23 @@ def test_what_is_not_asked_in_time_goes_to_somebody_else(house: SimpleNamespace)
         assert not StaffTask.objects.filter(state="open").exists()
 
 
+def test_many_late_ones_go_in_slices_to_whoever_has_the_least(
+    house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brand = house.brand
+    monkeypatch.setattr(giving, "MOST", 2)
+    with in_brand(brand):
+        c, d = make_staff(brand, house.corp), make_staff(brand, house.corp)
+        LeadList.objects.update(again_days=2, guide_ids=[house.a.pk, house.b.pk, c.pk, d.pk])
+        Lead.objects.update(staff=house.a, state="given", given_at=clock.now(), n_given=1)
+        other = lists.create_list(brand, by=SYSTEM, given=ListInput("另一份"), source="page")
+        Lead.objects.create(list=other, phone="13700000000", staff=d, state="given", given_at=clock.now())
+    with clock.at(clock.now() + 3 * DAY), in_brand(brand):
+        assert giving.move_on(brand) == 6
+        moved = Lead.objects.filter(list=house.found)
+        assert [moved.filter(staff=guide).count() for guide in (house.a, house.b, c, d)] == [0, 3, 2, 1]
+
+
 def test_numbers_of_a_leaver_go_to_the_others(house: SimpleNamespace) -> None:
     brand = house.brand
     with in_brand(brand):
@@ -602,3 +621,33 @@ def test_what_is_asked_while_late_ones_move_on_stays(house: SimpleNamespace) -> 
     with in_brand(brand):
         lead = Lead.objects.get(pk=mine[0].pk)
         assert (lead.state, lead.staff_id, lead.n_given) == ("asked", house.a.pk, 1)
+
+
+def test_what_is_asked_while_its_import_is_taken_back_stays(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        mine = of(house.a)
+    undone: list[Any] = []
+
+    def take_back() -> None:
+        with in_brand(brand), connection.cursor() as cursor:
+            undone.append(undo.remove(brand, ImportFile(kind="leads"), cursor, [lead.pk for lead in mine]))
+
+    with in_brand(brand):
+        asking.mark(brand, staff=house.a, by=SYSTEM, lead_id=mine[0].pk, act="asked")
+        thread = meanwhile(take_back)
+    thread.join()
+    with in_brand(brand):
+        assert [lead.pk for lead in of(house.a)] == [mine[0].pk]
+        assert undone[0].removed == 2 and [row[0] for row in undone[0].kept] == [mine[0].pk]
+
+
+def test_tags_of_single_numbers_count_as_used(house: SimpleNamespace) -> None:
+    with in_brand(house.brand):
+        uses = named.tag_uses(house.brand, [house.tag.pk, house.own_tag.pk])
+        assert sorted((use.tag_id, use.name) for use in uses) == sorted(
+            [(house.tag.pk, "秋季展会"), (house.own_tag.pk, "秋季展会")]
+        )
+        lists.close_list(house.brand, by=SYSTEM, staff=None, list_id=house.found.pk)
+        assert named.tag_uses(house.brand, [house.tag.pk, house.own_tag.pk]) == []

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from contacts.models import Contact, Follow, Identity
@@ -115,9 +116,9 @@ def candidates(lead: Lead, staff: Staff) -> list[Follow]:
         ConflictError: it is known who it is.
     """
     _refuse_added(lead)
-    known = Identity.objects.filter(kind=Identity.Kind.PHONE).values("contact")
+    known = Identity.objects.filter(kind=Identity.Kind.PHONE, contact=OuterRef("contact"))
     rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False, added_at__gte=lead.given_at)
-    rows = rows.exclude(contact__in=known).select_related("contact")
+    rows = rows.filter(~Exists(known)).select_related("contact")
     return list(rows.order_by("-added_at", "-pk")[:CHOICE])
 
 

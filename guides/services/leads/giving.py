@@ -1,5 +1,6 @@
 """Numbers go to guides: given out, taken back, moved on when nobody has asked in time or a guide has left."""
 
+import heapq
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -242,11 +243,17 @@ def move_on(brand: Brand) -> int:
     left = Lead.objects.filter(state__in=[State.GIVEN, State.ASKED]).exclude(staff__state=Staff.State.ACTIVE)
     with transaction.atomic():
         found = {pk for rows in (late, left) for pk in rows.values_list("list_id", flat=True).distinct()}
-    return sum(_move_on(brand, list_id) for list_id in sorted(found))
+    n = 0
+    for list_id in sorted(found):
+        while (moved := _move_on(brand, list_id)) >= MOST:  # what has moved is not late any more
+            n += moved
+        n += moved
+    return n
 
 
 @transaction.atomic
 def _move_on(brand: Brand, list_id: int) -> int:
+    """Up to MOST numbers of leavers and MOST late ones of a list; gives how many."""
     found = get_list(list_id, lock=True)
     was = (State.GIVEN, State.ASKED)
     rows = Lead.objects.filter(list=found, state__in=was).exclude(staff__state=Staff.State.ACTIVE)
@@ -258,16 +265,20 @@ def _move_on(brand: Brand, list_id: int) -> int:
         return 0
     able = dict(Staff.objects.guides().filter(pk__in=found.guide_ids).values_list("pk", "store_id"))
     has = _loads(list(able))
+    heap = [(has.get(pk, 0), pk) for pk in able]  # whoever has the least comes first
+    heapq.heapify(heap)
     waits: list[int] = []
     of: dict[int, list[int]] = {}
     for lead_id, staff_id, n_given in sorted(moved):
-        others = [pk for pk in able if pk != staff_id]
-        if not others or n_given >= ROUNDS:
+        own = heapq.heappop(heap) if heap and heap[0][1] == staff_id else None  # not back to the same
+        if heap and n_given < ROUNDS:
+            n, guide = heap[0]
+            heapq.heapreplace(heap, (n + 1, guide))
+            of.setdefault(guide, []).append(lead_id)
+        else:
             waits.append(lead_id)
-            continue
-        guide = min(others, key=lambda pk: (has.get(pk, 0), pk))
-        has[guide] = has.get(guide, 0) + 1
-        of.setdefault(guide, []).append(lead_id)
+        if own is not None:
+            heapq.heappush(heap, own)
     Lead.objects.filter(pk__in=waits, state__in=was).update(
         state=State.WAITING, store=_ITS_STORE, staff=None, given_at=None, asked_at=None
     )
@@ -282,5 +293,7 @@ def _move_on(brand: Brand, list_id: int) -> int:
 
 def _locked(rows: Any) -> set[tuple[int, int, int]]:
     """(number, guide, how often given); what a guide marks at this moment is waited for and, if it counts no more, left."""
-    rows = rows.order_by("pk").select_for_update(no_key=True, of=("self",)).only("pk", "staff", "n_given")
+    rows = (
+        rows.order_by("pk").select_for_update(no_key=True, of=("self",)).only("pk", "staff", "n_given")[:MOST]
+    )
     return {(lead.pk, lead.staff_id, lead.n_given) for lead in rows}

@@ -5,19 +5,24 @@ from collections.abc import Sequence
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from guides.models import LeadList
+from guides.models import Lead, LeadList
 from tagging.named import swapped
 from tagging.services.references import Use
 from tenants.models import Brand
 
 
 def tag_uses(brand: Brand, tag_ids: Sequence[int]) -> list[Use]:
-    """The open lists that give one of some tags."""
-    rows = LeadList.objects.filter(closed_at=None, tag_ids__overlap=list(tag_ids)).order_by("-pk")
+    """The open lists that give one of some tags, to all or to some of their numbers."""
+    wanted = set(tag_ids)
+    lists = LeadList.objects.filter(closed_at=None)
+    found = {row.pk: wanted & set(row.tag_ids) for row in lists.filter(tag_ids__overlap=list(wanted))}
+    own = Lead.objects.filter(list__in=lists, state__in=Lead.MATCHED, tag_ids__overlap=list(wanted))
+    for list_id, ids in own.values_list("list_id", "tag_ids").distinct():
+        found.setdefault(list_id, set()).update(wanted & set(ids))
     return [
         Use(tag_id, _("List of numbers"), row.name, f"/leads/{row.pk}/")
-        for row in rows
-        for tag_id in sorted(set(row.tag_ids) & set(tag_ids))
+        for row in lists.filter(pk__in=found).order_by("-pk")
+        for tag_id in sorted(found[row.pk])
     ]
 
 
