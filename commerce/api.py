@@ -9,6 +9,7 @@ from rest_framework import serializers, viewsets
 
 from commerce.models import Order, OrderLine, Product, Refund
 from commerce.services import orders, products
+from contacts.identities import readable
 from scrm.api_batch import (
     BatchOut,
     BuyerIn,
@@ -120,7 +121,9 @@ class OrderOut(serializers.Serializer):
     contact_id = serializers.IntegerField(allow_null=True, help_text="empty: it waits for its buyer")
     buyer_kind = serializers.CharField()
     buyer_scope = serializers.CharField()
-    buyer_value = serializers.CharField()
+    buyer_value = serializers.CharField(
+        help_text="of a phone number masked without the right `contacts.phones`"
+    )
     placed_at = serializers.DateTimeField()
     paid_at = serializers.DateTimeField(allow_null=True)
     amount_fen = serializers.IntegerField()
@@ -229,7 +232,7 @@ class OrderViewSet(viewsets.ViewSet):
             since=moment(request, "placed_after"),
             until=moment(request, "placed_before"),
         )
-        return _page(request, rows, ("-placed_at", "-pk"), lambda found: [_order(o) for o in found])
+        return _page(request, rows, ("-placed_at", "-pk"), lambda found: [_order(request, o) for o in found])
 
     @extend_schema(operation_id="orders_retrieve", responses=OrderDetailOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -240,7 +243,7 @@ class OrderViewSet(viewsets.ViewSet):
         lines = OrderLine.objects.filter(order=found).order_by("n")
         refunds = Refund.objects.filter(order=found).order_by("refunded_at", "pk")
         more = {"lines": LineOut(lines, many=True).data, "refunds": RefundOut(refunds, many=True).data}
-        return JsonResponse(_order(found) | more)
+        return JsonResponse(_order(request, found) | more)
 
     @extend_schema(operation_id="orders_record", request=batch_in("OrderBatch", OrderIn), responses=BatchOut)
     def create(self, request: Any) -> JsonResponse:
@@ -266,8 +269,13 @@ def _given(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _order(order: Order) -> dict[str, Any]:
-    return {**OrderOut(order).data, "state": Order.State(order.state).name.lower()}
+def _order(request: Any, order: Order) -> dict[str, Any]:
+    may_phones = request._request.actor.can("contacts.phones")
+    return {
+        **OrderOut(order).data,
+        "buyer_value": readable(order.buyer_kind, order.buyer_value, may_phones),
+        "state": Order.State(order.state).name.lower(),
+    }
 
 
 class RefundViewSet(viewsets.ViewSet):

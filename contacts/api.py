@@ -12,6 +12,7 @@ from rest_framework import serializers, viewsets
 from contacts import hooks
 from contacts.api_profile import ProfileIn, change_profile
 from contacts.filters import Filters
+from contacts.identities import readable
 from contacts.models import Contact, Follow, Identity, Stage
 from contacts.services import listing
 from contacts.services.fields import live_fields
@@ -25,7 +26,7 @@ SIZE, MAX_SIZE = 50, 200
 class IdentityOut(serializers.Serializer):
     kind = serializers.ChoiceField(choices=Identity.Kind.values)
     scope = serializers.CharField(help_text="corp id or app id in which the value is valid; may be empty")
-    value = serializers.CharField()
+    value = serializers.CharField(help_text="of a phone number masked without the right `contacts.phones`")
 
 
 class FollowOut(serializers.Serializer):
@@ -113,7 +114,7 @@ class ContactViewSet(viewsets.ViewSet):
         page = listing.page(
             request.brand, staff=None, filters=filters, after=query.get("after"), size=size, base=base
         )
-        return JsonResponse({"results": contacts_out(page.rows), "next": page.next})
+        return JsonResponse({"results": contacts_out(page.rows, _may_phones(request)), "next": page.next})
 
     @extend_schema(operation_id="contacts_retrieve", responses=ContactOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -121,7 +122,7 @@ class ContactViewSet(viewsets.ViewSet):
         contact = Contact.objects.filter(pk=pk).first()
         if contact is None:
             raise NotFoundError()
-        return JsonResponse(contacts_out([contact])[0])
+        return JsonResponse(contacts_out([contact], _may_phones(request))[0])
 
     @extend_schema(operation_id="contacts_change", request=ProfileIn, responses=ContactOut)
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
@@ -131,11 +132,19 @@ class ContactViewSet(viewsets.ViewSet):
             raise NotFoundError()
         change_profile(request, contact)
         contact.refresh_from_db()
-        return JsonResponse(contacts_out([contact])[0])
+        return JsonResponse(contacts_out([contact], _may_phones(request))[0])
 
 
-def contacts_out(contacts: Sequence[Contact]) -> Sequence[dict[str, Any]]:
-    """Contacts as the API shows them: a constant number of queries."""
+def _may_phones(request: Any) -> bool:
+    return request._request.actor.can("contacts.phones")
+
+
+def contacts_out(contacts: Sequence[Contact], may_phones: bool) -> Sequence[dict[str, Any]]:
+    """Contacts as the API shows them: a constant number of queries.
+
+    Args:
+        may_phones: without it phone numbers are masked.
+    """
     ids = [contact.pk for contact in contacts]
     follows: dict[int, list[dict[str, Any]]] = {}
     for follow in (
@@ -144,6 +153,7 @@ def contacts_out(contacts: Sequence[Contact]) -> Sequence[dict[str, Any]]:
         follows.setdefault(follow.contact_id, []).append(_follow(follow))
     identities: dict[int, list[Identity]] = {}
     for identity in Identity.objects.filter(contact__in=ids).order_by("kind", "pk"):
+        identity.value = readable(identity.kind, identity.value, may_phones)
         identities.setdefault(identity.contact_id, []).append(identity)
     tags = hooks.tags_of(ids)
     own = live_fields()

@@ -14,3 +14,13 @@ def normal(kind: str, value: str) -> str:
     found = re.sub(r"\D", "", value)
     found = re.sub(r"^(?:00)?86(?=1\d{10}$)", "", found)
     return found if 6 <= len(found) <= 20 else ""
+
+
+def mask_phone(phone: str) -> str:
+    """138****8000: enough to recognise a number, not to call it."""
+    return phone[:3] + "*" * max(len(phone) - 7, 1) + phone[-4:] if len(phone) > 7 else "*" * len(phone)
+
+
+def readable(kind: str, value: str, may_phones: bool) -> str:
+    """An outside id as somebody may read it: phone numbers whole only with the right `contacts.phones`."""
+    return value if may_phones or kind != Identity.Kind.PHONE else mask_phone(value)

@@ -7,9 +7,8 @@ from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
-from contacts.identities import normal
+from contacts.identities import mask_phone, normal
 from contacts.services.outcomes import Outcome, Result
-from datafiles.exports.base import mask
 from guides.models import Lead, LeadList
 from guides.services.leads import giving, lists, numbers
 from guides.services.leads.giving import Choice
@@ -181,7 +180,7 @@ class LeadViewSet(viewsets.ViewSet):
         found = LeadOut(list(page), many=True).data
         if not request._request.actor.can("contacts.phones"):
             for row in found:
-                row["phone"] = mask(row["phone"])
+                row["phone"] = mask_phone(row["phone"])
         return JsonResponse({"results": found, "next": page.next})
 
     @extend_schema(

@@ -9,13 +9,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django.views.decorators.vary import vary_on_headers
 
 from contacts import hooks
+from contacts.identities import readable
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.panels import panels_of
 from contacts.rows import STATE_LOOKS, STATE_NAMES, add_way_name, channel_of
 from contacts.sentences import GROUPS, code_of, lines, source_words
 from contacts.services import contacts as services
 from contacts.services import tag_choice
-from org.access import staff_can
+from org.access import Actor, staff_can
 from org.models import Staff
 from scrm.errors import InvalidError, NotFoundError
 from scrm.keyset import keyset_page
@@ -61,10 +62,16 @@ def contact_detail(request: Any, contact_id: int) -> HttpResponse:
 
 
 def _identities(request: Any, contact: Contact) -> list[tuple[Identity, str]]:
-    """Identities with what this person may read of them: without the right to edit only the ends."""
     rows = Identity.objects.filter(contact=contact).order_by("kind", "pk")
-    may_read = request.actor.can("contacts.edit")
-    return [(row, row.value if may_read else masked(row.value)) for row in rows]
+    return [(row, shown(request.actor, row.kind, row.value)) for row in rows]
+
+
+def shown(actor: Actor, kind: str, value: str) -> str:
+    """An outside id as this person may read it: of a phone number the middle needs `contacts.phones`, of anything the
+    whole needs `contacts.edit`."""
+    if not actor.can("contacts.edit"):
+        return masked(value)
+    return readable(kind, value, actor.can("contacts.phones"))
 
 
 def masked(value: str) -> str:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
+from contacts.identities import mask_phone
 from org.models import Staff
 from scrm.keyset import beyond
 from tenants.models import Brand
@@ -39,12 +40,7 @@ class Export:
         return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M:%S}" if moment else ""
 
     def phone(self, value: str) -> str:
-        return mask(value) if self.is_masked else value
-
-
-def mask(phone: str) -> str:
-    """138****8000: enough to recognise a number, not to call it."""
-    return phone[:3] + "*" * max(len(phone) - 7, 1) + phone[-4:] if len(phone) > 7 else "*" * len(phone)
+        return mask_phone(value) if self.is_masked else value
 
 
 def yuan(fen: int | None) -> str:

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django.views.decorators.vary import vary_on_headers
 
 from contacts import hooks
-from contacts.models import Contact
-from datafiles.exports.base import mask
+from contacts.identities import readable
+from contacts.models import Contact, Identity
 from guides.lead_forms import GiveForm, ListForm, PasteForm
 from guides.models import Lead, LeadList
 from guides.services.leads import giving, lists, numbers
@@ -107,7 +107,7 @@ def lead_list(request: Any, list_id: int) -> HttpResponse:
     context: dict[str, Any] = {
         "found": found,
         "page": page,
-        "phones": {lead.pk: lead.phone if may_read else mask(lead.phone) for lead in page},
+        "phones": {lead.pk: readable(Identity.Kind.PHONE, lead.phone, may_read) for lead in page},
         "people": _people(request, page),
         "colleagues": dict(
             Staff.objects.filter(pk__in={x.added_staff_id for x in page if x.added_staff_id}).values_list(

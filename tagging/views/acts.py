@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from contacts.models import Identity
-from contacts.views.detail import masked
+from contacts.views.detail import shown as readable
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import InvalidError, NotFoundError
@@ -81,13 +81,12 @@ def waiting_list(request: Any) -> HttpResponse:
     if q:
         rows = rows.filter(kind__in=waiting.KINDS, scope="", value=q)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=50)
-    may_read = request.actor.can("contacts.edit")
     kinds = dict(Identity.Kind.choices)
     shown = [
         {
             "row": row,
             "kind": kinds.get(row.kind, row.kind),
-            "value": row.value if may_read else masked(row.value),
+            "value": readable(request.actor, row.kind, row.value),
         }
         for row in page.rows
     ]

@@ -56,6 +56,9 @@ def test_orders_in_and_out(brand: Any, client: Client) -> None:
     one = client.get(f"{API}orders/{listed[0]['id']}/").json()
     assert one["lines"][0]["name"] == "湿巾" and one["refunds"][0]["reason"] == "破损"
     assert one["paid_at"] == "2026-03-01T02:00:00Z" and one["n_items"] == 2
+    assert one["buyer_value"] == listed[0]["buyer_value"] == "138****8000"
+    phones = client_of(brand, "orders.view", "contacts.phones")
+    assert phones.get(f"{API}orders/{listed[0]['id']}/").json()["buyer_value"] == "13800138000"
     with in_brand(brand):
         assert ContactStat.objects.get(contact=buyer).spent_fen == 9000
     for query, numbers in (

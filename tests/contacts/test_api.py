@@ -61,6 +61,18 @@ def test_shape(brand: Any, corp: Any, staff: Any, people: Any) -> None:
     assert row["follows"][1]["userid"] == staff.userid and row["follows"][1]["corpid"] == corp.corpid
 
 
+def test_phone_numbers_are_whole_with_the_right_only(brand: Any, people: Any) -> None:
+    with in_brand(brand):
+        Identity.objects.create(contact=people[0], kind="phone", value="13800138000")
+    for rights, number in (
+        (("contacts.view", "contacts.edit"), "138****8000"),
+        (("contacts.view", "contacts.phones"), "13800138000"),
+    ):
+        client = client_of(brand, *rights)
+        for row in (client.get(f"{URL}{people[0].pk}/").json(), client.get(URL).json()["results"][-1]):
+            assert {i["kind"]: i["value"] for i in row["identities"]}["phone"] == number
+
+
 def test_filters(brand: Any, staff: Any, people: Any) -> None:
     client = client_of(brand)
     ids = [c.pk for c in people]

@@ -72,9 +72,18 @@ def test_page_shows_what_is_known(brand: Any, contact: Contact, staff: Any, sign
             data={"before": "<b>", "after": "x"},
         )
     text = sign_in(brand, "operator").get(f"/contacts/{contact.pk}/").text
-    for part in ("王小明", "金卡", "老客户", "门店A", "13800138000", staff.name, "&lt;b&gt;"):
+    for part in ("王小明", "金卡", "老客户", "门店A", "138****8000", staff.name, "&lt;b&gt;"):
         assert part in text
     assert "<b>" not in text.split('class="timeline"')[1]
+
+
+def test_phone_numbers_are_whole_with_the_right_only(brand: Any, contact: Contact, sign_in: Any) -> None:
+    with in_brand(brand):
+        Identity.objects.create(contact=contact, kind="phone", value="13800138000")
+        Identity.objects.create(contact=contact, kind="unionid", value="u1234567890")
+    text = sign_in(brand, "operator").get(f"/contacts/{contact.pk}/").text  # may edit, not read phone numbers
+    assert "13800138000" not in text and "138****8000" in text and "u1234567890" in text
+    assert "13800138000" in sign_in(brand, "admin").get(f"/contacts/{contact.pk}/").text
 
 
 def test_identities_are_masked_without_the_right(brand: Any, contact: Contact, sign_in: Any) -> None:

@@ -112,7 +112,8 @@ def test_people_of_a_list(brand: Any, other_brand: Any, corp: Any, sign_in: Any)
         assert ContactTag.objects.exclude(expires_at=None).count() == 2 and WaitingTag.objects.count() == 2
         act = TagAct.objects.get()
         waiters = list(WaitingTag.objects.values_list("pk", flat=True))
-    assert "M-88" in client.get("/tags/waiting/").text
+    waits = client.get("/tags/waiting/").text
+    assert "M-88" in waits and "138****0003" in waits and "13800000003" not in waits
     assert "M-88" not in client.get("/tags/waiting/?q=13800000003").text
     assert client.post("/tags/waiting/drop/", {"ids": waiters[:1]}).status_code == 302
     history = client.get("/tags/history/")
