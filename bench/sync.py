@@ -139,13 +139,13 @@ def _count(made: Bench, rows: Any) -> int:
 
 def _drift_apart(made: Bench, n: int) -> None:
     """As if no event had come for days: `n` relations are here under an id that WeCom does not list, so as many are
-    missing here and as many are too many."""
+    missing here and as many are too many. Who they are is drawn by lot: any guide's, new and old, wherever they stand on
+    WeCom's pages."""
     with tenant_scope(made.brand), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "CREATE TEMP TABLE apart ON COMMIT DROP AS SELECT id, external_userid FROM contacts_follow"
-            " WHERE brand_id = %s AND id %% (SELECT greatest(1, count(*) / %s) FROM contacts_follow"
-            " WHERE brand_id = %s) = 0 ORDER BY id LIMIT %s",
-            [made.brand.pk, n, made.brand.pk, n],
+            " WHERE brand_id = %s ORDER BY md5(external_userid) LIMIT %s",
+            [made.brand.pk, n],
         )
         for table, column, where in (
             ("contacts_follow", "external_userid", ""),
