@@ -1,6 +1,6 @@
 """Segments in segments: all that a condition names through others, circles among them, and how far it may go."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.utils.translation import gettext as _
 
@@ -12,11 +12,33 @@ MAX_LEVELS = 10  # of segments in segments
 MAX_EXPANDED = 1_000  # conditions, those of segments within counted where they stand
 
 
-def nested_segments(condition: Condition, *, checked: bool = True) -> dict[int, Condition | int]:
+def reachable(conditions: Iterable[Condition]) -> dict[int, Segment]:
+    """All segments that some conditions name, directly or through others, as far as they exist: a query for each level."""
+    found: dict[int, Segment] = {}
+    asked: set[int] = set()
+    todo = {pk for condition in conditions for pk in references(condition).get("segments", ())}
+    while todo:
+        asked |= todo
+        new = Segment.objects.filter(deleted_at=None).in_bulk(todo)
+        found |= new
+        todo = {
+            pk
+            for row in new.values()
+            if row.condition
+            for pk in references(row.condition).get("segments", ())
+        }
+        todo -= asked
+    return found
+
+
+def nested_segments(
+    condition: Condition, *, checked: bool = True, present: Mapping[int, Segment] | None = None
+) -> dict[int, Condition | int]:
     """All segments that a condition names, directly or through others: id → condition, or version of a list.
 
     Args:
         checked: False for whoever looks for circles itself.
+        present: the segments that there are, of whoever asks for many conditions (`reachable`).
 
     Raises:
         NotFoundError: one of them was deleted; a segment that cannot be read is nobody's.
@@ -25,8 +47,10 @@ def nested_segments(condition: Condition, *, checked: bool = True) -> dict[int, 
     found: dict[int, Condition | int] = {}
     todo = set(references(condition).get("segments", ()))
     while todo:
-        rows = Segment.objects.filter(pk__in=todo, deleted_at=None)
-        new = {row.pk: row for row in rows}
+        if present is None:
+            new = Segment.objects.filter(deleted_at=None).in_bulk(todo)
+        else:
+            new = {pk: present[pk] for pk in todo if pk in present}
         if missing := todo - set(new):
             raise NotFoundError(code="segment_missing", segments=sorted(missing))
         todo = set()

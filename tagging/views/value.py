@@ -173,12 +173,9 @@ def lifecycle_page(request: Any) -> HttpResponse:
     found = lifecycle.flow(request.brand, clock.today(request.brand.timezone) - timedelta(days=n - 1))
     moves = found.moves[:40]
     total = sum(n_people for _stage, n_people in found.stages)
+    problems = lifecycle.problems_of(request.brand, [stage for stage, _n in found.stages])
     context = {
-        "problems": [
-            (stage.name, problem)
-            for stage, _n in found.stages
-            if (problem := lifecycle.problem_of(request.brand, stage))
-        ],
+        "problems": [(stage.name, problems[stage.pk]) for stage, _n in found.stages if stage.pk in problems],
         "stages": [
             (stage, n_people, round(100 * n_people / total, 1) if total else 0)
             for stage, n_people in found.stages
@@ -232,13 +229,15 @@ def settings(request: Any) -> HttpResponse:
 def stages(request: Any) -> HttpResponse:
     """The stages in order, each with its condition. POST: all of them as JSON, in order."""
     if request.method == "GET":
+        present = lifecycle.stages_of(request.brand)
+        problems = lifecycle.problems_of(request.brand, present)
         rows = [
             {
                 "stage": s,
                 "condition": json.dumps(s.condition, ensure_ascii=False),
-                "problem": lifecycle.problem_of(request.brand, s),
+                "problem": problems.get(s.pk, ""),
             }
-            for s in lifecycle.stages_of(request.brand)
+            for s in present
         ]
         context = {"rows": rows, "colors": STAGE_COLORS, "most": lifecycle.MAX_STAGES, "tabs": _tabs("flow")}
         return render(request, "tagging/value/stages.html", context)
