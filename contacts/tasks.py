@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from contacts.models import Follow
-from contacts.services import behaviour, profile, reminders
+from contacts.services import behaviour, ownerless, profile, reminders
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
@@ -30,6 +30,18 @@ def purge_all_waiting() -> None:
 def purge_waiting_behaviour(brand: Brand) -> None:
     """Behaviour whose person has not appeared for half a year."""
     behaviour.purge_waiting(brand)
+
+
+@app.task(name="contacts.tasks.check_all_ownerless")
+def check_all_ownerless() -> None:
+    """Nightly: one task for each brand."""
+    list(each_brand(check_ownerless))
+
+
+@tenant_task(expires=6 * 3600)
+def check_ownerless(brand: Brand) -> None:
+    """Outside ids, relations and sums of contacts that do not exist."""
+    ownerless.check(brand)
 
 
 @app.task(name="contacts.tasks.tick")

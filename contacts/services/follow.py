@@ -11,18 +11,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
+from django.utils.translation import gettext as _
 
 from contacts import hooks
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.services import positions
 from contacts.services.search import refresh_grams
+from contacts.services.staging import numbers
 from contacts.services.timeline import believable, claim_key, record_event
 from org.models import Corp, Staff
+from scrm.errors import ConflictError
 from tenants.models import Brand
 
 # The callback's CreateTime and the relation's createtime (sync) of the same adding may differ a little.
 SAME = timedelta(seconds=60)
 SAME_CALLBACK = timedelta(seconds=5)
+TRIES = 20  # for a person whom others make or join at the same moment; each of them means that somebody was quicker
 
 _END_EVENTS = {
     Follow.End.BY_CUSTOMER: EventType.LOST_BY_CUSTOMER,
@@ -143,9 +147,13 @@ def record_follow(
 def _contact_of(
     brand: Brand, corp: Corp, external_userid: str, at: datetime, name: str
 ) -> tuple[Contact, bool]:
-    """The contact behind an external_userid, its row locked; made when there is none."""
+    """The contact behind an external_userid, its row locked; made when there is none.
+
+    Raises:
+        ConflictError: the id belongs to a contact that does not exist, also after `TRIES` looks at it.
+    """
     key = {"kind": Identity.Kind.EXTERNAL_USERID, "scope": corp.corpid, "value": external_userid}
-    while True:
+    for _try in range(TRIES):
         identity = Identity.objects.filter(**key).first()
         if identity is None:
             try:
@@ -170,6 +178,16 @@ def _contact_of(
             locked.save(update_fields=["name"])
             refresh_grams(brand, [locked.pk])
         return locked, False
+    raise nobodys(external_userid)
+
+
+def nobodys(value: str) -> ConflictError:
+    """The error of an outside id whose contact is not there, however often one looks."""
+    return ConflictError(
+        _("The outside id %(value)s belongs to a customer who does not exist; the nightly check releases it")
+        % {"value": value},
+        code="ownerless",
+    )
 
 
 @dataclass(frozen=True)
@@ -257,7 +275,7 @@ def end_follow(
     key = {"kind": Identity.Kind.EXTERNAL_USERID, "scope": corp.corpid, "value": external_userid}
     if kind == Follow.End.GONE and not Identity.objects.filter(**key).exists():
         return None
-    contact, _ = _contact_of(brand, corp, external_userid, at, "")
+    contact, _is_new = _contact_of(brand, corp, external_userid, at, "")
     follow = Follow.objects.filter(contact=contact, staff=staff).first()
     if follow is None:
         follow = Follow.objects.create(
@@ -293,24 +311,25 @@ def end_follow(
 
 # One statement for both rows of a contact. ContactStat gets what the UPDATE writes; the other columns are those
 # before it, because all parts of a statement see the same snapshot.
+# Brand in sub-selects: of one that is new Postgres knows nothing, so it plans for any of them.
 _RECOUNT = """
     WITH f AS (
         SELECT x.id, count(w.id) FILTER (WHERE w.ended_at IS NULL AND NOT w.is_pending)::int AS n_follows,
                CASE WHEN count(w.id) FILTER (WHERE w.ended_at IS NULL) = 0 THEN max(w.ended_at) END AS lost_at
-          FROM unnest(%s::bigint[]) AS x(id)
-          LEFT JOIN contacts_follow w ON w.brand_id = %s AND w.contact_id = x.id GROUP BY x.id
+          FROM unnest(%(ids)s::bigint[]) AS x(id)
+          LEFT JOIN contacts_follow w ON w.brand_id = (SELECT %(b)s) AND w.contact_id = x.id GROUP BY x.id
     ), c AS (
         SELECT c.id, c.position, c.gender, c.do_not_contact, f.n_follows, f.lost_at,
-               least(c.added_at, %s) AS added_at
-          FROM contacts_contact c JOIN f ON f.id = c.id WHERE c.brand_id = %s
+               least(c.added_at, %(added_at)s) AS added_at
+          FROM contacts_contact c JOIN f ON f.id = c.id WHERE c.brand_id = (SELECT %(b)s)
     ), u AS (
         UPDATE contacts_contact t SET n_follows = c.n_follows, lost_at = c.lost_at, added_at = c.added_at
-          FROM c WHERE t.brand_id = %s AND t.id = c.id
+          FROM c WHERE t.brand_id = (SELECT %(b)s) AND t.id = c.id
            AND (t.n_follows, t.lost_at, t.added_at) IS DISTINCT FROM (c.n_follows, c.lost_at, c.added_at)
     ), stat AS (
     INSERT INTO contacts_contactstat AS s (brand_id, contact_id, position, gender, do_not_contact, n_follows,
                                            lost_at, added_at, spent_fen, n_orders)
-    SELECT %s, c.id, c.position, c.gender, c.do_not_contact, c.n_follows, c.lost_at, c.added_at, 0, 0
+    SELECT %(b)s, c.id, c.position, c.gender, c.do_not_contact, c.n_follows, c.lost_at, c.added_at, 0, 0
       FROM c ORDER BY c.id
     ON CONFLICT (brand_id, contact_id) DO UPDATE
        SET n_follows = excluded.n_follows, lost_at = excluded.lost_at, added_at = excluded.added_at
@@ -331,9 +350,9 @@ def recount(
     Args:
         added_at: moves `added_at` back to this moment where it is earlier.
     """
-    ids, b = sorted(set(contact_ids)), brand.pk
+    ids = sorted(set(contact_ids))
     with connection.cursor() as cursor:
-        cursor.execute(_RECOUNT, [ids, b, added_at, b, b, b])
+        cursor.execute(_RECOUNT, {"ids": numbers(ids), "b": brand.pk, "added_at": added_at})
         figures = {row[0]: row[1:] for row in cursor.fetchall()}
     hooks.contacts_changed(brand, ids)
     return figures

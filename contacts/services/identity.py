@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from contacts import hooks
 from contacts.models import Contact, EventType, Follow, Identity
 from contacts.services import stats
-from contacts.services.follow import recount
+from contacts.services.follow import TRIES, nobodys, recount
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_event
 from scrm import clock
@@ -78,11 +78,14 @@ def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -
 
     Gives the contact that stays, its row locked. Safe to repeat and to run at once for both contacts. A phone
     number typed by a guide joins nobody but a member who waits (`join_member`).
+
+    Raises:
+        ConflictError: the unionid belongs to a contact that does not exist, also after `TRIES` looks at it.
     """
     if not unionid:
         return contact
     key = {"kind": Identity.Kind.UNIONID, "scope": "", "value": unionid}
-    while True:
+    for _try in range(TRIES):
         # by insert-or-nothing the two contacts of one unionid meet here, whoever comes first
         Identity.objects.bulk_create([Identity(contact=contact, **key)], ignore_conflicts=True)
         other_id = Identity.objects.values_list("contact_id", flat=True).get(**key)
@@ -97,6 +100,7 @@ def resolve(brand: Brand, *, contact: Contact, unionid: str, source: str = "") -
             return pair[0]
         elif Identity.objects.get(**key).contact_id == other_id:
             return merge(brand, keep=pair[0], lose=pair[1], why={"unionid": unionid}, source=source)
+    raise nobodys(unionid)
 
 
 @transaction.atomic

@@ -24,6 +24,7 @@ from typing import Any, Self
 from django.db import transaction
 from django.db.models import QuerySet
 
+from contacts.services.profile import NOT_OURS
 from contacts.services.sync_rows import rows_of, rows_of_customer
 from contacts.services.sync_run import Run
 from contacts.services.sync_types import Row
@@ -51,7 +52,6 @@ MEMBER_CODES = frozenset(
     {84061, 40003, 40031, 41054, 46004, 60011, 60021, 60111, 84074, 84083, 610004, 701008}
 )
 NO_CUSTOMERS, BAD_CURSOR = 84061, 50100
-NOT_OURS = (84061, 40096)  # nobody in the app's visible range has them (any more), or unknown
 
 Lane = dict[str, Any]
 Lanes = list[tuple[Lane, dict[str, int]]]  # each with userid → id of its guides

@@ -7,7 +7,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils.module_loading import import_string
 
-from tagging.models import BITS, Dim
+from contacts.services import ownerless
+from tagging.models import BITS, ContactTag, Dim
 from tagging.services import bits
 from tagging.services.bits import FLAGS, ZERO
 from tenants.models import Brand
@@ -133,13 +134,7 @@ def rebuild(brand: Brand, dim: Dim | None = None) -> int:
 
 def drop_ownerless(brand: Brand) -> int:
     """Carried tags of contacts who have ended in the very moment of a mass act; see `changes.put_on`. Gives how many."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM tagging_contacttag t WHERE t.brand_id = %s AND NOT EXISTS"
-            " (SELECT 1 FROM contacts_contact c WHERE c.brand_id = %s AND c.id = t.contact_id)",
-            [brand.pk, brand.pk],
-        )
-        return cursor.rowcount
+    return sum(ownerless.drop(brand, [ContactTag]).values())
 
 
 def check(brand: Brand) -> dict[str, int]:

@@ -10,13 +10,16 @@ from django.db import connection
 
 from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
 from contacts.models import Contact, ContactGram, ContactStat, Event, EventType, Follow, Identity
+from contacts.services import ownerless
 from contacts.services.follow import record_follow
 from contacts.services.identity import MOVES, resolve
 from contacts.services.search import refresh_grams, search
 from contacts.services.timeline import record_event
 from scrm import clock
+from scrm.errors import ConflictError
 from tagging.models import ContactTag
 from tagging.services.tags import add_tags
+from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag
 
 
@@ -84,7 +87,7 @@ def test_merge_keeps_everything(brand: Any, corp: Any, staff: Any) -> None:
         assert kept.pk == old.pk
         assert list(Contact.objects.values_list("pk", flat=True)) == [old.pk]
         # of these Postgres would not refuse what is nobody's any more
-        for model in (Follow, ContactStat, ContactTag):
+        for model in (Follow, ContactStat, ContactTag, Identity):
             assert set(model.objects.values_list("contact_id", flat=True)) <= {old.pk}
         assert (kept.name, kept.do_not_contact, kept.added_at, kept.n_follows) == (
             "王小明",
@@ -183,3 +186,46 @@ def test_both_sides_at_once_while_customers_arrive(brand: Any, corp: Any, staff:
         contact = Contact.objects.get()
         assert (contact.pk, contact.n_follows) == (pair[0].pk, 4)
         assert Event.objects.filter(type=EventType.MERGED).count() == 1
+
+
+def test_an_id_of_nobody_is_told_and_released_by_night(
+    brand: Any, other_brand: Any, corp: Any, staff: Any
+) -> None:
+    """The database does not refuse a contact to be deleted under its ids and relations."""
+    with in_brand(other_brand):
+        theirs = make_contact(other_brand)
+    with in_brand(brand):
+        adding = {
+            "corp": corp,
+            "staff": staff,
+            "external_userid": "wmnobody",
+            "at": clock.now(),
+            "source": "callback",
+        }
+        gone = record_follow(brand, **adding, name="王小明").contact
+        resolve(brand, contact=gone, unionid="u-nobody")
+        here = make_contact(brand, staff)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM contacts_contact WHERE brand_id = %s AND id = %s", [brand.pk, gone.pk]
+            )
+        for act in (
+            lambda: record_follow(brand, **adding),
+            lambda: resolve(brand, contact=here, unionid="u-nobody"),
+        ):
+            with pytest.raises(ConflictError) as refused:
+                act()
+            assert refused.value.code == "ownerless" and "nobody" in str(refused.value)
+    with tenant_scope(brand):
+        found = ownerless.check(brand)
+        assert (
+            found["contacts_identity"] == 2 and found["contacts_follow"] == found["contacts_contactstat"] == 1
+        )
+        assert found["contacts_contactgram"] > 0
+        assert ownerless.check(brand) == {}
+    with in_brand(brand):
+        again = record_follow(brand, **adding)
+        assert again.is_new_contact and again.contact.pk != gone.pk
+        assert resolve(brand, contact=here, unionid="u-nobody") == here
+    with in_brand(other_brand):
+        assert ContactStat.objects.filter(contact=theirs).exists()
