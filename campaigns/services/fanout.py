@@ -12,13 +12,14 @@ from django.db import connection, transaction
 
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import gate, joins, outranking, planes, planning, rules, touches, variables
+from campaigns.services import gate, outranking, planes, planning, rules, touches, variables
 from campaigns.services.hold_out import share_of_all
 from campaigns.services.senders import ORDERS
 from org.models import Staff
 from scrm import clock
 from tagging.services import frames
 from tagging.services.frames import Bits, Frame
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 CHUNK = 1_000  # contacts of one send task
@@ -193,7 +194,7 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
             " contact_ids bigint[] STORAGE EXTERNAL, text text, digest text) ON COMMIT DROP"
         )
         sql = _TASKS.format(order=order, variant=_variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
-        with joins.joined_by_hash(cursor):
+        with joined_by_hash(cursor, work_mem="192MB"):
             cursor.execute(sql, {"b": brand.pk, "guides": touches.array(guides())})
         _fill_contents(cursor, brand, variants)
         cursor.execute(

@@ -19,11 +19,11 @@ from django.db.models import QuerySet
 
 from campaigns.models import SendTask, Touch
 from campaigns.services import claims, touches
-from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import slots
 from contacts.models import EventType
 from scrm import clock
 from scrm.errors import InvalidError
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 from wecom.api import messages
 from wecom.client import client_for

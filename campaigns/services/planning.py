@@ -12,9 +12,9 @@ from django.db import connection
 
 from campaigns.models import SendTask, SopStep, Touch
 from campaigns.services import touches, variables
-from campaigns.services.joins import joined_by_loop
 from campaigns.services.senders import Sender
 from org.models import Staff
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
 CHUNK = 1_000  # contacts in one send task; WeCom allows 10,000 in one call

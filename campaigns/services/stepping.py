@@ -16,12 +16,12 @@ from django.db import connection, transaction
 from campaigns import governance
 from campaigns.models import Enrolment, Sop, SopStep, Touch
 from campaigns.services import gate, rules, schedule, senders, sops, step_touches, touches
-from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import leaving
 from campaigns.services.schedule import Due, StepTime
 from campaigns.services.senders import Sender
 from contacts.models import Contact
 from contacts.services.timeline import record_events
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
 BATCH = 5_000

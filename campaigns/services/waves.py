@@ -15,7 +15,6 @@ from campaigns.services import (
     broadcasts,
     fanout,
     gate,
-    joins,
     planes,
     reassign,
     results,
@@ -33,6 +32,7 @@ from scrm.errors import ConflictError, LimitError, SCRMError
 from tagging.services import audience, frames
 from tagging.services.audience import Audience
 from tagging.services.frames import Bits, Frame
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 from wecom.errors import WeComForbidden, WeComRejected
 
@@ -220,7 +220,7 @@ def _per_guide(brand: Brand, frame: Frame, bits: Bits) -> dict[int, int]:
             fanout.FILL.format(name="dry_allowed"), [[row[0] for row in rows], [row[1] for row in rows]]
         )
         cursor.execute("ANALYZE dry_allowed")
-        with joins.joined_by_hash(cursor):
+        with joined_by_hash(cursor, work_mem="192MB"):
             given: dict[str, Any] = {"b": brand.pk, "guides": array(fanout.guides())}
             cursor.execute(_GUIDES.format(order=order), given)
             return dict(cursor.fetchall())

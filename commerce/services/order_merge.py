@@ -15,9 +15,10 @@ from commerce.services import lines, refund_merge, stats
 from commerce.services.sql import GUIDE_AT, PAID_STATES, is_sale, is_to_tell
 from contacts.models import EventType, Identity
 from contacts.services.outcomes import Counts
-from contacts.services.staging import LARGE, SCOPE, analyze, drop, hashing, numbers, open_results, own_corpid
+from contacts.services.staging import SCOPE, analyze, drop, numbers, open_results, own_corpid
 from contacts.services.timeline import FUTURE
 from scrm import clock
+from tenants.db.joins import LARGE, joined_by_hash
 from tenants.models import Brand
 
 MAX_ROUNDS = 10  # tellings of one order in one batch; of more only the newest ten are read
@@ -257,7 +258,7 @@ def merge_orders(brand: Brand, *, source: str, told_by: str) -> Counts:
             analyze(cursor, "order_in")
         cursor.execute("SELECT (SELECT count(*) FROM order_in), (SELECT count(*) FROM line_in)")
         n_rows, n_lines = cursor.fetchone()
-        with hashing(cursor, max(n_rows, n_lines)):
+        with joined_by_hash(cursor, max(n_rows, n_lines)):
             if n_lines:
                 lines.add_products(cursor, brand)
             for turn in range(1 - MAX_ROUNDS if has_repeats else 0, 1):

@@ -10,9 +10,10 @@ from commerce.services import stats
 from commerce.services.sql import is_sale
 from contacts.models import EventType
 from contacts.services.outcomes import Counts
-from contacts.services.staging import analyze, drop, hashing, open_results
+from contacts.services.staging import analyze, drop, open_results
 from contacts.services.timeline import FUTURE
 from scrm import clock
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 BAD = """
@@ -144,7 +145,7 @@ def merge_refunds(brand: Brand, *, source: str, told_by: str) -> Counts:
         cursor.execute(BAD, values)
         cursor.execute("SELECT count(*) FROM refund_in")
         n_given = cursor.fetchone()[0]
-        with hashing(cursor, n_given):
+        with joined_by_hash(cursor, n_given):
             counts.n_new, changed, orders = _write(cursor, values)
         counts.n_changed = len(changed)
         counts.n_same = n_given - counts.n_new - counts.n_changed
@@ -204,7 +205,7 @@ def apply(cursor: Any, brand: Brand, order_ids: Sequence[int], *, told_by: str) 
     ids = list(order_ids)
     # locked first: the sum below then sees what others have committed meanwhile
     cursor.execute(LOCK, [brand.pk, ids])
-    with hashing(cursor, len(ids)):
+    with joined_by_hash(cursor, len(ids)):
         cursor.execute(SUM, {"brand": brand.pk, "ids": ids})
         contacts = {row[0] for row in cursor.fetchall()} - {None}
         tell(cursor, brand, ids, told_by=told_by)

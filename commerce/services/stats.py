@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from django.db import connection
 
 from contacts.services import stats
-from contacts.services.staging import hashing, numbers
+from contacts.services.staging import numbers
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 LOCK = (
@@ -45,6 +46,6 @@ def refresh(brand: Brand, contact_ids: Iterable[int]) -> int:
         if cursor.rowcount < len(ids):  # contacts made in this very transaction
             known = {row[0] for row in cursor.fetchall()}
             stats.refresh(brand, [pk for pk in ids if pk not in known])
-        with hashing(cursor, len(ids)):
+        with joined_by_hash(cursor, len(ids)):
             cursor.execute(SUM, {"brand": brand.pk, "ids": numbers(ids)})
             return cursor.rowcount

@@ -9,9 +9,10 @@ from django.db import connection, transaction
 from commerce.services import refund_merge, stats
 from commerce.services.order_merge import CHANGED, TELL_CHANGED
 from commerce.services.sql import GUIDE_AT, is_to_tell
-from contacts.services.staging import drop, hashing
+from contacts.services.staging import drop, numbers
 from contacts.services.timeline import FUTURE
 from scrm import clock
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 SLICE = 20_000
@@ -23,9 +24,9 @@ ANY_WAITS = """
 # by the identities of some contacts: their orders, through the index of orders without a customer
 OF_CONTACTS = """
     SELECT o.id, i.contact_id FROM contacts_identity i
-      JOIN commerce_order o ON o.brand_id = %(brand)s AND o.contact_id IS NULL AND o.buyer_kind = i.kind
+      JOIN commerce_order o ON o.brand_id = (SELECT %(brand)s) AND o.contact_id IS NULL AND o.buyer_kind = i.kind
        AND o.buyer_scope = i.scope AND o.buyer_value = i.value
-     WHERE i.brand_id = %(brand)s AND i.contact_id = ANY(%(contacts)s)
+     WHERE i.brand_id = (SELECT %(brand)s) AND i.contact_id = ANY(%(contacts)s::bigint[])
 """
 # the next orders that wait, newest first, each with the contact whose identity is there by now
 OF_ORDERS = """
@@ -70,7 +71,7 @@ def attach(brand: Brand, contact_ids: Sequence[int]) -> int:
             cursor.execute(ANY_WAITS, [brand.pk])
             if not cursor.fetchone()[0]:
                 return 0
-        cursor.execute(OF_CONTACTS, {"brand": brand.pk, "contacts": list(contact_ids)})
+        cursor.execute(OF_CONTACTS, {"brand": brand.pk, "contacts": numbers(contact_ids)})
         return _give(cursor, brand, cursor.fetchall())
 
 
@@ -108,7 +109,7 @@ def _give(cursor: Any, brand: Brand, pairs: Sequence[tuple[int, int]]) -> int:
     }  # fmt: skip
     drop(cursor, "order_changed")
     cursor.execute(CHANGED)
-    with hashing(cursor, len(pairs)):
+    with joined_by_hash(cursor, len(pairs)):
         cursor.execute(UPDATE, values)
     cursor.execute(TELL_CHANGED, values)
     cursor.execute("SELECT order_id, contact_id FROM order_changed")

@@ -14,9 +14,18 @@ from contacts import hooks
 from contacts.identities import normal
 from contacts.models import BehaviourKind, EventType, Identity
 from contacts.services.outcomes import Counts, Outcome, Result
-from contacts.services.staging import SCOPE, analyze, fill, hashing, open_results, open_table, own_corpid
+from contacts.services.staging import (
+    SCOPE,
+    analyze,
+    fill,
+    numbers,
+    open_results,
+    open_table,
+    own_corpid,
+)
 from contacts.services.timeline import FUTURE
 from scrm import clock
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 # word in files and the API → type of the event; other words are the brand's own kinds (BehaviourKind.key)
@@ -100,11 +109,13 @@ MERGE = f"""
     INSERT INTO behaviour_result
     SELECT n, NULL, true, CASE WHEN contact_id IS NULL THEN 'unknown_person' ELSE '' END FROM new
 """  # noqa: S608
+ANY_WAITS = "SELECT EXISTS (SELECT 1 FROM contacts_waitingbehaviour WHERE brand_id = %s)"
+# of a brand that is new Postgres knows nothing: it plans for any brand
 ATTACH = """
     WITH gone AS (
         DELETE FROM contacts_waitingbehaviour w USING contacts_identity i
-         WHERE i.brand_id = %(brand)s AND i.contact_id = ANY(%(contacts)s) AND w.brand_id = %(brand)s
-           AND w.kind = i.kind AND w.scope = i.scope AND w.value = i.value
+         WHERE i.brand_id = (SELECT %(brand)s) AND i.contact_id = ANY(%(contacts)s::bigint[])
+           AND w.brand_id = (SELECT %(brand)s) AND w.kind = i.kind AND w.scope = i.scope AND w.value = i.value
         RETURNING w.at, i.contact_id, w.type, w.object_id, w.source, w.data
     )
     INSERT INTO contacts_event (brand_id, at, contact_id, type, object_id, source, data)
@@ -162,7 +173,7 @@ def merge_behaviour(brand: Brand, *, source: str, told_by: str) -> Counts:
 
         cursor.execute("SELECT count(*) FROM behaviour_in")
         n_given = cursor.fetchone()[0]
-        with hashing(cursor, n_given):
+        with joined_by_hash(cursor, n_given):
             cursor.execute(MERGE, values)
             n_new = cursor.rowcount
         cursor.execute("SELECT count(*) FROM behaviour_result WHERE reason = 'unknown_person'")
@@ -188,7 +199,10 @@ def attach(brand: Brand, contact_ids: Sequence[int]) -> int:
     if not contact_ids:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(ATTACH, {"brand": brand.pk, "contacts": list(contact_ids)})
+        cursor.execute(ANY_WAITS, [brand.pk])
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(ATTACH, {"brand": brand.pk, "contacts": numbers(contact_ids)})
         return cursor.rowcount
 
 

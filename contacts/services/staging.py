@@ -1,8 +1,7 @@
 """Temporary tables through which many rows are told at once: filled by COPY (files) or from dicts (API, pages), merged
 by set-based statements. They live until the end of the transaction."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from psycopg2.extras import Json, execute_values
@@ -46,24 +45,6 @@ def analyze(cursor: Any, *names: str) -> None:
 def numbers(ids: Iterable[int]) -> str:
     """Many ids for `%(ids)s::bigint[]`, as one text: ARRAY[1, 2, …] is read number by number, in ten times as long."""
     return f"{{{','.join(map(str, ids))}}}"
-
-
-LARGE = 1_000
-
-
-@contextmanager
-def hashing(cursor: Any, n_rows: int) -> Iterator[None]:
-    """Statements over many rows join by hashing. Just after a first import the tables have no statistics, the planner
-    thinks them empty and would loop over all pairs. What should be looked up row by row says so itself: a LATERAL
-    subquery with OFFSET 0."""
-    if n_rows <= LARGE:
-        yield
-        return
-    cursor.execute("SHOW enable_nestloop")
-    before = cursor.fetchone()[0]
-    cursor.execute("SET LOCAL enable_nestloop = off")
-    yield
-    cursor.execute(f"SET LOCAL enable_nestloop = {before}")
 
 
 def open_results(cursor: Any, kind: str) -> None:

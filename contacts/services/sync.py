@@ -37,6 +37,7 @@ from org.services import corp_jobs
 from org.services.jobs import start_job
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
+from tenants.db import statistics
 from tenants.models import Brand
 from wecom.api import contacts as api
 from wecom.api import members as members_api
@@ -49,6 +50,12 @@ KIND = "wecom_sync"
 DEPARTMENTS, WAYS, UNSEEN = 20, 50, 50  # per step
 SAMPLE = 10  # guides asked for an estimate of the whole
 MERGE = 48  # pages merged at once, if so many are there; as many again are read meanwhile
+MANY = 10_000  # new rows, by which the plans of Postgres change
+# what a merge looks up and a first sync fills, by the count of the job that tells how much
+TABLES = {
+    "new_relations": ("contacts_follow",),
+    "new_contacts": ("contacts_contact", "contacts_contactstat", "contacts_identity"),
+}
 STEP_S = 20.0  # a step ends after this, so that others get their turn
 KINDS = ("full", "changes", "guide")
 
@@ -155,12 +162,13 @@ def _contacts(run: Run) -> None:
         at["since"], total = clock.now().isoformat(), _estimate(run)
         with transaction.atomic():
             return run.save(stage=str(LABELS["contacts"]()), n_total=total)
-    until = time.monotonic() + STEP_S
+    until, told = time.monotonic() + STEP_S, 0
     with Reader(run.corp) as reader, Halves(run, lambda *done: _save(run, *done)) as halves:
         lanes = fill_lanes(run)
         while lanes:
             reader.start(lanes)
             lanes = _keep(run, reader.take(MERGE), halves)
+            told = _tell_postgres(run, told)
             if not run.is_live or time.monotonic() > until:
                 _keep(run, reader.rest(), halves)
                 return halves.wait()
@@ -186,6 +194,18 @@ def _keep(run: Run, pages: Sequence[Page], halves: Halves) -> Lanes:
         halves.wait()
         raise stops[0]
     return lanes
+
+
+def _tell_postgres(run: Run, told: int) -> int:
+    """The next batches look up what this sync has made: Postgres has to know that it is there. Asked whenever twice as
+    much is new as `told`; gives how much that is now."""
+    n_new = int(run.job.result.get("new_relations", 0))
+    if n_new < max(MANY, 2 * told):
+        return told
+    for count, tables in TABLES.items():
+        if (n := int(run.job.result.get(count, 0))) >= MANY:
+            statistics.refresh(run.brand, tables, n)
+    return n_new
 
 
 def _save(run: Run, merged: Merged, is_last: bool) -> None:

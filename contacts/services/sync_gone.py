@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from contacts import hooks
 from contacts.models import EventType, Follow
 from contacts.services.follow import recount
+from contacts.services.staging import numbers
 from contacts.services.sync_run import Run
 from contacts.services.timeline import EventRow, record_events
 from org.access import SYSTEM
@@ -68,9 +69,9 @@ def end_gone(brand: Brand, follow_ids: Sequence[int], source: str = "sync") -> i
     contact_ids = sorted(set(rows.values_list("contact_id", flat=True)))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM contacts_contact WHERE brand_id = %s AND id = ANY(%s) ORDER BY id"
+            "SELECT id FROM contacts_contact WHERE brand_id = (SELECT %s) AND id = ANY(%s::bigint[]) ORDER BY id"
             " FOR NO KEY UPDATE",
-            [brand.pk, contact_ids],
+            [brand.pk, numbers(contact_ids)],
         )
     gone = list(rows.select_for_update().values_list("pk", "contact_id", "staff_id", "channel_code_id"))
     Follow.objects.filter(pk__in=[row[0] for row in gone]).update(

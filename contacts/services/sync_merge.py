@@ -14,6 +14,7 @@ from contacts.services import sync_writes as write
 from contacts.services.follow import SAME
 from contacts.services.positions import Places
 from contacts.services.search import refresh_grams
+from contacts.services.staging import numbers
 from contacts.services.sync_stage import Found
 from contacts.services.sync_types import Conflict, Known, Merged, Row
 from org.models import Corp
@@ -114,9 +115,9 @@ def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
     if contact_ids:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT id FROM contacts_contact WHERE brand_id = %s AND id = ANY(%s) ORDER BY id"
-                " FOR NO KEY UPDATE",
-                [brand.pk, list(contact_ids)],
+                "SELECT id FROM contacts_contact WHERE brand_id = (SELECT %s) AND id = ANY(%s::bigint[])"
+                " ORDER BY id FOR NO KEY UPDATE",
+                [brand.pk, numbers(contact_ids)],
             )
             if cursor.rowcount != len(contact_ids):
                 raise Conflict

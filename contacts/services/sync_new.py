@@ -73,7 +73,7 @@ _NOTE_PHONES = """
 _DROP_SECONDS = """
     DELETE FROM sync_found s USING (
         SELECT s.n, row_number() OVER (PARTITION BY s.contact_id, p.staff_id ORDER BY s.n) AS k,
-               EXISTS (SELECT FROM contacts_follow f WHERE f.brand_id = %(b)s AND f.contact_id = s.contact_id
+               EXISTS (SELECT FROM contacts_follow f WHERE f.brand_id = (SELECT %(b)s) AND f.contact_id = s.contact_id
                                                        AND f.staff_id = p.staff_id) AS is_there
           FROM sync_found s JOIN sync_page p ON p.n = s.n WHERE s.follow_id IS NULL
     ) d WHERE d.n = s.n AND (d.k > 1 OR d.is_there)
@@ -110,7 +110,7 @@ _MOVE_BACK = """
       FROM (SELECT s.contact_id AS id, to_timestamp(min(p.added_s)) AS added_at
               FROM sync_found s JOIN sync_page p ON p.n = s.n
              WHERE s.follow_id IS NULL AND s.person IS NULL GROUP BY 1) x
-     WHERE c.brand_id = %(b)s AND c.id = x.id AND c.added_at > x.added_at
+     WHERE c.brand_id = (SELECT %(b)s) AND c.id = x.id AND c.added_at > x.added_at
 """
 _PLACES = f"""
     SELECT p.staff_id, c.id, array_agg(x.position)
@@ -123,11 +123,13 @@ _WORDS = """
     SELECT s.contact_id, p.remark_words AS word FROM sync_found s JOIN sync_page p ON p.n = s.n
      WHERE s.person IS NOT NULL AND p.remark_words <> ''
 """
+# Those who wait have an index, small until a list of members is imported; whoever has the number is looked up by key.
 _MEMBERS = """
     SELECT DISTINCT s.contact_id, x.value FROM sync_found s
       JOIN sync_page p ON p.n = s.n AND p.phones <> '', unnest(string_to_array(p.phones, ' ')) AS x(value)
-      JOIN contacts_identity i ON i.brand_id = %(b)s AND i.kind = 'phone' AND i.scope = '' AND i.value = x.value
-      JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = i.contact_id
+      JOIN contacts_identity i ON i.brand_id = (SELECT %(b)s) AND i.kind = 'phone' AND i.scope = '' AND i.value = x.value
+      JOIN LATERAL (SELECT id, member_at, n_follows, lost_at FROM contacts_contact
+                     WHERE brand_id = (SELECT %(b)s) AND id = i.contact_id OFFSET 0) c ON true
      WHERE c.id <> s.contact_id AND c.member_at IS NOT NULL AND c.n_follows = 0 AND c.lost_at IS NULL
 """
 

@@ -16,6 +16,7 @@ from contacts.services.follow import SAME
 from contacts.services.sync_rows import lines
 from contacts.services.sync_types import Known, Row
 from org.models import Corp
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
 _PAGE = """
@@ -66,8 +67,8 @@ _CHANGED = """
            f.added_at, f.ended_at, f.end_kind, c.name, c.avatar, c.gender, c.kind, c.corp_name,
            c.profile_at IS NOT NULL, s.union_owner
       FROM sync_found s
-      JOIN contacts_follow f ON f.brand_id = %(b)s AND f.id = s.follow_id
-      JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = f.contact_id
+      JOIN contacts_follow f ON f.brand_id = (SELECT %(b)s) AND f.id = s.follow_id
+      JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = f.contact_id
 """
 _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE follow_id IS NULL), count(DISTINCT person),
@@ -75,9 +76,7 @@ _COUNTS = """
            array_agg(DISTINCT contact_id) FILTER (WHERE contact_id IS NOT NULL)
       FROM sync_found
 """
-# a page is looked up in indexes, however large Postgres believes it to be; compiling is for longer statements than these
-_LOOK_UP = "; ".join(f"SET LOCAL enable_{way} = off" for way in ("hashjoin", "mergejoin", "material", "sort"))
-_ANY_WAY = _LOOK_UP.replace("off", "on")
+# compiling is for longer statements than these
 _BEGIN = f"SET LOCAL jit = off; DROP TABLE IF EXISTS sync_page, sync_found, sync_person; {_PAGE}"
 
 
@@ -101,15 +100,14 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row], text: bytes = b"") ->
         # brand's part of any index; in a first import, that is every row for every row, until autovacuum has looked.
         cursor.execute(f"DISCARD PLANS; {_BEGIN}")
         cursor.copy_expert("COPY sync_page FROM STDIN", io.BytesIO(text or lines(rows)))
-        cursor.execute(_LOOK_UP)
-        cursor.execute(_FOUND, given)
-        cursor.execute(_COUNTS)
-        n_found, n_new, n_persons, n_other_owners, contact_ids = cursor.fetchone()
-        changed = []
-        if n_found > n_new:
-            cursor.execute(_CHANGED, given)
-            changed = [(rows[found[0]], _known(found)) for found in sorted(cursor.fetchall())]
-        cursor.execute(_ANY_WAY)
+        with joined_by_loop(cursor, sorting=False):
+            cursor.execute(_FOUND, given)
+            cursor.execute(_COUNTS)
+            n_found, n_new, n_persons, n_other_owners, contact_ids = cursor.fetchone()
+            changed = []
+            if n_found > n_new:
+                cursor.execute(_CHANGED, given)
+                changed = [(rows[found[0]], _known(found)) for found in sorted(cursor.fetchall())]
     return Found(n_new, n_persons, n_other_owners, contact_ids or [], changed)
 
 

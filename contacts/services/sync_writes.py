@@ -27,7 +27,7 @@ _WRITE_PROFILES = """
            corp_name = x.corp_name, profile_at = %s
       FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::smallint[], %s::smallint[], %s::text[])
            AS x(id, name, avatar, gender, kind, corp_name)
-     WHERE c.brand_id = %s AND c.id = x.id
+     WHERE c.brand_id = (SELECT %s) AND c.id = x.id
 """
 _WRITE_FOLLOWS = """
     UPDATE contacts_follow f
@@ -36,7 +36,7 @@ _WRITE_FOLLOWS = """
            channel_code_id = coalesce(f.channel_code_id, x.code_id)
       FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::bigint[])
            AS x(id, remark, description, add_way, state, code_id)
-     WHERE f.brand_id = %s AND f.id = x.id
+     WHERE f.brand_id = (SELECT %s) AND f.id = x.id
 """
 
 

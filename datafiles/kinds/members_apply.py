@@ -11,11 +11,12 @@ from contacts.models import Contact, CustomField, EventType, WaitingBehaviour
 from contacts.services import positions, stats
 from contacts.services.identity import merge
 from contacts.services.search_sets import add_grams, refill_grams
-from contacts.services.staging import analyze, hashing, numbers
+from contacts.services.staging import analyze, numbers
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Done, Task
 from datafiles.models import ImportChange, ImportRange
 from datafiles.services.tracks import note_ranges
+from tenants.db.joins import joined_by_hash
 
 IDS = ("external_userid", "unionid", "member_no", "phone")
 STRONG = IDS[:3]
@@ -187,7 +188,7 @@ def _change(task: Task, cursor: Any, done: Done) -> None:
         )
     _note_identities(task, cursor)
     analyze(cursor, "noted", "change (id)")
-    with hashing(cursor, n_there):
+    with joined_by_hash(cursor, n_there):
         _keep_before(task, cursor, list(new))
     cursor.execute("INSERT INTO touched SELECT n, id, false FROM change")
     done.changed = cursor.rowcount

@@ -20,6 +20,7 @@ from datafiles import values
 from datafiles.blocks import Prepared
 from datafiles.kinds.base import PLANNED, Code, Judgement, Task, plan_columns
 from datafiles.layout import of_json
+from tenants.db.joins import joined_by_hash
 
 SMALL_SHARE = 4  # up to a quarter of the rows the changed ones are looked at alone
 KNOWN_SHARE = 4  # with fewer known ones than a quarter of the rows, all rows are looked at
@@ -36,23 +37,21 @@ def judge(
     with transaction.atomic(), connection.cursor() as cursor:
         task.params = {"brand": task.brand.pk, **task.kind.params(task)}
         judgement = task.kind.judge(task)
-        cursor.execute(f"SET LOCAL work_mem = '{MEMORY}'")
         # whole tables are joined. Statistics may be those of a brand that was empty an hour ago, with which Postgres
         # would compare every row of the file with every contact
-        cursor.execute("SET LOCAL enable_nestloop = off")
-        cursor.execute("SET LOCAL enable_mergejoin = off")
-        cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
-        n_rows = load(cursor, task, prepared)
-        task.kind.open(task, cursor)
-        task.is_tidy = prepared.is_tidy
-        source = _changed_only(cursor, task, judgement, n_rows)
-        _judge(cursor, task, judgement, source)
-        counts = _counts(cursor, judgement)
-        counts["same"] = counts.get("same", 0) + n_rows - counts.pop("looked_at")
-        counts["rows"] = n_rows - counts.pop("empty", 0)
-        _write_refused(cursor, folder / "refused.tsv", task)
-        counts |= task.kind.look(task, cursor)
-        counts["planned"] = _write_plan(cursor, folder / "plan.tsv", task, judgement)
+        with joined_by_hash(cursor, work_mem=MEMORY, merging=False):
+            cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
+            n_rows = load(cursor, task, prepared)
+            task.kind.open(task, cursor)
+            task.is_tidy = prepared.is_tidy
+            source = _changed_only(cursor, task, judgement, n_rows)
+            _judge(cursor, task, judgement, source)
+            counts = _counts(cursor, judgement)
+            counts["same"] = counts.get("same", 0) + n_rows - counts.pop("looked_at")
+            counts["rows"] = n_rows - counts.pop("empty", 0)
+            _write_refused(cursor, folder / "refused.tsv", task)
+            counts |= task.kind.look(task, cursor)
+            counts["planned"] = _write_plan(cursor, folder / "plan.tsv", task, judgement)
     return counts
 
 

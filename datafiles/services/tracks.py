@@ -4,9 +4,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from contacts.services.staging import hashing
 from datafiles.kinds.base import Task
 from datafiles.models import ImportFile
+from tenants.db.joins import joined_by_hash
 
 
 def note_ranges(cursor: Any, file: ImportFile, table: str, ids: str) -> None:
@@ -44,7 +44,7 @@ def note_changes(cursor: Any, task: Task, name: str, table: str, fields: Sequenc
     n, ids = cursor.fetchone()
     if not n:
         return
-    with hashing(cursor, n):
+    with joined_by_hash(cursor, n):
         cursor.execute(
             f"""
             INSERT INTO datafiles_importchange AS w (brand_id, file_id, "table", object_id, before, after)

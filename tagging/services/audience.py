@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 
 from contacts.models import CustomField
+from contacts.services.staging import numbers
 from org.models import Scope, Staff, Store
 from scrm import clock
 from tagging.conditions import Condition, leaves, parse, references
@@ -185,8 +186,8 @@ class Audience:
         sql = members_query(plan, build)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT m.contact_id FROM ({sql}) m WHERE m.contact_id = ANY(%(asked)s)",  # noqa: S608
-                {**build.params, "asked": asked},
+                f"SELECT m.contact_id FROM ({sql}) m WHERE m.contact_id = ANY(%(asked)s::bigint[])",  # noqa: S608
+                {**build.params, "asked": numbers(asked)},
             )
             return {row[0] for row in cursor.fetchall()}
 

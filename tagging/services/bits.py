@@ -92,19 +92,17 @@ _BITS = """
         SELECT e.dim, e.val, s.position, e.is_on
           FROM unnest(%(dims)s::int[], %(vals)s::bigint[], %(contacts)s::bigint[], %(on)s::bool[])
                AS e(dim, val, contact_id, is_on)
-          JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = e.contact_id"""
+          JOIN contacts_contactstat s ON s.brand_id = (SELECT %(b)s) AND s.contact_id = e.contact_id"""
 _CONTACTS = f"""
         SELECT {Dim.FLAG}, v.val, c.position::int, v.is_on
-          FROM ids JOIN contacts_contact c ON c.brand_id = %(b)s AND c.id = ids.id, LATERAL {FLAGS} AS v(val, is_on)
+          FROM ids JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = ids.id, LATERAL {FLAGS} AS v(val, is_on)
         UNION ALL
-        SELECT {Dim.STAFF}, f.staff_id, s.position, f.ended_at IS NULL AND NOT f.is_pending
-          FROM ids JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = ids.id
-          JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = ids.id
-        UNION ALL
-        SELECT {Dim.CODE}, f.channel_code_id, s.position, true
-          FROM ids JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = ids.id
-          JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = ids.id
-         WHERE f.channel_code_id IS NOT NULL"""  # noqa: S608  # numbers of our own enums
+        SELECT v.dim, v.val, s.position, v.is_on
+          FROM ids JOIN contacts_follow f ON f.brand_id = (SELECT %(b)s) AND f.contact_id = ids.id
+          JOIN contacts_contactstat s ON s.brand_id = (SELECT %(b)s) AND s.contact_id = ids.id,
+               LATERAL (VALUES ({Dim.STAFF}, f.staff_id, f.ended_at IS NULL AND NOT f.is_pending),
+                               ({Dim.CODE}, f.channel_code_id, true)) AS v(dim, val, is_on)
+         WHERE v.val IS NOT NULL"""  # noqa: S608  # numbers of our own enums
 _POSITIONS = """
         SELECT * FROM unnest(%(p_dims)s::int[], %(p_vals)s::bigint[], %(p_positions)s::int[], %(p_on)s::bool[])"""
 _ROWS = f"""
@@ -114,7 +112,7 @@ _ROWS = f"""
 _SINGLE = f"""
             SELECT dim, val, position / {BITS}, set_bit({ZERO}, position %% {BITS}, is_on::int),
                    set_bit({ZERO}, position %% {BITS}, (NOT is_on)::int) FROM x"""  # noqa: S608
-_SAME = "d.brand_id = %(b)s AND d.dim = m.dim AND d.val = m.val AND d.chunk = m.chunk"
+_SAME = "d.brand_id = (SELECT %(b)s) AND d.dim = m.dim AND d.val = m.val AND d.chunk = m.chunk"
 
 
 @cache

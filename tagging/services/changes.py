@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from contacts.models import EventType
-from contacts.services.staging import hashing, numbers
+from contacts.services.staging import numbers
 from scrm import clock
 from tagging.models import BITS, Dim
 from tagging.services import bits, marks
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 
@@ -75,15 +76,22 @@ COLUMNS = {
 
 # The database has no foreign keys of carried tags: their checks would cost as much as everything else. Of few pairs the
 # rows are locked, so that nobody who ends meanwhile gets a tag; of many the nightly check takes what is nobody's.
+# Of the tables only rows of these people and tags are read: joins of many are by hashing, which would read the brand's
+# whole part of them. The brand in sub-selects: of one that is new Postgres knows nothing, so it plans for any of them.
 _WANTED = """
     SELECT DISTINCT ON (tag_id, contact_id) * FROM (
         SELECT p.tag_id, p.contact_id, c.position::int AS position, {columns},
                t.name, g.name AS group_name, t.wecom_id <> '' AS is_corp
-          FROM ({pairs}) p
-          JOIN tagging_tag t ON t.brand_id = %(brand)s AND t.id = p.tag_id AND t.deleted_at IS NULL
-          JOIN tagging_taggroup g ON g.brand_id = %(brand)s AND g.id = t.group_id
-          JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.contact_id {lock}
+          FROM pairs p
+          JOIN tagging_tag t ON t.brand_id = (SELECT %(brand)s) AND t.id = p.tag_id {present}
+          JOIN tagging_taggroup g ON g.brand_id = (SELECT %(brand)s) AND g.id = t.group_id
+          JOIN contacts_contact c ON c.brand_id = (SELECT %(brand)s) AND c.id = p.contact_id
+           AND c.id = ANY (ARRAY(SELECT contact_id FROM pairs)) {lock}
     ) w ORDER BY tag_id, contact_id{last}
+"""
+_OF_WANTED = """
+    ct.brand_id = (SELECT %(brand)s) AND ct.tag_id = ANY (ARRAY(SELECT DISTINCT tag_id FROM wanted))
+      AND ct.contact_id = ANY (ARRAY(SELECT contact_id FROM wanted))
 """
 _LOCKED = "ORDER BY p.tag_id, p.contact_id FOR KEY SHARE OF c"
 _EVENTS = """
@@ -128,7 +136,7 @@ FEW = 64  # pairs
 _CORP = "(SELECT array_agg(tag_id) FROM wanted WHERE is_corp), (SELECT array_agg(contact_id) FROM wanted WHERE is_corp)"
 # A row that is there already is only changed when it would end earlier; `xmax` tells the two apart.
 _PUT_ON = """
-    WITH wanted AS MATERIALIZED ({wanted}),
+    WITH pairs AS MATERIALIZED ({pairs}), wanted AS MATERIALIZED ({wanted}),
     {before}
     done AS (
         INSERT INTO tagging_contacttag AS ct (brand_id, tag_id, contact_id, source, staff_id, at, expires_at, act_id)
@@ -144,34 +152,27 @@ _PUT_ON = """
     {bits}
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), {corp}, {noted}, {by_act} FROM done
 """
-_BEFORE_PUT_ON = """
+_BEFORE_PUT_ON = f"""
     before AS (
         INSERT INTO tagging_tagbefore (brand_id, act_id, tag_id, contact_id, source, staff_id, at, expires_at,
                                        before_act_id)
         SELECT ct.brand_id, w.act_id, ct.tag_id, ct.contact_id, ct.source, ct.staff_id, ct.at, ct.expires_at, ct.act_id
           FROM wanted w JOIN tagging_contacttag ct
-            ON ct.brand_id = %(brand)s AND ct.tag_id = w.tag_id AND ct.contact_id = w.contact_id
+            ON {_OF_WANTED} AND ct.tag_id = w.tag_id AND ct.contact_id = w.contact_id
          WHERE w.act_id IS NOT NULL
            AND ct.expires_at IS NOT NULL AND (w.expires_at IS NULL OR w.expires_at > ct.expires_at)
         ON CONFLICT DO NOTHING
     ),
-"""
+"""  # noqa: S608
 _TAKE_OFF = """
-    WITH wanted AS MATERIALIZED (
-        SELECT DISTINCT ON (p.tag_id, p.contact_id) p.tag_id, p.contact_id, c.position::int AS position, {columns},
-               t.name, g.name AS group_name, t.wecom_id <> '' AS is_corp
-          FROM ({pairs}) p
-          JOIN tagging_tag t ON t.brand_id = %(brand)s AND t.id = p.tag_id
-          JOIN tagging_taggroup g ON g.brand_id = %(brand)s AND g.id = t.group_id
-          JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = p.contact_id
-    ),
+    WITH pairs AS MATERIALIZED ({pairs}), wanted AS MATERIALIZED ({wanted}),
     locked AS MATERIALIZED (
         SELECT ct.tag_id, ct.contact_id FROM tagging_contacttag ct JOIN wanted w USING (tag_id, contact_id)
-         WHERE ct.brand_id = %(brand)s ORDER BY ct.tag_id, ct.contact_id FOR UPDATE OF ct
+         WHERE {of_wanted} ORDER BY ct.tag_id, ct.contact_id FOR UPDATE OF ct
     ),
     done AS (
         DELETE FROM tagging_contacttag ct USING locked l
-         WHERE ct.brand_id = %(brand)s AND ct.tag_id = l.tag_id AND ct.contact_id = l.contact_id
+         WHERE {of_wanted} AND ct.tag_id = l.tag_id AND ct.contact_id = l.contact_id
         RETURNING ct.*
     ),
     {before}
@@ -221,12 +222,13 @@ def put_on(
     told = {"kind": int(EventType.TAGGED), "staff": "w.staff_id", "source": "w.source", "where": "d.is_new"}
     wanted = {
         "columns": _columns(own),
-        "pairs": pairs.sql,
+        "present": "AND t.deleted_at IS NULL",
         "last": ", expires_at DESC NULLS FIRST" if "expires_at" in own else "",
         "lock": _LOCKED if is_few(pairs) else "",
     }
     shape, noted = _bits(pairs, is_alone=is_alone)
     sql = _PUT_ON.format(
+        pairs=pairs.sql,
         wanted=_WANTED.format(**wanted),
         before=_BEFORE_PUT_ON if act_id is not None or "act_id" in own else "",
         events=_EVENTS.format(**told) if timeline else "",
@@ -257,8 +259,11 @@ def take_off(
     told = {"kind": int(EventType.UNTAGGED), "staff": "w.staff_id", "source": "w.source", "where": "true"}
     shape, noted = _bits(pairs, is_alone=False)
     sql = _TAKE_OFF.format(
-        columns=_columns(own, ("source", "staff_id", "act_id")),
         pairs=pairs.sql,
+        wanted=_WANTED.format(
+            columns=_columns(own, ("source", "staff_id", "act_id")), present="", last="", lock=""
+        ),
+        of_wanted=_OF_WANTED,
         before=_BEFORE_TAKE_OFF if act_id is not None or "act_id" in own else "",
         events=_EVENTS.format(**told),
         bits=shape.format(where="true"),
@@ -322,7 +327,7 @@ def _run(
     with connection.cursor() as cursor:
         if n_pairs > FEW:
             cursor.execute("SET LOCAL work_mem = '64MB'")  # sorted and hashed in memory
-        with hashing(cursor, n_pairs):
+        with joined_by_hash(cursor, n_pairs):
             cursor.execute(sql, params)
             row = cursor.fetchone()
         n, n_later, tag_ids, contact_ids, vals, places, masks, by_act = row

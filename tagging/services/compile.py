@@ -17,6 +17,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from contacts.services.staging import numbers
 from tagging.conditions import Condition
 from tagging.models import BITS, Dim, Flag
 from tagging.services.bits import ZERO
@@ -81,7 +82,10 @@ class Build:
 
     def among(self, column: str = "contact_id") -> list[str]:
         """The test that a row is of those asked about, if not everybody is: a person's rows are read, not the brand's."""
-        return [f"{column} = ANY({self.param(list(self.only))}::bigint[])"] if self.only else []
+        if not self.only:
+            return []
+        self.params["only"] = numbers(self.only)  # once, however many tests there are
+        return [f"{column} = ANY(%(only)s::bigint[])"]
 
     def stored_bits(self, dim: Dim, vals: Sequence[int]) -> str:
         """The column of everybody who has one of some values."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from contacts.models import Identity
+from contacts.services.staging import numbers
 from org import audit
 from org.access import Actor
 from scrm import clock
@@ -70,9 +72,11 @@ def add(
         return sum(is_new for (is_new,) in cursor.fetchall())
 
 
+_ANY_WAITS = "SELECT EXISTS (SELECT 1 FROM tagging_waitingtag WHERE brand_id = %s)"
+# of a brand that is new Postgres knows nothing: it plans for any brand
 _TAKEN = """
     DELETE FROM tagging_waitingtag w USING contacts_identity i
-     WHERE w.brand_id = %(brand)s AND i.brand_id = %(brand)s AND w.kind = i.kind AND w.scope = i.scope
+     WHERE w.brand_id = (SELECT %(brand)s) AND i.brand_id = (SELECT %(brand)s) AND w.kind = i.kind AND w.scope = i.scope
        AND w.value = i.value AND {which}
     RETURNING w.tag_id, i.contact_id, w.source, w.staff_id, w.at, w.expires_at, w.act_id
 """
@@ -88,7 +92,7 @@ def attach(brand: Brand, contact_ids: Iterable[int]) -> int:
     """Put on what waits for identities of these contacts, in the caller's transaction; gives how many. Named in
     contacts/hooks.py: whoever writes identities calls it. Nobody waiting costs one statement."""
     ids = sorted(set(contact_ids))
-    return _attach(brand, "i.contact_id = ANY(%(ids)s)", {"ids": ids}) if ids else 0
+    return _attach(brand, "i.contact_id = ANY(%(ids)s::bigint[])", {"ids": numbers(ids)}) if ids else 0
 
 
 def attach_keys(brand: Brand, keys: Iterable[Key]) -> int:
@@ -103,8 +107,11 @@ def attach_keys(brand: Brand, keys: Iterable[Key]) -> int:
     return _attach(brand, which, params) if rows else 0
 
 
-def _attach(brand: Brand, which: str, params: dict[str, list]) -> int:
+def _attach(brand: Brand, which: str, params: dict[str, Any]) -> int:
     with connection.cursor() as cursor:
+        cursor.execute(_ANY_WAITS, [brand.pk])
+        if not cursor.fetchone()[0]:
+            return 0
         cursor.execute(_TAKEN.format(which=which), {**params, "brand": brand.pk})
         rows = cursor.fetchall()
     if not rows:

@@ -29,9 +29,11 @@ from scrm.celery import app
 from scrm.redis import redis_client
 from tagging.models import ContactTag, Tag
 from tagging.services.tags import add_tags
+from tenants.db import statistics
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_brand, make_corp, make_staff
+from tests.tagging.test_hot_plans import crowd
 from tests.wecom.sandbox_client import CORPID
 from wecom.models import OutboundCall
 from wecom.services import outbound
@@ -163,6 +165,21 @@ def test_everything_arrives(connected: SimpleNamespace) -> None:
         assert connected.corp.synced_at is not None
         job = Job.objects.get(kind=sync.KIND)
         assert job.n_done == job.n_total == 334
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_postgres_is_told_of_a_brand_that_grows(
+    connected: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a brand that it knows, a new one counts as one row, and batches would be looked up by any index."""
+    crowd(make_brand(), 1_000)
+    tables = [table for each in sync.TABLES.values() for table in each]
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(f"ANALYZE {', '.join(tables)}")
+    monkeypatch.setattr(sync, "MANY", 50)
+    connected.sandbox.load(customers=customers(120))
+    assert full(connected.brand, connected.corp)["new_contacts"] == 120
+    assert not statistics.refresh(connected.brand, tables, 120)
 
 
 def test_again_changes_nothing(connected: SimpleNamespace) -> None:

@@ -1,7 +1,7 @@
 """What happens often goes by an index beyond the brand, as the application's role under row-level security."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,7 +62,7 @@ ACTS: dict[str, Callable[[Any, Contact, Any], None]] = {
 
 
 @contextmanager
-def _explained() -> Iterator[list[str]]:
+def explained() -> Iterator[list[str]]:
     """Plans of all statements that follow."""
     plans: list[str] = []
 
@@ -89,12 +89,12 @@ def _below(lines: list[str], n: int) -> list[str]:
     return lines[n + 1 : end]
 
 
-def whole_scans(plan: str) -> list[str]:
+def whole_scans(plan: str, tables: Sequence[str] = HOT) -> list[str]:
     """Lines of a plan that read more of a hot table than what a key beyond the brand gives."""
     found, lines = [], plan.splitlines()
     for n, line in enumerate(lines):
         named = re.search(r"(Seq Scan|Bitmap Heap Scan|(?<!Bitmap )Index(?: Only)? Scan)\b.*? on (\w+)", line)
-        if named is None or named[2] not in HOT:
+        if named is None or named[2] not in tables:
             continue
         # of a bitmap the indexes lie further below; one of them that knows more than the brand is enough
         deeper = _below(lines, n) if named[1].startswith("Bitmap") else lines[n + 1 : n + 3]
@@ -107,13 +107,13 @@ def whole_scans(plan: str) -> list[str]:
     return found
 
 
-def _crowd(brand: Any) -> None:
-    """Three thousand contacts, so that reading all of them costs more than any index."""
+def crowd(brand: Any, n: int = 3_000) -> None:
+    """Thousands of contacts, so that reading all of them costs more than any index."""
     with in_brand(brand), connection.cursor() as cursor:
         for sql in (
             "INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact, n_follows,"
             " added_at) SELECT %s, i, '客户' || i, '', 0, 1, '', false, 0, timestamptz '2026-01-01' + i * interval '1 hour'"
-            " FROM generate_series(900001, 903000) i",
+            f" FROM generate_series(900001, {900_000 + n}) i",
             "INSERT INTO contacts_contactstat (brand_id, contact_id, position, n_follows, added_at, gender, do_not_contact,"
             " spent_fen, n_orders) SELECT brand_id, id, position, 0, added_at, 0, false, 0, 0 FROM contacts_contact"
             " WHERE brand_id = %s",
@@ -129,7 +129,7 @@ def _crowd(brand: Any) -> None:
 
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_by_index_beyond_the_brand(brand: Any) -> None:
-    _crowd(brand)
+    crowd(brand)
     with in_brand(brand):
         contact = make_contact(brand, name="王小明")
         Identity.objects.create(
@@ -142,7 +142,7 @@ def test_by_index_beyond_the_brand(brand: Any) -> None:
         cursor.execute(f"ANALYZE {', '.join(HOT)}")
     found = {}
     for name, act in ACTS.items():
-        with in_brand(brand), _explained() as plans:
+        with in_brand(brand), explained() as plans:
             act(brand, contact, tag)
         assert plans
         found[name] = [line for plan in plans for line in whole_scans(plan)]

@@ -22,7 +22,6 @@ from campaigns import governance
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, Sop
 from campaigns.services import gate, rules
-from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import flows, leaving, nodes, plans, trouble
 from campaigns.services.journeys.flows import Flow
 from campaigns.services.journeys.goals import leavers
@@ -31,6 +30,7 @@ from campaigns.services.touches import array
 from contacts.models import Contact
 from contacts.services.timeline import record_events
 from scrm.errors import SCRMError
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
 BATCH = 5_000
