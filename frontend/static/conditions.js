@@ -157,19 +157,28 @@
       for (const param of kinds[leaf.kind]?.params ?? []) {
         if (leaf.kind === "field" && !["key", "test", fieldNeeds[leaf.test]].includes(param.name)) continue;
         if (param.name === "n" && leaf.mode !== "at_least") continue;
+        if (!belongs(leaf, leaf.event, param)) continue;
         head.append(drawParam(leaf, param));
       }
+    }
+    // of what an event may be about, each kind of event has its own
+    function belongs(leaf, event, param) {
+      return leaf.kind !== "event" || !["ids", "texts"].includes(param.type) || (data.event_params[event] ?? []).includes(param.name);
     }
     function drawParam(leaf, param) {
       const value = leaf[param.name] ?? param.default;
       const set = (given) => change(() => { fresh.delete(leaf); if (given === "" || given === undefined) delete leaf[param.name]; else leaf[param.name] = given; });
       switch (param.type) {
         case "ids": return chooser(param.source, value ?? [], (ids) => set(ids), true);
-        case "texts": return leaf.kind === "field" ? ticks(fields[leaf.key]?.options ?? [], value ?? [], set) : chooser("categories", value ?? [], set, false);
+        case "texts": return leaf.kind === "field" ? ticks(fields[leaf.key]?.options ?? [], value ?? [], set) : chooser(param.source, value ?? [], set, false);
         case "words": return ticks(param.options, value ?? [], set);
         case "word": {
           const options = param.name === "test" ? fields[leaf.key]?.tests ?? [] : param.options;
-          return select([["", text.choose], ...options.map((key) => [key, word(key)])], value, set, param.name);
+          const chosen = param.name !== "event" ? set : (event) => {
+            for (const other of kinds[leaf.kind].params) if (!belongs(leaf, event, other)) delete leaf[other.name];
+            set(event);
+          };
+          return select([["", text.choose], ...options.map((key) => [key, word(key)])], value, chosen, param.name);
         }
         case "text": return param.source === "fields"
           ? select([["", text.choose], ...data.fields.map((field) => [field.key, field.label])], value, set, param.name)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from tagging.conditions import windows
-from tagging.conditions.leaves import EVENTS
+from tagging.conditions.leaves import EVENTS, OBJECTS, TOUCH_KINDS
 from tagging.conditions.shapes import Condition
 
 
@@ -30,23 +30,33 @@ class Sale:
     paid_at: datetime
     net_fen: int
     lines: tuple[Line, ...] = ()
+    store_id: int | None = None
+    channel: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class Happening:
-    """An event: number of EventType, and what it is about."""
+    """An event: number of EventType, what it is about, its text (leaves.TEXT_KEYS of its data)."""
 
     type: int
     at: datetime
     object_id: int | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A delivered touch."""
+    """A touch: number of Touch.Kind, `state` delivered, waiting, failed, held_back or empty, what came of it."""
 
     at: datetime
     sop_id: int | None = None
+    broadcast_id: int | None = None
+    kind: int = 2
+    state: str = "delivered"
+    is_opened: bool = False
+    has_replied: bool = False
+    has_bought: bool = False
 
 
 @dataclass
@@ -191,7 +201,14 @@ def _follow(leaf: Condition, person: Person, context: Context) -> bool:
 def sales_measure(leaf: Condition, person: Person, context: Context) -> float | None:
     """The number that an `orders` leaf compares; None where there is none (the average of no orders)."""
     products, categories = set(leaf.get("product_ids", ())), set(leaf.get("categories", ()))
-    sales = [sale for sale in person.sales if _within(sale.paid_at, leaf["window"], context)]
+    sales = [
+        sale
+        for sale in person.sales
+        if _within(sale.paid_at, leaf["window"], context)
+        and (not leaf.get("store_ids") or sale.store_id in leaf["store_ids"])
+        and (not leaf.get("channels") or sale.channel in leaf["channels"])
+        and (not leaf.get("sources") or sale.source in leaf["sources"])
+    ]
     amounts: list[int] = []
     quantity = 0
     for sale in sales:
@@ -220,25 +237,49 @@ def sales_measure(leaf: Condition, person: Person, context: Context) -> float | 
 def events_of(leaf: Condition, person: Person, context: Context) -> list[Happening]:
     """The events that an `event` leaf counts."""
     objects: set[int] = set()
-    for name in ("product_ids", "behaviour_ids", "group_ids"):
+    for name in OBJECTS.values():
         objects |= set(leaf.get(name, ()))
+    words = [word.lower() for word in leaf.get("words", ())]
     return [
         event
         for event in person.events
         if event.type == EVENTS[leaf["event"]][0]
         and _within(event.at, leaf["window"], context)
         and (not objects or event.object_id in objects)
+        and (not words or any(word in event.text.lower() for word in words))
     ]
 
 
 def messages_of(leaf: Condition, person: Person, context: Context) -> list[Message]:
     """The touches that a `touch` leaf counts."""
-    sops = set(leaf.get("sop_ids", ()))
+    sops, broadcasts = set(leaf.get("sop_ids", ())), set(leaf.get("broadcast_ids", ()))
+    kinds = {TOUCH_KINDS[word] for word in leaf.get("kinds", ())}
     return [
         message
         for message in person.messages
-        if _within(message.at, leaf["window"], context) and (not sops or message.sop_id in sops)
+        if _within(message.at, leaf["window"], context)
+        and RESULT_TESTS[leaf.get("result", "delivered")](message)
+        and (not kinds or message.kind in kinds)
+        and (not (sops or broadcasts) or message.sop_id in sops or message.broadcast_id in broadcasts)
     ]
+
+
+def _arrived(message: Message) -> bool:
+    return message.state == "delivered"
+
+
+RESULT_TESTS: dict[str, Callable[[Message], bool]] = {
+    "delivered": _arrived,
+    "opened": lambda m: m.is_opened,
+    "not_opened": lambda m: _arrived(m) and not m.is_opened,
+    "replied": lambda m: m.has_replied,
+    "not_replied": lambda m: _arrived(m) and not m.has_replied,
+    "bought": lambda m: m.has_bought,
+    "not_bought": lambda m: _arrived(m) and not m.has_bought,
+    "waiting": lambda m: m.state == "waiting",
+    "failed": lambda m: m.state == "failed",
+    "held_back": lambda m: m.state == "held_back",
+}
 
 
 def _field(leaf: Condition, person: Person, context: Context) -> bool:

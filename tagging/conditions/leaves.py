@@ -20,19 +20,60 @@ EVENTS: dict[str, tuple[int, str]] = {
     "checked_out": (93, "products"),
     "searched": (94, ""),
     "custom": (99, "behaviours"),
-    "added": (1, ""),
-    "added_again": (2, ""),
-    "lost_by_customer": (4, ""),
-    "touch_sent": (22, ""),
-    "welcomed": (20, ""),
-    "sop_entered": (30, ""),
-    "sop_ended": (31, ""),
-    "note": (40, ""),
+    "content_opened": (70, "links"),
+    "content_read": (71, "links"),
+    "content_shared": (72, "links"),
+    "form_answered": (73, "pages"),
+    "moment_liked": (78, "moments"),
+    "moment_commented": (79, "moments"),
     "order_paid": (50, ""),
     "order_refunded": (51, ""),
+    "coupon_used": (74, ""),
+    "word_said": (62, ""),
     "group_joined": (60, "groups"),
     "group_left": (61, "groups"),
+    "half_added": (3, "codes"),
+    "added": (1, "codes"),
+    "added_again": (2, "codes"),
+    "lead_added": (84, ""),
+    "lost_by_customer": (4, ""),
+    "lost_by_staff": (5, ""),
+    "gone": (7, ""),
+    "transferred": (6, ""),
+    "welcomed": (20, ""),
+    "touch_sent": (22, ""),
+    "touch_failed": (23, ""),
+    "touch_blocked": (24, ""),
+    "sop_entered": (30, "sops"),
+    "sop_ended": (31, "sops"),
+    "task_done": (81, ""),
+    "note": (40, ""),
+    "tagged": (10, "tags"),
+    "untagged": (11, "tags"),
+    "stage_changed": (42, ""),
+    "lifecycle_changed": (17, ""),
 }
+# what an event may be about → the parameter that chooses it
+OBJECTS: dict[str, str] = {
+    "products": "product_ids",
+    "behaviours": "behaviour_ids",
+    "links": "link_ids",
+    "pages": "page_ids",
+    "moments": "moment_ids",
+    "groups": "group_ids",
+    "codes": "code_ids",
+    "sops": "sop_ids",
+    "tags": "tag_ids",
+}
+WORDED = ("searched", "custom", "coupon_used", "word_said")  # events that may be asked by words of their text
+TEXT_KEYS = ("text", "word", "title", "page", "query")  # of an event's data: its text
+# word → number of campaigns.models.Touch.Kind
+TOUCH_KINDS = {"welcome": 1, "sop": 2, "broadcast": 3, "direct": 4}
+# what became of a message; opened, replied and bought as campaigns/services/marks.py sets them
+RESULTS = (
+    "delivered", "opened", "not_opened", "replied", "not_replied", "bought", "not_bought", "waiting", "failed",
+    "held_back",
+)  # fmt: skip
 # ContactStat column → may be asked as a number
 NUMBERS = (
     "n_orders", "spent_fen", "avg_fen", "value_score", "recency", "frequency", "monetary", "ltv_fen", "alive_ratio",
@@ -130,13 +171,25 @@ def _check_order(leaf: Mapping[str, Any], known: Any) -> Iterable[tuple[str, str
         yield "measure", _("Quantities are counted of products or categories: choose some")
 
 
+def event_params(event: str) -> list[str]:
+    """The parameters that say more of an event: what it is about, words of its text."""
+    source = EVENTS[event][1]
+    return ([OBJECTS[source]] if source else []) + (["words"] if event in WORDED else [])
+
+
 def _check_event(leaf: Mapping[str, Any], known: Any) -> Iterable[tuple[str, str]]:
-    event, source = leaf["event"], EVENTS[leaf["event"]][1]
-    for name, of in (("product_ids", "products"), ("behaviour_ids", "behaviours"), ("group_ids", "groups")):
-        if leaf.get(name) and source != of:
+    event, allowed = leaf["event"], event_params(leaf["event"])
+    for name in (*OBJECTS.values(), "words"):
+        if leaf.get(name) and name not in allowed:
             yield name, _("This cannot be chosen for this behaviour")
     if event == "custom" and not leaf.get("behaviour_ids"):
         yield "behaviour_ids", _("Choose at least one")
+
+
+def _check_touch(leaf: Mapping[str, Any], known: Any) -> Iterable[tuple[str, str]]:
+    for name, kind in (("sop_ids", "sop"), ("broadcast_ids", "broadcast")):
+        if leaf.get(name) and leaf.get("kinds") and kind not in leaf["kinds"]:
+            yield name, _("These messages are not of the kinds chosen")
 
 
 # what a test of a custom field needs, by the field's type
@@ -215,6 +268,9 @@ LEAVES: dict[str, Leaf] = {
             _SPAN,
             Param("product_ids", "ids", source="products", needed=False),
             Param("categories", "texts", source="categories", needed=False),
+            Param("store_ids", "ids", source="stores", needed=False),
+            Param("channels", "texts", source="order_channels", needed=False),
+            Param("sources", "texts", source="order_sources", needed=False),
         ),
         _check_order,
     ),
@@ -227,9 +283,8 @@ LEAVES: dict[str, Leaf] = {
             Param("event", "word", options=tuple(EVENTS)),
             _COUNT,
             _SPAN,
-            Param("product_ids", "ids", source="products", needed=False),
-            Param("behaviour_ids", "ids", source="behaviours", needed=False),
-            Param("group_ids", "ids", source="groups", needed=False),
+            *(Param(name, "ids", source=source, needed=False) for source, name in OBJECTS.items()),
+            Param("words", "texts", source="words", needed=False),
         ),
         _check_event,
     ),
@@ -239,8 +294,12 @@ LEAVES: dict[str, Leaf] = {
         (
             _COUNT,
             _SPAN,
+            Param("result", "word", options=RESULTS, default="delivered"),
+            Param("kinds", "words", options=tuple(TOUCH_KINDS), needed=False),
             Param("sop_ids", "ids", source="sops", needed=False),
+            Param("broadcast_ids", "ids", source="broadcasts", needed=False),
         ),
+        _check_touch,
     ),
     "number": Leaf(
         gettext_lazy("Orders and value"),

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tagging.conditions.leaves import LEAVES
+from tagging.conditions.leaves import LEAVES, OBJECTS
 from tagging.conditions.shapes import Condition, Known
 
 MAX_NAMES = 5
@@ -29,18 +29,56 @@ EVENTS: dict[str, Any] = {
     "checked_out": gettext_lazy("began to check out"),
     "searched": gettext_lazy("searched"),
     "custom": gettext_lazy("did something of the brand's own"),
-    "added": gettext_lazy("added a guide"),
-    "added_again": gettext_lazy("added a guide again"),
-    "lost_by_customer": gettext_lazy("deleted a guide"),
-    "touch_sent": gettext_lazy("received a message"),
-    "welcomed": gettext_lazy("was welcomed"),
-    "sop_entered": gettext_lazy("entered an SOP"),
-    "sop_ended": gettext_lazy("left an SOP"),
-    "note": gettext_lazy("got a note"),
+    "content_opened": gettext_lazy("opened a link"),
+    "content_read": gettext_lazy("read a page"),
+    "content_shared": gettext_lazy("shared a link"),
+    "form_answered": gettext_lazy("answered a form"),
+    "moment_liked": gettext_lazy("liked a moment"),
+    "moment_commented": gettext_lazy("commented on a moment"),
     "order_paid": gettext_lazy("paid an order"),
     "order_refunded": gettext_lazy("got a refund"),
+    "coupon_used": gettext_lazy("used a coupon"),
+    "word_said": gettext_lazy("said a word in a chat"),
     "group_joined": gettext_lazy("joined a group"),
     "group_left": gettext_lazy("left a group"),
+    "half_added": gettext_lazy("asked to be added"),
+    "added": gettext_lazy("added a guide"),
+    "added_again": gettext_lazy("added a guide again"),
+    "lead_added": gettext_lazy("was added from a list of numbers"),
+    "lost_by_customer": gettext_lazy("deleted a guide"),
+    "lost_by_staff": gettext_lazy("was deleted by a guide"),
+    "gone": gettext_lazy("was gone from WeCom"),
+    "transferred": gettext_lazy("was handed over to another guide"),
+    "welcomed": gettext_lazy("was welcomed"),
+    "touch_sent": gettext_lazy("received a message"),
+    "touch_failed": gettext_lazy("was sent a message that did not arrive"),
+    "touch_blocked": gettext_lazy("had a message held back"),
+    "sop_entered": gettext_lazy("entered an SOP"),
+    "sop_ended": gettext_lazy("left an SOP"),
+    "task_done": gettext_lazy("had a task done by a guide"),
+    "note": gettext_lazy("got a note"),
+    "tagged": gettext_lazy("got a tag"),
+    "untagged": gettext_lazy("lost a tag"),
+    "stage_changed": gettext_lazy("changed the follow-up stage"),
+    "lifecycle_changed": gettext_lazy("changed the lifecycle stage"),
+}
+TOUCH_KINDS: dict[str, Any] = {
+    "welcome": gettext_lazy("welcome message"),
+    "sop": gettext_lazy("SOP message"),
+    "broadcast": gettext_lazy("broadcast"),
+    "direct": gettext_lazy("message in the chat"),
+}
+RESULTS: dict[str, Any] = {
+    "delivered": gettext_lazy("received a message"),
+    "opened": gettext_lazy("received a message and opened its link"),
+    "not_opened": gettext_lazy("received a message and did not open its link"),
+    "replied": gettext_lazy("received a message and replied"),
+    "not_replied": gettext_lazy("received a message and did not reply"),
+    "bought": gettext_lazy("received a message and bought"),
+    "not_bought": gettext_lazy("received a message and did not buy"),
+    "waiting": gettext_lazy("has a message that waits for the guide"),
+    "failed": gettext_lazy("was sent a message that did not arrive"),
+    "held_back": gettext_lazy("had a message held back"),
 }
 MEASURES: dict[str, Any] = {
     "count": gettext_lazy("number of orders"),
@@ -210,12 +248,14 @@ def _dated(leaf: Condition, known: Known) -> str:
 def _about(leaf: Condition, known: Known) -> str:
     """Products, categories and other objects in brackets."""
     parts = [named(leaf, name, known) for name in _OBJECTS if leaf.get(name)]
-    if leaf.get("categories"):
-        parts.append(listed(leaf["categories"]))
+    parts += [listed(leaf[name]) for name in _TEXTS if leaf.get(name)]
+    if leaf.get("kinds"):
+        parts.append(listed(TOUCH_KINDS[word] for word in leaf["kinds"]))
     return _("(%(what)s)") % {"what": _("; ").join(parts)} if parts else ""
 
 
-_OBJECTS = ("product_ids", "behaviour_ids", "group_ids", "sop_ids")
+_OBJECTS = (*OBJECTS.values(), "store_ids", "broadcast_ids")
+_TEXTS = ("categories", "channels", "sources", "words")
 
 
 def _orders(leaf: Condition, known: Known) -> str:
@@ -252,7 +292,7 @@ def _event(leaf: Condition, known: Known) -> str:
 
 
 def _touch(leaf: Condition, known: Known) -> str:
-    return _did(leaf, _("received a message"), _about(leaf, known))
+    return _did(leaf, str(RESULTS[leaf.get("result", "delivered")]), _about(leaf, known))
 
 
 def _number(leaf: Condition, known: Known) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from tagging.conditions import Condition, windows
-from tagging.conditions.leaves import EVENTS
+from tagging.conditions.leaves import EVENTS, OBJECTS, TEXT_KEYS
 from tagging.models import Dim, Flag
 from tagging.services.compile import (
     Build,
@@ -231,13 +231,18 @@ _HAVING = {
 
 def _orders(condition: Condition, build: Build) -> Plan:
     measure, compare, b = condition["measure"], condition["compare"], build.brand_id
-    products = _products(condition, build)
-    if not products and condition["window"]["type"] == "ever" and measure in ("count", "sum", "avg"):
+    products, sold = _products(condition, build), _sold(condition, build)
+    if (
+        not products
+        and not sold
+        and condition["window"]["type"] == "ever"
+        and measure in ("count", "sum", "avg")
+    ):
         if measure == "avg":
             return _average(compare, build)
         return Plan(stat=compared("s.n_orders" if measure == "count" else "s.spent_fen", compare, build))
     where = f"o.brand_id = {b} AND o.is_sale AND o.contact_id IS NOT NULL AND {within('o.paid_at', condition['window'], build)}"
-    where += _among(build, "o.contact_id")
+    where += sold + _among(build, "o.contact_id")
     if products:
         orders = (
             "SELECT o.contact_id, sum(l.amount_fen) AS amount, sum(l.quantity) AS quantity FROM commerce_order o"  # noqa: S608
@@ -250,6 +255,15 @@ def _orders(condition: Condition, build: Build) -> Plan:
     if measure in ("avg", "max"):
         return Plan(rows=(Rows(f"{_grouped(orders)} HAVING {having}"),))
     return _counted(orders, having, compare, is_count=measure == "count")
+
+
+def _sold(condition: Condition, build: Build) -> str:
+    """Further tests of an order `o`: where it was sold, who told of it."""
+    tests = [is_one_of("o.store_id", condition["store_ids"])] if condition.get("store_ids") else []
+    for name, column in (("channels", "o.channel"), ("sources", "o.source")):
+        if texts := condition.get(name):
+            tests.append(f"{column} = ANY({build.param(texts)}::text[])")
+    return "".join(f" AND {test}" for test in tests)
 
 
 def _products(condition: Condition, build: Build) -> str:
@@ -269,9 +283,15 @@ def _event(condition: Condition, build: Build) -> Plan:
     where = [f"brand_id = {build.brand_id}", f"type = {EVENTS[condition['event']][0]}"]
     if condition["window"]["type"] != "ever":
         where.append(within("at", condition["window"], build))
-    for name in ("product_ids", "behaviour_ids", "group_ids"):
+    for name in OBJECTS.values():
         if ids := condition.get(name):
             where.append(is_one_of("object_id", ids))
+    if words := condition.get("words"):
+        text = ", ".join(f"data ->> '{key}'" for key in TEXT_KEYS)
+        where.append(
+            f"EXISTS (SELECT 1 FROM unnest({build.param(words)}::text[]) w"  # noqa: S608
+            f" WHERE strpos(lower(concat_ws(' ', {text})), lower(w)) > 0)"
+        )
     where += build.among()
     query = f"SELECT contact_id FROM contacts_event WHERE {' AND '.join(where)}"  # noqa: S608
     return _counted(query, compared("count(*)", condition["compare"], build), condition["compare"])

@@ -6,13 +6,14 @@ from typing import Any
 from django.apps import apps
 from django.db.models import QuerySet
 
-from commerce.models import Product
+from commerce.models import Order, Product
 from contacts.models import BehaviourKind, CustomField, Stage
 from org.models import Region, Staff, Store
 from tagging.conditions import FieldType, Known
 from tagging.models import LifecycleStage, Segment, Tag, ValueGroup
 
 MAX_CHOICES = 50
+RECENT = 2_000  # orders that are looked at for their channels
 
 
 def _model(label: str) -> Any:
@@ -42,6 +43,7 @@ SOURCES: dict[str, tuple[Callable[[], QuerySet[Any]], str]] = {
     "products": (lambda: Product.objects.order_by("name", "pk"), "name"),
     "behaviours": (lambda: BehaviourKind.objects.order_by("label", "pk"), "label"),
     "sops": (lambda: _model("campaigns.Sop").objects.order_by("-pk"), "name"),
+    "broadcasts": (lambda: _model("campaigns.Broadcast").objects.order_by("-pk"), "name"),
     "stages": (lambda: Stage.objects.order_by("position", "pk"), "name"),
     "segments": (lambda: Segment.objects.filter(deleted_at=None).order_by("name", "pk"), "name"),
 }
@@ -62,12 +64,8 @@ def names(ids: Mapping[str, Iterable[int]]) -> dict[str, dict[int, str]]:
 def choices(source: str, text: str = "") -> list[tuple[Any, str]]:
     """What a person may choose from a source, by a part of its name."""
     text = text.strip()[:60]
-    if source == "categories":
-        products = Product.objects.exclude(category="").filter(category__icontains=text)
-        return [
-            (c, c)
-            for c in products.values_list("category", flat=True).distinct().order_by("category")[:MAX_CHOICES]
-        ]
+    if source in TEXTS:
+        return [(word, word) for word in TEXTS[source](text)[:MAX_CHOICES]]
     if source in FIXED:
         return [(n, str(label)) for n, label in FIXED[source]().items() if text.lower() in str(label).lower()]
     rows, column = SOURCES[source]
@@ -108,6 +106,31 @@ def _collect(node: Any, wanted: dict[str, set[int]], depth: int) -> None:
         if param.type == "ids" and isinstance(ids, list):
             good = {n for n in ids[:1_000] if type(n) is int and 0 < n < 2**63}
             wanted.setdefault(param.source, set()).update(good)
+
+
+def _categories(text: str) -> list[str]:
+    products = Product.objects.exclude(category="").filter(category__icontains=text)
+    return list(products.values_list("category", flat=True).distinct().order_by("category")[:MAX_CHOICES])
+
+
+def _of_orders(column: str) -> Callable[[str], list[str]]:
+    """What the newest orders say; a word that none of them has may be typed."""
+
+    def found(text: str) -> list[str]:
+        newest = Order.objects.order_by("-placed_at", "-pk").values_list(column, flat=True)[:RECENT]
+        words = sorted(word for word in set(newest) if word and text.lower() in word.lower())
+        return words if not text or text in words else [text, *words]
+
+    return found
+
+
+# Sources of words: source → those that have a text in them
+TEXTS: dict[str, Callable[[str], list[str]]] = {
+    "categories": _categories,
+    "order_channels": _of_orders("channel"),
+    "order_sources": _of_orders("source"),
+    "words": lambda text: [text] if text else [],
+}
 
 
 # Numbers of ContactStat with names: source → {number: name}. Stages of the lifecycle are a brand's own.

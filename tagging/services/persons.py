@@ -10,7 +10,7 @@ from contacts.models import Contact, ContactStat, CustomValue, Event, Follow
 from org.models import Staff
 from tagging.conditions import Person
 from tagging.conditions.evaluate import Happening, Line, Message, Sale
-from tagging.conditions.leaves import EVENTS, NUMBERS
+from tagging.conditions.leaves import EVENTS, NUMBERS, TEXT_KEYS
 from tagging.models import ContactTag
 
 NUMBERED = sorted({number for number, _source in EVENTS.values()})
@@ -44,13 +44,18 @@ def load(contact_id: int) -> Person | None:
         fields=_fields(contact_id),
         sales=_sales(contact_id),
         events=[
-            Happening(*row)
-            for row in Event.objects.filter(contact_id=contact_id, type__in=NUMBERED).values_list(
-                "type", "at", "object_id"
-            )
+            Happening(type, at, object_id, text_of(data))
+            for type, at, object_id, data in Event.objects.filter(
+                contact_id=contact_id, type__in=NUMBERED
+            ).values_list("type", "at", "object_id", "data")
         ],
         messages=_messages(contact_id),
     )
+
+
+def text_of(data: dict[str, Any]) -> str:
+    """What may be searched for words in an event's data."""
+    return " ".join(str(data[key]) for key in TEXT_KEYS if data.get(key) is not None)
 
 
 def _sets(contact_id: int) -> dict[str, set[int]]:
@@ -86,7 +91,14 @@ def _sales(contact_id: int) -> list[Sale]:
     for order_id, product_id, category, quantity, amount_fen in found:
         lines.setdefault(order_id, []).append(Line(product_id, category or "", quantity, amount_fen))
     return [
-        Sale(order.paid_at, order.amount_fen - order.refunded_fen, tuple(lines.get(order.pk, ())))
+        Sale(
+            order.paid_at,
+            order.amount_fen - order.refunded_fen,
+            tuple(lines.get(order.pk, ())),
+            order.store_id,
+            order.channel,
+            order.source,
+        )
         for order in orders
         if order.paid_at
     ]
@@ -94,5 +106,16 @@ def _sales(contact_id: int) -> list[Sale]:
 
 def _messages(contact_id: int) -> list[Message]:
     touch = apps.get_model("campaigns.Touch")
-    rows = touch.objects.filter(contact_id=contact_id, state=touch.State.DELIVERED)
-    return [Message(at, sop_id) for at, sop_id in rows.values_list("at", "sop_id")]
+    states = {
+        touch.State.DELIVERED: "delivered",
+        touch.State.HANDED: "waiting",
+        touch.State.FAILED: "failed",
+        touch.State.BLOCKED: "held_back",
+    }
+    return [
+        Message(
+            row.at, row.sop_id, row.broadcast_id, row.kind, states.get(row.state, ""),
+            row.opened_at is not None, row.replied_at is not None, row.converted_at is not None,
+        )
+        for row in touch.objects.filter(contact_id=contact_id)
+    ]  # fmt: skip

@@ -12,7 +12,7 @@ from org.access import staff_can
 from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError
 from tagging.conditions import ConditionError, summary
-from tagging.conditions.leaves import FIELD_TESTS, GROUPS, LEAVES
+from tagging.conditions.leaves import EVENTS, FIELD_TESTS, GROUPS, LEAVES, event_params
 from tagging.conditions.shapes import OPS, WINDOW_PARAMS
 from tagging.conditions.summary import sentence
 from tagging.services import audience, naming
@@ -23,6 +23,8 @@ SAMPLE = 8
 WORDS: dict[str, Any] = {
     **summary.WORDS,
     **summary.EVENTS,
+    **summary.TOUCH_KINDS,
+    **summary.RESULTS,
     "eq": "=", "ne": "≠", "ge": "≥", "gt": ">", "le": "≤", "lt": "<", "between": gettext_lazy("between"),
     "last": gettext_lazy("in the last"), "before": gettext_lazy("longer ago than"), "next": gettext_lazy("in the next"),
     "this": gettext_lazy("this"), "previous": gettext_lazy("the previous"), "anniversary": gettext_lazy("comes round within"),
@@ -40,6 +42,9 @@ WORDS: dict[str, Any] = {
     "tags": gettext_lazy("Tags"), "codes": gettext_lazy("Channel codes"), "staff": gettext_lazy("Guides"),
     "stores": gettext_lazy("Stores"), "regions": gettext_lazy("Regions"), "groups": gettext_lazy("Groups"),
     "products": gettext_lazy("Products"), "categories": gettext_lazy("Categories"), "sops": gettext_lazy("SOPs"),
+    "broadcasts": gettext_lazy("Broadcasts"), "links": gettext_lazy("Tracked links"), "pages": gettext_lazy("Forms"),
+    "moments": gettext_lazy("Moments"), "words": gettext_lazy("Words in it"),
+    "order_channels": gettext_lazy("Sold through"), "order_sources": gettext_lazy("Told by"),
     "behaviours": gettext_lazy("Kinds of behaviour"), "stages": gettext_lazy("Stages"),
     "segments": gettext_lazy("Segments"), "value_groups": gettext_lazy("Value group"),
     "lifecycle_stages": gettext_lazy("Lifecycle stage"),
@@ -85,6 +90,7 @@ def meta(request: Any) -> JsonResponse:
             "fields": fields,
             "ops": OPS,
             "window_params": WINDOW_PARAMS,
+            "event_params": {event: event_params(event) for event in EVENTS},
             "words": {key: str(label) for key, label in WORDS.items()},
             "text": {key: str(label) for key, label in TEXT.items()},
         }
@@ -96,7 +102,7 @@ def meta(request: Any) -> JsonResponse:
 def choices(request: Any) -> JsonResponse:
     """What may be chosen from a source, by a part of its name: [[id, name], …]."""
     source = request.GET.get("source", "")
-    if source != "categories" and source not in naming.SOURCES and source not in naming.FIXED:
+    if not any(source in known for known in (naming.SOURCES, naming.FIXED, naming.TEXTS)):
         raise NotFoundError()
     return JsonResponse({"results": naming.choices(source, request.GET.get("q", ""))})
 

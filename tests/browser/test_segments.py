@@ -91,3 +91,43 @@ def test_by_keyboard_and_without_lost_clicks(signed_in: Page, live_server: Any) 
     page.locator(".builder-add button").first.click()
     expect(page.locator(".builder-leaf")).to_have_count(2)
     expect(page.locator(".builder-leaf input[type=number]").first).to_have_value("7")
+
+
+def test_what_a_link_and_a_message_did(signed_in: Page, live_server: Any, brand: Any) -> None:
+    """An event shows the choice of what it may be about and no other; messages are asked by broadcast and result."""
+    from campaigns.models import Broadcast, Touch
+    from contacts.models import Contact, EventType
+    from contacts.services.timeline import record_event
+    from content.models import TrackedLink
+    from scrm import clock
+
+    with in_brand(brand):
+        link = TrackedLink.objects.create(key="k1", name="新品册", url="https://example.com/")
+        someone = Contact.objects.order_by("pk")[0].pk
+        record_event(brand, contact_id=someone, type=EventType.OPENED, at=clock.now(), object_id=link.pk)
+        cast = Broadcast.objects.create(name="秋季上新")
+        Touch.objects.create(at=clock.now(), kind=1, contact_id=someone, state=Touch.State.DELIVERED)
+    page = signed_in
+    page.goto(f"{live_server.url}/segments/new/")
+    page.locator(".builder-add button").first.click()
+    leaf = page.locator(".builder-leaf")
+    leaf.locator("select").first.select_option("event")
+    expect(leaf.locator(".builder-chooser")).to_have_count(0)
+    leaf.locator("select").nth(1).select_option("content_opened")
+    expect(leaf.locator(".builder-chooser")).to_have_count(1)
+    leaf.locator(".builder-chooser input").click()
+    page.click(".builder-choice:has-text('新品册')")
+    expect(page.locator(".builder-count")).to_have_text("1")
+    expect(page.locator(".builder-sentence")).to_contain_text("新品册")
+    leaf.locator("select").nth(1).select_option("word_said")  # a link does not stay chosen where none can be
+    expect(leaf.locator(".chip")).to_have_count(0)
+    leaf.locator(".builder-chooser input").click()
+    page.keyboard.type("退款")
+    page.click(".builder-choice:has-text('退款')")
+    expect(page.locator(".builder-count")).to_have_text("0")
+    leaf.locator("select").first.select_option("touch")
+    expect(page.locator(".builder-count")).to_have_text("1")
+    leaf.locator(".builder-chooser input").last.click()
+    page.click(".builder-choice:has-text('秋季上新')")
+    expect(page.locator(".builder-count")).to_have_text("0")
+    assert cast.name in page.locator(".builder-sentence").inner_text()

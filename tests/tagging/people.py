@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from campaigns.models import Sop, Touch
+from campaigns.models import Broadcast, SendTask, Sop, Touch
 from commerce.models import Order, OrderLine, Product
 from contacts.models import (
     BehaviourKind,
@@ -23,7 +23,7 @@ from groups.models import GroupChat, GroupMember
 from groups.services.bits import came_in
 from org.models import Region, Store
 from tagging.conditions import FieldType, Known
-from tagging.conditions.leaves import DAYS, EVENTS, FIELD_TESTS, LEAVES
+from tagging.conditions.leaves import DAYS, EVENTS, FIELD_TESTS, LEAVES, OBJECTS, event_params
 from tagging.conditions.windows import UNITS
 from tagging.models import Tag
 from tagging.services import bits
@@ -32,6 +32,13 @@ from tests.factories import make_contact, make_corp, make_staff, make_tag
 
 NOW = datetime(2028, 2, 25, 9, 30, tzinfo=UTC)  # a leap year, three days before its day
 CATEGORIES = ("面霜", "精华", "防晒")
+TEXTS = {  # source → words that are asked
+    "categories": CATEGORIES,
+    "order_channels": ("门店", "小程序"),
+    "order_sources": ("t", "pos"),
+    "words": ("退款", "PRICE", "好", "x"),
+}
+SAID = ("我想要退款100%", "what is the Price?", "你好", "")
 OPTIONS = ("混油", "干皮", "敏感")
 FIELDS = {
     "city": FieldType("城市", "text"),
@@ -59,6 +66,7 @@ def make_crowd(brand: Any, n: int = 60, seed: int = 1) -> Known:
     ]
     kinds = [BehaviourKind.objects.create(key=f"k{i}", label=f"行为{i}") for i in range(2)]
     sops = [Sop.objects.create(name=f"SOP{i}") for i in range(2)]
+    casts = [Broadcast.objects.create(name=f"群发{i}") for i in range(2)]
     chats = [
         GroupChat.objects.create(corp=corp, chat_id=f"wr{i}", name=f"群{i}", created_at=NOW) for i in range(3)
     ]
@@ -82,13 +90,14 @@ def make_crowd(brand: Any, n: int = 60, seed: int = 1) -> Known:
         _follows(dice, corp, contact, guides)
         if some := [tag for tag in tags if dice.random() < 0.35]:
             add_tags(brand, contacts=[contact], tags=some, source="page")
-        _orders(dice, contact, products)
-        _events(dice, contact, products, kinds, chats)
+        _orders(dice, contact, products, stores)
+        objects = {
+            "products": [p.pk for p in products], "behaviours": [k.pk for k in kinds], "groups": [c.pk for c in chats],
+            "sops": [s.pk for s in sops], "tags": [t.pk for t in tags],
+        }  # fmt: skip
+        _events(dice, contact, objects)
         for _ in range(dice.choice([0, 0, 1, 3])):
-            Touch.objects.create(
-                at=_moment(dice), kind=2, contact_id=contact.pk, sop_id=dice.choice([s.pk for s in sops]),
-                state=dice.choice([Touch.State.DELIVERED, Touch.State.DELIVERED, Touch.State.BLOCKED]),
-            )  # fmt: skip
+            _touch(dice, contact, sops, casts, guides)
         for chat in chats:
             if dice.random() < 0.25:
                 left = NOW if dice.random() < 0.3 else None
@@ -112,6 +121,10 @@ def make_crowd(brand: Any, n: int = 60, seed: int = 1) -> Known:
             "products": {p.pk: p.name for p in products},
             "behaviours": {k.pk: k.label for k in kinds},
             "sops": {s.pk: s.name for s in sops},
+            "broadcasts": {b.pk: b.name for b in casts},
+            "links": {1: "链接1", 2: "链接2"},
+            "pages": {1: "表单1", 2: "表单2"},
+            "moments": {1: "朋友圈1", 2: "朋友圈2"},
             "segments": {},
             "value_groups": {1: "忠诚", 2: "优质", 3: "一般", 4: "流失"},
             "lifecycle_stages": {1: "新客", 2: "活跃"},
@@ -144,12 +157,39 @@ def _follows(dice: random.Random, corp: Any, contact: Contact, guides: list[Any]
     Contact.objects.filter(pk=contact.pk).update(n_follows=n, lost_at=lost)
 
 
-def _orders(dice: random.Random, contact: Contact, products: list[Any]) -> None:
+def _touch(dice: random.Random, contact: Contact, sops: list, casts: list, guides: list) -> None:
+    """A message of an SOP, a broadcast, a welcome; a broadcast's has a send task unless it was held back at once."""
+    S, at = Touch.State, _moment(dice)
+    state = dice.choice([S.DELIVERED, S.DELIVERED, S.DELIVERED, S.BLOCKED, S.FAILED, S.HANDED, S.PLANNED])
+    given: dict[str, Any] = {"kind": dice.choice([1, 4])}
+    if (sort := dice.random()) < 0.4:
+        given = {"kind": 2, "sop_id": dice.choice(sops).pk}
+    elif sort < 0.85:
+        cast = dice.choice(casts)
+        given = {"kind": 3, "broadcast_id": cast.pk}
+        if state != S.BLOCKED or dice.random() < 0.5:
+            guide = dice.choice(guides)
+            task = SendTask.objects.create(
+                kind=3, corp_id=guide.corp_id, staff=guide, broadcast=cast, at=at, content_digest="x",
+                contact_ids=[contact.pk], n=1, state=SendTask.State.FINAL,
+            )  # fmt: skip
+            given["send_task_id"] = task.pk
+    arrived = state == S.DELIVERED
+    Touch.objects.create(
+        at=at, contact_id=contact.pk, state=state, **given,
+        opened_at=NOW if state in (S.DELIVERED, S.HANDED) and dice.random() < 0.4 else None,
+        replied_at=NOW if arrived and dice.random() < 0.4 else None,
+        converted_at=NOW if arrived and dice.random() < 0.4 else None,
+    )  # fmt: skip
+
+
+def _orders(dice: random.Random, contact: Contact, products: list[Any], stores: list[Any]) -> None:
     for i in range(dice.choice([0, 0, 1, 2, 5])):
         at, amount = _moment(dice), dice.choice([0, 9900, 10000, 50000])
         sale = dice.random() < 0.8
         order = Order.objects.create(
-            source="t", order_no=f"{contact.pk}-{i}", contact=contact, placed_at=at, paid_at=at, amount_fen=amount,
+            source=dice.choice(["t", "pos"]), order_no=f"{contact.pk}-{i}", contact=contact, placed_at=at, paid_at=at,
+            amount_fen=amount, store=dice.choice([None, *stores]), channel=dice.choice(["", "门店", "小程序"]),
             refunded_fen=dice.choice([0, 0, amount // 2]), state=2, is_sale=sale, updated_at=at,
         )  # fmt: skip
         for k in range(dice.choice([0, 1, 1, 2])):
@@ -163,17 +203,17 @@ def _orders(dice: random.Random, contact: Contact, products: list[Any]) -> None:
             )
 
 
-def _events(dice: random.Random, contact: Contact, products: list, kinds: list, chats: list) -> None:
-    objects = {"products": products, "behaviours": kinds, "groups": chats}
-    often = ["viewed", "cart", "custom", "group_joined", "searched"] * 3
+def _events(dice: random.Random, contact: Contact, objects: dict[str, list[int]]) -> None:
+    often = ["viewed", "cart", "custom", "group_joined", "searched", "content_opened", "word_said"] * 4
     for name in dice.choices([*EVENTS, *often], k=dice.choice([0, 0, 2, 6])):
         number, source = EVENTS[name]
-        some = objects.get(source)
+        some = objects.get(source, [1, 2])  # whatever the names of links, pages and moments are
         Event.objects.create(
             at=_moment(dice),
             contact_id=contact.pk,
             type=number,
-            object_id=dice.choice(some).pk if some else None,
+            object_id=dice.choice(some) if source else None,
+            data={dice.choice(["text", "query", "title"]): dice.choice(SAID)},
         )
 
 
@@ -247,7 +287,7 @@ def _leaf(kind: str, known: Known, segments: tuple[int, ...]) -> st.SearchStrate
         elif param.type == "word":
             value = st.sampled_from(param.options)
         elif param.type == "texts":
-            value = st.lists(st.sampled_from(CATEGORIES), min_size=1, max_size=2)
+            value = st.lists(st.sampled_from(TEXTS[param.source]), min_size=1, max_size=2)
         elif param.type == "bool":
             value = st.booleans()
         elif param.type == "int":
@@ -272,16 +312,14 @@ def _sensible(leaf: dict[str, Any]) -> dict[str, Any]:
     if leaf["kind"] == "orders" and not leaf.get("product_ids") and not leaf.get("categories"):
         leaf["measure"] = leaf["measure"] if leaf["measure"] != "quantity" else "sum"
     if leaf["kind"] == "event":
-        source = EVENTS[leaf["event"]][1]
-        for name, of in (
-            ("product_ids", "products"),
-            ("behaviour_ids", "behaviours"),
-            ("group_ids", "groups"),
-        ):
-            if source != of:
-                leaf.pop(name, None)
         if leaf["event"] == "custom" and "behaviour_ids" not in leaf:
             leaf["event"] = "cart"
+        for name in {*OBJECTS.values(), "words"} - set(event_params(leaf["event"])):
+            leaf.pop(name, None)
+    if leaf["kind"] == "touch" and "kinds" in leaf:
+        for name, word in (("sop_ids", "sop"), ("broadcast_ids", "broadcast")):
+            if word not in leaf["kinds"]:
+                leaf.pop(name, None)
     return leaf
 
 

@@ -135,6 +135,26 @@ def test_every_option_of_every_kind(brand: Any, monkeypatch: Any) -> None:
                 Audience(brand, node, now=NOW).count()
 
 
+def test_words_and_numbers_of_the_tables_fit_together() -> None:
+    """Each event and result has words; numbers are those of the models; each object of an event can be chosen."""
+    from campaigns.models import Touch
+    from campaigns.services import audience
+    from contacts.models import EventType
+    from tagging.conditions import evaluate, summary
+    from tagging.conditions.leaves import EVENTS, OBJECTS, RESULTS, TOUCH_KINDS
+    from tagging.services import naming
+
+    assert set(EVENTS) == set(summary.EVENTS)
+    assert {number for number, _source in EVENTS.values()} <= set(EventType.values)
+    assert set(RESULTS) == set(summary.RESULTS) == set(audience.RESULTS) == set(evaluate.RESULT_TESTS)
+    assert set(TOUCH_KINDS.values()) == set(Touch.Kind.values)
+    assert set(TOUCH_KINDS) == set(summary.TOUCH_KINDS)
+    assert {source for _number, source in EVENTS.values()} - {""} <= set(OBJECTS)
+    sources = {(p.type, p.source) for leaf in LEAVES.values() for p in leaf.params if p.source}
+    assert {source for type_, source in sources if type_ == "ids"} <= set(naming.SOURCES) | set(naming.FIXED)
+    assert {source for type_, source in sources if type_ == "texts"} <= set(naming.TEXTS)
+
+
 def test_nesting_has_an_end() -> None:
     deep: Any = {"kind": "everybody"}
     for _level in range(MAX_DEPTH - 1):

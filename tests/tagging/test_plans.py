@@ -23,6 +23,18 @@ MEANT: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "orders": ({"kind": "orders", "window": LAST}, "", "paid_at >="),
     "event": ({"kind": "event", "event": "cart", "window": LAST}, "", "at >="),
+    "orders of a store": ({"kind": "orders", "window": LAST, "store_ids": [1]}, "", "paid_at >="),
+    "messages": ({"kind": "touch", "window": LAST}, "", "at >="),
+    "messages of a broadcast": (
+        {"kind": "touch", "broadcast_ids": [1], "result": "opened"},
+        "",
+        "at = campaigns_sendtask.at",
+    ),
+    "held back of a broadcast": (
+        {"kind": "touch", "broadcast_ids": [1], "result": "held_back"},
+        "",
+        "broadcast_id =",
+    ),
 }
 
 

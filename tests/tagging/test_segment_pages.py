@@ -1,6 +1,7 @@
 """Pages of segments: list, builder, live count, one segment, why."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tagging.services import segments
 from tagging.services.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
+NOW = datetime(2026, 10, 1, tzinfo=UTC)
 NAMED = {"all": [{"kind": "named"}]}
 
 
@@ -78,6 +80,21 @@ def test_choices_and_the_other_brand(world: dict[str, Any], other_brand: Any, si
     assert client.get("/segments/choices/?source=tags&q=宝").json()["results"][0][0] == world["tag"].pk
     assert stranger.get("/segments/choices/?source=tags&q=宝").json()["results"] == []
     assert client.get("/segments/choices/?source=secrets").status_code == 404
+    from commerce.services.orders import record_orders
+
+    row = {
+        "order_no": "1", "state": 2, "placed_at": NOW, "amount_fen": 100, "channel": "小程序",
+        "buyer_kind": "phone", "buyer_value": "13800000000",
+    }  # fmt: skip
+    with in_brand(world["brand"]):
+        record_orders(world["brand"], [row], source="pos")
+    for source, typed, expected in (
+        ("order_channels", "", ["小程序"]), ("order_channels", "天猫", ["天猫"]), ("order_channels", "程序", ["程序", "小程序"]),
+        ("order_sources", "", ["pos"]), ("words", "退款", ["退款"]), ("words", "", []), ("broadcasts", "", []),
+    ):  # fmt: skip
+        found = client.get("/segments/choices/", {"source": source, "q": typed}).json()["results"]
+        assert [name for _id, name in found] == expected, source
+    assert stranger.get("/segments/choices/?source=order_channels").json()["results"] == []
     assert stranger.get(f"/segments/{world['segment'].pk}/").status_code == 404
     assert sign_in(world["brand"], "guide").get("/segments/").status_code == 403
     with in_brand(world["brand"]):
