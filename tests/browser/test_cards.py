@@ -1,5 +1,6 @@
 """Cards of guides in Chromium: made and edited by the admin, opened by a customer, changed by the guide on the phone."""
 
+import re
 from typing import Any
 
 import pytest
@@ -59,3 +60,26 @@ def test_a_card(page: Page, live_server: Any, brand: Any, corp: Any, staff: Any)
         page.context.add_cookies([{"name": "scrm_language", "value": "en", "url": live_server.url}])
         page.goto(f"{live_server.url}/g/card/")
         look(page, "en_phone_card", phone_only=True)
+
+
+def test_a_guide_makes_their_own(page: Page, live_server: Any, brand: Any, corp: Any, staff: Any) -> None:
+    guide = make_user(brand, "guide", staff=staff)
+    with in_brand(brand):
+        make_code(corp, staff, qr_url=DOT)
+    enter(page, live_server, guide)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{live_server.url}/g/card/")
+    expect(page.locator("[data-copy]")).to_have_count(0)
+    look(page, "phone_card_new", phone_only=True)
+    with in_brand(brand):
+        assert not Card.objects.exists()
+    page.click("text=生成我的名片")
+    with in_brand(brand):
+        key = Card.objects.get().link.key
+    expect(page.locator("[data-copy]")).to_have_attribute("data-copy", re.compile(f"/l/{key}/"))
+    if SHOTS:
+        page.context.add_cookies([{"name": "scrm_language", "value": "en", "url": live_server.url}])
+        with in_brand(brand):
+            Card.objects.all().delete()
+        page.goto(f"{live_server.url}/g/card/")
+        look(page, "en_phone_card_new", phone_only=True)
