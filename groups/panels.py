@@ -19,7 +19,11 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
     stays = sorted(rows.order_by("-joined_at")[: N_STAYS + 1], key=lambda s: s.left_at is not None)
     if not stays:
         return None
-    names = staff_names(stays[0].chat.corp_id, [s.invitor_userid for s in stays])
+    names: dict[int, str] = {}
+    for corp_id in sorted({s.chat.corp_id for s in stays}):  # a userid means somebody else in another corp
+        mine = [s for s in stays if s.chat.corp_id == corp_id and s.invitor_userid]
+        known = staff_names(corp_id, [s.invitor_userid for s in mine])
+        names |= {s.pk: known.get(s.invitor_userid, s.invitor_userid) for s in mine}
     staff = actor.staff
     seen = GroupChat.objects.filter(pk__in={s.chat_id for s in stays})
     if staff is not None:

@@ -117,6 +117,22 @@ def test_the_contact_page_shows_groups(brand: Any, corp: Any, staff: Any, sign_i
     assert f"/groups/{chat.pk}/" in page
 
 
+def test_who_invited_is_told_by_corp(brand: Any, corp: Any, staff: Any, sign_in: Any) -> None:
+    with in_brand(brand):
+        second = make_corp(brand)
+        namesake = make_staff(brand, second, userid=staff.userid, name="另一家的同号员工")
+        staff.name = "本店导购"
+        staff.save()
+        stays = []
+        for owner, name in ((staff, "甲群"), (namesake, "乙群")):
+            chat = make_chat(owner.corp, owner, name)
+            stays.append(GroupMember.objects.filter(chat=chat, name="群友1").get())
+        stays[1].contact = stays[0].contact
+        stays[1].save()
+    page = sign_in(brand).get(f"/contacts/{stays[0].contact_id}/").content.decode()
+    assert "由本店导购邀请" in page and "由另一家的同号员工邀请" in page
+
+
 def test_a_guide_sees_own_groups_only(brand: Any, corp: Any, sign_in: Any) -> None:
     with in_brand(brand):
         mine, other = make_staff(brand, corp), make_staff(brand, corp)
