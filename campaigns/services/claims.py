@@ -1,19 +1,19 @@
 """The claim of send tasks: planned → calling, in sets, with those left out who may not be written to any more."""
 
 import logging
-import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, Touch
 from campaigns.services import gate, planning, rules, senders, touches
+from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import slots
 from contacts.models import EventType
 from content.services import library, links
@@ -44,12 +44,11 @@ WITHOUT = (
 
 @dataclass(frozen=True)
 class Claim:
-    """A task in `calling`, all that the call needs, and when it was claimed (monotonic seconds)."""
+    """A task in `calling`, and all that the call needs."""
 
     task: SendTask
     userid: str
     receivers: dict[str, int]  # external_userid → contact
-    claimed_s: float
 
 
 def claim(
@@ -117,15 +116,47 @@ def _claim_rows(
         elif content.is_gone(task):
             held.back(task, task.contact_ids, Touch.Reason.CONTENT)
         elif receivers := _receivers(task, held):
-            _take_over(brand, task, content.attached, receivers, now)
-            claims.append(Claim(task, task.staff.userid, receivers, time.monotonic()))
+            _take_over(brand, task, content.attached, receivers)
+            claims.append(Claim(task, task.staff.userid, receivers))
             continue
         SendTask.objects.filter(pk=task.pk).update(state=State.FAILED, contact_ids=[], n=0)
     SendTask.objects.filter(pk__in=[one.task.pk for one in claims]).update(
-        state=State.CALLING, called_at=now, next_try_at=now + LEASE, n_tries=F("n_tries") + 1
+        state=State.CALLING, called_at=None, next_try_at=now + LEASE, n_tries=F("n_tries") + 1
     )
     held.count()
     return claims
+
+
+_BEGIN = """
+    UPDATE campaigns_sendtask t SET called_at = %s, next_try_at = %s
+      FROM unnest(%s::bigint[], %s::int[]) AS v(id, n_tries)
+     WHERE t.brand_id = %s AND t.id = v.id AND t.n_tries = v.n_tries AND t.state = 'calling' AND t.called_at IS NULL
+    RETURNING t.id
+"""
+
+
+def begin(brand: Brand, some: Sequence[Claim]) -> list[Claim]:
+    """Just before their calls, committed: from here on a call may have been made, and a lost one is looked for. Left out:
+    those whose lease ran out meanwhile, which somebody else has."""
+    if not some:
+        return []
+    now = clock.now()
+    with transaction.atomic(), connection.cursor() as cursor, joined_by_loop(cursor):
+        ids, tries = [one.task.pk for one in some], [one.task.n_tries for one in some]
+        cursor.execute(_BEGIN, [now, now + LEASE, ids, tries, brand.pk])
+        begun = {row[0] for row in cursor.fetchall()}
+    mine = [one for one in some if one.task.pk in begun]
+    for one in mine:
+        one.task.called_at = now
+    return mine
+
+
+@transaction.atomic
+def give_back(task_ids: Collection[int]) -> int:
+    """Claimed by a process that was gone before it began to call: planned again at once; gives how many."""
+    now = clock.now()
+    gone = SendTask.objects.filter(pk__in=task_ids, state=State.CALLING, called_at=None, next_try_at__lte=now)
+    return gone.update(state=State.PLANNED, next_try_at=now)
 
 
 def _left_alone(brand: Brand, tasks: Iterable[SendTask], now: datetime) -> dict[int, dict[int, Touch.Reason]]:
@@ -150,7 +181,6 @@ def _take_over(
     task: SendTask,
     attached: Mapping[int, slots.Attachments | None],
     receivers: dict[str, int],
-    now: datetime,
 ) -> None:
     """What is special to one task, on its row and in memory; the rest is written for all at once."""
     changed: dict[str, Any] = {}
@@ -162,7 +192,7 @@ def _take_over(
         changed |= {"text": text, "attachments": stored, "content_digest": digest}
     if changed:
         SendTask.objects.filter(pk=task.pk).update(**changed)
-    changed |= {"state": State.CALLING, "called_at": now, "n_tries": task.n_tries + 1}
+    changed |= {"state": State.CALLING, "called_at": None, "n_tries": task.n_tries + 1}
     for name, value in changed.items():
         setattr(task, name, value)
 

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -33,14 +33,15 @@ from wecom.services import attachments, outbound
 log = logging.getLogger(__name__)
 State = SendTask.State
 
-MAX_CLAIM_AGE_S = 30.0  # between claim and call: a process that slept longer must not call any more
+MAX_AGE_S = 30.0  # between the note that it is called and the call: a process that slept longer must not call any more
 FIRST_POLL = timedelta(seconds=30)
 PAUSES = [timedelta(seconds=s) for s in (30, 60, 300, 900, 1800, 3600)]
-AT_ONCE = 10  # tasks that are claimed and recorded together; a killed process leaves so many to be looked for
-CALLS = 3  # of them in flight in one process; WeCom allows a corp five
+AT_ONCE = 10  # tasks that are claimed together
+CALLS = 3  # of them in flight in one process, which a killed one leaves to be looked for; WeCom allows a corp five
 TOGETHER_S = 0.1  # what is answered within it is recorded together
 
 Content = list[messages.Attachment]
+Answer = tuple[SendTask, Any]
 
 
 class Made(NamedTuple):
@@ -84,15 +85,25 @@ def _hand_over(brand: Brand, tasks: Sequence[SendTask]) -> None:
     if not claimed:
         return
     failed: list[BaseException] = []
+    calls: set[Future[Answer]] = set()
+    done: set[Future[Answer]] = set()
     with ThreadPoolExecutor(min(CALLS, len(claimed))) as pool:
-        calls = {pool.submit(copy_context().run, _call, one, contents[one.task.pk]) for one in claimed}
-        while calls:
-            done = wait(calls, TOGETHER_S).done or wait(calls, return_when=FIRST_COMPLETED).done
-            calls -= done
+        while claimed or calls:
+            free, begun_s = CALLS - len(calls), time.monotonic()
+            for one in claims.begin(brand, claimed[:free]):
+                calls.add(pool.submit(copy_context().run, _call, one, contents[one.task.pk], begun_s))
+            claimed = [] if failed else claimed[free:]
             _record(brand, [call.result() for call in done if not call.exception()])
+            done = _answered(calls) if calls else set()
+            calls -= done
             failed += [error for call in done if (error := call.exception())]
+        _record(brand, [call.result() for call in done if not call.exception()])
     if failed:  # Redis is gone, for example: what these calls have done is looked for
         raise failed[0]
+
+
+def _answered(calls: "set[Future[Answer]]") -> "set[Future[Answer]]":
+    return wait(calls, TOGETHER_S).done or wait(calls, return_when=FIRST_COMPLETED).done
 
 
 def _attached(brand: Brand, tasks: Sequence[SendTask]) -> dict[int, slots.Attachments | None]:
@@ -120,11 +131,11 @@ def _contents(
     return found
 
 
-def _call(claim: claims.Claim, content: Content) -> tuple[SendTask, Any]:
+def _call(claim: claims.Claim, content: Content, begun_s: float) -> Answer:
     """The call: what WeCom answered, or the error; None when it must not be made any more. Touches no database: several
     run side by side."""
     task = claim.task
-    if time.monotonic() - claim.claimed_s > MAX_CLAIM_AGE_S:
+    if time.monotonic() - begun_s > MAX_AGE_S:
         return task, None
     try:
         made = messages.add_msg_template(
@@ -140,7 +151,7 @@ def _call(claim: claims.Claim, content: Content) -> tuple[SendTask, Any]:
     return task, Made(task, made["msgid"], refused)
 
 
-def _record(brand: Brand, answers: Iterable[tuple[SendTask, Any]]) -> None:
+def _record(brand: Brand, answers: Iterable[Answer]) -> None:
     made: list[Made] = []
     for task, answer in answers:
         if isinstance(answer, Made):

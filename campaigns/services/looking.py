@@ -32,7 +32,9 @@ Content = tuple[str, tuple[Any, ...]]
 
 
 def recover(brand: Brand, task_ids: Collection[int]) -> None:
-    """Look for tasks whose call was made and not recorded (or never made). Safe to be killed and to run twice."""
+    """Look for tasks whose call was made and not recorded (or never made); those that were claimed and not begun to be
+    called are planned again. Safe to be killed and to run twice."""
+    claims.give_back(task_ids)
     for corp, tasks in _take(task_ids):
         try:
             _recover(brand, client_for(corp), tasks)

@@ -402,9 +402,33 @@ def live_hand(live: Live) -> None:
             handing.hand_over(live.brand, [task_id])
 
 
+def test_what_a_killed_process_had_not_begun_to_call_goes_out_at_once(wecom: Any) -> None:
+    """Killed with ten tasks in hand, of which three may have been called: only these are waited for."""
+    live = make_live(wecom, n_guides=10, n_contacts=10)
+    enrol_all(live, (1, 10))
+    with clock.at(at(DUE)), in_brand_scope(live):
+        stepping.run(live.brand, at(DUE))
+        with transaction.atomic():
+            ids = list(SendTask.objects.order_by("pk").values_list("pk", flat=True))
+        claimed = claims.claim(live.brand, ids)
+        assert len(claims.begin(live.brand, claimed[: handing.CALLS])) == 3
+    for minute in (2, 3):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"handed": 7, "calling": 3} and n_mass(live) == 7
+    with clock.at(at(DUE) + timedelta(minutes=3)), in_brand_scope(live):
+        assert (
+            claims.begin(live.brand, claimed[3:]) == []
+        )  # it was asleep only: these are somebody else's by now
+    for minute in (9, 10, 11, 12):
+        live.tick(at(DUE) + timedelta(minutes=minute))
+    assert states(live) == {"handed": 10} and n_mass(live) == 10
+    finish(live, at(DUE) + timedelta(minutes=14))
+    assert set(live.received().values()) == {1} and len(live.received()) == 10
+
+
 def test_a_process_that_slept_does_not_call(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     enrol_all(live, (1, 10))
-    monkeypatch.setattr(handing, "MAX_CLAIM_AGE_S", -1.0)
+    monkeypatch.setattr(handing, "MAX_AGE_S", -1.0)
     live.tick(at(DUE))
     assert states(live) == {"planned": 2} and n_mass(live) == 0
 
