@@ -127,11 +127,18 @@ def open_at(settings: Mapping[str, Any], at: Seconds, zone: str) -> Seconds:
         return at
     start, end = of_day(settings["hours_from"]), of_day(settings["hours_until"])
     weekdays = list(settings.get("hours_days") or range(1, 8))
-    local = to_local(at, zone)
-    day, rest = local // DAY, local % DAY
-    on = day - (
-        0 if start < end else (rest < end).astype(np.int64)
-    )  # over midnight: the day on which they began
-    inside = (start <= rest) & (rest < end) if start < end else (rest >= start) | (rest < end)
-    inside &= np.isin((on + _THURSDAY) % 7 + 1, weekdays)
-    return np.where(inside, at, next_time(at, start, weekdays, zone))
+
+    def is_open(moments: Seconds) -> Any:
+        local = to_local(moments, zone)
+        day, rest = local // DAY, local % DAY
+        on = day - (
+            0 if start < end else (rest < end).astype(np.int64)
+        )  # over midnight: the day on which they began
+        inside = (start <= rest) & (rest < end) if start < end else (rest >= start) | (rest < end)
+        return inside & np.isin((on + _THURSDAY) % 7 + 1, weekdays)
+
+    found = np.where(is_open(at), at, next_time(at, start, weekdays, zone))
+    if is_open(found).all():
+        return found
+    # hours that the clock skips altogether: those after them
+    return np.where(is_open(found), found, next_time(found, start, weekdays, zone))

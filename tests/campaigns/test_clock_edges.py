@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from campaigns import governance
@@ -66,6 +66,7 @@ def test_quiet_hours_end_at_the_first_minute_that_is_not_quiet(
 
 @settings(max_examples=150, deadline=None)
 @given(edges, minutes, of_day, of_day, st.sets(st.integers(1, 7)))
+@example(("America/Santiago", datetime(2026, 9, 6, 4, tzinfo=UTC)), -1, time(0), time(0, 15), set())
 def test_business_hours_open_at_their_first_minute(
     edge: Any, after: int, start: time, end: time, weekdays: set[int]
 ) -> None:
