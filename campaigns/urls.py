@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from campaigns.views import (
     alerts,
+    broadcast_edit,
     broadcasts,
     calendar,
     canvas,
@@ -54,9 +55,9 @@ urlpatterns = [
         name="sop_act",
     ),
     path("broadcasts/", broadcasts.broadcast_list, name="broadcasts"),
-    path("broadcasts/new/", broadcasts.broadcast_edit, name="broadcast_new"),
+    path("broadcasts/new/", broadcast_edit.broadcast_edit, name="broadcast_new"),
     path("broadcasts/<int:broadcast_id>/", broadcasts.broadcast_detail, name="broadcast"),
-    path("broadcasts/<int:broadcast_id>/edit/", broadcasts.broadcast_edit, name="broadcast_edit"),
+    path("broadcasts/<int:broadcast_id>/edit/", broadcast_edit.broadcast_edit, name="broadcast_edit"),
     path("broadcasts/<int:broadcast_id>/check/", broadcasts.dry_run, name="broadcast_check"),
     path("broadcasts/<int:broadcast_id>/winner/", broadcasts.choose_winner, name="broadcast_winner"),
     path("broadcasts/<int:broadcast_id>/numbers/", broadcasts.live_numbers, name="broadcast_numbers"),

@@ -251,27 +251,6 @@ def _check_variants(
 
 
 @transaction.atomic
-def duplicate(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
-    """A draft with the same audience and contents, to go out at once."""
-    old = get_broadcast(broadcast_id)
-    variants = [
-        VariantInput(v.text, v.attachments, v.weight, v.content_id) for v in old.variants.order_by("letter")
-    ]
-    name = _("%(name)s (copy)") % {"name": old.name[:50]}
-    given = BroadcastInput(
-        name,
-        old.audience,
-        variants,
-        [WaveInput()],
-        old.priority,
-        old.hold_out_percent,
-        old.late_hours,
-        test=old.test,
-    )
-    return save_draft(brand, given, by=by)
-
-
-@transaction.atomic
 def delete_draft(brand: Brand, *, broadcast_id: int, by: Actor) -> None:
     broadcast = get_broadcast(broadcast_id, lock=True)
     if broadcast.state != State.DRAFT:

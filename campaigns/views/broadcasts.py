@@ -1,29 +1,22 @@
-"""Broadcasts: the list, the editor, what a draft would do, a running one with its figures, and its states."""
+"""Broadcasts: the list, what a draft would do, a running one with its figures, and its states. The editor is
+broadcast_edit.py."""
 
-import json
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django import forms
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcast_numbers, broadcasts, numbers, variables, waves, winners
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
-from campaigns.views.media import files_of
+from campaigns.services import broadcast_copy, broadcast_numbers, broadcasts, numbers, waves, winners
+from campaigns.views.broadcast_edit import everybody
 from contacts.models import Contact
 from content.services import library
 from org.access import staff_can
-from org.forms import add_errors
 from org.models import Job
-from scrm import json_in
-from scrm.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, SCRMError
+from scrm.errors import ForbiddenError, NotFoundError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
@@ -31,107 +24,6 @@ from tagging.conditions import ConditionError
 from tagging.models import Segment
 
 State = Broadcast.State
-AFTERS = [
-    ("", gettext_lazy("Whoever of the audience was in no wave before")),
-    ("not_opened", gettext_lazy("Got the wave before and did not open it")),
-    ("not_replied", gettext_lazy("Got the wave before and did not reply")),
-    ("opened", gettext_lazy("Opened the wave before")),
-    ("everybody", gettext_lazy("Got the wave before")),
-]
-REPEATS = [
-    ("", gettext_lazy("Once")),
-    ("day", gettext_lazy("Every day")),
-    ("week", gettext_lazy("Every week")),
-    ("month", gettext_lazy("Every month")),
-]
-GOALS = [
-    ("opened", gettext_lazy("Opened a link of it")),
-    ("replied", gettext_lazy("Replied")),
-    ("bought", gettext_lazy("Bought")),
-]
-EVERYBODY = "everybody"
-_TEST = ("goal", "hours", "least", "confidence", "percent", "auto", "wait_hours")
-
-
-class BroadcastForm(forms.Form):
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=60)
-    audience = forms.ChoiceField(label=gettext_lazy("For whom"))
-    priority = forms.IntegerField(
-        label=gettext_lazy("Priority"),
-        min_value=1,
-        max_value=9,
-        help_text=gettext_lazy(
-            "9 goes first. Of campaigns that want the same person the higher one gets the place."
-        ),
-    )
-    hold_out_percent = forms.IntegerField(
-        label=gettext_lazy("Hold-out, per cent"),
-        min_value=0,
-        max_value=broadcasts.MAX_HOLD_OUT,
-        help_text=gettext_lazy(
-            "So many get nothing, always the same ones, so that the effect can be measured."
-        ),
-    )
-    late_hours = forms.IntegerField(
-        label=gettext_lazy("Hand over at most so many hours late"),
-        min_value=1,
-        max_value=broadcasts.MAX_LATE_HOURS,
-    )
-    repeat = forms.ChoiceField(label=gettext_lazy("How often"), choices=REPEATS, required=False)
-    repeat_until = forms.DateField(
-        label=gettext_lazy("until"), required=False, widget=forms.DateInput(attrs={"type": "date"})
-    )
-
-    test = forms.BooleanField(label=gettext_lazy("Compare the contents and name a winner"), required=False)
-    test_goal = forms.ChoiceField(
-        label=gettext_lazy("The better one is whose customers"), choices=GOALS, required=False
-    )
-    test_hours = forms.IntegerField(
-        label=gettext_lazy("within hours after the delivery"),
-        min_value=1,
-        max_value=winners.MAX_HOURS,
-        required=False,
-    )
-    test_least = forms.IntegerField(
-        label=gettext_lazy("People of each content at least"),
-        min_value=50,
-        max_value=winners.MAX_LEAST,
-        required=False,
-    )
-    test_confidence = forms.IntegerField(
-        label=gettext_lazy("Certainty, per cent"),
-        min_value=80,
-        max_value=99,
-        required=False,
-        help_text=gettext_lazy(
-            "95: where no content is better, a winner is named once in twenty times at most."
-        ),
-    )
-    test_percent = forms.IntegerField(
-        label=gettext_lazy("Per cent of the audience in the comparison"),
-        min_value=1,
-        max_value=100,
-        required=False,
-        help_text=gettext_lazy("The rest waits and gets the winner. 100: there is no rest."),
-    )
-    test_auto = forms.BooleanField(
-        label=gettext_lazy("Send the winner to the rest by itself"), required=False
-    )
-    test_wait_hours = forms.IntegerField(
-        label=gettext_lazy("Without a winner the rest gets the leading one after hours"),
-        min_value=1,
-        max_value=24 * 30,
-        required=False,
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        rows = Segment.objects.filter(deleted_at=None).order_by("name").values_list("pk", "name", "n")
-        segments = [(str(pk), f"{name} · {n:,}" if n is not None else name) for pk, name, n in rows[:500]]
-        choices = [(EVERYBODY, _("Everybody whom a guide can reach")), *segments]
-        if self.initial.get("audience") == "as_is":
-            choices = [("as_is", _("As before (a list or a condition)")), *choices]
-        self.fields["audience"].choices = choices  # type: ignore[attr-defined]
 
 
 @require_GET
@@ -155,175 +47,6 @@ def broadcast_list(request: Any) -> HttpResponse:
     }
     template = "campaigns/broadcasts/_rows.html" if request.htmx else "campaigns/broadcasts/list.html"
     return render(request, template, context)
-
-
-# ---- editor
-
-
-@require_http_methods(["GET", "POST"])
-@staff_can("broadcasts.edit")
-def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpResponse:
-    broadcast = broadcasts.get_broadcast(broadcast_id) if broadcast_id else None
-    if broadcast and broadcast.state != State.DRAFT:
-        raise ConflictError(_("Only a draft can be changed; copy the broadcast to use it again"))
-    form = BroadcastForm(request.POST or None, initial=_initial(request, broadcast))
-    posted = request.method == "POST"
-    context: dict[str, Any] = {
-        "form": form,
-        "broadcast": broadcast,
-        "variables": variables.NAMES,
-        "afters": AFTERS,
-        "segments": Segment.objects.filter(deleted_at=None).order_by("name").values_list("pk", "name")[:500],
-        "contents": _posted(request.POST, ("text", "attachments", "weight", "content"))
-        if posted
-        else _contents(broadcast),
-        "waves": _posted(request.POST, ("at", "after", "segment")) if posted else _waves(request, broadcast),
-    }
-    if posted and form.is_valid():
-        try:
-            given = _input(request, form.cleaned_data, broadcast, context)
-            saved = broadcasts.save_draft(request.brand, given, by=request.actor, broadcast_id=broadcast_id)
-            return go(
-                request, f"/broadcasts/{saved.pk}/", _("Saved. Check who would get it, then launch it.")
-            )
-        except SCRMError as error:
-            add_errors(form, error)
-            for n, problem in error.details.get("contents", {}).items():
-                context["contents"][n]["error"] = problem
-    context["contents"] = _with_names(context["contents"])
-    context["files"] = files_of(row["attachments"] for row in context["contents"])
-    return render(request, "campaigns/broadcasts/edit.html", context, status=422 if posted else 200)
-
-
-def _initial(request: Any, broadcast: Broadcast | None) -> dict[str, Any]:
-    if broadcast is None:
-        given = request.GET.get("segment", "")
-        return {
-            "audience": given if read_id(given) else EVERYBODY,
-            "priority": 5, "hold_out_percent": 0, "late_hours": 48, "repeat": "", **_initial_test({}),
-        }  # fmt: skip
-    audience = broadcast.audience
-    if "segment" in audience:
-        chosen = str(audience["segment"])
-    else:
-        chosen = EVERYBODY if audience == _everybody() else "as_is"
-    until = broadcast.repeat.get("until")
-    return {
-        "name": broadcast.name,
-        "audience": chosen,
-        "priority": broadcast.priority,
-        "hold_out_percent": broadcast.hold_out_percent,
-        "late_hours": broadcast.late_hours,
-        "repeat": broadcast.repeat.get("every", ""),
-        "repeat_until": datetime.fromisoformat(until).date() if until else None,
-        **_initial_test(broadcast.test),
-    }
-
-
-def _initial_test(stored: dict[str, Any]) -> dict[str, Any]:
-    values = {**asdict(winners.Rule(percent=30)), **stored}
-    return {"test": bool(stored)} | {f"test_{name}": values[name] for name in _TEST}
-
-
-def _test(given: dict[str, Any]) -> dict[str, Any]:
-    """The rule as it was sent; what was left empty is as suggested."""
-    if not given["test"]:
-        return {}
-    usual = asdict(winners.Rule())
-    return {
-        name: usual[name] if given[f"test_{name}"] in (None, "") else given[f"test_{name}"] for name in _TEST
-    }
-
-
-def _everybody() -> dict[str, Any]:
-    return {"condition": {"kind": "follow", "values": ["reachable"]}}
-
-
-def _posted(data: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows of the editor as they were sent: parallel lists of fields."""
-    columns = [data.getlist(name) for name in names]
-    if len({len(column) for column in columns}) > 1:
-        raise InvalidError(_("The form did not arrive complete. Load the page again."))
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _contents(broadcast: Broadcast | None) -> list[dict[str, Any]]:
-    if broadcast is None:
-        return [{"text": "", "attachments": "[]", "weight": 1, "content": ""}]
-    return [
-        {
-            "text": v.text,
-            "attachments": json.dumps(v.attachments, ensure_ascii=False),
-            "weight": v.weight,
-            "content": v.content_id or "",
-        }
-        for v in broadcast.variants.order_by("letter")
-    ]
-
-
-def _with_names(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The contents of the editor with what the library calls them."""
-    ids = [read_id(row["content"]) for row in rows]
-    names = library.names_of([pk for pk in ids if pk])
-    return [{**row, "picked": names.get(pk or 0)} for row, pk in zip(rows, ids, strict=True)]
-
-
-def _waves(request: Any, broadcast: Broadcast | None) -> list[dict[str, Any]]:
-    if broadcast is None:
-        return [{"at": "", "after": "", "segment": ""}]
-    zone = ZoneInfo(request.brand.timezone)
-    found = []
-    for wave in broadcast.waves.order_by("n"):
-        narrowed = wave.condition.get("condition") or {}
-        at = "" if wave.condition.get("now") else wave.at.astimezone(zone).strftime("%Y-%m-%dT%H:%M")
-        segment = str((narrowed.get("ids") or [""])[0])
-        found.append({"at": at, "after": wave.condition.get("after", ""), "segment": segment})
-    return found
-
-
-def _input(
-    request: Any, given: dict[str, Any], broadcast: Broadcast | None, context: dict[str, Any]
-) -> BroadcastInput:
-    zone = ZoneInfo(request.brand.timezone)
-    chosen = given["audience"]
-    if chosen == "as_is" and broadcast:
-        audience = broadcast.audience
-    else:
-        audience = _everybody() if chosen == EVERYBODY else {"segment": int(chosen)}
-    until = given["repeat_until"]
-    return BroadcastInput(
-        name=given["name"],
-        audience=audience,
-        variants=[_variant(n, row) for n, row in enumerate(context["contents"])],
-        waves=[_wave(n, row, zone) for n, row in enumerate(context["waves"], 1)],
-        priority=given["priority"],
-        hold_out_percent=given["hold_out_percent"],
-        late_hours=given["late_hours"],
-        repeat=given["repeat"],
-        repeat_until=datetime(until.year, until.month, until.day, 23, 59, tzinfo=zone) if until else None,
-        test=_test(given),
-    )
-
-
-def _variant(n: int, row: dict[str, Any]) -> VariantInput:
-    try:
-        attachments, weight = json_in.loads(row["attachments"] or "[]"), int(row["weight"] or 1)
-    except ValueError as error:
-        raise InvalidError(
-            _("Content %(letter)s: %(error)s") % {"letter": broadcasts.LETTERS[n % 5], "error": error}
-        ) from error
-    content = read_id(row["content"])
-    return VariantInput(row["text"].replace("\r\n", "\n"), attachments, weight, content)
-
-
-def _wave(n: int, row: dict[str, Any], zone: ZoneInfo) -> WaveInput:
-    try:
-        at = datetime.fromisoformat(row["at"]).replace(tzinfo=zone) if row["at"] else None
-    except ValueError as error:
-        raise InvalidError(_("Wave %(n)s: when?") % {"n": n}) from error
-    segment_id = read_id(row["segment"])
-    condition = {"kind": "segment", "mode": "any", "ids": [segment_id]} if segment_id else {}
-    return WaveInput(at, row["after"], condition)
 
 
 # ---- one broadcast
@@ -424,7 +147,7 @@ def _audience_words(broadcast: Broadcast) -> str:
         return segment.name if segment else _("A segment that does not exist any more")
     if "contacts" in given:
         return _("A list of %(n)s customers") % {"n": len(given["contacts"])}
-    return _("Everybody whom a guide can reach") if given == _everybody() else _("A condition")
+    return _("Everybody whom a guide can reach") if given == everybody() else _("A condition")
 
 
 _ACTS: dict[str, tuple[set[str], str, Any, str, Any, str]] = {
@@ -490,7 +213,7 @@ def broadcast_act(request: Any, broadcast_id: str, act: str) -> HttpResponse:
     if not request.actor.can(_ACTS[act][5]):
         raise ForbiddenError()
     if act == "duplicate":
-        copy = broadcasts.duplicate(request.brand, broadcast_id=number, by=request.actor)
+        copy = broadcast_copy.duplicate(request.brand, broadcast_id=number, by=request.actor)
         return go(request, f"/broadcasts/{copy.pk}/edit/", _("A copy, still a draft"))
     if act == "delete":
         broadcasts.delete_draft(request.brand, broadcast_id=number, by=request.actor)
