@@ -28,7 +28,7 @@ from tenants.models import Brand
 from wecom.api import messages
 from wecom.client import client_for
 from wecom.errors import LostAnswer, WeComForbidden, WeComRejected, WeComUnavailable
-from wecom.services import attachments, outbound
+from wecom.services import attachments, media, outbound
 
 log = logging.getLogger(__name__)
 State = SendTask.State
@@ -93,11 +93,11 @@ def _hand_over(brand: Brand, tasks: Sequence[SendTask]) -> None:
             for one in claims.begin(brand, claimed[:free]):
                 calls.add(pool.submit(copy_context().run, _call, one, contents[one.task.pk], begun_s))
             claimed = [] if failed else claimed[free:]
-            _record(brand, [call.result() for call in done if not call.exception()])
+            _record(brand, [call.result() for call in done if not call.exception()], contents)
             done = _answered(calls) if calls else set()
             calls -= done
             failed += [error for call in done if (error := call.exception())]
-        _record(brand, [call.result() for call in done if not call.exception()])
+        _record(brand, [call.result() for call in done if not call.exception()], contents)
     if failed:  # Redis is gone, for example: what these calls have done is looked for
         raise failed[0]
 
@@ -151,7 +151,7 @@ def _call(claim: claims.Claim, content: Content, begun_s: float) -> Answer:
     return task, Made(task, made["msgid"], refused)
 
 
-def _record(brand: Brand, answers: Iterable[Answer]) -> None:
+def _record(brand: Brand, answers: Iterable[Answer], contents: Mapping[int, Content]) -> None:
     made: list[Made] = []
     for task, answer in answers:
         if isinstance(answer, Made):
@@ -160,6 +160,8 @@ def _record(brand: Brand, answers: Iterable[Answer]) -> None:
             _lost(task, answer)
         elif answer is None or isinstance(answer, WeComUnavailable):
             postpone(task, answer)
+        elif getattr(answer, "errcode", None) == media.UNKNOWN and media.forget(contents[task.pk]):
+            postpone(task, None)  # with a new upload
         else:
             _refused(brand, task, answer)
     record_handed(brand, made)

@@ -25,6 +25,7 @@ from tenants.models import Brand
 from wecom.api import moments as api
 from wecom.client import WeComClient, client_for
 from wecom.errors import LostAnswer, WeComForbidden, WeComRejected, WeComUnavailable
+from wecom.services import media
 
 log = logging.getLogger(__name__)
 State = Moment.State
@@ -98,7 +99,10 @@ def _call(client: WeComClient, claim: Claim, content: list[dict[str, Any]]) -> N
     except WeComUnavailable as error:
         _postpone(moment, error)
     except (WeComRejected, InvalidError) as error:
-        _refused(moment, error)
+        if getattr(error, "errcode", None) == media.UNKNOWN and media.forget(content):
+            _postpone(moment, None)  # with a new upload
+        else:
+            _refused(moment, error)
     else:
         with transaction.atomic():
             values = {"state": State.RUNNING, "jobid": jobid, "n_tries": 0, "error": ""}

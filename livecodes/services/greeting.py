@@ -34,6 +34,7 @@ from wecom.crypto import parse_event
 from wecom.errors import LostAnswer, WeComError, WeComRejected, WeComUnavailable
 from wecom.models import CallbackEvent
 from wecom.services import attachments as stored_attachments
+from wecom.services import media
 
 log = logging.getLogger(__name__)
 
@@ -229,6 +230,7 @@ def send(
             if error.errcode == _SENT:
                 return (Reason.NONE, "") if unsure else (Reason.ALREADY_WELCOMED, _words(error))
             if error.errcode in _MEDIA_CODES and attachments and text:
+                media.forget(attachments)  # the next welcome has them again
                 attachments = []  # WeCom has dropped a file early: the text alone is better than nothing
                 continue
             known = {41049: Reason.EXPIRED, 41050: Reason.EXPIRED, 84061: Reason.NOT_FRIEND}

@@ -11,13 +11,13 @@ from groups.models import GroupCode
 from org.access import SYSTEM
 from scrm import clock
 from tests.campaigns.conftest import Live, at, set_sandbox_clock
-from tests.campaigns.graphs import entry, line
+from tests.campaigns.graphs import entry, line, touch
 from tests.campaigns.test_lost import API, DUE, enrol_all
 from tests.content.conftest import make_picture
 from tests.factories import in_brand
 from wecom.api import messages
 from wecom.client import client_for
-from wecom.models import OutboundCall
+from wecom.models import MediaUpload, OutboundCall
 from wecom.services import outbound
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,3 +85,33 @@ def test_what_was_handed_over_twice_is_stopped_in_the_end(live: Live) -> None:
     live.confirm_all(moment + timedelta(minutes=6))
     assert live.sandbox.post("confirm", corpid=live.corp.corpid, msgid=again)["sent"] == 0
     assert set(live.received().values()) == {1} and len(live.received()) == 6
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_wecom_has_forgotten_a_file_early(live: Live, again: bool) -> None:
+    """It is uploaded anew and sent; what is not known right after that is refused for good."""
+    moment = at(DUE)
+    with in_brand(live.brand), clock.at(moment - timedelta(hours=1)):
+        picture = {"type": "image", "file_id": make_picture(live.brand).pk}
+        sop = graphs.create_graph_sop(
+            live.brand, name="旅程", graph=line(entry(), touch("上新了", attachments=[picture]))
+        )
+        graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)
+        sop.refresh_from_db()
+        MediaUpload.objects.create(
+            file_id=picture["file_id"], corp=live.corp, media_id="forgotten", uploaded_at=clock.now()
+        )
+    with in_brand(live.brand), clock.at(moment):
+        people = [c.pk for c in live.contacts]
+        enrolments.enrol_many(live.brand, sop=sop, contact_ids=people, source="page", at=moment)
+    if again:
+        live.sandbox.post("faults", api=API, kind="errcode", errcode=40007)
+    for minute in range(3):
+        live.tick(moment + timedelta(minutes=minute))
+    with in_brand(live.brand):
+        assert not MediaUpload.objects.filter(media_id="forgotten").exists()
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"failed" if again else "handed"}
+        if again:
+            assert all("40007" in error for error in SendTask.objects.values_list("error", flat=True))
+    live.confirm_all(moment + timedelta(minutes=6))
+    assert sum(live.received().values()) == (0 if again else 6)

@@ -28,6 +28,7 @@ from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, at, set_sandbox_clock
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag
 from wecom.client import client_for
+from wecom.models import MediaUpload
 from wecom.services import media
 
 NOW = "2026-03-10 10:00"
@@ -291,6 +292,22 @@ def test_a_process_dies_between_claim_and_record(live: Live, monkeypatch: pytest
     for minute in range(2, 9):
         live.tick(at(f"2026-03-10 10:0{minute}"))
     assert now(live, draft.pk).state == "out" and len(in_sandbox(live)) == 1
+
+
+def test_wecom_has_forgotten_the_picture_early(live: Live) -> None:
+    with in_brand(live.brand):
+        picture = image(live.brand)
+        MediaUpload.objects.create(
+            file_id=picture,
+            corp=live.corp,
+            use="moment",
+            media_id="gone",
+            uploaded_at=THEN - timedelta(hours=1),
+        )
+    moment = order(live, attachments=[{"type": "image", "file_id": picture}])
+    for minute in range(1, 4):
+        live.tick(THEN + timedelta(minutes=minute))
+    assert now(live, moment.pk).state == "out" and len(in_sandbox(live)) == 1
 
 
 @pytest.mark.parametrize("errcode", [45009, -1])

@@ -24,7 +24,7 @@ from tenants.scoping import tenant_scope
 from tests.factories import in_brand
 from tests.livecodes.conftest import ADD, Shop
 from wecom.crypto import parse_event
-from wecom.models import CallbackEvent
+from wecom.models import CallbackEvent, MediaUpload
 from wecom.services import inbox, media
 from wecom.tasks import sweep_inbox
 
@@ -267,7 +267,7 @@ def test_files_lie_ready_before_anybody_comes(shop: Shop, settings: Any, tmp_pat
     assert uploads() == 2
 
 
-@pytest.mark.parametrize("trouble", ["file", "upload", "media_id"])
+@pytest.mark.parametrize("trouble", ["file", "upload", "media_id", "forgotten"])
 def test_a_file_that_cannot_be_had_does_not_cost_the_welcome(
     shop: Shop, settings: Any, tmp_path: Any, trouble: str
 ) -> None:
@@ -278,16 +278,20 @@ def test_a_file_that_cannot_be_had_does_not_cost_the_welcome(
         welcomes=[WelcomeInput("欢迎", attachments=({"type": "image", "file_id": picture.pk},))]
     )
     with in_brand(shop.brand):
-        from wecom.models import MediaUpload
-
         MediaUpload.objects.all().delete()  # as if the upload after saving had not come through
     if trouble == "file":
         (tmp_path / picture.path).unlink()
     elif trouble == "upload":
         fault(shop, "errcode", api="media/upload", errcode=45001)
-    else:
+    elif trouble == "media_id":
         fault(shop, "errcode", errcode=40007)
+    else:
+        with in_brand(shop.brand):
+            hour_ago = clock.now() - timedelta(hours=1)
+            MediaUpload.objects.create(file=picture, corp=shop.corp, media_id="gone", uploaded_at=hour_ago)
     shop.arrive(code, name="小明")
     (row,) = shop.sandbox.sent("welcome", corpid=shop.corp.corpid)
     assert (row["text"], row["attachments"]) == ("欢迎", [])
+    with in_brand(shop.brand):
+        assert not MediaUpload.objects.filter(media_id="gone").exists()  # the next welcome uploads it anew
     assert shop.ledger() == [("DELIVERED", "NONE")]

@@ -1,6 +1,7 @@
 """The outbox: each write to WeCom made, repeated where that helps, given up with a reason, made again."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -276,6 +277,32 @@ def test_notice_reaches_the_member(connected: SimpleNamespace, settings: Any) ->
     assert "https://scrm.example.com/contacts/1/" in str(card)
     assert "新客户" in str(card)
     assert len(text["text"].encode()) <= 2048
+
+
+def test_more_notices_than_wecom_takes_in_a_minute_wait(connected: SimpleNamespace) -> None:
+    """WeCom drops them in silence."""
+    connected.sandbox.post("clock", offset_s=0)
+    with in_brand(connected.brand):
+        calls = [
+            notices.notify_staff(connected.brand, staff=connected.a, key=str(n), text=f"第{n}条")
+            for n in range(40)
+        ]
+        notices.notify_staff(connected.brand, staff=connected.b, key="b", text="另一位")
+    ids = [call.pk for call in calls if call]
+    with in_brand(connected.brand):
+        states = Counter(OutboundCall.objects.filter(pk__in=ids).values_list("state", flat=True))
+        assert states == {"done": 28, "waiting": 12}
+        waiting = OutboundCall.objects.filter(state="waiting")
+        assert {call.n_tries for call in waiting} == {0}
+        assert all(timedelta(0) < call.next_try_at - clock.now() <= timedelta(minutes=1) for call in waiting)
+    later = clock.now() + timedelta(seconds=62)
+    connected.sandbox.post("clock", offset_s=62)
+    with clock.at(later), tenant_scope(connected.brand):
+        outbound.deliver_many(connected.brand, ids)
+    with in_brand(connected.brand):
+        assert set(OutboundCall.objects.values_list("state", flat=True)) == {"done"}
+    got = [message["text"] for message in connected.sandbox.sent("app")]
+    assert sorted(got) == sorted(["另一位", *(f"第{n}条" for n in range(40))])
 
 
 def test_notice_to_nobody_is_a_failure(connected: SimpleNamespace) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -27,6 +28,8 @@ Kind = Literal["image", "video", "file"]
 KINDS: tuple[str, ...] = ("image", "video", "file")
 # WeCom forgets a media_id after three days; a mass send may lie there for a day before the guide confirms it
 FRESH = timedelta(days=2)
+JUST_NOW = timedelta(minutes=10)  # what WeCom does not know so soon after it took it, it will not take
+UNKNOWN = 40007  # its errcode for a media_id that it does not know
 _ENDINGS = {
     "image": {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"},
     "video": {b"": ".mp4"},
@@ -95,6 +98,24 @@ def media_id(corp: Corp, client: WeComClient, file: MediaFile, *, use: str = Med
             file=file, corp=corp, use=use, defaults={"media_id": new_id, "uploaded_at": started}
         )
     return new_id
+
+
+def forget(content: Iterable[Mapping[str, Any]]) -> bool:
+    """WeCom does not know a media_id of this content: all that were not uploaded just now are uploaded anew when they are
+    needed again.
+
+    Args:
+        content: attachments in WeCom's form.
+
+    Returns:
+        Whether a second call may go better: not when all of them were quite new.
+    """
+    parts = [part for item in content for part in item.values() if isinstance(part, dict)]
+    ids = {part[name] for part in parts for name in ("media_id", "pic_media_id") if part.get(name)}
+    with transaction.atomic():
+        known = MediaUpload.objects.filter(media_id__in=ids)
+        known.filter(uploaded_at__lte=clock.now() - JUST_NOW).delete()
+        return len(ids) > known.values("media_id").distinct().count()
 
 
 def _check_picture(data: bytes) -> None:

@@ -31,6 +31,7 @@ from wecom.client import WeComClient, client_for
 from wecom.errcodes import Kind, advice
 from wecom.errors import WeComRateLimited, WeComRejected
 from wecom.models import OutboundCall
+from wecom.services import notice_pace
 from wecom.services.outbound_order import OPEN, behind, drop_overtaken, first_in_line
 from wecom.services.turns import Busy, turn
 
@@ -286,6 +287,7 @@ def _remark(client: WeComClient, payload: dict[str, Any]) -> None:
 
 
 def _notice(client: WeComClient, payload: dict[str, Any]) -> None:
+    notice_pace.take(client, payload["userid"])
     if payload.get("url"):
         missed = messages.send_text_card(
             client,
