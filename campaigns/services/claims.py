@@ -13,11 +13,11 @@ from django.db.models import F
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, Touch
 from campaigns.services import gate, planning, rules, senders, touches
-from campaigns.services.joins import joined_by_loop
 from campaigns.services.journeys import slots
 from contacts.models import EventType
 from content.services import library, links
 from scrm import clock
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
