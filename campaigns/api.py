@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Sop, Touch
-from campaigns.services import broadcasts, numbers, sops
+from campaigns.services import broadcasts, numbers, sops, waiting
 from contacts.models import Contact
 from scrm.errors import InvalidError, NotFoundError
 from scrm.ids import asked_id, read_id
@@ -96,8 +96,9 @@ class TouchViewSet(viewsets.ViewSet):
             by_name = {s.name.lower(): s for s in Touch.State}
             if state not in by_name:
                 raise InvalidError(_("Unknown state"), fields={"state": ", ".join(by_name)})
-            rows = rows.filter(state=by_name[state])
+            rows = waiting.in_state(rows, by_name[state])
         page = keyset_page(rows, order=("-at", "-pk"), after=request.query_params.get("after"), size=SIZE)
+        waiting.show(page)
         return JsonResponse(
             {"results": TouchOut([_touch(t) for t in page], many=True).data, "next": page.next}
         )

@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SopStep, StaffTask, Touch
+from campaigns.services import waiting
 from campaigns.services.journeys import plans
 from campaigns.views.touches import HELP, names_of
 from contacts.models import Contact
@@ -26,6 +27,7 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
     touches = list(Touch.objects.filter(contact_id=contact.pk).order_by("-at", "-pk")[: N_TOUCHES + 1])
     if not enrolments and not touches:
         return None
+    waiting.show(touches)
     live = {row.sop_id for row in enrolments if row.ended_at is None}
     steps = {(s.sop_id, s.position): s for s in SopStep.objects.filter(sop__in=live, removed_at=None)}
     places = plans.places([row for row in enrolments if row.ended_at is None])

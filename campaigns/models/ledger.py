@@ -126,7 +126,10 @@ class Touch(TenantModel):
     class State(models.IntegerChoices):
         PLANNED = 1, _("Planned")
         BLOCKED = 2, _("Held back")
-        HANDED = 3, _("Waiting for the guide")
+        HANDED = (
+            3,
+            _("Waiting for the guide"),
+        )  # of a broadcast its send task alone says so: services/waiting.py
         DELIVERED = 4, _("Delivered")
         FAILED = 5, _("Not delivered")
         CANCELLED = 6, _("Cancelled")

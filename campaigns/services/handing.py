@@ -203,7 +203,8 @@ def _write_handed(brand: Brand, made: Sequence[Made]) -> None:
     for one in sorted(new, key=lambda one: one.task.pk):
         if one.refused:
             fail(brand, one.task, one.refused, Touch.Reason.NOT_FRIEND, now)
-        _mark_handed(brand, one.task, now)
+        if not one.task.broadcast_id:  # a broadcast's are told by their send task (waiting.py)
+            _mark_handed(brand, one.task, now)
     for one in made:
         if one not in new and known.get(one.task.pk, ("", ""))[1] != one.msgid:
             log.warning("send task %s was handed over twice; stopping %s", one.task.pk, one.msgid)
@@ -214,9 +215,6 @@ def _write_handed(brand: Brand, made: Sequence[Made]) -> None:
 
 
 def _mark_handed(brand: Brand, task: SendTask, now: datetime) -> None:
-    if task.broadcast_id:
-        touches.hand(brand, task)  # its thousand at once would only fill the timelines: the ledger has it
-        return
     planned = [Touch.State.PLANNED]
     rest = touches.settle(
         brand, send_task_id=task.pk, at=task.at, state=Touch.State.HANDED, done_at=now, was=planned

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from campaigns.models import SendTask, Touch, TouchKey
+from campaigns.models import Touch, TouchKey
 from campaigns.services import planes
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_event, record_events
@@ -193,19 +193,6 @@ def settle(
     if state not in planes.COUNTED:
         planes.mark_dirty(brand, at, [contact_id for _touch_id, contact_id in done_rows])
     return done_rows
-
-
-def hand(brand: Brand, task: SendTask) -> None:
-    """WeCom has a broadcast's task: planned → handed for all that are left of it. Nothing else of them changes."""
-    where, more = _stretch(task.touch_first or 0, task.touch_last or 0, array(task.contact_ids))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE campaigns_touch SET state = %s WHERE brand_id = %s AND at = %s AND send_task_id = %s"  # noqa: S608
-            f" AND state = %s{where}",
-            [
-                int(Touch.State.HANDED), brand.pk, task.at, task.pk, int(Touch.State.PLANNED), *more,
-            ],
-        )  # fmt: skip
 
 
 def within(brand: Brand, send_task_id: int, contact_ids: str | None = None) -> tuple[str, list[Any]]:

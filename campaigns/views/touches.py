@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
-from campaigns.services import reassign, results, scope
+from campaigns.services import reassign, results, scope, waiting
 from contacts.models import Contact
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff
@@ -97,11 +97,12 @@ def touch_list(request: Any) -> HttpResponse:
     given["days"] = given["days"] if given["days"] in dict(PERIODS) else 30
     rows = Touch.objects.filter(at__gte=clock.now() - timedelta(days=given["days"] or 30))
     for name, column in COLUMNS.items():
-        if given[name] is not None:
-            rows = rows.filter(**{column: given[name]})
+        if (asked := given[name]) is not None:
+            rows = waiting.in_state(rows, asked) if name == "state" else rows.filter(**{column: asked})
     page = keyset_page(
         scope.of_contacts(rows, request.staff), order=("-at", "-pk"), after=request.GET.get("after")
     )
+    waiting.show(page)
     context = {"page": page, **names_of(list(page)), "help": HELP}
     if request.htmx:
         return render(request, "campaigns/touches/_rows.html", context)

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop, Touch
+from campaigns.services import waiting
 from contacts.models import Contact, visible_follows
 from datafiles.exports.base import Export, ExportKind, Rows, next_rows, nothing, place_of, yuan
 from datafiles.exports.commerce import _between, read_days
@@ -32,6 +33,7 @@ def touch_page(export: Export, after: Any, size: int) -> Rows:
     if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
         rows = rows.filter(contact_id__in=mine.values("contact"))
     page = next_rows(rows, after, size)
+    waiting.show(page)
     names = dict(Contact.objects.filter(pk__in={t.contact_id for t in page}).values_list("pk", "name"))
     guides = dict(
         Staff.objects.filter(pk__in={t.staff_id for t in page if t.staff_id}).values_list("pk", "name")

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Broadcast, Touch, Variant, Wave
+from campaigns.services import waiting
 from contacts.models import Contact, visible_follows
 from datafiles.exports.base import Export, ExportKind, Rows, next_rows, place_of
 from org.models import Staff
@@ -34,6 +35,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
     if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
         rows = rows.filter(contact_id__in=mine.values("contact"))
     page = next_rows(rows, after, size)
+    waiting.show(page)
     waves = dict(Wave.objects.filter(broadcast=broadcast).values_list("pk", "n"))
     letters = dict(Variant.objects.filter(broadcast=broadcast).values_list("pk", "letter"))
     names = dict(Contact.objects.filter(pk__in={t.contact_id for t in page}).values_list("pk", "name"))

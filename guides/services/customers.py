@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from campaigns.models import StaffTask, Touch
+from campaigns.services import waiting
 from campaigns.views.touches import names_of
 from commerce.models import Order
 from commerce.services.orders import words_of
@@ -101,6 +102,7 @@ def orders(who: Who) -> dict[str, Any]:
 def messages(who: Who) -> dict[str, Any]:
     """The last touches, whoever sent them."""
     rows = list(Touch.objects.filter(contact_id=who.contact.pk).order_by("-at", "-pk")[:N_TOUCHES])
+    waiting.show(rows)
     return {"touches": rows, "names": names_of(rows)}
 
 

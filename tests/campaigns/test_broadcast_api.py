@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import SendTask, Touch, Variant, Wave
-from campaigns.services import broadcasts, policy, waves
+from campaigns.services import broadcasts, handing, policy, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput
 from content.models import Content
 from content.services import editing
@@ -197,3 +197,31 @@ def test_content_that_expires_before_its_wave(brand: Any, people: list[Any]) -> 
         waves.run_due(brand)
         wave = Wave.objects.get(broadcast=first)
         assert wave.state == "skipped" and "早安" in wave.numbers["error"] and not Touch.objects.exists()
+
+
+def test_whoever_waits_for_the_guide_is_shown_so(brand: Any, people: list[Any]) -> None:
+    """The ledger is not written again when WeCom has a broadcast's send task: its touches show the task's state."""
+    with in_brand(brand):
+        draft = broadcasts.save_draft(
+            brand, BroadcastInput("春上新", EVERYBODY, [VariantInput("a")]), by=MAKER
+        )
+        broadcasts.launch(brand, broadcast_id=draft.pk, by=MAKER)
+        waves.run_due(brand)
+        handed, planned = SendTask.objects.order_by("pk")
+        handing.record_handed(brand, [handing.Made(handed, "m1", handed.contact_ids[:1])])
+        assert set(Touch.objects.values_list("state", "send_task_id")) == {
+            (Touch.State.PLANNED, handed.pk), (Touch.State.PLANNED, planned.pk), (Touch.State.FAILED, handed.pk),
+        }  # fmt: skip
+    client = client_of(brand, "sops.view")
+    listed = {
+        state: {t["contact_id"] for t in client.get(f"/api/v1/touches/?state={state}").json()["results"]}
+        for state in ("handed", "planned", "failed")
+    }
+    assert listed == {
+        "handed": set(handed.contact_ids[1:]),
+        "planned": set(planned.contact_ids),
+        "failed": set(handed.contact_ids[:1]),
+    }
+    shown = client.get("/api/v1/touches/").json()["results"]
+    for state, ids in listed.items():
+        assert {t["contact_id"] for t in shown if t["state"] == state} == ids
