@@ -3,15 +3,16 @@
 Source: developer.work.weixin.qq.com/document/path/92135, 93338, 97610.
 """
 
+import json
 from typing import Any
 
 from django.db import connection
 
-from wecom.sandbox import ids, mass_acts, ranges, store
+from wecom.sandbox import mass_acts, ranges, store
 from wecom.sandbox.call import Call, cut_page, newest, page_size, read_cursor, serving_member, strings, text
 from wecom.sandbox.content import content, part
 from wecom.sandbox.errors import WeComError
-from wecom.sandbox.models import GroupChat, Mass, MassReceiver, MassTask
+from wecom.sandbox.models import GroupChat, Mass, MassReceiver, MassTask, Member
 
 MOST_CUSTOMERS, MOST_CHATS, MOST_TAGS = 10_000, 2000, 100
 REMINDERS = 3
@@ -26,8 +27,11 @@ def _tag_filter(body: dict[str, Any]) -> list[list[str]]:
     return [tags for tags in (strings(one, "tag_list", most=MOST_TAGS) for one in groups) if tags]
 
 
-def _customers(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """([(userid, external_userid)], fail_list) of a single send.
+Receivers = dict[str, list[str]]  # by member
+
+
+def _customers(call: Call, sender: Member | None) -> tuple[Receivers, list[str]]:
+    """(external_userids by member, fail_list) of a single send.
 
     Without a sender a customer of several members goes to the one who last chatted with him.
     """
@@ -44,7 +48,7 @@ def _customers(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str
         given.append(store.as_json(wanted))
     if sender:
         sql += " AND f.userid = %s"
-        given.append(sender)
+        given.append(sender.userid)
     for tags in groups:
         sql += (
             " AND EXISTS (SELECT 1 FROM sandbox_followtag t WHERE t.follow = f.id"
@@ -55,37 +59,42 @@ def _customers(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str
     with connection.cursor() as cursor:
         cursor.execute(sql, given)
         rows = cursor.fetchall()
-    allowed = mass_acts.able_senders(call.corpid, ranges.visible_users(call.app), sender)
+    only = sender.userid if sender else ""
+    allowed = mass_acts.able_senders(call.corpid, ranges.visible_users(call.app), only)
     chosen: dict[str, str] = {}
     for userid, external_userid in rows:
         if userid.lower() in allowed:
             chosen.setdefault(external_userid, userid)
-    return [(userid, external) for external, userid in chosen.items()], [
-        one for one in wanted if one not in chosen
-    ]
+    by_member: Receivers = {}
+    for external_userid, userid in chosen.items():
+        by_member.setdefault(userid, []).append(external_userid)
+    return by_member, [one for one in wanted if one not in chosen]
 
 
-def _of_sender(call: Call, sender: str, wanted: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The usual case, a thousand customers of one member: all of the member's lie side by side in an index."""
+def _of_sender(call: Call, sender: Member, wanted: list[str]) -> tuple[Receivers, list[str]]:
+    """The usual case, a thousand customers of one member: all of the member's lie side by side in an index, and come as
+    one value."""
     own: set[str] = set()
-    if mass_acts.able_senders(call.corpid, ranges.visible_users(call.app), sender):
+    if sender.status == ranges.ACTIVE:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT external_userid FROM sandbox_follow WHERE corpid = %s AND userid = %s",
-                [call.corpid, sender],
+                "SELECT json_group_array(external_userid) FROM sandbox_follow WHERE corpid = %s AND userid = %s",
+                [call.corpid, sender.userid],
             )
-            own = {row[0] for row in cursor.fetchall()}
-    found = sorted(one for one in wanted if one in own)
-    return [(sender, one) for one in found], [one for one in wanted if one not in own]
+            own = set(json.loads(cursor.fetchone()[0]))
+    found = own.intersection(wanted)
+    failed = [one for one in wanted if one not in own] if len(found) < len(wanted) else []
+    return {sender.userid: sorted(found)} if found else {}, failed
 
 
-def _chats(call: Call, sender: str) -> tuple[list[tuple[str, str]], list[str]]:
+def _chats(call: Call, sender: Member) -> tuple[Receivers, list[str]]:
     """The same for groups: those of the sender that were named, or all of his."""
     wanted = strings(call.body, "chat_id_list", most=MOST_CHATS)
-    own = GroupChat.objects.filter(corpid=call.corpid, owner=sender, dismissed_at=None)
+    own = GroupChat.objects.filter(corpid=call.corpid, owner=sender.userid, dismissed_at=None)
     known = set(own.values_list("chat_id", flat=True))
     targets = [chat_id for chat_id in wanted if chat_id in known] if wanted else sorted(known)
-    return [(sender, chat_id) for chat_id in targets], [chat_id for chat_id in wanted if chat_id not in known]
+    failed = [chat_id for chat_id in wanted if chat_id not in known]
+    return {sender.userid: targets} if targets else {}, failed
 
 
 def add_msg_template(call: Call) -> dict[str, Any]:
@@ -93,27 +102,25 @@ def add_msg_template(call: Call) -> dict[str, Any]:
     chat_type = text(call.body, "chat_type") or "single"
     if chat_type not in ("single", "group"):
         raise WeComError(40058, "chat_type")
-    sender = text(call.body, "sender")
+    named = text(call.body, "sender")
     words, attachments = content(call)
-    if chat_type == "group" and not sender:
+    if chat_type == "group" and not named:
         raise WeComError(40063, "sender")
-    if sender:
-        sender = serving_member(call, sender, unknown=40003).userid
-    pairs, failed = _chats(call, sender) if chat_type == "group" else _customers(call, sender)
-    if not pairs:
+    sender = serving_member(call, named, unknown=40003) if named else None
+    receivers, failed = _chats(call, sender) if sender and chat_type == "group" else _customers(call, sender)
+    if not receivers:
         raise WeComError(41048, fail_list=failed)
-    mass = Mass.objects.create(
-        msgid=ids.msgid(),
-        corpid=call.corpid,
-        agentid=call.app.agentid,
+    msgid = mass_acts.make(
+        call.corpid,
+        receivers,
         chat_type=chat_type,
         text=words,
         attachments=attachments,
-        created_at=call.now,
+        agentid=call.app.agentid,
+        now=call.now,
         dispatched_at=call.now + store.setting("dispatch_s"),
     )
-    mass_acts.assign(mass, pairs)
-    return {"msgid": mass.msgid, "fail_list": failed}
+    return {"msgid": msgid, "fail_list": failed}
 
 
 def _find(call: Call) -> Mass:
