@@ -106,7 +106,7 @@ def _sales(contact_id: int) -> list[Sale]:
 
 def _messages(contact_id: int) -> list[Message]:
     touch = apps.get_model("campaigns.Touch")
-    states = {
+    states: dict[int, str] = {
         touch.State.DELIVERED: "delivered",
         touch.State.HANDED: "waiting",
         touch.State.FAILED: "failed",
