@@ -43,6 +43,17 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_MEMBERS, "create_user"): "wecom.services.staff_sync.on_member_changed",
     (_MEMBERS, "update_user"): "wecom.services.staff_sync.on_member_changed",
     (_MEMBERS, "delete_user"): "handover.services.leavers.on_member_deleted",
+    **{
+        (event, ""): "wecom.services.dormancy.on_app_dormant"
+        for event in (
+            "inactive_alert",
+            "low_active_alert",
+            "close_inactive_agent",
+            "low_active",
+            "reopen_inactive_agent",
+            "active_restored",
+        )
+    },
     (_MEMBERS, "create_party"): "wecom.services.staff_sync.on_department_changed",
     (_MEMBERS, "update_party"): "wecom.services.staff_sync.on_department_changed",
     (_MEMBERS, "delete_party"): "wecom.services.staff_sync.on_department_changed",
@@ -53,9 +64,9 @@ HANDLERS: dict[tuple[str, str], str] = {
 # and can be replayed once a handler is there.
 _ACQUISITION = "open_profile friend_request message_from_customer del_follow_user"
 _APP = """
-    subscribe unsubscribe enter_agent click view LOCATION location_select batch_job_result template_card_event
-    template_card_menu_event upload_media_job_finish close_inactive_agent reopen_inactive_agent inactive_alert
-    low_active_alert low_active active_restored text image voice video location link
+    subscribe unsubscribe enter_agent click view LOCATION location_select scancode_push scancode_waitmsg pic_sysphoto
+    pic_photo_or_album pic_weixin batch_job_result template_card_event template_card_menu_event upload_media_job_finish
+    text image voice video location link
 """
 VERIFY = ("verify_url", "")  # our own word for WeCom's check of the callback address
 NOTED: frozenset[tuple[str, str]] = frozenset(

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from livecodes.models import AcquisitionQuota, ChannelCode
 from org import audit
 from org.access import Actor
-from org.models import Corp, Staff
+from org.models import Corp
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand
@@ -23,7 +23,7 @@ from wecom.api import acquisition
 from wecom.client import client_for
 from wecom.errors import WeComError
 from wecom.models import CallbackEvent
-from wecom.services.notices import notify_staff
+from wecom.services.notices import tell_those_who
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +100,7 @@ def _alarm(brand: Brand, corp: Corp, row: AcquisitionQuota) -> None:
 
 def tell(brand: Brand, corp: Corp, text: str, *, key: str) -> None:
     """A notice to those in WeCom who look after channel codes; in the caller's transaction."""
-    people = Staff.objects.filter(corp=corp, state=Staff.State.ACTIVE, role__rights__contains=["codes.edit"])
-    for person in people.exclude(userid="").select_related("corp").order_by("pk")[:MAX_TOLD]:
-        notify_staff(brand, staff=person, key=key, text=text, url="/codes/links/")
+    tell_those_who(brand, corp, "codes.edit", key=key, text=text, url="/codes/links/", at_most=MAX_TOLD)
 
 
 @transaction.atomic

@@ -63,7 +63,11 @@ def test_parsed_and_known(event: Element, least: bool) -> None:
 def test_the_table_has_no_event_without_an_example() -> None:
     known = {(event.findtext("Event"), event.findtext("ChangeType") or "") for event in EVENTS}
     messages = {("text", ""), ("image", ""), ("voice", ""), ("video", ""), ("location", ""), ("link", "")}
-    of_the_menu = {("location_select", "")}
+    scans, pictures = (
+        ("scancode_push", "scancode_waitmsg"),
+        ("pic_sysphoto", "pic_photo_or_album", "pic_weixin"),
+    )
+    of_the_menu = {(event, "") for event in ("location_select", *scans, *pictures)}
     assert (set(HANDLERS) | NOTED) - known - messages - of_the_menu == {("verify_url", "")}
     assert len({name_of(event) for event in EVENTS}) == len(EVENTS)
 

@@ -91,9 +91,12 @@ def test_replay_from_the_page(brand: Any, corp: Corp, sign_in: Any) -> None:
     client.post("/sync/inbox/replay/", {"what": "dead"})
     assert state(dead) == "new"
     assert state(old) == "done"
-    client.post("/sync/inbox/replay/", {"what": "since", "since": "2020-01-01T00:00"})
+    long_ago = {"what": "since", "since": "2020-01-01T00:00"}
+    client.post("/sync/inbox/replay/", {**long_ago, "until": "2020-02-01T00:00"})
+    assert state(old) == "done"
+    client.post("/sync/inbox/replay/", long_ago)
     assert state(old) == "new"
-    for bad in ({}, {"what": "since", "since": "yesterday"}, {"ids": ["x"]}):
+    for bad in ({}, {"what": "since", "since": "yesterday"}, {**long_ago, "until": "soon"}, {"ids": ["x"]}):
         assert client.post("/sync/inbox/replay/", bad).status_code == 422
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from django.conf import settings
 from django.utils.text import Truncator
 
-from org.models import Staff
+from org.models import Corp, Staff
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
@@ -55,6 +55,15 @@ def notify_many(brand: Brand, notices: Iterable[Notice]) -> int:
         assert corp is not None
         n += len(outbound.enqueue_many(brand, corp=corp, kind=OutboundCall.Kind.NOTICE, calls=calls))
     return n
+
+
+def tell_those_who(
+    brand: Brand, corp: Corp, right: str, *, key: str, text: str, url: str, at_most: int = 20
+) -> int:
+    """The same for members of a corp who have a right; gives how many are told."""
+    people = Staff.objects.filter(corp=corp, state=Staff.State.ACTIVE, role__rights__contains=[right])
+    people = people.exclude(userid="").select_related("corp").order_by("pk")[:at_most]
+    return notify_many(brand, [Notice(person, key, text, url) for person in people])
 
 
 def told_since(notices: Iterable[Notice], moment: datetime) -> set[int]:

@@ -19,8 +19,8 @@ from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from scrm.keyset import keyset_page
 from scrm.responses import go
-from wecom.callbacks import HANDLERS
-from wecom.event_words import label_of
+from wecom.callbacks import HANDLERS, NOTED
+from wecom.event_words import WORDS, label_of
 from wecom.models import CallbackEvent, RefusedCallback
 from wecom.services import inbox
 from wecom.services.doctor_words import reason_text
@@ -34,6 +34,12 @@ class SinceForm(forms.Form):
 
     since = forms.DateTimeField(
         label=gettext_lazy("Received since"),
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    until = forms.DateTimeField(
+        label=gettext_lazy("until (empty: now)"),
+        required=False,
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
@@ -62,7 +68,7 @@ def inbox_list(request: Any) -> HttpResponse:
         "figures": inbox.figures(request.brand),
         "given": {"state": state, "kind": kind},
         "states": CallbackEvent.State.choices,
-        "kinds": [(f"{e}/{c}", label_of(e, c)) for e, c in HANDLERS],
+        "kinds": [(f"{e}/{c}", label_of(e, c)) for e, c in (*HANDLERS, *sorted(NOTED)) if (e, c) in WORDS],
         "refused": [(row, reason_text(row.reason)) for row in refused],
         "form": SinceForm(initial={"since": _local(request, clock.now() - timedelta(hours=1))}),
     }
@@ -106,8 +112,9 @@ def inbox_replay(request: Any) -> HttpResponse:
         form = SinceForm(request.POST)
         if not form.is_valid():
             raise InvalidError(_("Choose a date and time"))
-        since = form.cleaned_data["since"].replace(tzinfo=ZoneInfo(request.brand.timezone))
-        n = inbox.replay(request.brand, by=request.actor, since=since)
+        zone = ZoneInfo(request.brand.timezone)
+        span = {name: at.replace(tzinfo=zone) for name, at in form.cleaned_data.items() if at}
+        n = inbox.replay(request.brand, by=request.actor, **span)
     else:
         ids = [int(pk) for pk in request.POST.getlist("ids") if pk.isascii() and pk.isdigit()]
         if not ids or len(ids) > MAX_IDS:

@@ -1,0 +1,36 @@
+"""An app that WeCom puts to sleep: whoever may connect WeCom hears of it, once."""
+
+from typing import Any
+
+import pytest
+
+from org.models import Staff
+from scrm import clock
+from tests.factories import in_brand, make_corp, make_staff
+from wecom.callbacks import HANDLERS
+from wecom.models import CallbackEvent, OutboundCall
+from wecom.services.dormancy import WORDS, on_app_dormant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("event", list(WORDS))
+def test_whoever_connects_wecom_is_told_once(brand: Any, event: str, sign_in: Any) -> None:
+    assert HANDLERS[(event, "")] == "wecom.services.dormancy.on_app_dormant"
+    users = sign_in(brand, "admin").user, sign_in(brand, "operator").user
+    with in_brand(brand):
+        corp = make_corp(brand)
+        for n, user in enumerate(users):
+            Staff.objects.filter(user_id=user.pk).update(corp=corp, userid=f"u{n}")
+        make_staff(brand, corp)  # a guide without a role
+        row = CallbackEvent.objects.create(
+            corp=corp, event=event, change_type="", digest="1", state="new", happened_at=clock.now(),
+            received_at=clock.now(), next_try_at=clock.now(),
+        )  # fmt: skip
+    for _again in range(2):
+        with in_brand(brand):
+            on_app_dormant(brand, corp, {}, row)
+    with in_brand(brand):
+        calls = list(OutboundCall.objects.filter(kind="notice"))
+        assert [call.payload["userid"] for call in calls] == ["u0"]
+        assert calls[0].payload["title"] == str(WORDS[event]).partition("\n")[0]
