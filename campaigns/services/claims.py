@@ -11,7 +11,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
 from campaigns import governance
-from campaigns.models import Broadcast, SendTask, Sop, Touch
+from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
 from campaigns.services import gate, planning, rules, senders, touches
 from campaigns.services.journeys import slots
 from contacts.models import EventType
@@ -29,6 +29,10 @@ LEASE = timedelta(seconds=90)  # a call ends after 20 s; then the process is gon
 WHILE_TWIN = timedelta(seconds=60)
 WAIT_WHILE_PAUSED = timedelta(minutes=10)
 LATE_DAYS = 3  # of a task without SOP
+ON_ITS_WAY = timedelta(
+    hours=1
+)  # what was in time when it was planned is not late for the minutes until its call
+NEVER = timedelta(days=3650)
 
 
 # what comes with a send task; without what may be large (a broadcast's list, an SOP's drawing) or is opened in vain
@@ -110,8 +114,9 @@ def _claim_rows(
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
     SendTask.objects.filter(pk__in=[task.pk for task in ended]).update(state=State.CANCELLED)
     content = _Contents(now, attached_to(brand, running) if attached is None else attached)
+    late = _late_after(running)
     for task in running:
-        if (task.moved_at or task.at) < now - _late_after(task):
+        if (task.moved_at or task.at) < now - late[task.pk]:
             held.back(task, task.contact_ids, Touch.Reason.TOO_LATE)
         elif content.is_gone(task):
             held.back(task, task.contact_ids, Touch.Reason.CONTENT)
@@ -220,10 +225,21 @@ def _is_ended(task: SendTask) -> bool:
     )
 
 
-def _late_after(task: SendTask) -> timedelta:
-    if task.broadcast:
-        return timedelta(hours=task.broadcast.late_hours)
-    return timedelta(days=task.sop.late_days if task.sop else LATE_DAYS, hours=1)
+def _late_after(tasks: Collection[SendTask]) -> dict[int, timedelta]:
+    """{task: how long after its time it is still handed over}, in a canvas as its version has chosen; one query for these."""
+    steps = {task.step_id for task in tasks if task.sop and task.sop.is_graph and task.step_id}
+    rows = SopStep.objects.filter(pk__in=steps).values_list("pk", "version__graph__settings") if steps else ()
+    chosen = dict(rows)
+    found = {}
+    for task in tasks:
+        if task.broadcast:
+            found[task.pk] = timedelta(hours=task.broadcast.late_hours)
+        elif settings := chosen.get(task.step_id or 0):
+            skips = settings["late"] == "skip"
+            found[task.pk] = timedelta(hours=settings["late_hours"]) + ON_ITS_WAY if skips else NEVER
+        else:
+            found[task.pk] = timedelta(days=task.sop.late_days if task.sop else LATE_DAYS) + ON_ITS_WAY
+    return found
 
 
 class _Contents:

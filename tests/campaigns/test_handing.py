@@ -115,3 +115,28 @@ def test_wecom_has_forgotten_a_file_early(live: Live, again: bool) -> None:
             assert all("40007" in error for error in SendTask.objects.values_list("error", flat=True))
     live.confirm_all(moment + timedelta(minutes=6))
     assert sum(live.received().values()) == (0 if again else 6)
+
+
+@pytest.mark.parametrize(
+    "late, days, found",
+    [("skip", 0, Touch.Reason.TOO_LATE), ("send", 0, 0), ("send", 6, 0), ("shift", 6, 0)],
+)
+def test_a_canvas_chooses_what_is_too_late_also_when_wecom_did_not_take_it(
+    live: Live, late: str, days: int, found: int
+) -> None:
+    moment = at(DUE)
+    with in_brand(live.brand), clock.at(moment):
+        graph = line(entry(), touch("上新了"), late=late, late_hours=1)
+        sop = graphs.create_graph_sop(live.brand, name="旅程", graph=graph)
+        graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)
+        sop.refresh_from_db()
+        people = [c.pk for c in live.contacts]
+        enrolments.enrol_many(live.brand, sop=sop, contact_ids=people, source="page", at=moment)
+    live.sandbox.post("faults", api=API, kind="errcode", errcode=-1)  # planned, and not handed over
+    live.tick(moment)
+    live.sandbox.post("faults/clear")
+    for minute in range(3):
+        live.tick(moment + timedelta(days=days, hours=3, minutes=minute))
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"failed" if found else "handed"}
+        assert set(Touch.objects.values_list("reason", flat=True)) == {found}
