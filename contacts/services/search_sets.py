@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection
 
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 # Grams of a query `x(id, text)`. Each part reads what the one before gives (LATERAL … OFFSET 0): with statistics of
@@ -17,16 +18,21 @@ _GRAMS = """
       CROSS JOIN LATERAL (VALUES (substr(p.plain, k, 1)), (substr(p.plain, k, 2))) AS g(gram)
      WHERE p.plain <> '' AND g.gram <> ' '
 """
-_ADD_GRAMS = """
-    INSERT INTO contacts_contactgram (brand_id, contact_id, gram)
-    SELECT %(brand)s, id, gram FROM ({grams}) w ORDER BY gram, id
-"""
 _TEXTS = """
     SELECT i.id, t.text FROM unnest(%(ids)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
         SELECT c.name AS text FROM contacts_contact c WHERE c.brand_id = %(brand)s AND c.id = i.id
         UNION ALL
         SELECT f.remark FROM contacts_follow f WHERE f.brand_id = %(brand)s AND f.contact_id = i.id AND f.remark <> ''
         OFFSET 0) t
+"""
+_INSERT = "INSERT INTO contacts_contactgram (brand_id, contact_id, gram)"
+_ADD_GRAMS = f"{_INSERT} SELECT %(brand)s, id, gram FROM ({_GRAMS.format(texts=_TEXTS)}) w ORDER BY gram, id"
+# names repeat: each is taken apart once
+_ADD_NAMES = f"""
+    {_INSERT}
+    WITH given AS MATERIALIZED ({{texts}}), names AS MATERIALIZED (SELECT DISTINCT text FROM given),
+         grams AS MATERIALIZED ({_GRAMS.format(texts="SELECT text AS id, text FROM names")})
+    SELECT %(brand)s, g.id, w.gram FROM given g JOIN grams w ON w.id = g.text ORDER BY w.gram, g.id
 """
 _PRESENT = """
     SELECT i.id, g.gram FROM unnest(%(ids)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
@@ -41,14 +47,14 @@ _DELETE = """
 """
 
 
-def add_grams(brand: Brand, texts: str, params: dict[str, Any]) -> None:
+def add_grams(brand: Brand, texts: str) -> None:
     """Grams of contacts that this transaction has made, set-based.
 
     Args:
-        texts: a query of `id`, `text`, with its parameters.
+        texts: a query of `id`, `text`, one for each contact.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_ADD_GRAMS.format(grams=_GRAMS.format(texts=texts)), {**params, "brand": brand.pk})
+    with connection.cursor() as cursor, joined_by_hash(cursor):
+        cursor.execute(_ADD_NAMES.format(texts=texts), {"brand": brand.pk})
 
 
 def refill_grams(brand: Brand, contact_ids: Sequence[int]) -> None:
@@ -59,6 +65,4 @@ def refill_grams(brand: Brand, contact_ids: Sequence[int]) -> None:
         ids, grams = cursor.fetchone()
         if ids:
             cursor.execute(_DELETE, [ids, grams, brand.pk])
-        cursor.execute(
-            _ADD_GRAMS.format(grams=_GRAMS.format(texts=_TEXTS)) + " ON CONFLICT DO NOTHING", params
-        )
+        cursor.execute(f"{_ADD_GRAMS} ON CONFLICT DO NOTHING", params)

@@ -110,7 +110,8 @@ class Kind:
         needs: groups of targets of which each file must have at least one.
         judge: how rows are compared.
         quick: SQL that gives the rows (`n`) that may not be as they are in the file already, or "" when there is none;
-            an optimisation: those that it leaves out must be unchanged.
+            an optimisation: those that it leaves out must be unchanged. Of the rows of the table `source`, `stage` if none
+            is named.
         known: query of what `quick` compares with: where there is less of it than a part of the file, it would be in vain.
         kin: SQL of rows (`n`) that may be about the same as those in the temporary table `odd`.
         open: makes temporary tables that `judge` and `apply` name, at the start of their transactions.
@@ -119,6 +120,7 @@ class Kind:
         prepare: before the first slice of a round, in the caller's transaction (tags that have to be made …).
         finish: after the last slice, outside of transactions.
         undo: takes back a part; gives how many rows, how many were left and why. See services/undo.py.
+        ids_of: table of which each row of a plan gets an id, `new_id`, when it is read.
         tables: that `apply` makes a row of for each new row of the file, at least.
         options: keys that a person may set: name → default.
         page: (address, words) of where to go on when it is imported.
@@ -132,13 +134,14 @@ class Kind:
     needs: Sequence[tuple[str, ...]]
     judge: Callable[[Task], Judgement]
     apply: Callable[[Task, Any], Done]
-    quick: Callable[[Task], str] = lambda task: ""
+    quick: Callable[..., str] = lambda task, source="": ""
     known: Callable[[Task], str] = lambda task: "SELECT 1 WHERE false"
     kin: Callable[[Task], str] = lambda task: ""
     open: Callable[[Task, Any], None] = lambda task, cursor: None
     look: Callable[[Task, Any], dict[str, Any]] = lambda task, cursor: {}
     prepare: Callable[[Task], None] = lambda task: None
     finish: Callable[[Task], None] = lambda task: None
+    ids_of: str = ""
     tables: Sequence[str] = ()
     options: dict[str, Any] = field(default_factory=dict)
     page: Callable[[ImportFile], tuple[str, Any]] | None = None

@@ -130,7 +130,7 @@ def _field(task: Task, key: str) -> tuple[str, str]:
     return join, f"w_{key}.{column}"
 
 
-def quick(task: Task) -> str:
+def quick(task: Task, source: str = "stage") -> str:
     """Rows whose texts are not, character for character, what the brand has. One strong id is enough to compare by, and
     further ids must be the same contact's."""
     ids = [kind for kind in IDS if kind in task.columns]
@@ -140,6 +140,14 @@ def quick(task: Task) -> str:
     same = [f"i_{kind}.contact_id = i_{first}.contact_id" for kind in ids[1:]]
     joins = [_identity(kind) + f"s.{task.columns[kind].raw}" for kind in ids]
     joins.append(f"LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = i_{first}.contact_id")
+    if source != "stage":  # a few rows: not all ids and all contacts are looked through for them
+        raw = {kind: f"ANY(ARRAY(SELECT {task.columns[kind].raw} FROM {source}))" for kind in ids}
+        joins = [
+            f"{join} AND i_{kind}.value = {raw[kind]}" for kind, join in zip(ids, joins, strict=False)
+        ] + [
+            f"{joins[-1]} AND c.id = ANY(ARRAY(SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s"
+            f" AND i.kind = '{first}' AND i.scope = {scope(first)} AND i.value = {raw[first]}))"
+        ]
     same.append("c.member_at IS NOT NULL")
     for key, column in task.columns.items():
         x = f"s.{column.raw}"
@@ -164,7 +172,7 @@ def quick(task: Task) -> str:
                 same.append(f"({valid} = {value} OR ({x} IS NULL AND {value} IS NULL))")
             else:
                 same.append(f"({x} = {value} OR {x} IS NULL)")
-    return f"SELECT s.n FROM stage s {' '.join(joins)} WHERE ({' AND '.join(same)}) IS NOT TRUE"
+    return f"SELECT s.n FROM {source} s {' '.join(joins)} WHERE ({' AND '.join(same)}) IS NOT TRUE"
 
 
 def known(task: Task) -> str:
@@ -306,6 +314,7 @@ KIND = Kind(
     look=members_tags.look,
     prepare=members_tags.make_tags,
     finish=finish,
+    ids_of="contacts_contact",
     tables=("contacts_contact", "contacts_identity", "contacts_contactstat"),
     options={"make_new": True, "make_tags": True, "corpid": ""},
     params=params,

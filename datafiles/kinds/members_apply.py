@@ -25,23 +25,33 @@ _COLUMNS = {"name": "c.name", "gender": "c.gender", "dnc": "c.do_not_contact", "
 
 
 def apply(task: Task, cursor: Any) -> Done:
-    """Write the rows of the temporary table `rows`, in the caller's transaction.
+    """Write the rows of the temporary table `rows`, in the caller's transaction; each brings a `new_id`, for those whose
+    contact is made here.
 
-    Afterwards `touched(n, id, is_new)` holds the contacts that were made or changed.
+    For fields and tags `touched(n, id, is_new)` holds the contacts that were made or changed.
     """
     done = Done()
-    cursor.execute("CREATE TEMP TABLE touched (n integer, id bigint, is_new boolean) ON COMMIT DROP")
     cursor.execute(f"SELECT count(*) FILTER (WHERE code = {Code.NEW}), count(*) FROM rows")
     n_new, n_all = cursor.fetchone()
     first = _make(task, cursor, n_new, done) if n_new else 0
     if n_all > n_new:
         _join(task, cursor, done)
         _change(task, cursor, done)
-    _fields(task, cursor)
-    members_tags.put_on(task, cursor, done)
+    if has_fields(task) or task.has("tags"):
+        _touched(cursor, done)
+        _fields(task, cursor)
+        members_tags.put_on(task, cursor, done)
     if n_new:
         stats.make(task.brand, first, n_new)  # last: its bits come behind those of the tags
     return done
+
+
+def _touched(cursor: Any, done: Done) -> None:
+    cursor.execute("CREATE TEMP TABLE touched (n integer, id bigint, is_new boolean) ON COMMIT DROP")
+    if done.new:
+        cursor.execute(f"INSERT INTO touched SELECT n, new_id, true FROM rows WHERE code = {Code.NEW}")
+    if done.changed:
+        cursor.execute("INSERT INTO touched SELECT n, id, false FROM change")
 
 
 # ---- new ones
@@ -53,38 +63,40 @@ def _make(task: Task, cursor: Any, n_new: int, done: Done) -> int:
         task.brand, max(n_new, 2)
     )  # a whole block: one number alone would come from a spare
     name, gender, dnc, member_at = (
-        f"f.{key}" if task.has(key) else "NULL" for key in ("name", "gender", "dnc", "member_at")
+        f"r.{key}" if task.has(key) else "NULL" for key in ("name", "gender", "dnc", "member_at")
     )
-    # the oldest first: then every index of the contacts grows in its own order
-    by = "member_at, n" if task.has("member_at") else "n"
-    cursor.execute(
-        f"CREATE TEMP TABLE fresh ON COMMIT DROP AS SELECT r.*, %s + row_number() OVER (ORDER BY {by}) - 1 AS position"
-        f" FROM rows r WHERE code = {Code.NEW}",
-        [first],
-    )
-    cursor.execute("CREATE TEMP TABLE made (id bigint, position bigint) ON COMMIT DROP")
+    # the oldest first: then the indexes of the contacts grow in their own order
+    order = "ORDER BY r.member_at" if task.has("member_at") else ""
     cursor.execute(
         f"""
-        WITH made_now AS (
-            INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,
-                                          n_follows, added_at, member_at)
-            SELECT %(brand)s, f.position, coalesce({name}, ''), '', coalesce({gender}::smallint, 0), {Contact.Kind.WECHAT},
-                   '', coalesce({dnc}::boolean, false), 0, least({member_at}::timestamptz, %(now)s),
-                   coalesce({member_at}::timestamptz, %(now)s)
-              FROM fresh f ORDER BY f.position RETURNING id, position)
-        INSERT INTO made SELECT id, position FROM made_now
+        INSERT INTO contacts_contact (brand_id, id, position, name, avatar, gender, kind, corp_name, do_not_contact,
+                                      n_follows, added_at, member_at)
+        SELECT %(brand)s, r.new_id, %(first)s + row_number() OVER ({order}) - 1, coalesce({name}, ''), '',
+               coalesce({gender}::smallint, 0), {Contact.Kind.WECHAT}, '', coalesce({dnc}::boolean, false), 0,
+               least({member_at}::timestamptz, %(now)s), coalesce({member_at}::timestamptz, %(now)s)
+          FROM rows r WHERE r.code = {Code.NEW}
         """,
-        task.params,
+        {**task.params, "first": first},
     )
-    cursor.execute("ANALYZE made (position)")
-    cursor.execute("ANALYZE fresh (position)")
+    done.new = cursor.rowcount
+    _identities(task, cursor, done)
+    note_ranges(cursor, task.file, "contact", f"SELECT new_id AS id FROM rows WHERE code = {Code.NEW}")
+    if task.has("name"):
+        add_grams(
+            task.brand,
+            f"SELECT new_id AS id, name AS text FROM rows WHERE code = {Code.NEW} AND name IS NOT NULL",
+        )
+    return first
+
+
+def _identities(task: Task, cursor: Any, done: Done) -> None:
     given = [kind for kind in IDS if task.has(kind)]
-    rows = ", ".join(f"('{kind}', {_scope(kind)}, f.{kind})" for kind in given)
+    rows = ", ".join(f"('{kind}', {_scope(kind)}, r.{kind})" for kind in given)
     insert = f"""
         INSERT INTO contacts_identity (brand_id, contact_id, kind, scope, value, added_at)
-        SELECT %(brand)s, m.id, v.kind, v.scope, v.value, %(now)s
-          FROM fresh f JOIN made m USING (position), LATERAL (VALUES {rows}) v(kind, scope, value)
-         WHERE v.value IS NOT NULL ORDER BY v.kind, v.scope, v.value
+        SELECT %(brand)s, r.new_id, v.kind, v.scope, v.value, %(now)s
+          FROM rows r, LATERAL (VALUES {rows}) v(kind, scope, value)
+         WHERE r.code = {Code.NEW} AND v.value IS NOT NULL ORDER BY v.kind, v.scope, v.value
     """
     try:
         with transaction.atomic():  # nobody has any of these ids, as far as the check knows
@@ -92,44 +104,34 @@ def _make(task: Task, cursor: Any, n_new: int, done: Done) -> int:
     except IntegrityError:
         cursor.execute(insert + " ON CONFLICT DO NOTHING", task.params)
         _give_up_overtaken(task, cursor, given, done)
-    cursor.execute("INSERT INTO touched SELECT f.n, m.id, true FROM fresh f JOIN made m USING (position)")
-    done.new = cursor.rowcount
-    note_ranges(cursor, task.file, "contact", "SELECT id FROM made")
-    if task.has("name"):
-        texts = (
-            "SELECT m.id, f.name AS text FROM fresh f JOIN made m USING (position) WHERE f.name IS NOT NULL"
-        )
-        add_grams(task.brand, texts, {})
-    return first
 
 
 def _give_up_overtaken(task: Task, cursor: Any, given: list[str], done: Done) -> None:
     """Somebody has just told the same person, or another row of this file has: those are judged again."""
     strong = [kind for kind in given if kind != "phone"]
     missing = " OR ".join(
-        f"(f.{kind} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s"
-        f" AND i.kind = '{kind}' AND i.scope = {_scope(kind)} AND i.value = f.{kind} AND i.contact_id = m.id))"
+        f"(r.{kind} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s"
+        f" AND i.kind = '{kind}' AND i.scope = {_scope(kind)} AND i.value = r.{kind} AND i.contact_id = r.new_id))"
         for kind in strong
     )
-    nothing = (
-        "NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.contact_id = m.id)"
-    )
+    nothing = "NOT EXISTS (SELECT 1 FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.contact_id = r.new_id)"
     cursor.execute(
-        f"CREATE TEMP TABLE overtaken ON COMMIT DROP AS SELECT m.id FROM fresh f JOIN made m USING (position)"
-        f" WHERE {missing or 'false'} OR {nothing}",
+        f"CREATE TEMP TABLE overtaken ON COMMIT DROP AS SELECT r.new_id AS id FROM rows r"
+        f" WHERE r.code = {Code.NEW} AND ({missing or 'false'} OR {nothing})",
         task.params,
     )
     done.late += cursor.rowcount
+    done.new -= cursor.rowcount
     for statement in (
         "DELETE FROM contacts_identity i USING overtaken o WHERE i.brand_id = %(brand)s AND i.contact_id = o.id",
         "DELETE FROM contacts_contact c USING overtaken o WHERE c.brand_id = %(brand)s AND c.id = o.id",
-        "DELETE FROM made m USING overtaken o WHERE m.id = o.id",
+        "DELETE FROM rows r USING overtaken o WHERE r.new_id = o.id",
     ):
         cursor.execute(statement, task.params)
     if "phone" in given:
         cursor.execute(
-            "SELECT count(*) FROM fresh f JOIN made m USING (position) WHERE f.phone IS NOT NULL AND NOT EXISTS (SELECT 1"
-            " FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.contact_id = m.id AND i.kind = 'phone')",
+            f"SELECT count(*) FROM rows r WHERE r.code = {Code.NEW} AND r.phone IS NOT NULL AND NOT EXISTS (SELECT 1"
+            " FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.contact_id = r.new_id AND i.kind = 'phone')",
             task.params,
         )
         done.notes["phones_of_others"] = cursor.fetchone()[0]
@@ -180,18 +182,17 @@ def _change(task: Task, cursor: Any, done: Done) -> None:
     cursor.execute(f"SELECT coalesce(array_agg(id), '{{}}') FROM change x WHERE {differs}")
     if changed := cursor.fetchone()[0]:
         params["ids"] = numbers(changed)
-        cursor.execute("CREATE INDEX ON change (id)")
-        cursor.execute(
-            "UPDATE contacts_contact c SET (name, gender, do_not_contact, member_at) = (SELECT x.name, x.gender, x.dnc,"
-            " x.member_at FROM change x WHERE x.id = c.id) WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s::bigint[])",
-            params,
-        )
+        with joined_by_hash(cursor, len(changed)):
+            cursor.execute(
+                "UPDATE contacts_contact c SET name = x.name, gender = x.gender, do_not_contact = x.dnc, member_at = x.member_at"
+                " FROM change x WHERE c.brand_id = %(brand)s AND c.id = x.id AND c.id = ANY(%(ids)s::bigint[])",
+                params,
+            )
     _note_identities(task, cursor)
     analyze(cursor, "noted", "change (id)")
     with joined_by_hash(cursor, n_there):
         _keep_before(task, cursor, list(new))
-    cursor.execute("INSERT INTO touched SELECT n, id, false FROM change")
-    done.changed = cursor.rowcount
+    done.changed = n_there
     _follow_up(task, cursor)
 
 
@@ -282,8 +283,12 @@ def _tell_do_not_contact(task: Task, cursor: Any) -> None:
 # ---- fields and tags, of all
 
 
+def has_fields(task: Task) -> list[str]:
+    return [key for key in task.columns if key[0] == "f" and key[1:].isdecimal()]
+
+
 def _fields(task: Task, cursor: Any) -> None:
-    keys = [key for key in task.columns if key[0] == "f" and key[1:].isdecimal()]
+    keys = has_fields(task)
     if not keys:
         return
     cursor.execute(

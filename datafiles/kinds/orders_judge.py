@@ -153,7 +153,7 @@ def judge_orders(task: Task) -> Judgement:
 YUAN = "concat(o.amount_fen / 100, '.', lpad((o.amount_fen %% 100)::text, 2, '0'))"
 
 
-def quick_orders(task: Task) -> str:
+def quick_orders(task: Task, source: str = "stage") -> str:
     """Rows that are not, character for character, what the brand has."""
     if not task.has("order_no") or has_lines(task) or task.has("row_kind", "staff_userid", "store_code"):
         return ""
@@ -180,9 +180,11 @@ def quick_orders(task: Task) -> str:
     if given := _buyer(task):
         first = given[0]
         same.append(f"o.buyer_kind = '{first}' AND o.buyer_value = s.{task.columns[first].raw}")
+    number = task.columns["order_no"].raw
+    few = "" if source == "stage" else f" AND o.order_no = ANY(ARRAY(SELECT {number} FROM {source}))"
     return (
-        "SELECT s.n FROM stage s LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s"
-        f" AND o.order_no = s.{task.columns['order_no'].raw} WHERE ({' AND '.join(same)}) IS NOT TRUE"
+        f"SELECT s.n FROM {source} s LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s"
+        f" AND o.order_no = s.{number}{few} WHERE ({' AND '.join(same)}) IS NOT TRUE"
     )
 
 

@@ -23,6 +23,7 @@ from datafiles.layout import of_json
 from tenants.db.joins import joined_by_hash
 
 SMALL_SHARE = 4  # up to a quarter of the rows the changed ones are looked at alone
+SAMPLE = 500  # rows of a large file by which it is guessed how many have changed
 KNOWN_SHARE = 4  # with fewer known ones than a quarter of the rows, all rows are looked at
 MEMORY = "128MB"
 
@@ -44,14 +45,15 @@ def judge(
             n_rows = load(cursor, task, prepared)
             task.kind.open(task, cursor)
             task.is_tidy = prepared.is_tidy
-            source = _changed_only(cursor, task, judgement, n_rows)
+            source = _changed_only(cursor, task, n_rows)
             _judge(cursor, task, judgement, source)
             counts = _counts(cursor, judgement)
             counts["same"] = counts.get("same", 0) + n_rows - counts.pop("looked_at")
             counts["rows"] = n_rows - counts.pop("empty", 0)
-            _write_refused(cursor, folder / "refused.tsv", task)
+            n_left_out = counts.get("refused", 0) + counts.get("repeated", 0)
+            _write_refused(cursor, folder / "refused.tsv", task, n_left_out)
             counts |= task.kind.look(task, cursor)
-            counts["planned"] = _write_plan(cursor, folder / "plan.tsv", task, judgement)
+            counts["planned"] = _write_plan(cursor, folder / "plan.tsv", task, judgement, counts)
     return counts
 
 
@@ -92,14 +94,14 @@ def typed(task: Task, source: str) -> str:
     return f"(SELECT v.*, {read} FROM (SELECT s.n, {texts} FROM {source} OFFSET 0) v OFFSET 0)"
 
 
-def _changed_only(cursor: Any, task: Task, judgement: Judgement, n_rows: int) -> str:
+def _changed_only(cursor: Any, task: Task, n_rows: int) -> str:
     """The rows that have to be looked at: those that the quick comparison does not find unchanged."""
     quick = task.kind.quick(task)
     if not quick:
         return "stage s"
     enough = n_rows // KNOWN_SHARE + 1
     cursor.execute(f"SELECT count(*) FROM ({task.kind.known(task)} LIMIT {enough}) x", task.params)
-    if cursor.fetchone()[0] < enough:
+    if cursor.fetchone()[0] < enough or (n_rows > 20 * SAMPLE and _most_differ(cursor, task, n_rows)):
         return "stage s"
     cursor.execute(f"CREATE TEMP TABLE odd ON COMMIT DROP AS {quick}", task.params)
     n_odd = cursor.rowcount
@@ -110,6 +112,17 @@ def _changed_only(cursor: Any, task: Task, judgement: Judgement, n_rows: int) ->
         cursor.execute("ANALYZE odd")
         cursor.execute(f"INSERT INTO odd {kin}", task.params)
     return "stage s JOIN (SELECT DISTINCT n FROM odd) o ON o.n = s.n"
+
+
+def _most_differ(cursor: Any, task: Task, n_rows: int) -> bool:
+    """Whether so many of some rows here and there have changed that comparing all of them quickly would be in vain."""
+    cursor.execute(
+        f"CREATE TEMP TABLE glance ON COMMIT DROP AS SELECT s.* FROM stage s WHERE s.n % {n_rows // SAMPLE | 1} = 0"
+    )
+    n_some = cursor.rowcount
+    analyze(cursor, "glance")
+    cursor.execute(f"SELECT count(*) FROM ({task.kind.quick(task, 'glance')}) x", task.params)
+    return cursor.fetchone()[0] > n_some // SMALL_SHARE
 
 
 def _judge(cursor: Any, task: Task, judgement: Judgement, source: str) -> None:
@@ -133,17 +146,28 @@ def _judge(cursor: Any, task: Task, judgement: Judgement, source: str) -> None:
         task.params,
     )
     if judgement.who != "NULL":
-        planned = ", ".join(str(int(code)) for code in (Code.SAME, *PLANNED))
-        code = Code.SAME if judgement.same_is_fine else Code.REPEATED
-        cursor.execute(
-            f"UPDATE judged j SET code = {code}, reasons = 'repeated:' || x.n FROM ("
-            f"   SELECT who, max(n) AS n FROM judged WHERE code IN ({planned}) GROUP BY who HAVING count(*) > 1) x"
-            f" WHERE j.who = x.who AND j.n < x.n AND j.code IN ({planned})"
-        )
+        _repeated(cursor, Code.SAME if judgement.same_is_fine else Code.REPEATED)
     if judgement.whole:
         cursor.execute(
             f"UPDATE judged j SET code = {Code.CHANGED} WHERE code = {Code.SAME} AND {judgement.whole} IN"
             f" (SELECT {judgement.whole} FROM judged WHERE code IN ({', '.join(str(int(c)) for c in PLANNED)}))"
+        )
+
+
+def _repeated(cursor: Any, code: Code) -> None:
+    """Of rows about the same the last one counts. Numbers are grouped in half the time of texts: a text is compared only
+    where its number is there twice."""
+    planned = ", ".join(str(int(code)) for code in (Code.SAME, *PLANNED))
+    cursor.execute(
+        "CREATE TEMP TABLE twice ON COMMIT DROP AS SELECT hashtextextended(who, 0) AS number FROM judged"
+        f" WHERE code IN ({planned}) AND who IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
+    )
+    if cursor.rowcount:
+        cursor.execute(
+            f"UPDATE judged j SET code = {code}, reasons = 'repeated:' || x.n FROM ("
+            "   SELECT who, max(n) AS n FROM judged WHERE hashtextextended(who, 0) IN (SELECT number FROM twice)"
+            f"     AND code IN ({planned}) GROUP BY who HAVING count(*) > 1) x"
+            f" WHERE j.who = x.who AND j.n < x.n AND j.code IN ({planned})"
         )
 
 
@@ -154,22 +178,28 @@ _NAMES = {
 
 
 def _counts(cursor: Any, judgement: Judgement) -> dict[str, Any]:
-    cursor.execute("SELECT code, count(*) FROM judged GROUP BY code")
-    found: dict[str, Any] = {_NAMES[Code(code)]: n for code, n in cursor.fetchall()}
+    further = "".join(f", count(*) FILTER (WHERE {condition})" for condition in judgement.counts.values())
+    cursor.execute(f"SELECT code, count(*){further} FROM judged GROUP BY code")
+    rows = cursor.fetchall()
+    found: dict[str, Any] = {_NAMES[Code(code)]: n for code, n, *_ in rows}
     found["looked_at"] = sum(found.values())
-    for name, condition in judgement.counts.items():
-        cursor.execute(f"SELECT count(*) FROM judged WHERE {condition}")
-        found[name] = cursor.fetchone()[0]
-    cursor.execute(
-        "SELECT word, count(*) FROM judged, LATERAL regexp_split_to_table(reasons, ' ') word"
-        f" WHERE code = {Code.REFUSED} GROUP BY word"
-    )
-    found["reasons"] = dict(cursor.fetchall())
+    for at, name in enumerate(judgement.counts, start=2):
+        found[name] = sum(row[at] for row in rows)
+    found["reasons"] = {}
+    if found.get("refused"):
+        cursor.execute(
+            "SELECT word, count(*) FROM judged, LATERAL regexp_split_to_table(reasons, ' ') word"
+            f" WHERE code = {Code.REFUSED} GROUP BY word"
+        )
+        found["reasons"] = dict(cursor.fetchall())
     return found
 
 
-def _write_refused(cursor: Any, path: Path, task: Task) -> None:
+def _write_refused(cursor: Any, path: Path, task: Task, n_rows: int) -> None:
     """Rows that are left out with their reasons and all their cells, one per line, in the order of the file."""
+    if not n_rows:
+        path.write_bytes(b"")
+        return
     n_columns = of_json(task.file.layout).n_columns
     cells = ", ".join(f"s.c{n + 1}" for n in range(n_columns))
     with path.open("wb") as file:
@@ -180,14 +210,17 @@ def _write_refused(cursor: Any, path: Path, task: Task) -> None:
         )
 
 
-def _write_plan(cursor: Any, path: Path, task: Task, judgement: Judgement) -> int:
+def _write_plan(cursor: Any, path: Path, task: Task, judgement: Judgement, counts: dict[str, Any]) -> int:
     names = list(plan_columns(task, judgement))
     planned = ", ".join(str(int(code)) for code in PLANNED)
+    order = judgement.order
+    if not order and task.kind.ids_of and sum(bool(counts.get(_NAMES[code])) for code in PLANNED) > 1:
+        order = "code"  # new ones together: their ids are one range for each slice
     group = judgement.group or "''"
     with path.open("wb") as file:
         cursor.copy_expert(
             f"COPY (SELECT {group}, {', '.join(names)} FROM judged j WHERE code IN ({planned})"
-            f" {judgement.order and f'ORDER BY {judgement.order}'}) TO STDOUT",
+            f" {order and f'ORDER BY {order}'}) TO STDOUT",
             file,
         )
     return cursor.rowcount

@@ -81,11 +81,13 @@ def load(cursor: Any, task: Task, path: Path, start: int, stop: int) -> None:
     cursor.execute("SET LOCAL work_mem = '64MB'")
     cursor.execute("SELECT set_config('timezone', %s, true)", [task.brand.timezone])
     names = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    if task.kind.ids_of:
+        names += f", new_id bigint DEFAULT nextval('{task.kind.ids_of}_id_seq')"
     cursor.execute(f"CREATE TEMP TABLE rows ({names}) ON COMMIT DROP")
     task.kind.open(task, cursor)
     part = _Part(path, start, stop)
     try:
-        cursor.copy_expert("COPY rows FROM STDIN", part, size=READ)
+        cursor.copy_expert(f"COPY rows ({', '.join(columns)}) FROM STDIN", part, size=READ)
     finally:
         part.close()
     cursor.execute("ANALYZE rows (n, code)")

@@ -15,6 +15,7 @@ from contacts.models import (
     Identity,
 )
 from contacts.services.search import grams_of, search
+from datafiles.services import judge
 from scrm import clock
 from tagging.models import ContactTag, Tag
 from tests.factories import in_brand, make_contact, make_tag
@@ -180,3 +181,24 @@ def test_other_brands_are_untouched(brand: Any, other_brand: Any, bring: Any) ->
         assert Contact.objects.count() == 3
     with in_brand(brand):
         assert Contact.objects.count() == 3
+
+
+@pytest.mark.parametrize("changed", [0, 3, 40])
+@pytest.mark.parametrize("kind", ["members", "orders"])
+def test_many_rows_of_which_some_have_changed(
+    brand: Any, bring: Any, monkeypatch: Any, kind: str, changed: int
+) -> None:
+    """Whether a look at some rows says that few or most have changed: each is judged as it is."""
+    monkeypatch.setattr(judge, "SAMPLE", 3)
+    n = 70
+
+    def file(n_changed: int) -> str:
+        if kind == "members":
+            lines = [f"M{i},1380013{i:04d},客户{i}{'乙' * (i < n_changed)}" for i in range(n)]
+            return "会员号,手机,姓名\n" + "\n".join(lines) + "\n"
+        lines = [f"O{i},M{i},2026-01-02 10:00:00,{i + 1 + (i < n_changed)}.00" for i in range(n)]
+        return "订单号,会员号,支付时间,订单金额\n" + "\n".join(lines) + "\n"
+
+    assert bring(kind, file(0)).result["new"] == n
+    result = bring(kind, file(changed)).result
+    assert (result["new"], result["changed"], result["same"]) == (0, changed, n - changed)
