@@ -68,7 +68,8 @@ BEAT_SCHEDULE = {
 }
 
 TASK_ROUTES = {
-    "wecom.tasks.handle_callback": {"queue": "fast"},
+    # a customer who waits for a welcome is put before all others (wecom/services/inbox.py)
+    "wecom.tasks.handle_callback": {"queue": "fast", "priority": 9},
     "wecom.tasks.sweep_inbox": {"queue": "fast"},
     "wecom.tasks.deliver": {"queue": "default"},
     "org.tasks.run_job": {"queue": "bulk"},

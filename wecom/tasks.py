@@ -76,11 +76,16 @@ def purge_all_edges() -> int:
 @app.task(name="wecom.tasks.sweep_inbox")
 def sweep_inbox() -> int:
     """Start events whose task got lost or whose pause is over, for all active brands; gives how many."""
-    return _sweep(
-        lambda brand_id: [
-            handle_callback.delay(brand_id=brand_id, event_id=event_id) for event_id in inbox.due(SWEEP_SIZE)
-        ]
-    )
+
+    def start(brand_id: int) -> list:
+        ids = inbox.due(SWEEP_SIZE)
+        urgent = inbox.urgent_among(ids)
+        for event_id in ids:
+            place = inbox.WELCOME_FIRST if event_id in urgent else inbox.IN_TURN
+            handle_callback.apply_async(kwargs={"brand_id": brand_id, "event_id": event_id}, priority=place)
+        return ids
+
+    return _sweep(start)
 
 
 @app.task(name="wecom.tasks.sweep_outbound")

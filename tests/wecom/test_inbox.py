@@ -95,6 +95,30 @@ def test_through_the_view_to_the_handler(brand: Brand, corp: Corp) -> None:
     assert row.done_at is not None
 
 
+def queued() -> list[int]:
+    """Ids of the events in the order in which a worker takes them; they are taken."""
+    found = []
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        while message := channel.basic_get("fast", no_ack=True):
+            found.append(message.decode()[1]["event_id"])
+    return found
+
+
+def test_a_waiting_customer_goes_before_everything_else(brand: Brand, corp: Corp, by_hand: None) -> None:
+    """A hand-over of thousands brings an event for each of them at the same moment."""
+    queued()
+    for n in range(3):
+        post_event(corp, "edit_external_contact", UserID="a", ExternalUserID=f"wm{n}")
+    post_event(corp, KEY[1], UserID="a", ExternalUserID="wm9", WelcomeCode="code")
+    with in_brand(brand):
+        *others, greeted = CallbackEvent.objects.order_by("pk").values_list("pk", flat=True)
+    assert queued() == [greeted, *others]
+    with clock.at(clock.now() + inbox.SWEEP_AFTER):  # whose tasks got lost: the sweep keeps the order
+        assert tasks.sweep_inbox() == 4
+    assert queued() == [greeted, *others]
+
+
 def test_finished_event_is_not_handled_again(brand: Brand, corp: Corp) -> None:
     event_id = put(brand, corp, "a")
     assert [process(brand, event_id) for _ in range(3)] == ["done", None, None]

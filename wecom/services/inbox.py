@@ -45,6 +45,9 @@ REQUEUED = timedelta(seconds=60)  # what the sweep has queued once is not queued
 PAUSES_S = (5, 30, 120, 600, 3600, 3600, 3 * 3600, 6 * 3600)  # after so many tries a person has to look
 TURN_WAIT_S, BUSY_PAUSE_S = 1.0, 1
 QUEUE_AT_ONCE = 200  # a larger replay is left to the sweep, so that new arrivals do not queue behind it
+# places in the queue, smaller first: a customer who waits for a welcome has 20 s, whatever a hand-over of thousands,
+# tags put in the console or a replay have brought before
+WELCOME_FIRST, IN_TURN = 0, 9  # the latter is the queue's own (scrm/schedule.py)
 
 _STORE = """
     INSERT INTO wecom_callbackevent AS e
@@ -58,10 +61,11 @@ _STORE = """
 
 @dataclass(frozen=True)
 class Received:
-    """`to_handle`: new, and there is a handler: its task has to be started after the commit."""
+    """`to_handle`: new, and there is a handler: its task has to be started after the commit, with this priority."""
 
     event_id: int
     to_handle: bool
+    priority: int = IN_TURN
 
 
 def receive(brand_id: int, corp_id: int, xml: str) -> Received:
@@ -97,7 +101,21 @@ def _store(brand_id: int, corp_id: int, body: str, kind: tuple[str, str], happen
             [brand_id, corp_id, digest, *kind, happened_at, now, body, state, due_at, done_at, error],
         )
         event_id, n_repeats = cursor.fetchone()
-    return Received(event_id, has_handler and n_repeats == 0)
+    return Received(event_id, has_handler and n_repeats == 0, priority_of(body))
+
+
+def priority_of(body: str) -> int:
+    """Place in the queue of the event with this decrypted body."""
+    return WELCOME_FIRST if "<WelcomeCode>" in body else IN_TURN
+
+
+def urgent_among(event_ids: Sequence[int]) -> set[int]:
+    """Those of the events whose customer waits for a welcome."""
+    if not event_ids:
+        return set()
+    with transaction.atomic():
+        waiting = CallbackEvent.objects.filter(pk__in=event_ids, body__contains="<WelcomeCode>")
+        return set(waiting.values_list("pk", flat=True))
 
 
 def _created(payload: Event) -> datetime:
@@ -205,7 +223,9 @@ def _again(
     if pause_s <= 30:  # a welcome waits 20 s at most; the sweep finds the others in time
         try:
             handle_callback.apply_async(
-                kwargs={"brand_id": brand.pk, "event_id": event.pk}, countdown=pause_s + 0.1
+                kwargs={"brand_id": brand.pk, "event_id": event.pk},
+                countdown=pause_s + 0.1,
+                priority=priority_of(event.body),
             )
         except (BrokerError, redis.RedisError, OSError) as error:
             log.warning("event %s waits for the sweep, the queue is not there: %r", event.pk, error)

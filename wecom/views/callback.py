@@ -83,7 +83,7 @@ def _take(request: HttpRequest, path: str, keys: CallbackKeys) -> None:
     with tenant_scope(keys.brand_id), transaction.atomic():
         received = inbox.receive(keys.brand_id, keys.corp_id, xml)
     if received.to_handle:
-        _queue(keys.brand_id, received.event_id)
+        _queue(keys.brand_id, received.event_id, received.priority)
 
 
 def _opened(path: str, keys: CallbackKeys, open_: Callable[[CallbackKeys], str]) -> str:
@@ -99,14 +99,16 @@ def _opened(path: str, keys: CallbackKeys, open_: Callable[[CallbackKeys], str])
         return open_(fresh)
 
 
-def _queue(brand_id: int, event_id: int) -> None:
+def _queue(brand_id: int, event_id: int, priority: int) -> None:
     """Start the task. Without Redis it is left to the sweep, and for a moment nobody tries, so that answers
     stay quick."""
     global _queue_down_until
     if time.monotonic() < _queue_down_until:
         return
     try:
-        handle_callback.apply_async(kwargs={"brand_id": brand_id, "event_id": event_id}, retry=False)
+        handle_callback.apply_async(
+            kwargs={"brand_id": brand_id, "event_id": event_id}, priority=priority, retry=False
+        )
     except (OperationalError, redis.RedisError, OSError):
         _queue_down_until = time.monotonic() + QUEUE_PAUSE_S
         log.exception("event %s is stored but could not be queued; the sweep will find it", event_id)
