@@ -29,15 +29,17 @@ _WRITE_PROFILES = """
            AS x(id, name, avatar, gender, kind, corp_name)
      WHERE c.brand_id = (SELECT %s) AND c.id = x.id
 """
-_WRITE_FOLLOWS = """
+# who was handed over came by no code to their new guide: the relation that came by it keeps it, and counts once
+_WRITE_FOLLOWS = f"""
     UPDATE contacts_follow f
        SET remark = x.remark, description = x.description,
            add_way = coalesce(nullif(x.add_way, 0), f.add_way), state = coalesce(nullif(x.state, ''), f.state),
-           channel_code_id = coalesce(f.channel_code_id, x.code_id)
+           channel_code_id = coalesce(f.channel_code_id,
+                                      CASE WHEN {ASSIGNED} IN (f.add_way, x.add_way) THEN NULL ELSE x.code_id END)
       FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::bigint[])
            AS x(id, remark, description, add_way, state, code_id)
      WHERE f.brand_id = (SELECT %s) AND f.id = x.id
-"""
+"""  # noqa: S608
 
 
 def write_profiles(brand: Brand, changed: dict[int, Row]) -> None:
@@ -133,7 +135,7 @@ def bring_back(
             at=row.added_at,
             state=row.state,
             add_way=row.add_way,
-            channel_code_id=codes.get(row.state),
+            channel_code_id=None if row.add_way == ASSIGNED else codes.get(row.state),
             inherited=row.add_way == ASSIGNED,
             source="sync",
         )

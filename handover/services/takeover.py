@@ -103,7 +103,11 @@ def change_hands(
 
 
 def _take_along(brand: Brand, corp: Corp, receiver: Staff, new: Follow, old: Follow | None) -> None:
-    """Remark and corp tags of the customer go with them to the new relation at WeCom."""
+    """Remark and corp tags of the customer go with them to the new relation at WeCom; its source stays, but no code
+    counts them again."""
+    if old is not None and old.state and not new.state:
+        new.state = old.state
+        new.save(update_fields=["state"])
     if old is not None and (old.remark or old.description) and not new.remark:
         new.remark, new.description = old.remark, old.description
         new.save(update_fields=["remark", "description"])

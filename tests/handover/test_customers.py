@@ -592,3 +592,25 @@ def test_a_channel_does_not_lose_whom_it_handed_over(house: House) -> None:
         assert (numbers.n_all, numbers.n_lost) == (3, 0)
         assert figures.by_guide(house.brand, code)[house.a.pk].n_lost == 0
         assert sum(lost for _day, _n, lost in figures.by_day(house.brand, code, 3)) == 0
+
+
+def test_a_channel_counts_them_once_after_the_next_sync(house: House) -> None:
+    """WeCom shows the source of a customer with the new guide, too."""
+    customers = [
+        {"external_userid": x, "follows": [{"userid": house.a.userid, "state": "c1"}]} for x in LISTED
+    ]
+    house.sandbox.load(house.corp.corpid, customers=customers)
+    with in_brand(house.brand):
+        code = ChannelCode.objects.create(corp=house.corp, name="包裹卡", state="c1")
+        Follow.objects.filter(external_userid__in=LISTED).update(channel_code_id=code.pk, state="c1")
+    house.start(house.b, customers="list", listed=LISTED)
+    house.complete()
+    house.deliver()
+    with in_brand(house.brand):
+        news = Follow.objects.filter(staff=house.b, external_userid__in=LISTED)
+        assert set(news.values_list("state", "channel_code_id")) == {("c1", None)}
+        news.update(state="")  # as if the event had not known it
+    house.sync()
+    with in_brand(house.brand):
+        assert set(news.values_list("state", "channel_code_id")) == {("c1", None)}
+        assert figures.of_codes(house.brand, [code])[code.pk].n_all == 3
