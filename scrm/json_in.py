@@ -5,8 +5,11 @@ import math
 import re
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
+
+from scrm.errors import InvalidError
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # may be half of a pair of surrogates
 _HALF_READ = re.compile("[\ud800-\udfff]")
@@ -41,10 +44,13 @@ def _finite(text: str) -> float:
 
 
 class PlainJSONParser(JSONParser):
-    """Bodies of the API, read by `loads`."""
+    """Bodies of the API, read by `loads`: always an object."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            return loads(stream.read())
+            body = loads(stream.read())
         except ValueError as error:
             raise ParseError(f"This is not JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise InvalidError(_("The body must be a JSON object"))
+        return body

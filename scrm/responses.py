@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from rest_framework.views import exception_handler
 
 from scrm.errors import SCRMError
@@ -35,7 +36,7 @@ def api_error(exception: Exception, context: dict) -> Any:
         code = getattr(exception, "default_code", "error")
         body: dict[str, Any] = {"code": code, "message": str(getattr(exception, "detail", exception))}
         if code == "invalid":
-            body = {"code": code, "message": "Invalid input", "fields": response.data}
+            body = {"code": code, "message": _("Some values cannot be taken"), "fields": response.data}
         response.data = {"error": body}
     return response
 

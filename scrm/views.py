@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from org.access import public
 from scrm.errors import NotFoundError
@@ -26,4 +27,7 @@ def error_404(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 
 def error_500(request: HttpRequest) -> HttpResponse:
+    if request.path_info.startswith("/api/"):
+        body = {"code": "error", "message": _("Something went wrong on our side. Nothing was saved.")}
+        return JsonResponse({"error": body}, status=500)
     return render(request, "errors/500.html", status=500)

@@ -1,5 +1,6 @@
 """The API of products, orders and refunds: batches with an answer for each row, lists, rights, brands apart."""
 
+import json
 from typing import Any
 
 import pytest
@@ -157,3 +158,10 @@ def test_bad_parameters(client: Client) -> None:
         {"contact": "x"}, {"state": "lost"}, {"waiting": "ja"}, {"placed_after": "gestern"}, {"limit": 201}, {"after": "x"},
     ):  # fmt: skip
         assert client.get(f"{API}orders/", query).status_code == 422, query
+
+
+def test_a_body_that_is_no_object_is_refused_in_words(client: Client) -> None:
+    for path in ("orders", "refunds", "products"):
+        for body in ([], [ROW], "rows", 7, None):
+            answer = client.post(f"{API}{path}/", json.dumps(body), content_type="application/json")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid"), (path, body)

@@ -15,6 +15,7 @@ from django.test import Client, RequestFactory
 from django.utils import translation
 
 from org.access import PRESETS
+from scrm import views
 from scrm.context import frame
 from scrm.navigation import NAVIGATION
 from scrm.responses import flash, go, toast
@@ -91,6 +92,8 @@ def test_the_page_of_a_crash_needs_nothing(brand: Any, sign_in: Any, monkeypatch
     monkeypatch.setattr(audit, "keyset_page", broken)
     page = client.get("/audit/")
     assert page.status_code == 500 and "500" in page.content.decode()
+    told = views.error_500(RequestFactory().get("/api/v1/orders/"))  # a program gets what it can read
+    assert (told.status_code, json.loads(told.content)["error"]["code"]) == (500, "error")
 
 
 @pytest.mark.django_db(transaction=True)
