@@ -29,6 +29,11 @@ def name_of(node: Mapping[str, Any]) -> str:
     return node.get("title") or str(KINDS[node["kind"]].label)
 
 
+def place_of(node: Node, say: Say = say_plainly) -> str:
+    """A node where people stand: its title, or what it does, because most waits have no title of their own."""
+    return node["title"] or describe(node, say)
+
+
 def describe(node: Node, say: Say = say_plainly) -> str:
     """One node in a sentence."""
     return _SENTENCES[node["kind"]](node, say)
@@ -48,7 +53,7 @@ def summary(graph: Graph, say: Say = say_plainly) -> list[str]:
             if edge["from"] == node_id and edge["out"] == out and (len(outs_of(node)) > 1)
         ]
         line = (
-            f"{names[node_id]}: {describe(node, say)}"
+            _("%(name)s: %(text)s") % {"name": names[node_id], "text": describe(node, say)}
             if names[node_id] != str(KINDS[node["kind"]].label)
             else describe(node, say)
         )
@@ -145,7 +150,8 @@ def _wait(node: Node, say: Say) -> str:
 def _branch(node: Node, say: Say) -> str:
     if node.get("mode") == "cases":
         cases = [
-            f"{way_name(node, case['key'])}: {say(kinds.CONDITION, case.get('condition'))}"
+            _("%(name)s: %(text)s")
+            % {"name": way_name(node, case["key"]), "text": say(kinds.CONDITION, case.get("condition"))}
             for case in node.get("cases") or []
         ]
         return _("Branch: %(cases)s") % {"cases": "; ".join(cases)}
@@ -242,7 +248,7 @@ def _changes(was: Node, now: Node, say: Say) -> list[str]:
     found = _param_changes(KINDS[now["kind"]].params, was, now, say)
     if was["title"] != now["title"]:
         found.append(_("Title: %(old)s → %(new)s") % {"old": was["title"] or "—", "new": now["title"] or "—"})
-    return [f"{name_of(now)}: {text}" for text in found]
+    return [_("%(name)s: %(text)s") % {"name": name_of(now), "text": text} for text in found]
 
 
 def _param_changes(params: tuple[Param, ...], was: Mapping, now: Mapping, say: Say) -> list[str]:
@@ -251,7 +257,8 @@ def _param_changes(params: tuple[Param, ...], was: Mapping, now: Mapping, say: S
         old = was.get(param.name) if param.holds_for(was) else None
         new = now.get(param.name) if param.holds_for(now) else None
         if (old or None) != (new or None):
-            found.append(f"{param.label}: {_value(param, old, say)} → {_value(param, new, say)}")
+            values = f"{_value(param, old, say)} → {_value(param, new, say)}"
+            found.append(_("%(name)s: %(text)s") % {"name": param.label, "text": values})
     return found
 
 

@@ -1,5 +1,6 @@
 """Versions of a drawn SOP: publish, list, look at, compare, go back."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import graphs
+from campaigns.services import graph_checks, graphs
 from campaigns.services.graphs import MOVE, STAY
 from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import tabs_of
@@ -61,6 +62,7 @@ def roll_back(request: Any, sop_id: int, n: int) -> HttpResponse:
         "act": "back",
         "version": version,
         "problems": graphs.validate(request.brand, graph),
+        "loses_draft": graphs.has_changes(sop),
     }
     if sop.version_id:
         present = SopVersion.objects.get(pk=sop.version_id)
@@ -99,8 +101,20 @@ def _question(request: Any, sop: Sop, graph: Graph) -> dict[str, Any]:
     }
     if context["n_in"] and context["people"] == MOVE:
         context["effect"] = graphs.preview_move(request.brand, sop_id=sop.pk, graph=graph, mapping=mapping)
-        context["targets"] = [(node["id"], words.name_of(node)) for node in graph["nodes"]]
+        context["targets"] = targets(request.brand, graph)
     return context
+
+
+def targets(brand: Any, graph: Graph) -> list[tuple[str, str]]:
+    """Places to send people to, as they come through the graph; two that read the same are told apart by number."""
+    nodes, say = {node["id"]: node for node in graph["nodes"]}, graph_checks.say_for(brand)
+    found: list[tuple[str, str]] = []
+    seen: Counter[str] = Counter()
+    for node_id in words.order(graph):
+        name = words.place_of(nodes[node_id], say)
+        seen[name] += 1
+        found.append((node_id, f"{name} ({seen[name]})" if seen[name] > 1 else name))
+    return found
 
 
 # ---- the list
@@ -141,7 +155,9 @@ def compare(request: Any, sop_id: int) -> HttpResponse:
     if sop.state != Sop.State.ENDED:
         choices.insert(0, (DRAFT, _("Draft")))
     b = request.GET.get("b") or choices[0][0]
-    a = request.GET.get("a") or str(found[0].n if found else DRAFT)
+    if "b" not in request.GET and len(found) > 1 and not graphs.has_changes(sop):
+        b = str(found[0].n)  # the draft is the present version: what that one has changed says more
+    a = request.GET.get("a") or str(found[1].n if b == str(found[0].n) else found[0].n) if found else DRAFT
     old, new = _graph(sop, found, a), _graph(sop, found, b)
     changes = graphs.compare(request.brand, old, new)
     merged = _merged(old, new, changes)

@@ -181,7 +181,21 @@ def test_publish_move_compare_and_back(brand: Any, staff: Any, sign_in: Any) -> 
     assert looks["n2"] == "changed" and looks["n1"] == ""
     assert page.context["changes"]
     assert client.get(f"/sops/{sop.pk}/compare/?a=1&b=7").status_code == 404
-    assert client.get(f"/sops/{sop.pk}/versions/1/back/").status_code == 200
+    page = client.get(
+        f"/sops/{sop.pk}/compare/"
+    )  # the draft is version 2: what that one has changed is shown
+    assert (page.context["a"], page.context["b"]) == ("1", "2") and page.context["changes"]
+    asked = client.get(f"/sops/{sop.pk}/versions/1/back/")
+    assert asked.status_code == 200 and not asked.context["loses_draft"]
+    with in_brand(brand):  # whoever goes back is told that a draft will be replaced
+        graphs.save_draft(
+            brand, sop_id=sop.pk, graph=line(entry(), wait(n=2), wait(n=5), wait(n=2)), by=SYSTEM
+        )
+    assert client.get(f"/sops/{sop.pk}/versions/1/back/").context["loses_draft"]
+    names = [
+        name for _id, name in client.post(f"/sops/{sop.pk}/publish/", {"people": "move"}).context["targets"]
+    ]
+    assert len(set(names)) == len(names)  # waits without a title of their own are told apart
     client.post(f"/sops/{sop.pk}/versions/1/back/", {"go": "1", "people": "stay"})
     with in_brand(brand):
         assert [v.n for v in graphs.versions(sop.pk)] == [3, 2, 1]

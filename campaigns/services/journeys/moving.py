@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 
 from campaigns.graph import times
 from campaigns.graph.shape import Graph, Node
-from campaigns.graph.words import name_of
+from campaigns.graph.words import place_of
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import gate
+from campaigns.services import gate, graph_checks
 from campaigns.services.journeys import flows, leaving, plans
 from campaigns.services.touches import array
 from org.access import Actor
@@ -65,16 +65,18 @@ def preview(brand: Brand, sop: Sop, graph: Graph, mapping: Mapping[str, str] | N
         standing = cursor.fetchall()
     found, new_nodes = plans.load({row[0] for row in standing}), {n["id"]: n for n in graph["nodes"]}
     counts: Counter[tuple[str, str, str]] = Counter()
+    say = graph_checks.say_for(brand)
     for version_id, node_id, n in standing:
         old = found[version_id].nodes.get(node_id)
-        counts[node_id, name_of(old) if old else node_id, target(old, new_nodes, mapping or {}, node_id)] += n
+        title = place_of(old, say) if old else node_id
+        counts[node_id, title, target(old, new_nodes, mapping or {}, node_id)] += n
     return MoveEffect(
         [
             {
                 "from": node_id,
                 "from_title": title,
                 "to": to,
-                "to_title": name_of(new_nodes[to]) if to else "",
+                "to_title": place_of(new_nodes[to], say) if to else "",
                 "n": n,
             }
             for (node_id, title, to), n in sorted(counts.items())
