@@ -55,7 +55,7 @@ def in_words(key: str, labels: Mapping[str, str]) -> str:
     if name == "repeated":
         return _("Row %(n)s is about the same and counts") % {"n": detail}
     if detail and name in CELLS:
-        return f"{labels.get(detail, detail)}: {CELLS[name]}"
+        return _("%(name)s: %(text)s") % {"name": labels.get(detail, detail), "text": CELLS[name]}
     return str(ROWS[name]) if name in ROWS else key
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import django
 from django.utils.translation import gettext_lazy as _
 
 from scrm import env as environment
@@ -172,7 +173,8 @@ CELERY_TASK_ROUTES = TASK_ROUTES
 # ---- Language and time
 LANGUAGE_CODE = "zh-hans"
 LANGUAGES = [("zh-hans", _("Chinese")), ("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+# words about passwords come from an app of Django's that is not installed here
+LOCALE_PATHS = [BASE_DIR / "locale", Path(django.__file__).parent / "contrib" / "auth" / "locale"]
 LANGUAGE_COOKIE_NAME = "scrm_language"
 USE_I18N = True
 USE_TZ = True

@@ -290,7 +290,7 @@ def tasks(span: Span) -> list[Entry]:
                 _("Guides' tasks"),
                 at,
                 "/tasks/",
-                people,
+                people or None,  # tasks about nobody (numbers to add) are counted as tasks
                 n_done,
                 n,
                 n_open,

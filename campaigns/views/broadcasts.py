@@ -68,9 +68,24 @@ def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
         "variants": variants,
         "library": library.names_of(v.content_id for v in variants),
         "test_rule": winners.rule_of(broadcast),
+        "planned_waves": _planned_waves(broadcast),
         **_numbers(request.brand, broadcast),
     }
     return render(request, "campaigns/broadcasts/detail.html", context)
+
+
+def _planned_waves(broadcast: Broadcast) -> list[dict[str, Any]]:
+    """When a draft would go out, and to whom of its audience: `at` is None for the launch."""
+    rows = []
+    for wave in broadcast.waves.order_by("n"):
+        given = wave.condition
+        segments = (given.get("condition") or {}).get("ids") or []
+        name = (
+            Segment.objects.filter(pk__in=segments).values_list("name", flat=True).first() if segments else ""
+        )
+        row = {"n": wave.n, "at": None if given.get("now") else wave.at, "segment": name}
+        rows.append(row | {"after": dict(AFTERS)[given.get("after", "")] if wave.n > 1 else ""})
+    return rows
 
 
 def _numbers(brand: Any, broadcast: Broadcast) -> dict[str, Any]:

@@ -65,11 +65,13 @@ class LinkForm(forms.Form):
 def link_list(request: Any) -> HttpResponse:
     given = request.GET
     found = TrackedLink.objects.select_related("content")
-    found = (
-        found.exclude(archived_at=None)
-        if given.get("state") == "archived"
-        else found.filter(archived_at=None)
-    )
+    match given.get("state"):
+        case "archived":
+            found = found.exclude(archived_at=None)
+        case "pages":  # hundreds of guides have a card each
+            found = found.filter(archived_at=None).exclude(page="")
+        case _:
+            found = found.filter(archived_at=None, page="")
     for word in given.get("q", "")[:60].split()[:5]:
         found = found.filter(name__icontains=word)
     page = keyset_page(found, order=("-pk",), after=given.get("after"), size=30)
@@ -81,7 +83,7 @@ def link_list(request: Any) -> HttpResponse:
     context = {
         "page": page,
         "tabs": tabs(request, "links_tracked"),
-        "states": [("archived", _("In the archive"))],
+        "states": [("pages", _("Of guides' cards")), ("archived", _("In the archive"))],
         "is_filtered": bool(given.get("q") or given.get("state")),
     }
     return render(request, "content/links/list.html", context)

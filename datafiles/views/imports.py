@@ -35,7 +35,7 @@ def count_words() -> dict[str, str]:
     return {
         "new": _("New"), "changed": _("Changed"), "same": _("Unchanged"), "waiting": _("Waiting for their person or order"),
         "joined": _("Joined with another record"), "repeated": _("Repeated in the file"), "skipped": _("Passed over"),
-        "refused": _("Refused"), "reachable": _("Reachable already"), "tagged": _("Tags put on"),
+        "refused": _("Faulty"), "reachable": _("Reachable already"), "tagged": _("Tags put on"),
         "phones_of_others": _("Phones that stay with another customer"), "known": _("Customers already: not given out"),
     }  # fmt: skip
 
@@ -258,8 +258,11 @@ def _report(file: ImportFile) -> dict[str, Any]:
     names = dict(enumerate(file.headings))
     labels = {key: names.get(entry["column"], key) for key, entry in file.mapping.items()}
     reasons = sorted(counts.get("reasons", {}).items(), key=lambda item: -item[1])
+    left_out = [(in_words(key, labels), n) for key, n in reasons]
+    if counts.get("repeated"):
+        left_out.append((count_words()["repeated"], counts["repeated"]))
     return {
-        "counts": counts, "numbers": _numbers(file), "reasons": [(in_words(key, labels), n) for key, n in reasons],
+        "counts": counts, "numbers": _numbers(file), "reasons": left_out,
         "n_refused": counts.get("refused", 0) + counts.get("repeated", 0), "new_tags": counts.get("new_tags", []),
         "has_refused": (places.import_folder(file) / refused.NAME).is_file(), "undone": file.result.get("undo"),
         "n_to_write": counts.get("planned", 0),

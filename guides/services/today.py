@@ -66,20 +66,21 @@ def today_of(brand: Brand, staff: Staff) -> Today:
 
 
 def waiting_of(brand: Brand, staff: Staff) -> list[dict[str, Any]]:
-    """Customers who wait, by why: {key, contacts [(contact, moment, detail)]}; only lists that have somebody."""
+    """Customers who wait, by why: {key, rows [(contact, moment, detail)], more}; only lists that have somebody, the first
+    WAITING of each; `more` says that there are others."""
     lists = [
         ("asked", _asked(staff)),
         ("new", _new(staff)),
         ("cart", _cart(brand, staff)),
         ("due", _due(brand, staff)),
     ]
-    return [{"key": key, "rows": rows} for key, rows in lists if rows]
+    return [{"key": key, "rows": rows[:WAITING], "more": len(rows) > WAITING} for key, rows in lists if rows]
 
 
 def _asked(staff: Staff) -> list[tuple[Contact, Any, str]]:
     """Asked to be added; the guide has not accepted yet."""
     rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=True).select_related("contact")
-    return [(f.contact, f.added_at, "") for f in rows.order_by("-added_at")[:WAITING]]
+    return [(f.contact, f.added_at, "") for f in rows.order_by("-added_at")[: WAITING + 1]]
 
 
 def _new(staff: Staff) -> list[tuple[Contact, Any, str]]:
@@ -92,7 +93,7 @@ def _new(staff: Staff) -> list[tuple[Contact, Any, str]]:
     )
     rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False, added_at__gte=since)
     rows = rows.filter(~Exists(spoken), contact__do_not_contact=False).select_related("contact")
-    return [(f.contact, f.added_at, "") for f in rows.order_by("-added_at")[:WAITING]]
+    return [(f.contact, f.added_at, "") for f in rows.order_by("-added_at")[: WAITING + 1]]
 
 
 def _cart(brand: Brand, staff: Staff) -> list[tuple[Contact, Any, str]]:
@@ -111,7 +112,7 @@ def _cart(brand: Brand, staff: Staff) -> list[tuple[Contact, Any, str]]:
                 "staff": staff.pk,
                 "since": clock.now() - timedelta(days=CART_DAYS),
                 "carted": int(EventType.CARTED),
-                "most": WAITING,
+                "most": WAITING + 1,
             },
         )
         rows = cursor.fetchall()
@@ -134,7 +135,7 @@ def _due(brand: Brand, staff: Staff) -> list[tuple[Contact, Any, str]]:
                 "staff": staff.pk,
                 "first": today - timedelta(days=14),
                 "last": today + timedelta(days=3),
-                "most": WAITING,
+                "most": WAITING + 1,
             },
         )
         rows = cursor.fetchall()

@@ -55,7 +55,7 @@ def test_the_whole_way(brand: Any, sign_in: Any) -> None:
     page = client.get(url).text
     assert "导入 1 行" in page and "1 行未导入" in page
     csv = b"".join(client.get(f"{url}refused.csv").streaming_content).decode("utf-8-sig")
-    assert csv.splitlines() == ["会员号,手机,姓名,性别,行,原因", "M2,12,李娜,女,3,手机: 不是手机号"]
+    assert csv.splitlines() == ["会员号,手机,姓名,性别,行,原因", "M2,12,李娜,女,3,手机：不是手机号"]
     assert client.post(f"{url}start/").status_code == 302
     page = client.get(url).text
     assert "导入结果" in page and "撤销导入" in page

@@ -217,6 +217,12 @@ def test_the_admin_and_two_brands(house: SimpleNamespace, other_brand: Any, sign
     for path in ("/links/", f"/links/{house.card.link_id}/", f"/links/{house.card.link_id}/edit/"):
         assert client.get(path).status_code == 200, path
     client.post(f"/links/{house.card.link_id}/edit/", {"name": "改名", "asks_who": "on"})
+    # as many as guides: beside the links that people have made
+    shown = [
+        f"/links/{house.card.link_id}/" in client.get(f"/links/{q}").content.decode()
+        for q in ("", "?state=pages")
+    ]
+    assert shown == [False, True]
     with in_brand(house.brand):
         assert TrackedLink.objects.get(pk=house.card.link_id).name == "改名"
     theirs = sign_in(other_brand)

@@ -62,6 +62,11 @@ def test_from_a_template_to_a_segment(world: dict[str, Any], sign_in: Any) -> No
     assert "6" in client.get(url).content.decode()
     with in_brand(world["brand"]):
         assert Segment.objects.filter(kind="frozen").count() == 1
+        frozen = Segment.objects.get(kind="frozen")
+    page = client.get(
+        f"/segments/{frozen.pk}/"
+    ).content.decode()  # a list that stands: nothing to freeze or to count
+    assert f"/segments/{frozen.pk}/freeze/" not in page and f"/segments/{frozen.pk}/count/" not in page
     assert client.post(f"{url}delete/").status_code == 302
     assert client.get(url).status_code == 404
 
