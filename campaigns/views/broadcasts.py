@@ -84,7 +84,7 @@ def _planned_waves(broadcast: Broadcast) -> list[dict[str, Any]]:
             Segment.objects.filter(pk__in=segments).values_list("name", flat=True).first() if segments else ""
         )
         row = {"n": wave.n, "at": None if given.get("now") else wave.at, "segment": name}
-        rows.append(row | {"after": dict(AFTERS)[given.get("after", "")] if wave.n > 1 else ""})
+        rows.append(row | {"after": str(dict(AFTERS)[given.get("after", "")]) if wave.n > 1 else ""})
     return rows
 
 
