@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, Wave
 from campaigns.services import broadcast_copy, broadcast_numbers, broadcasts, numbers, waves, winners
-from campaigns.views.broadcast_edit import everybody
+from campaigns.views.broadcast_edit import AFTERS, everybody
 from contacts.models import Contact
 from content.services import library
 from org.access import staff_can
@@ -21,7 +21,9 @@ from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import ConditionError
+from tagging.conditions.summary import sentence
 from tagging.models import Segment
+from tagging.services import naming
 
 State = Broadcast.State
 
@@ -75,16 +77,15 @@ def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
 
 
 def _planned_waves(broadcast: Broadcast) -> list[dict[str, Any]]:
-    """When a draft would go out, and to whom of its audience: `at` is None for the launch."""
-    rows = []
+    """When a draft would go out, and to whom of its audience: `at` is None for the launch, `only` a condition in words."""
+    rows: list[dict[str, Any]] = []
+    afters = {key: str(label) for key, label in AFTERS}
     for wave in broadcast.waves.order_by("n"):
         given = wave.condition
-        segments = (given.get("condition") or {}).get("ids") or []
-        name = (
-            Segment.objects.filter(pk__in=segments).values_list("name", flat=True).first() if segments else ""
-        )
-        row = {"n": wave.n, "at": None if given.get("now") else wave.at, "segment": name}
-        rows.append(row | {"after": str(dict(AFTERS)[given.get("after", "")]) if wave.n > 1 else ""})
+        narrowed = given.get("condition") or {}
+        only = sentence(narrowed, naming.known(narrowed)) if narrowed else ""
+        row = {"n": wave.n, "at": None if given.get("now") else wave.at, "only": only}
+        rows.append(row | {"after": afters.get(given.get("after", ""), "") if wave.n > 1 else ""})
     return rows
 
 

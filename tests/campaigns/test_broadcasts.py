@@ -266,6 +266,15 @@ def test_pages_from_draft_to_launch(brand: Any, other_brand: Any, people: list[A
     assert answer.status_code == 302
     url = answer["Location"]
     assert client.get(url).status_code == client.get(f"{url}edit/").status_code == 200
+    with in_brand(brand):  # whoever launches or approves it sees when and to whom it goes
+        draft, later = Broadcast.objects.get(), clock.now() + timedelta(days=2)
+        only = {"after": "not_opened", "condition": {"kind": "do_not_contact", "value": False}}
+        second = Wave.objects.create(broadcast=draft, n=2, at=later, condition=only)
+    first, then = client.get(url).context["planned_waves"]
+    assert (first["at"], first["after"], first["only"]) == (None, "", "")
+    assert (then["at"], then["after"]) == (later, "收到上一波但未打开的") and then["only"]
+    with in_brand(brand):
+        second.delete()
     assert "10" in client.get(f"{url}check/").content.decode()
     for bad in (
         {"text": ""},
