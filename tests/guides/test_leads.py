@@ -14,7 +14,7 @@ from django.utils.translation import override
 from campaigns.models import StaffTask
 from campaigns.services import staff_tasks
 from campaigns.tasks import staff_tasks_of_brand
-from contacts.models import Event, EventType, Follow, Identity
+from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.services import profile
 from contacts.services.follow import record_follow
 from datafiles.models import ImportFile
@@ -651,3 +651,22 @@ def test_tags_of_single_numbers_count_as_used(house: SimpleNamespace) -> None:
         )
         lists.close_list(house.brand, by=SYSTEM, staff=None, list_id=house.found.pk)
         assert named.tag_uses(house.brand, [house.tag.pk, house.own_tag.pk]) == []
+
+
+def test_an_arrival_and_a_guide_who_names_the_customer_do_not_stop_each_other(house: SimpleNamespace) -> None:
+    brand = house.brand
+    with in_brand(brand):
+        give_all(house)
+        lead, contact = of(house.a)[0], make_contact(brand, house.a)
+
+    def name() -> None:
+        with in_brand(brand):
+            asking.name_contact(brand, staff=house.a, by=SYSTEM, lead_id=lead.pk, contact_id=contact.pk)
+
+    with in_brand(brand):
+        Contact.objects.select_for_update().get(pk=contact.pk)
+        thread = meanwhile(name)
+        assert Lead.objects.select_for_update().get(pk=lead.pk).state == "given"
+    thread.join()
+    with in_brand(brand):
+        assert Lead.objects.get(pk=lead.pk).state == "added"

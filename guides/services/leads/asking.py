@@ -130,12 +130,14 @@ def name_contact(brand: Brand, *, staff: Staff, by: Actor, lead_id: int, contact
         NotFoundError: not a customer of this guide.
         ConflictError: the number belongs to another customer, or it is known already who it is.
     """
-    lead = get_own(staff, lead_id, lock=True)
-    _refuse_added(lead)
+    _refuse_added(get_own(staff, lead_id))
     follow = Follow.objects.filter(staff=staff, contact=contact_id, ended_at=None, is_pending=False).first()
     contact: Any = follow and Contact.objects.select_for_update(no_key=True).filter(pk=contact_id).first()
     if contact is None:
         raise NotFoundError()
+    # after the customer, as an arrival does: two that lock in the opposite order would stop each other
+    lead = get_own(staff, lead_id, lock=True)
+    _refuse_added(lead)
     note_identities(brand, contact, Identity.Kind.PHONE, [lead.phone])
     join_member(brand, contact=contact, phones=[lead.phone], source="page")
     lead.refresh_from_db()
