@@ -140,7 +140,7 @@ class TaskViewSet(viewsets.ViewSet):
 def give(brand: Brand, rows: Sequence[dict[str, Any]], *, by: Any) -> list[Outcome]:
     """Give the tasks of a batch; an outcome for each row, in order."""
     ids = {row["contact_id"] for row in rows if row.get("contact_id")}
-    known = set(Contact.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    known = dict(Contact.objects.filter(pk__in=ids).values_list("pk", "do_not_contact"))
     chosen = senders.choose(brand, known)
     userids = {row["guide"].lower() for row in rows if row.get("guide")}
     people = Staff.objects.filter(userid__in=userids, state=Staff.State.ACTIVE).values_list("userid", "pk")
@@ -154,6 +154,8 @@ def give(brand: Brand, rows: Sequence[dict[str, Any]], *, by: Any) -> list[Outco
         reason = ""
         if contact_id and contact_id not in known:
             reason = "unknown_contact"
+        elif contact_id and known[contact_id]:
+            reason = "do_not_contact"
         elif staff_id is None:
             reason = "unknown_guide" if row.get("guide") else "no_guide"
         elif row["due_at"] <= clock.now():

@@ -48,6 +48,8 @@ class Template:
         for node in aside:
             edges |= {(node["id"], out): "end" for out in outs_of(node)}
         edges |= ways
+        if "end" not in edges.values():  # it goes round
+            nodes.pop()
         return tidy(
             {
                 "nodes": nodes + aside,
@@ -156,6 +158,7 @@ SIX = Template(
             )
         ),
     ),
+    ways={("w6", "next"): "t1"},
     settings={"reentry": "after", "reentry_days": 1},
 )
 LAUNCH = Template(

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext, override
 from campaigns import governance
 from campaigns.services import rules, task_policy
 from org.models import Staff
-from org.services.managers import managers_of
+from org.services.managers import managers_of, those_who
 from scrm import clock
 from tenants.models import Brand
 from wecom.services.notices import Notice, notify_many
@@ -209,10 +209,14 @@ def escalate(brand: Brand) -> int:
     guides = list(Staff.objects.filter(pk__in={*tasks, *sends}).order_by("name", "pk"))
     by_manager: dict[int, list[Staff]] = defaultdict(list)
     people: dict[int, Staff] = {}
-    for guide_id, managers in managers_of(guides).items():
-        for manager in managers:
-            people[manager.pk] = manager
-            by_manager[manager.pk] += [guide for guide in guides if guide.pk == guide_id]
+    managers = managers_of(guides)
+    alone = {guide.corp_id for guide in guides if not managers[guide.pk]}
+    others = those_who("tasks.edit", alone) if alone else {}
+    for guide in guides:
+        for manager in managers[guide.pk] or others.get(guide.corp_id, []):
+            if manager.pk != guide.pk:
+                people[manager.pk] = manager
+                by_manager[manager.pk].append(guide)
     with override(settings.LANGUAGE_CODE):
         notices = [
             Notice(

@@ -1,7 +1,7 @@
 """Whose word a guide's work is: the superior in WeCom, else whoever answers for the guide's store."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.db.models import Q
 
@@ -34,4 +34,15 @@ def managers_of(guides: Sequence[Staff]) -> dict[int, list[Staff]]:
     for guide in of_store:
         there = by_store[guide.corp_id, guide.store_id]
         found[guide.pk] = [person for person in there if person.pk != guide.pk][:MOST]
+    return found
+
+
+def those_who(right: str, corp_ids: Collection[int | None]) -> dict[int | None, list[Staff]]:
+    """Corp → active members who have a right for the whole brand: they stand in for guides whom nobody manages."""
+    found: dict[int | None, list[Staff]] = defaultdict(list)
+    people = Staff.objects.filter(state=Staff.State.ACTIVE, corp__in={pk for pk in corp_ids if pk})
+    people = people.filter(role__scope=Scope.BRAND, role__rights__contains=[right]).exclude(userid="")
+    for person in people.select_related("corp").order_by("pk"):
+        if len(found[person.corp_id]) < MOST:
+            found[person.corp_id].append(person)
     return found

@@ -137,3 +137,13 @@ def test_api() -> None:
     other = make_brand()
     for rest in ("graph/", "nodes/"):
         assert client_of(other, "sops.view").get(f"{path}/{rest}").status_code == 404
+
+
+def test_six_contacts_a_year_go_round() -> None:
+    graph = TEMPLATES["six_a_year"].graph()
+    ways = {edge["from"]: edge["to"] for edge in graph["edges"]}
+    node, seen = "t1", []
+    for _ in range(24):
+        seen.append(node)
+        node = ways[node]
+    assert node == "t1" and seen[:12] == seen[12:] and not any(n["kind"] == "end" for n in graph["nodes"])

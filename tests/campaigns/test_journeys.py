@@ -30,7 +30,7 @@ from campaigns.models import (
     Touch,
     TouchKey,
 )  # fmt: skip
-from campaigns.services import enrolments, graphs, policy, sops, stepping
+from campaigns.services import enrolments, graphs, hold_out, policy, rules, sops, stepping
 from campaigns.services.journeys import (
     arrivals,
     figures,
@@ -206,6 +206,26 @@ def test_branch_tag_field_task_and_split(world: World) -> None:
         assert {t.staff_id for t in tasks} == {g.pk for g in world.guides}
         outs = figures.of_nodes(sop)["s"].outs
         assert sum(outs.values()) == 3
+
+
+def test_no_task_about_those_who_are_left_alone(world: World) -> None:
+    """Who does not want to be contacted, and the brand's hold-out group: their guides do not call them either."""
+    with in_brand(world.brand):
+        people = [make_contact(world.brand, world.guides[0]) for _ in range(60)]
+        set_do_not_contact(world.brand, contacts=people[:10], value=True, by=SYSTEM)
+        policy.change_policy(world.brand, caps=[CapRule(1, 50)], hold_out_percent=20, by=SYSTEM)
+        ids = [c.pk for c in people]
+        held = hold_out.is_held(ids, rules.rules_of(world.brand))
+        called = {pk for pk, is_held in zip(ids[10:], held[10:], strict=True) if not is_held}
+    assert 0 < len(called) < 50
+    sop = world.publish(
+        line(entry(), {"kind": "task", "subject": "打电话", "task_kind": "call", "due_hours": 5})
+    )
+    world.put_in(sop, people)
+    world.tick()
+    assert world.ends(sop) == {"done": 60}
+    with in_brand(world.brand):
+        assert set(StaffTask.objects.values_list("contact_id", flat=True)) == called
 
 
 def test_a_split_stays_with_a_person(world: World) -> None:

@@ -148,6 +148,19 @@ def test_a_send_that_was_planned_earlier_and_handed_over_later_is_told(
         assert escalate(brand) == tell_guides(brand) == 0
 
 
+def test_whom_nobody_manages_somebody_of_the_brand_hears_of(brand: Any, corp: Any, staff: Any) -> None:
+    now = clock.now()
+    with in_brand(brand):
+        boss = make_staff(brand, corp, role=role(brand, "admin"))
+        make_staff(brand, corp, role=role(brand, "manager"))  # of no store
+        give(brand, staff, 1, due=HOUR)
+        give(brand, boss, 1, due=HOUR)  # nobody is told of themselves
+    with clock.at(now + 3 * HOUR), in_brand(brand):
+        assert escalate(brand) == 1
+        ((userid, words),) = notices()
+        assert userid == boss.userid and staff.name in words and boss.name not in words
+
+
 def test_the_manager_hears_of_each_late_task_once(brand: Any, corp: Any, staff: Any) -> None:
     now = clock.now()
     with in_brand(brand):

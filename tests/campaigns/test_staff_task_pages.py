@@ -263,6 +263,7 @@ def api(brand: Any) -> Client:
 def test_api(brand: Any, staff: Any, api: Client) -> None:
     with in_brand(brand):
         contact, nobodys = make_contact(brand, staff), make_contact(brand)
+        quiet = make_contact(brand, staff, do_not_contact=True)
     row = {
         "key": "a",
         "kind": "call",
@@ -285,12 +286,15 @@ def test_api(brand: Any, staff: Any, api: Client) -> None:
             "guide": staff.userid.upper(),
         },
         {**row, "key": "g", "guide": "nobody"},
+        {**row, "key": "h", "contact_id": quiet.pk},
+        {**row, "key": "i", "contact_id": quiet.pk, "guide": staff.userid},
     ]
     body = api.post("/api/v1/tasks/", {"rows": rows}, content_type="application/json").json()
     results = [(r["result"], r["reason"]) for r in body["results"]]
     assert results == [
         ("accepted", ""), ("repeated", ""), ("refused", "no_guide"), ("refused", "unknown_contact"),
         ("refused", "deadline_over"), ("refused", "invalid"), ("accepted", ""), ("refused", "unknown_guide"),
+        ("refused", "do_not_contact"), ("refused", "do_not_contact"),
     ]  # fmt: skip
     again = api.post("/api/v1/tasks/", {"rows": rows[:1]}, content_type="application/json").json()
     assert again["results"][0]["result"] == "repeated"

@@ -14,12 +14,12 @@ from campaigns.graph import times
 from campaigns.graph.kinds import HELD_BY_HOURS
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, SopStep, Touch
-from campaigns.services import gate, senders, staff_tasks, step_touches
+from campaigns.services import gate, hold_out, rules, senders, staff_tasks, step_touches
 from campaigns.services.journeys import hooks, slots
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.happened import first_after
 from campaigns.services.journeys.plans import Plan
-from contacts.models import CustomField
+from contacts.models import Contact, CustomField
 from contacts.services import values
 from content.services import library
 from org.access import SYSTEM
@@ -196,7 +196,12 @@ def _key(walker: Walker, node: Node) -> str:
 
 
 def _task(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
-    chosen = senders.choose(batch.brand, [w.contact_id for w in people])
+    """A task for everybody's guide, but about those who are to be left alone, and the brand's hold-out group."""
+    ids = [w.contact_id for w in people]
+    quiet = set(Contact.objects.filter(pk__in=ids, do_not_contact=True).values_list("pk", flat=True))
+    held = hold_out.is_held(ids, rules.rules_of(batch.brand))
+    wanted = [pk for pk, is_held in zip(ids, held, strict=True) if pk not in quiet and not is_held]
+    chosen = senders.choose(batch.brand, wanted)
     staff_tasks.add_tasks(
         batch.brand,
         [

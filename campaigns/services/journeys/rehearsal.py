@@ -28,6 +28,7 @@ MAX_PASSES = 5_000  # sets of people at nodes in one walk; a loop of minutes ove
 EPOCH = date(1970, 1, 1).toordinal()
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Reason = Touch.Reason
+NO_TASKS = (int(Reason.DO_NOT_CONTACT), int(Reason.BRAND_HOLD_OUT))  # nobody is asked to call them either
 
 
 @dataclass
@@ -237,7 +238,8 @@ class Walk:
             self._send_on(node, share["key"], rows[keys == share["key"]])
 
     def _task(self, node: Node, rows: Rows) -> None:
-        guides = self.cast.senders[self.people[rows]]
+        alone = np.isin(self.cast.left_alone[self.people[rows]], NO_TASKS)
+        guides = np.where(alone, -1, self.cast.senders[self.people[rows]])
         days = self._days(self.time[rows])
         for guide, day in zip(guides.tolist(), days.tolist(), strict=True):
             if guide >= 0:
