@@ -18,6 +18,8 @@ def tabs_of(sop: Sop, active: str, n_in: int | None = None) -> list[dict[str, An
             ("versions", f"{address}versions/", _("Versions")),
             ("rehearsals", f"{address}rehearsals/", _("Rehearsals")),
         ]
+        if sop.hook_secret or any(node.get("kind") == "hook" for node in (sop.draft or {}).get("nodes", ())):
+            rows.append(("calls", f"{address}calls/", _("Web hooks")))
     rows += [
         ("people", f"{address}people/", _("People")),
         ("guides", f"{address}guides/", _("By guide")),

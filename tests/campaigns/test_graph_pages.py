@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns import graph as pure
-from campaigns.models import Enrolment, Moment, Sop
+from campaigns.models import Enrolment, Moment, Sop, SopCall
 from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import slots, walking
 from campaigns.services.sops import StepInput
@@ -469,3 +469,49 @@ def test_fresh_figures(brand: Any, other_brand: Any, staff: Any, sign_in: Any) -
     assert client.get(f"/sops/{draft.pk}/figures/").status_code == 404
     assert sign_in(other_brand, "operator").get(f"/sops/{sop.pk}/figures/").status_code == 404
     assert sign_in(brand, "guide").get(f"/sops/{sop.pk}/figures/").status_code == 403
+
+
+# ---- web hooks
+
+
+def test_calls_of_web_hooks(brand: Any, sign_in: Any) -> None:
+    sop = make_sop(
+        brand,
+        line(entry(), {"kind": "hook", "url": "https://shop.example/x", "title": "通知商城"}),
+        publish=True,
+    )
+    admin, manager = sign_in(brand, "admin"), sign_in(brand, "manager")
+    url = f"/sops/{sop.pk}/calls/"
+    assert url in admin.get(f"/sops/{sop.pk}/").text and url not in admin.get("/sops/").text
+    page = admin.get(url)
+    assert page.status_code == 200 and page.context["secret"] == ""
+    assert admin.post(f"{url}secret/").status_code == 302
+    secret = admin.get(url).context["secret"]
+    assert len(secret) == 48 and secret in admin.get(url).text
+    admin.post(f"{url}secret/")
+    assert admin.get(url).context["secret"] not in ("", secret)
+    with in_brand(brand):
+        contact = make_contact(brand)
+        calls = [
+            SopCall.objects.create(
+                sop=sop, node="n2", contact_id=contact.pk, key=f"k{n}", url="https://shop.example/x", body={}, state=state,
+                n_tries=7, status=500, error="HTTP 500", done_at=clock.now(),
+            )
+            for n, state in enumerate(["failed", "failed", "done"])
+        ]  # fmt: skip
+    text = manager.get(url).text
+    assert "通知商城" in text and "HTTP 500" in text and admin.get(url).context["secret"] not in text
+    assert f"{url}again/" not in text and manager.post(f"{url}again/").status_code == 403
+    assert manager.post(f"{url}secret/").status_code == 403
+    assert len(admin.get(f"{url}?state=failed").context["page"].rows) == 2
+    assert admin.get(f"{url}?state=x").status_code == 422
+
+    def states() -> list[tuple[str, int]]:
+        with in_brand(brand):
+            return list(SopCall.objects.order_by("pk").values_list("state", "n_tries"))
+
+    admin.post(f"{url}again/", {"id": calls[0].pk})
+    assert states() == [("waiting", 0), ("failed", 7), ("done", 7)]
+    admin.post(f"{url}again/", {"id": calls[2].pk})
+    admin.post(f"{url}again/")
+    assert states() == [("waiting", 0), ("waiting", 0), ("done", 7)]

@@ -27,6 +27,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Sop, SopCall
+from org import audit
+from org.access import Actor
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -72,6 +74,27 @@ def secret_of(sop: Sop) -> str:
         Sop.objects.filter(pk=sop.pk, hook_secret="").update(hook_secret=secrets.token_hex(24))
         sop.refresh_from_db(fields=["hook_secret"])
     return sop.hook_secret
+
+
+@transaction.atomic
+def renew_secret(sop: Sop, *, by: Actor) -> str:
+    """Another secret for all calls from now on."""
+    Sop.objects.filter(pk=sop.pk).update(hook_secret=secrets.token_hex(24))
+    sop.refresh_from_db(fields=["hook_secret"])
+    audit.record(by, "sop.hook_secret", sop)
+    return sop.hook_secret
+
+
+@transaction.atomic
+def again(sop: Sop, *, by: Actor, call_id: int | None = None) -> int:
+    """Failed calls of an SOP wait again, with all their tries: one, or all; gives how many."""
+    rows = SopCall.objects.filter(sop=sop, state=SopCall.State.FAILED)
+    if call_id is not None:
+        rows = rows.filter(pk=call_id)
+    n = rows.update(state=SopCall.State.WAITING, n_tries=0, next_try_at=clock.now(), done_at=None)
+    if n:
+        audit.record(by, "sop.call_again", sop, after={"n": n})
+    return n
 
 
 def order(brand: Brand, *, sop: Sop, node: dict[str, Any], rows: list[tuple[str, int]], at: datetime) -> None:
