@@ -138,24 +138,26 @@ def _count(made: Bench, rows: Any) -> int:
 
 
 def _drift_apart(made: Bench, n: int) -> None:
-    """As if no event had come for days: `n` relations are here under an id that WeCom does not list, so as many are
-    missing here and as many are too many. Who they are is drawn by lot: any guide's, new and old, wherever they stand on
-    WeCom's pages."""
+    """As if no event had come for days: `n` relations are here of people whom WeCom does not list, and as many of those
+    whom it lists are not here. Who they are is drawn by lot: any guide's, new and old, wherever they stand on WeCom's pages."""
+    other = "left({0}, 2) || 'gone' || substr({0}, 7)"
     with tenant_scope(made.brand), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "CREATE TEMP TABLE apart ON COMMIT DROP AS SELECT id, external_userid FROM contacts_follow"
+            "CREATE TEMP TABLE apart ON COMMIT DROP AS SELECT id, contact_id FROM contacts_follow"
             " WHERE brand_id = %s ORDER BY md5(external_userid) LIMIT %s",
             [made.brand.pk, n],
         )
-        for table, column, where in (
-            ("contacts_follow", "external_userid", ""),
-            ("contacts_identity", "value", " AND t.kind = 'external_userid'"),
-        ):
-            cursor.execute(
-                f"UPDATE {table} t SET {column} = 'wmgone' || substr(a.external_userid, 7) FROM apart a"
-                f" WHERE t.brand_id = %s AND t.{column} = a.external_userid{where}",
-                [made.brand.pk],
-            )
+        cursor.execute(
+            f"UPDATE contacts_follow t SET external_userid = {other.format('t.external_userid')} FROM apart a"
+            " WHERE t.brand_id = %s AND t.id = a.id",
+            [made.brand.pk],
+        )
+        # another person: by the unionid WeCom's would be known
+        cursor.execute(
+            f"UPDATE contacts_identity t SET value = {other.format('t.value')} FROM apart a"
+            " WHERE t.brand_id = %s AND t.contact_id = a.contact_id AND t.kind IN ('external_userid', 'unionid')",
+            [made.brand.pk],
+        )
 
 
 # ---- beside it

@@ -14,17 +14,17 @@ LARGE = 1_000
 
 @contextmanager
 def joined_by_hash(
-    cursor: Any, n_rows: int | None = None, *, work_mem: str = "", merging: bool = True
+    cursor: Any, n_rows: int | None = None, *, above: int = LARGE, work_mem: str = "", merging: bool = True
 ) -> Iterator[None]:
     """Statements over many rows: no loop from row to row. What should be looked up row by row says so itself: a LATERAL
     subquery with OFFSET 0.
 
     Args:
-        n_rows: of so many rows; up to `LARGE` Postgres chooses. None: of a whole brand.
+        n_rows: of so many rows; up to `above` Postgres chooses. None: of a whole brand.
         work_mem: memory for hashes, e.g. of a million people.
         merging: False: no sorting of whole tables to merge them either.
     """
-    if n_rows is not None and n_rows <= LARGE:
+    if n_rows is not None and n_rows <= above:
         yield
         return
     wanted = {"enable_nestloop": "off"} | ({} if merging else {"enable_mergejoin": "off"})

@@ -30,7 +30,7 @@ FOLLOWS = (
 
 CARRIED = (
     "INSERT INTO tagging_contacttag (brand_id, tag_id, contact_id, source, at, expires_at)"
-    " SELECT brand_id, %s, id, 'page', added_at, added_at + interval '9 years' FROM contacts_contact WHERE brand_id = %s"
+    " SELECT brand_id, %s, id, 'page', added_at, added_at + %s::interval FROM contacts_contact WHERE brand_id = %s"
 )
 BITS = (
     "INSERT INTO tagging_dimbits (brand_id, dim, val, chunk, bits) SELECT %s, 2, 1000000 + i, 0, 0::bit(8192)"
@@ -84,12 +84,12 @@ ACTS: dict[str, Callable[[Any, Any, Sequence[int]], None]] = {
 }
 
 
-def _filled(brand: Any) -> Any:
+def _filled(brand: Any, ends: str | None) -> Any:
     """The brand's corp, with a relation and a tag of each of its many contacts, and many rows of bitmaps."""
     with in_brand(brand), connection.cursor() as cursor:
         corp = make_corp(brand)
         cursor.execute(FOLLOWS, [make_staff(brand, corp).pk, corp.pk, brand.pk])
-        cursor.execute(CARRIED, [make_tag(brand).pk, brand.pk])
+        cursor.execute(CARRIED, [make_tag(brand).pk, ends, brand.pk])
         cursor.execute(BITS, [brand.pk])
         make_tag(brand)
     return corp
@@ -98,11 +98,11 @@ def _filled(brand: Any) -> Any:
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_by_index_beyond_the_brand(brand: Any, other_brand: Any) -> None:
     crowd(other_brand, N)
-    _filled(other_brand)
+    _filled(other_brand, None)
     with connections["owner"].cursor() as cursor:
         cursor.execute(f"ANALYZE {', '.join(TABLES)}")
     crowd(brand, N)
-    corp = _filled(brand)
+    corp = _filled(brand, "9 years")
     with in_brand(brand), connection.cursor() as cursor:
         cursor.execute("SELECT id FROM contacts_contact WHERE brand_id = %s ORDER BY id", [brand.pk])
         ids = [pk for (pk,) in cursor.fetchall()][:: N // BATCH]

@@ -34,6 +34,7 @@ def test_blocks_may_stand_in_each_other() -> None:
             with joined_by_loop(cursor, sorting=False):
                 assert _now(cursor) == ("off", "off", "off", "off", "off", "9MB")
             assert _now(cursor) == hashed
-        with joined_by_hash(cursor, LARGE + 1):
-            assert _now(cursor) == ("off", *before[1:])
+        for n, above in ((LARGE + 1, LARGE), (3, 2)):
+            with joined_by_hash(cursor, n, above=above):
+                assert _now(cursor) == ("off", *before[1:])
         assert _now(cursor) == before
