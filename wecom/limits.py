@@ -69,7 +69,7 @@ MINUTE_BLOCK_S = 60.0  # how long WeCom shuts an API after 45009; was it the hou
 # through in any 60 seconds or 60 minutes; a single counter per calendar minute would let twice as much pass
 # around its change. Returns {0, 0} when the call may go, else {1 window full | 2 too many in flight | 3
 # blocked | 4 others' turn at the address, milliseconds to wait}.
-# KEYS: minute, hour, flight, block of corp and API; minute, hour, corps of address and API.
+# KEYS: minute, hour, flight, block, queue of corp and API; minute, hour, corps of address and API.
 _TAKE = b"""
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -95,24 +95,27 @@ local function wait(w, limit)
   return (w.first + 61) * w.unit - now
 end
 local minute, hour = window(KEYS[1], 1000), window(KEYS[2], 60000)
-local all_minute, all_hour = window(KEYS[5], 1000), window(KEYS[6], 60000)
+local all_minute, all_hour = window(KEYS[6], 1000), window(KEYS[7], 60000)
 local ms = math.max(wait(minute, tonumber(ARGV[1])), wait(hour, tonumber(ARGV[2])),
                     wait(all_minute, tonumber(ARGV[6])), wait(all_hour, tonumber(ARGV[7])))
 if ms > 0 then return {1, ms} end
 
-redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now - 60000)
-redis.call('ZADD', KEYS[7], now, ARGV[8])
-redis.call('PEXPIRE', KEYS[7], 61000)
+redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 60000)
+redis.call('ZADD', KEYS[8], now, ARGV[8])
+redis.call('PEXPIRE', KEYS[8], 61000)
 local function others_turn(all, mine, limit)
   if all < limit * 0.8 then return false end
   if all >= limit * 0.9 then return mine >= limit * 0.02 end
-  return mine >= limit * 0.9 / redis.call('ZCARD', KEYS[7])
+  return mine >= limit * 0.9 / redis.call('ZCARD', KEYS[8])
 end
 if others_turn(all_minute.total, minute.total, tonumber(ARGV[6]))
    or others_turn(all_hour.total, hour.total, tonumber(ARGV[7])) then return {4, 200} end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then return {2, 0} end
+if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then
+  redis.call('SET', KEYS[5], 1, 'PX', 1000)
+  return {2, 0}
+end
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[4])
 redis.call('PEXPIRE', KEYS[3], 600000)
 
@@ -124,6 +127,17 @@ for _, w in ipairs({minute, hour, all_minute, all_hour}) do
 end
 return {0, 0}
 """
+# Gives a place back. Whoever has found none within the last second waits at the bell (blpop) and is woken at once: many
+# that ask again and again would cost more than the calls. KEYS: flight, queue, bell. ARGV: place, places.
+_GIVE = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('LPUSH', KEYS[3], 1)
+  redis.call('LTRIM', KEYS[3], 0, ARGV[2] - 1)
+  redis.call('PEXPIRE', KEYS[3], 1000)
+end
+"""
+BELL_S = 0.1  # who hears nothing asks all the same: a place may have run out, or its bell been heard by one who is gone
 
 
 # Threads of one process queue here, not in Redis: as many ask for a place as there are, and who gets one from another
@@ -133,7 +147,11 @@ os.register_at_fork(after_in_child=_gates.clear)
 
 
 def _keys(corp_key: str, api: str) -> list[str]:
-    return [f"{corp_key}:calls:{api}:{part}" for part in ("minute", "hour", "flight", "block")]
+    return [f"{corp_key}:calls:{api}:{part}" for part in ("minute", "hour", "flight", "block", "queue")]
+
+
+def _bell(keys: list[str]) -> str:
+    return f"{keys[4]}:bell"
 
 
 def _address_keys(egress: str, api: str) -> list[str]:
@@ -179,16 +197,19 @@ def slot(
             waited = time.monotonic() - started
             if not reason:
                 break
-            # a place in flight is free again after one answer: ask often; a full window says when it has room
-            pause = random.uniform(0.01, 0.04) if reason == 2 else wait_ms / 1000 + random.uniform(0, 0.05)
+            # a place in flight is free again after one answer; a full window says when it has room
+            pause = 0.01 if reason == 2 else wait_ms / 1000 + random.uniform(0, 0.05)
             if waited + pause > wait_s:
                 raise WeComRateLimited(retry_after_s=max(pause, 0.5), api=api)
-            time.sleep(pause)
+            if reason == 2:
+                client.blpop([_bell(keys)], timeout=min(BELL_S, wait_s - waited))
+            else:
+                time.sleep(pause)
             window_s += pause if reason in (1, 4) else 0.0
         try:
             yield Waited(waited, window_s)
         finally:
-            _release(client, keys[2], place, on_release)
+            _release(client, keys, place, limits.in_flight, on_release)
     finally:
         if is_next:
             gate.release()
@@ -196,20 +217,21 @@ def slot(
 
 def _release(
     client: redis.Redis,
-    flight: str,
+    keys: list[str],
     place: str,
+    places: int,
     on_release: Callable[[redis.client.Pipeline], None] | None,
 ) -> None:
     """Give the place back. The call is over, whatever Redis says now: its answer must reach the caller, and
     the place runs out by itself."""
     pipe = client.pipeline(transaction=False)
-    pipe.zrem(flight, place)
+    pipe.eval(_GIVE, 3, keys[2], keys[4], _bell(keys), place, places)
     if on_release is not None:
         on_release(pipe)
     try:
         pipe.execute()
     except redis.RedisError as error:
-        log.warning("a place of %s could not be given back: %r", flight, error)
+        log.warning("a place of %s could not be given back: %r", keys[2], error)
 
 
 def block(client: redis.Redis, corp_key: str, api: str, seconds: float) -> None:

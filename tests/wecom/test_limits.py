@@ -89,6 +89,28 @@ def test_waits_for_a_place(redis: Redis) -> None:
     holder.join()
 
 
+def test_whoever_waits_is_woken(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by asking again: four wait, and each gets the one place as soon as it is free."""
+    monkeypatch.setattr(limits, "BELL_S", 8.0)
+    limits._gates.clear()
+    one, held = Limits(in_flight=1), []
+
+    def hold() -> None:
+        with slot(Redis.from_url(settings.REDIS_URL), KEY, API, wait_s=30, limits=one) as waited:
+            limits._gates.clear()  # as if the next one were another process
+            time.sleep(0.1)
+            held.append(waited.s)
+
+    holders = []
+    for _ in range(5):
+        holders.append(threading.Thread(target=hold))
+        holders[-1].start()
+        limits._gates.clear()
+    for holder in holders:
+        holder.join(30)
+    assert len(held) == 5 and max(held) < 6
+
+
 def test_a_place_is_given_back_after_an_error(redis: Redis) -> None:
     one = Limits(in_flight=1)
     for _ in range(3):
