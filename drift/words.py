@@ -95,7 +95,7 @@ def _shown(name: str, value: Any, staff: Mapping[int, str], zone: str) -> str:
     if name == "staff_id":
         return staff.get(value, str(value))
     if name == "add_way":
-        return str(ADD_WAYS.get(value, value))
+        return "" if not value else str(ADD_WAYS.get(value, value))
     if name == "end_kind":
         return str(dict(Follow.End.choices).get(value, value))
     if isinstance(value, bool):

@@ -77,7 +77,7 @@ def keep(
     relations, changed, events = _relations(
         corp, contact, customer["follow_user"], source, at or clock.now(), is_first, read_at
     )
-    Follow.objects.bulk_update(changed, ["remark", "description"])
+    Follow.objects.bulk_update(changed, ["remark", "description", "add_way"])
     record_events(brand, events)
     hooks.take_over_tags(brand, corp=corp, relations=relations, read_at=read_at)
     phones = {digits(mobile) for row in customer["follow_user"] for mobile in row.get("remark_mobiles") or []}
@@ -108,7 +108,7 @@ def _relations(
     is_first: bool,
     read_at: datetime,
 ) -> tuple[list[tuple[Follow, list[str]]], list[Follow], list[EventRow]]:
-    """Our relations that WeCom speaks of, with its tag ids; those whose remark or description is another one now;
+    """Our relations that WeCom speaks of, with its tag ids; those whose remark, description or way is another one now;
     and the events that tell it."""
     live = Follow.objects.filter(contact=contact, corp=corp, ended_at=None).select_related("staff")
     ours = {follow.staff.userid: follow for follow in live}
@@ -121,11 +121,12 @@ def _relations(
         follow = ours.get(row.get("userid", "").lower())
         if follow is None:
             continue
-        before, as_it_was = follow.remark, (follow.remark, follow.description)
+        before, as_it_was = follow.remark, (follow.remark, follow.description, follow.add_way)
+        follow.add_way = follow.add_way or row.get("add_way") or 0  # the event of an adding does not tell it
         if follow.external_userid not in busy:
             follow.remark = (row.get("remark") or "").replace("\x00", "")[:100]
             follow.description = (row.get("description") or "").replace("\x00", "")[:200]
-        if (follow.remark, follow.description) != as_it_was:
+        if (follow.remark, follow.description, follow.add_way) != as_it_was:
             changed.append(follow)
         if follow.remark != before and not is_first:
             event: EventRow = {

@@ -249,7 +249,8 @@ def show_page(
     context = {
         "brand": brand,
         "article": article,
-        "form": _filled(version, form) | {"action": reverse("page_answer", args=[key])},
+        "form": _filled(version, form)
+        | {"action": reverse("page_answer", args=[key]), "opened_by": reverse("link", args=[key])},
         "token": token,
         "address": f"{settings.PUBLIC_URL}/l/{key}/",
         "public_url": settings.PUBLIC_URL,

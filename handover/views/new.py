@@ -11,10 +11,11 @@ from contacts import hooks
 from contacts.models import Follow
 from groups.models import GroupChat
 from handover.forms import Given, read
-from handover.models import Unassigned
+from handover.models import HandoverItem, Unassigned
 from handover.services import leavers, runs
-from handover.services.choosing import owned_groups
+from handover.services.choosing import MAX_LISTED, owned_groups
 from handover.services.runs import Share
+from handover.views.runs import get_run
 from org.access import staff_can
 from org.models import Staff
 from scrm.errors import InvalidError, NotFoundError, SCRMError
@@ -106,11 +107,18 @@ def _check_scope(request: Any, given: Given) -> None:
 
 
 def _first(request: Any, giver: Staff) -> Given:
-    """The form as it opens: everything of somebody who has left, or the filter that a list has given."""
+    """The form as it opens: everything of somebody who has left, the filter that a list has given, or whom an earlier
+    run (`left_of`) could not hand over."""
     is_resigned = giver.state == Staff.State.LEFT
     given = Given(groups="all" if is_resigned else "none")
     if request.GET.get("customers"):
         given = read(request.GET)
+    if run_id := read_id(request.GET.get("left_of")):
+        run = get_run(request, run_id)
+        left = HandoverItem.objects.filter(run=run, giver=giver, kind=HandoverItem.Kind.CUSTOMER)
+        left = left.filter(state__in=[HandoverItem.State.REFUSED, HandoverItem.State.FAILED]).order_by("pk")
+        listed = "\n".join(left.values_list("external_userid", flat=True)[:MAX_LISTED])
+        given = Given(customers="list", listed=listed)
     if receiver := read_id(request.GET.get("to")):
         given.receivers = [Share(receiver)]
     return given

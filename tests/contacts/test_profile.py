@@ -42,6 +42,7 @@ def customer(connected: Any) -> Any:
                         "userid": "GuideA",
                         "createtime": int(T.timestamp()),
                         "remark": "爱喝茶",
+                        "add_way": 3,
                         "tags": ["黄金"],
                     },
                     {"userid": "guideb", "createtime": int(T.timestamp())},
@@ -93,7 +94,11 @@ def test_profile_is_read_once_and_again(customer: Any) -> None:
             assert Identity.objects.get(kind="unionid").value == "u1"
             assert search(customer.brand, "喝茶").get() == search(customer.brand, "小明").get() == contact
             assert tag_names() == {"黄金"}
-            assert Follow.objects.get(staff=customer.a).remark == "爱喝茶"
+            relation = Follow.objects.get(staff=customer.a)
+            assert (relation.remark, relation.add_way) == (
+                "爱喝茶",
+                3,
+            )  # the event of the adding tells neither
             # what was there before we came is no change
             assert story(EventType.REMARKED) == [] and len(story(EventType.TAGGED)) == 1
             assert not OutboundCall.objects.exists()

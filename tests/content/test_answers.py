@@ -140,7 +140,12 @@ class TestAnswered:
             ]
             assert CustomValue.objects.get(field__key="skin").value_text == "油性"
             assert f"{CustomValue.objects.get(field__key='birthday').value_date}" == "1990-05-04"
+        shown = client.get(
+            f"/p/{link.key}/?n=1"
+        ).text  # a colleague, or too many at once: why nothing can be sent is said
+        assert "暂不能提交" in shown and f'href="/l/{link.key}/"' in shown
         again = client.get(f"/p/{link.key}/?v={token}&again=1").text
+        assert "暂不能提交" not in again
         assert "&lt;b&gt;好" in again and "<b>好" not in again
         client.post(f"/p/{link.key}/answer/", {"token": token, "q1": "干性"})
         with in_brand(brand):

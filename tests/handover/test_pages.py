@@ -133,6 +133,21 @@ def test_start_watch_and_cancel(house: House, sign_in: Any) -> None:
     assert client.post(f"/handover/{run.pk}/cancel/").status_code == 409  # all is with WeCom
     page = client.get(f"/contacts/{house.items(run)[0].contact_id}/").content.decode()
     assert "正由甲移交给" in page
+    assert "left_of" not in client.get(f"/handover/{run.pk}/").content.decode()
+    items = house.items(run)
+    with in_brand(
+        house.brand
+    ):  # whom it could not hand over is offered as a list, not everybody whom the giver has by now
+        HandoverItem.objects.filter(run=run).update(state=HandoverItem.State.DONE)
+        HandoverItem.objects.filter(pk__in=[items[0].pk, items[1].pk]).update(
+            state=HandoverItem.State.REFUSED
+        )
+        HandoverRun.objects.filter(pk=run.pk).update(state="done")
+    link = f"/handover/new/?from={house.a.pk}&amp;left_of={run.pk}"
+    assert link in client.get(f"/handover/{run.pk}/").content.decode()
+    given = client.get(link.replace("&amp;", "&")).context["given"]
+    assert (given.customers, given.listed.split()) == ("list", [i.external_userid for i in items[:2]])
+    assert client.get(f"/handover/new/?from={house.a.pk}&left_of={run.pk + 9}").status_code == 404
 
 
 def test_errors_stand_at_their_fields_and_nothing_is_lost(brand: Any, people: Any, sign_in: Any) -> None:
