@@ -19,6 +19,8 @@ from contacts.models import Contact, Event, EventType
 from contacts.services import stats
 from contacts.services.timeline import record_event
 from org.access import SYSTEM
+from org.models import Job
+from org.services import jobs
 from scrm import clock
 from tagging.models import ComputedTag, ContactTag, Dim, Tag, TagAct, TagBefore, TagGroup, TagRule
 from tagging.services import bits_check, computed, mass, reacting, rules
@@ -110,8 +112,9 @@ def _many(brand: Brand, many: int) -> list[Figure]:
     with transaction.atomic():
         who = mass.Who.of_ids(ids)
         job = mass.start(brand, kind=TagAct.Kind.SEGMENT, title="bench", by=SYSTEM, who=who, add=[tag.pk])
-    while mass.step(brand, job):
-        pass
+    done = jobs.run(brand, job.pk)
+    if done is None or done.state != Job.State.DONE:
+        raise RuntimeError(f"the act did not end: {done and done.error}")
     whole = time.perf_counter() - start
     plain = _plain(_tag("逐个"), ids[:400])
     words = (
