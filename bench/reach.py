@@ -11,7 +11,7 @@ from bench.figures import Figure
 from bench.limits import copy_rate
 from campaigns.governance import CapRule
 from campaigns.models import Broadcast, Touch, Variant, Wave
-from campaigns.services import fanout, gate, policy, rules, waves
+from campaigns.services import dry_run, fanout, gate, policy, rules, waves
 from contacts.models import Contact
 from org.access import SYSTEM
 from scrm import clock
@@ -29,7 +29,7 @@ def run(full: bool) -> list[Figure]:
         _clean(made.brand)
         policy.change_policy(made.brand, by=SYSTEM, caps=[CapRule(7, 3), CapRule(30, 8)])
         first = _broadcast(hold_out_percent=10)
-        dry = _spent(lambda: _in_transaction(lambda: waves.dry_run(made.brand, first.broadcast)))
+        dry = _spent(lambda: _in_transaction(lambda: dry_run.dry_run(made.brand, first.broadcast)))
         plan, numbers = _plan(made.brand, first)
         second = _broadcast()
         audience = _spent(lambda: _audience(made.brand))

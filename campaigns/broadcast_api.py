@@ -9,7 +9,15 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Broadcast, Touch
-from campaigns.services import broadcast_numbers, broadcasts, waves, winners
+from campaigns.policy_api import EffectOut
+from campaigns.services import (
+    broadcast_copy,
+    broadcast_effect,
+    broadcast_numbers,
+    broadcasts,
+    dry_run,
+    winners,
+)
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from content.services import library
 from scrm.errors import InvalidError
@@ -122,6 +130,20 @@ class BroadcastWhole(BroadcastOut):
 
     contents = ContentOut(many=True)
     waves = WaveOut(many=True)
+    effect = EffectOut(
+        allow_null=True, help_text="of its hold-out; null where nobody is held out, or before a wave"
+    )
+
+
+class LoadOut(serializers.Serializer):
+    """A guide's part of a dry run; of 50 guides at most, those with most people."""
+
+    staff_id = serializers.IntegerField()
+    name = serializers.CharField()
+    n_tasks = serializers.IntegerField()
+    n = serializers.IntegerField(help_text="people")
+    confirmed_ratio = serializers.FloatField(help_text="of such tasks lately")
+    n_already = serializers.IntegerField(help_text="send tasks of all campaigns on that day without this one")
 
 
 class DryRunOut(serializers.Serializer):
@@ -129,16 +151,27 @@ class DryRunOut(serializers.Serializer):
 
     at = serializers.DateTimeField(help_text="when it would go out: quiet hours hold it")
     wanted = serializers.IntegerField()
+    is_held = serializers.BooleanField(help_text="quiet hours put it off to `at`")
     planned = serializers.IntegerField()
+    contents = serializers.DictField(child=serializers.IntegerField(), help_text="{letter: people}")
     held_back = serializers.DictField(child=serializers.IntegerField(), help_text="{reason: people}")
     gives_way = serializers.IntegerField(help_text="planned messages of lower campaigns that are taken back")
     n_guides = serializers.IntegerField()
     n_tasks = serializers.IntegerField()
+    guides = LoadOut(many=True)
+    over_limit = serializers.IntegerField(
+        help_text="guides with more send tasks on that day, of all campaigns, than the settings warn of"
+    )
     work_s = serializers.IntegerField(help_text="seconds of guides' work to confirm everything")
     expected = serializers.IntegerField(help_text="people who get it if guides confirm as they did")
     left_per_person = serializers.FloatField(
-        help_text="mass messages of WeCom's allowance left afterwards, on average"
+        help_text="mass messages of WeCom's allowance left afterwards, on average; what guides send to many in WeCom "
+        "by themselves counts there as well and is not known beforehand"
     )
+
+
+class DryRunPeopleOut(serializers.Serializer):
+    contact_ids = serializers.ListField(child=serializers.IntegerField(), help_text="200 at most")
 
 
 class WinnerIn(serializers.Serializer):
@@ -150,6 +183,7 @@ class BroadcastViewSet(viewsets.ViewSet):
         "list": "broadcasts.view",
         "retrieve": "broadcasts.view",
         "dry_run": "broadcasts.view",
+        "dry_run_people": "broadcasts.view",
         "create": "broadcasts.edit",
         "update": "broadcasts.edit",
         "destroy": "broadcasts.edit",
@@ -160,6 +194,8 @@ class BroadcastViewSet(viewsets.ViewSet):
         "remind": "broadcasts.edit",
         "reassign": "broadcasts.edit",
         "winner": "broadcasts.edit",
+        "reject": "broadcasts.edit",
+        "duplicate": "broadcasts.edit",
         "approve": "broadcasts.approve",
     }
 
@@ -211,11 +247,41 @@ class BroadcastViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="broadcasts_dry_run", request=None, responses=DryRunOut)
     def dry_run(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/broadcasts/<id>/dry-run/: who would get it and who would not and why; nothing is written."""
-        run = waves.dry_run(request.brand, broadcasts.get_broadcast(pk))
+        run = dry_run.dry_run(request.brand, broadcasts.get_broadcast(pk))
         names = {reason: Touch.Reason(reason).name.lower() for reason, _words, _n in run.refused}
         held_back = {names[reason]: n for reason, _words, n in run.refused}
-        shown = {**run.__dict__, "held_back": held_back, "gives_way": run.n_taken}
+        shown = {
+            **run.__dict__,
+            "held_back": held_back,
+            "gives_way": run.n_taken,
+            "contents": dict(run.contents),
+        }
         return JsonResponse(dict(DryRunOut(shown).data))
+
+    @extend_schema(
+        operation_id="broadcasts_dry_run_people",
+        responses=DryRunPeopleOut,
+        parameters=[OpenApiParameter("reason", str, description="as in `held_back`; left out: who gets it")],
+    )
+    def dry_run_people(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/broadcasts/<id>/dry-run/people/: the first 200 who would get it, or whom a reason would hold back."""
+        broadcast, asked = broadcasts.get_broadcast(pk), request.query_params.get("reason") or "none"
+        known = {reason.name.lower(): int(reason) for reason in Touch.Reason}
+        if asked not in known:
+            raise InvalidError(_("Unknown reason"), fields={"reason": ", ".join(known)})
+        return JsonResponse({"contact_ids": dry_run.people(request.brand, broadcast, what=known[asked])})
+
+    @extend_schema(operation_id="broadcasts_reject", request=None, responses=BroadcastWhole)
+    def reject(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/broadcasts/<id>/reject/: what waits for approval is a draft again. 409 when it does not wait."""
+        return _act(broadcasts.reject, request, pk)
+
+    @extend_schema(operation_id="broadcasts_duplicate", request=None, responses={201: BroadcastWhole})
+    def duplicate(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/broadcasts/<id>/duplicate/: a draft with the same audience, contents, waves and rhythm, moved to
+        the future."""
+        copy = broadcast_copy.duplicate(request.brand, broadcast_id=pk, by=request.user)
+        return JsonResponse(_whole(copy), status=201)
 
     @extend_schema(operation_id="broadcasts_launch", request=None, responses=BroadcastWhole)
     def launch(self, request: Any, pk: int) -> JsonResponse:
@@ -315,6 +381,7 @@ def _plain(row: Broadcast, numbers: broadcast_numbers.Numbers) -> dict[str, Any]
 def _whole(row: Broadcast) -> dict[str, Any]:
     found = broadcast_numbers.report(row, n_guides=0)
     shown = _plain(row, found.total) | {
+        "effect": broadcast_effect.effect_of_broadcast(row.brand, row),
         "contents": [
             {"id": v.pk, "letter": v.letter, "weight": v.weight, "text": v.text, "attachments": v.attachments,
              "content_version_id": v.content_id, "numbers": n}

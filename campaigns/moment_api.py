@@ -32,6 +32,7 @@ class MomentOut(serializers.Serializer):
         child=serializers.IntegerField(), help_text="who sees it; empty: all customers"
     )
     at = serializers.DateTimeField(help_text="when it goes to the guides, UTC")
+    late_hours = serializers.IntegerField(help_text="hours after `at` in which it may still be handed over")
     state = serializers.ChoiceField(choices=Moment.State.values)
     error = serializers.CharField(help_text="why it failed or waits; empty when all is well")
     moment_id = serializers.CharField(help_text="WeCom's id, empty before")
@@ -59,6 +60,9 @@ class MomentIn(serializers.Serializer):
         child=serializers.IntegerField(min_value=1), required=False, max_length=moments.MAX_TAGS
     )
     at = serializers.DateTimeField(required=False, help_text="with its zone; left out: now")
+    late_hours = serializers.IntegerField(
+        required=False, default=24, help_text="hours after `at` in which it may still be handed over"
+    )
 
 
 class MomentGuideOut(serializers.Serializer):
@@ -85,6 +89,9 @@ class MomentViewSet(viewsets.ViewSet):
         "guides": "broadcasts.view",
         "create": "broadcasts.edit",
         "cancel": "broadcasts.edit",
+        "remind": "broadcasts.edit",
+        "reject": "broadcasts.edit",
+        "approve": "broadcasts.approve",
     }
 
     @extend_schema(
@@ -104,7 +111,8 @@ class MomentViewSet(viewsets.ViewSet):
 
     @extend_schema(operation_id="moments_create", request=MomentIn, responses={201: MomentOut})
     def create(self, request: Any) -> JsonResponse:
-        """POST /api/v1/moments/: planned at once; guides get it at `at`."""
+        """POST /api/v1/moments/: planned at once, guides get it at `at`; its state is `approval` where the brand wants a
+        second person to approve it first."""
         given = MomentIn(data=request.data)
         given.is_valid(raise_exception=True)
         values = dict(given.validated_data)
@@ -125,6 +133,28 @@ class MomentViewSet(viewsets.ViewSet):
         rows = MomentGuide.objects.filter(moment=moments.get_moment(pk))
         page = keyset_page(rows, order=("userid",), after=request.query_params.get("after"), size=SIZE)
         return JsonResponse({"results": MomentGuideOut(page.rows, many=True).data, "next": page.next})
+
+    @extend_schema(operation_id="moments_approve", request=None, responses=MomentOut)
+    def approve(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/moments/<id>/approve/: 403 for whoever wrote or submitted it, 409 when it does not wait for it."""
+        moment = moments.approve(request.brand, moment_id=pk, by=request.actor)
+        return JsonResponse(MomentOut(moment).data)
+
+    @extend_schema(operation_id="moments_reject", request=None, responses=MomentOut)
+    def reject(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/moments/<id>/reject/: what waits for approval is a draft again."""
+        moment = moments.reject(request.brand, moment_id=pk, by=request.actor)
+        return JsonResponse(MomentOut(moment).data)
+
+    @extend_schema(
+        operation_id="moments_remind",
+        request=None,
+        responses=inline_serializer("MomentReminded", {"n": serializers.IntegerField()}),
+    )
+    def remind(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/moments/<id>/remind/: a message to everybody who has not published it yet; how many were told.
+        409 when nobody has to, 429 when everybody was reminded within the last hours."""
+        return JsonResponse({"n": moments.remind(request.brand, moment_id=pk, by=request.actor)})
 
     @extend_schema(operation_id="moments_cancel", request=None, responses=MomentOut)
     def cancel(self, request: Any, pk: int) -> JsonResponse:

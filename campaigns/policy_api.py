@@ -36,7 +36,9 @@ class PolicySerializer(serializers.Serializer):
     quiet_end = serializers.TimeField(allow_null=True)
     allowance = serializers.ChoiceField(choices=TouchPolicy.Allowance.values)
     sender = serializers.ChoiceField(choices=TouchPolicy.Sender.values)
-    guide_tasks_a_day = serializers.IntegerField(allow_null=True)
+    guide_tasks_a_day = serializers.IntegerField(
+        allow_null=True, help_text="above it dry run and calendar warn; nothing is held back"
+    )
     attribution_days = serializers.IntegerField()
     needs_approval = serializers.BooleanField()
     hold_out_percent = serializers.IntegerField()

@@ -62,7 +62,10 @@ urlpatterns = [
     path("broadcasts/new/", broadcast_edit.broadcast_edit, name="broadcast_new"),
     path("broadcasts/<int:broadcast_id>/", broadcasts.broadcast_detail, name="broadcast"),
     path("broadcasts/<int:broadcast_id>/edit/", broadcast_edit.broadcast_edit, name="broadcast_edit"),
-    path("broadcasts/<int:broadcast_id>/check/", broadcasts.dry_run, name="broadcast_check"),
+    path("broadcasts/<int:broadcast_id>/check/", broadcasts.broadcast_check, name="broadcast_check"),
+    path(
+        "broadcasts/<int:broadcast_id>/check/people/", broadcasts.check_people, name="broadcast_check_people"
+    ),
     path("broadcasts/<int:broadcast_id>/winner/", broadcasts.choose_winner, name="broadcast_winner"),
     path("broadcasts/<int:broadcast_id>/numbers/", broadcasts.live_numbers, name="broadcast_numbers"),
     path(
@@ -105,7 +108,7 @@ urlpatterns = [
     path("moments/<int:moment_id>/edit/", moments.moment_edit, name="moment_edit"),
     path("moments/<int:moment_id>/guides/", moments.moment_guides, name="moment_guides"),
     re_path(
-        r"^moments/(?P<moment_id>\d+)/(?P<act>launch|remind|cancel|duplicate|delete)/$",
+        r"^moments/(?P<moment_id>\d+)/(?P<act>launch|approve|reject|remind|cancel|duplicate|delete)/$",
         moments.moment_act,
         name="moment_act",
     ),

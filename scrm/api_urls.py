@@ -180,6 +180,9 @@ urlpatterns: list[Any] = [
     path("moments/<int:pk>/", MomentViewSet.as_view({"get": "retrieve"}), name="api_moment"),
     path("moments/<int:pk>/guides/", MomentViewSet.as_view({"get": "guides"}), name="api_moment_guides"),
     path("moments/<int:pk>/cancel/", MomentViewSet.as_view({"post": "cancel"}), name="api_moment_cancel"),
+    path("moments/<int:pk>/approve/", MomentViewSet.as_view({"post": "approve"}), name="api_moment_approve"),
+    path("moments/<int:pk>/reject/", MomentViewSet.as_view({"post": "reject"}), name="api_moment_reject"),
+    path("moments/<int:pk>/remind/", MomentViewSet.as_view({"post": "remind"}), name="api_moment_remind"),
     path("broadcasts/", BroadcastViewSet.as_view({"get": "list", "post": "create"}), name="api_broadcasts"),
     path(
         "broadcasts/<int:pk>/",
@@ -190,6 +193,21 @@ urlpatterns: list[Any] = [
         "broadcasts/<int:pk>/dry-run/",
         BroadcastViewSet.as_view({"post": "dry_run"}),
         name="api_broadcast_dry_run",
+    ),
+    path(
+        "broadcasts/<int:pk>/dry-run/people/",
+        BroadcastViewSet.as_view({"get": "dry_run_people"}),
+        name="api_broadcast_dry_run_people",
+    ),
+    path(
+        "broadcasts/<int:pk>/reject/",
+        BroadcastViewSet.as_view({"post": "reject"}),
+        name="api_broadcast_reject",
+    ),
+    path(
+        "broadcasts/<int:pk>/duplicate/",
+        BroadcastViewSet.as_view({"post": "duplicate"}),
+        name="api_broadcast_duplicate",
     ),
     path(
         "broadcasts/<int:pk>/launch/",

@@ -34,8 +34,10 @@ class Broadcast(TenantModel):
     winner_at = models.DateTimeField(null=True, editable=False)
     winner_by = models.CharField(max_length=64, blank=True, editable=False)  # "rule", "time", or who chose it
     created_by = models.CharField(max_length=64, blank=True, editable=False)
+    created_by_user_id = models.BigIntegerField(null=True, editable=False)  # tenants.User; None: an API key
     created_at = models.DateTimeField(default=clock.now, editable=False)
     launched_by = models.CharField(max_length=64, blank=True, editable=False)
+    launched_by_user_id = models.BigIntegerField(null=True, editable=False)
     launched_at = models.DateTimeField(null=True, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
 

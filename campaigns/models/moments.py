@@ -13,12 +13,13 @@ from tenants.fields import BrandForeignKey
 class Moment(TenantModel):
     """朋友圈任务: one content of one corp, published by its guides, seen by their customers.
 
-    draft → planned → calling → running (jobid known) → out (moment_id known) → done. A lost answer leaves it in
+    draft → (approval) → planned → calling → running (jobid known) → out (moment_id known) → done. A lost answer leaves it in
     `calling`, from where it is looked for among WeCom's records before it may be made again.
     """
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
+        APPROVAL = "approval", _("Waits for approval")
         PLANNED = "planned", _("Planned")
         CALLING = "calling", _("Being handed over")
         RUNNING = "running", _("WeCom prepares it")
@@ -58,6 +59,9 @@ class Moment(TenantModel):
     source_id = models.BigIntegerField(null=True)
     key = models.CharField(max_length=80)  # what makes it one: whoever orders the same twice orders it once
     created_by = models.CharField(max_length=64, blank=True)
+    created_by_user_id = models.BigIntegerField(null=True)  # tenants.User; None: an API key, an SOP
+    launched_by = models.CharField(max_length=64, blank=True)
+    launched_by_user_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=clock.now)
     cancelled_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -37,8 +37,13 @@ class TouchPolicy(TenantModel):
         choices=Sender,
         default=Sender.LATEST,
     )
-    guide_tasks_a_day = models.IntegerField(_("Send tasks of one guide a day at most"), null=True, blank=True)
-    needs_approval = models.BooleanField(_("Broadcasts need a second person's approval"), default=False)
+    # a threshold of warnings (dry run, calendar), no limit: nothing is held back for it
+    guide_tasks_a_day = models.IntegerField(
+        _("Warn when a guide gets more send tasks a day than"), null=True, blank=True
+    )
+    needs_approval = models.BooleanField(
+        _("Broadcasts and moments need a second person's approval"), default=False
+    )
     # people who get no campaign at all; drawn anew with each round, watched from the day of the last change on
     hold_out_percent = models.SmallIntegerField(_("Brand's hold-out group, per cent"), default=0)
     hold_out_round = models.SmallIntegerField(default=1)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import gate, touches, variables, winners
+from campaigns.services import gate, second_person, touches, variables, winners
 from campaigns.services.rules import policy_of
 from content.services import library, sensitive
 from org import audit
@@ -105,7 +105,10 @@ def save_draft(
         ConflictError: not a draft any more.
     """
     given = _checked(brand, given)
-    broadcast = get_broadcast(broadcast_id, lock=True) if broadcast_id else Broadcast(created_by=by.name)
+    if broadcast_id:
+        broadcast = get_broadcast(broadcast_id, lock=True)
+    else:
+        broadcast = Broadcast(created_by=by.name, created_by_user_id=by.user_id)
     if broadcast.pk and broadcast.state != State.DRAFT:
         raise ConflictError(_("Only a draft can be changed; copy the broadcast to use it again"))
     before = _as_audit(broadcast) if broadcast.pk else {}
@@ -283,8 +286,8 @@ def launch(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     broadcast = get_broadcast(broadcast_id, lock=True)
     check_library(brand, broadcast)
     needs_approval = policy_of(brand).needs_approval
-    broadcast.launched_by = by.name
-    broadcast.save(update_fields=["launched_by"])
+    broadcast.launched_by, broadcast.launched_by_user_id = by.name, by.user_id
+    broadcast.save(update_fields=["launched_by", "launched_by_user_id"])
     if needs_approval:
         return _switch(broadcast, {State.DRAFT}, State.APPROVAL, by, "broadcast.submit")
     return _start(brand, broadcast, {State.DRAFT}, by, "broadcast.launch")
@@ -313,7 +316,11 @@ def approve(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     """
     gate.enter_gate(brand)
     broadcast = get_broadcast(broadcast_id, lock=True)
-    if by.name in (broadcast.created_by, broadcast.launched_by):
+    makers = (
+        (broadcast.created_by, broadcast.created_by_user_id),
+        (broadcast.launched_by, broadcast.launched_by_user_id),
+    )
+    if second_person.is_own(by, *makers):
         raise ForbiddenError(_("Somebody else has to approve it"))
     check_library(brand, broadcast)
     return _start(brand, broadcast, {State.APPROVAL}, by, "broadcast.approve")
@@ -337,7 +344,8 @@ def _start(brand: Brand, broadcast: Broadcast, allowed: Collection[str], by: Act
     first = Wave.objects.filter(broadcast=broadcast, n=1, condition__now=True)
     first.update(at=now)
     if broadcast.test and broadcast.test["percent"] < 100:
-        rest = {"now": False, "after": "", "condition": {}, "winner": True}
+        narrowed = Wave.objects.get(broadcast=broadcast, n=1).condition.get("condition") or {}
+        rest = {"now": False, "after": "", "condition": narrowed, "winner": True}
         Wave.objects.create(broadcast=broadcast, n=2, at=now, condition=rest, state=Wave.State.HELD)
     plan_waves.delay_on_commit(brand_id=brand.pk)
     return broadcast

@@ -7,7 +7,8 @@ from typing import Any
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
-from campaigns.models import Broadcast, Moment, SendTask, Sop, SopStep, SopVersion, Variant
+from campaigns.models import Broadcast, Moment, SendTask, Sop, SopStep, Variant
+from campaigns.services.named import graphs_in_use
 from content.hooks import Use
 from content.models import ContentVersion
 from tenants.models import Brand
@@ -42,24 +43,20 @@ def _steps(version_ids: Sequence[int]) -> list[Use]:
 
 
 def _graphs(version_ids: Sequence[int]) -> list[Use]:
-    """Graphs name the item and send the version that is in force: the newest versions of SOPs that have not ended."""
+    """Graphs name the item and send the version that is in force: those into which people come, those in which some
+    still are, and drafts."""
     rows = ContentVersion.objects.filter(pk__in=version_ids).order_by("no").values_list("content_id", "pk")
     newest = dict(rows)
+    graphs = graphs_in_use()
+    sops = Sop.objects.exclude(state=Sop.State.ENDED).filter(form=Sop.Form.GRAPH).order_by("-pk")
     found: dict[tuple[int, int], Use] = {}
-    graphs = (
-        SopVersion.objects.exclude(sop__state=Sop.State.ENDED).select_related("sop").order_by("-pk")[:500]
-    )
-    seen: set[int] = set()
-    for version in graphs:
-        if version.sop_id in seen:
-            continue
-        seen.add(version.sop_id)
-        for node in _nodes(version.graph):
-            content_id = node.get("content_id")
-            if isinstance(content_id, int) and content_id in newest:
-                found[version.sop_id, content_id] = _use(
-                    newest[content_id], "SOP", version.sop.name, f"/sops/{version.sop_id}/", True
-                )
+    for pk, name, draft in sops.values_list("pk", "name", "draft"):
+        for graph in [*graphs.get(pk, ()), draft]:
+            for node in _nodes(graph):
+                content_id = node.get("content_id")
+                if isinstance(content_id, int) and content_id in newest:
+                    use = _use(newest[content_id], "SOP", name, f"/sops/{pk}/", True)
+                    found.setdefault((pk, content_id), use)
     return list(found.values())
 
 
@@ -71,7 +68,7 @@ def _nodes(graph: Any) -> list[dict[str, Any]]:
 
 def _moments(version_ids: Sequence[int]) -> list[Use]:
     state = Moment.State
-    live = {state.DRAFT, state.PLANNED, state.CALLING, state.RUNNING}
+    live = {state.DRAFT, state.APPROVAL, state.PLANNED, state.CALLING, state.RUNNING}
     rows = Moment.objects.filter(content_id__in=version_ids).order_by("-pk")[:MOST]
     return [_use(m.content_id, _("Moments"), m.name, f"/moments/{m.pk}/", m.state in live) for m in rows]
 

@@ -93,11 +93,14 @@ _HELD = """
 
 
 @transaction.atomic
-def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[str, int] | None:
+def plan_wave(
+    brand: Brand, wave_id: int, frame: Frame, wanted: Bits, fails: Bits | None = None
+) -> dict[str, int] | None:
     """Plan one wave: ask the gate, write send tasks, one row of the ledger for each person wanted, and what counts.
 
     Args:
-        wanted: the audience for whom the wave's condition holds.
+        wanted: the audience of the wave.
+        fails: those of it for whom the wave's condition does not hold; None: it has none.
 
     Returns:
         Numbers: wanted, planned, tasks and the names of reasons; None when the wave is planned already.
@@ -108,7 +111,7 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
         return None
     now, allowed = clock.now(), rules.rules_of(brand)
     at = governance.release_at(max(now, wave.at), allowed.quiet, allowed.zone)
-    verdict, taken = decide(frame, wanted, wave.broadcast, at, allowed)
+    verdict, taken = decide(frame, wanted, wave.broadcast, at, allowed, fails)
     outranking.take_back(brand, frame, taken, now)
     _keep_sets(wave, frame, wanted, verdict.refused)
     tasks = _write_tasks(brand, wave, frame, verdict.allowed, at)
@@ -131,12 +134,18 @@ def plan_wave(brand: Brand, wave_id: int, frame: Frame, wanted: Bits) -> dict[st
 
 
 def decide(
-    frame: Frame, wanted: Bits, broadcast: Broadcast, at: datetime, allowed: governance.Rules
+    frame: Frame,
+    wanted: Bits,
+    broadcast: Broadcast,
+    at: datetime,
+    allowed: governance.Rules,
+    fails: Bits | None = None,
 ) -> tuple[gate.Verdict, list[outranking.Planned]]:
     """Who of the wanted gets it and who does not and why, and planned touches of lower campaigns that give way to it:
-    hold-out first, then the gate. Also the dry run."""
-    kind, held = Touch.Kind.BROADCAST, hold_out(frame, wanted, broadcast)
-    verdict = gate.judge(frame, wanted & ~held, at=at, kind=kind, rules=allowed)
+    the wave's condition first, then the hold-out, then the gate. Also the dry run."""
+    fails = frame.empty() if fails is None else fails & wanted
+    kind, held = Touch.Kind.BROADCAST, hold_out(frame, wanted & ~fails, broadcast)
+    verdict = gate.judge(frame, wanted & ~fails & ~held, at=at, kind=kind, rules=allowed)
     freed, taken = outranking.find(
         frame.brand, frame, verdict.refused, at=at, kind=kind, priority=broadcast.priority, rules=allowed
     )
@@ -144,6 +153,8 @@ def decide(
     refused = {reason: bits for reason, bits in refused.items() if bits.any()}
     if held.any():
         refused[Touch.Reason.HOLD_OUT] = held
+    if fails.any():
+        refused[Touch.Reason.WAVE_CONDITION] = fails
     return gate.Verdict(verdict.allowed | freed, refused), taken
 
 
@@ -177,10 +188,7 @@ def _keep_sets(wave: Wave, frame: Frame, wanted: Bits, refused: dict[Touch.Reaso
 
 def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: datetime) -> int:
     """Chunks of at most 1,000 contacts for each guide and variant; gives how many."""
-    rows_of = Variant.objects.filter(broadcast=wave.broadcast)
-    if wave.condition.get("winner"):
-        rows_of = rows_of.filter(pk=wave.broadcast.winner_id or 0)
-    variants = list(rows_of.order_by("letter"))
+    variants = contents_of(wave)
     order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
     rows = list(frame.rows(allowed))
     with connection.cursor() as cursor:
@@ -193,7 +201,7 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
             "CREATE TEMPORARY TABLE plan_task (id serial, staff_id bigint, corp_id bigint, variant int,"
             " contact_ids bigint[] STORAGE EXTERNAL, text text, digest text) ON COMMIT DROP"
         )
-        sql = _TASKS.format(order=order, variant=_variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
+        sql = _TASKS.format(order=order, variant=variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
         with joined_by_hash(cursor, work_mem="192MB"):
             cursor.execute(sql, {"b": brand.pk, "guides": touches.array(guides())})
         _fill_contents(cursor, brand, variants)
@@ -211,12 +219,20 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
         return cursor.rowcount
 
 
+def contents_of(wave: Wave) -> list[Variant]:
+    """What people of a wave may get: all contents, or the winner alone."""
+    rows = Variant.objects.filter(broadcast=wave.broadcast_id)
+    if wave.condition.get("winner"):
+        rows = rows.filter(pk=wave.broadcast.winner_id or 0)
+    return list(rows.order_by("letter"))
+
+
 def guides() -> list[int]:
     """Who may write to customers now."""
     return list(Staff.objects.filter(state=Staff.State.ACTIVE, is_guide=True).values_list("pk", flat=True))
 
 
-def _variant_sql(seed: int, variants: Sequence[Variant]) -> str:
+def variant_sql(seed: int, variants: Sequence[Variant]) -> str:
     """Id of a contact's variant as an SQL expression: shares of the buckets by weight."""
     total, upto, cases = sum(v.weight for v in variants), 0, ""
     for variant in variants[:-1]:

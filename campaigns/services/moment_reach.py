@@ -114,5 +114,5 @@ def _month(brand: Brand, moment: Moment, at: datetime, found: Reach) -> None:
     others = Moment.objects.filter(
         corp=moment.corp_id, at__gte=midnight(first, zone), at__lt=midnight(last + 1, zone)
     )
-    idle = [Moment.State.DRAFT, Moment.State.CANCELLED, Moment.State.FAILED]
+    idle = [Moment.State.DRAFT, Moment.State.APPROVAL, Moment.State.CANCELLED, Moment.State.FAILED]
     found.n_month = others.exclude(pk=moment.pk).exclude(state__in=idle).count()

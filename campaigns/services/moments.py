@@ -15,13 +15,14 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Moment, MomentGuide
-from campaigns.services import moment_content
+from campaigns.services import moment_content, second_person
+from campaigns.services.rules import policy_of
 from content.services import library
 from org import audit
 from org.access import SYSTEM, Actor
 from org.models import Corp, Staff
 from scrm import clock
-from scrm.errors import ConflictError, InvalidError, LimitError, NotFoundError
+from scrm.errors import ConflictError, ForbiddenError, InvalidError, LimitError, NotFoundError
 from tagging.models import Tag
 from tenants.models import Brand
 from wecom.services.notices import Notice, notify_many
@@ -83,7 +84,7 @@ def save_draft(brand: Brand, given: MomentInput, *, by: Actor, moment_id: int | 
     moment = (
         get_moment(moment_id, lock=True)
         if moment_id
-        else Moment(key=f"page:{uuid4().hex}", created_by=by.name)
+        else Moment(key=f"page:{uuid4().hex}", created_by=by.name, created_by_user_id=by.user_id)
     )
     if moment.pk and moment.state not in EDITABLE:
         raise ConflictError(_("Only a draft can be changed; copy the moment to use it again"))
@@ -198,18 +199,55 @@ def _as_audit(moment: Moment) -> dict[str, Any]:
 
 @transaction.atomic
 def launch(brand: Brand, *, moment_id: int, by: Actor) -> Moment:
-    """Planned: it goes to WeCom now, or at its time.
+    """Planned: it goes to WeCom now, or at its time; or handed to a second person where the brand wants that.
 
     Raises:
         ConflictError: not a draft.
     """
     moment = get_moment(moment_id, lock=True)
-    _switch(moment, {State.DRAFT}, State.PLANNED)
+    moment.launched_by, moment.launched_by_user_id = by.name, by.user_id
+    if policy_of(brand).needs_approval:
+        _switch(moment, {State.DRAFT}, State.APPROVAL)
+        moment.save(update_fields=["state", "launched_by", "launched_by_user_id"])
+        audit.record(by, "moment.submit", moment)
+        return moment
+    return _plan(brand, moment, State.DRAFT, by, "moment.launch")
+
+
+@transaction.atomic
+def approve(brand: Brand, *, moment_id: int, by: Actor) -> Moment:
+    """A second person says yes.
+
+    Raises:
+        ForbiddenError: the person who wrote or submitted it. ConflictError: it does not wait for that.
+    """
+    moment = get_moment(moment_id, lock=True)
+    makers = (
+        (moment.created_by, moment.created_by_user_id),
+        (moment.launched_by, moment.launched_by_user_id),
+    )
+    if second_person.is_own(by, *makers):
+        raise ForbiddenError(_("Somebody else has to approve it"))
+    return _plan(brand, moment, State.APPROVAL, by, "moment.approve")
+
+
+@transaction.atomic
+def reject(brand: Brand, *, moment_id: int, by: Actor) -> Moment:
+    """Back to a draft, also by whoever submitted it."""
+    moment = get_moment(moment_id, lock=True)
+    _switch(moment, {State.APPROVAL}, State.DRAFT)
+    moment.save(update_fields=["state"])
+    audit.record(by, "moment.reject", moment)
+    return moment
+
+
+def _plan(brand: Brand, moment: Moment, before: str, by: Actor, action: str) -> Moment:
+    _switch(moment, {before}, State.PLANNED)
     now = clock.now()
     moment.at = max(moment.at, now) if not moment.is_now else now
     moment.next_try_at = moment.at
-    moment.save(update_fields=["state", "at", "next_try_at"])
-    audit.record(by, "moment.launch", moment, after={"at": moment.at.isoformat()})
+    moment.save(update_fields=["state", "at", "next_try_at", "launched_by", "launched_by_user_id"])
+    audit.record(by, action, moment, after={"at": moment.at.isoformat()})
     _start(brand, moment)
     return moment
 
@@ -231,7 +269,8 @@ def create_for(
     source_id: int | None = None,
     by: Actor = SYSTEM,
 ) -> Moment:
-    """A moment that is planned at once, for an SOP, a rule or the API; the same key gives the one that is there.
+    """A moment that is planned at once, for an SOP, a rule or the API; the same key gives the one that is there. By API it
+    waits for a second person where the brand wants that.
 
     Args:
         key: ≤ 70 characters; what makes it one within its source.
@@ -243,7 +282,16 @@ def create_for(
     whole = f"{source}:{key}"[:80]
     if (found := Moment.objects.filter(key=whole).first()) is not None:
         return found
-    moment = Moment(key=whole, source=source, source_id=source_id, created_by=by.name, state=State.PLANNED)
+    # an SOP has been switched on by somebody who knew what it publishes; an order by API is asked about like a click
+    waits = source == "api" and policy_of(brand).needs_approval
+    moment = Moment(
+        key=whole,
+        source=source,
+        source_id=source_id,
+        created_by=by.name,
+        created_by_user_id=by.user_id,
+        state=State.APPROVAL if waits else State.PLANNED,
+    )
     _fill(moment, _checked(brand, given))
     moment.next_try_at = moment.at
     try:
@@ -252,7 +300,8 @@ def create_for(
     except IntegrityError:
         return Moment.objects.get(key=whole)  # somebody else has just ordered the same
     audit.record(by, "moment.create", moment, after=_as_audit(moment))
-    _start(brand, moment)
+    if not waits:
+        _start(brand, moment)
     return moment
 
 
@@ -294,12 +343,15 @@ def cancel(brand: Brand, *, moment_id: int, by: Actor, at_once: bool = True) -> 
         moment = get_moment(moment_id, lock=True)
         if moment.state == State.CALLING:
             raise ConflictError(_("It is just being handed to WeCom; try again in a minute"))
-        if moment.state not in (State.PLANNED, State.RUNNING, State.OUT) or moment.cancelled_at:
+        if (
+            moment.state not in (State.APPROVAL, State.PLANNED, State.RUNNING, State.OUT)
+            or moment.cancelled_at
+        ):
             raise ConflictError(_("It is over already"))
         now = clock.now()
         audit.record(by, "moment.cancel", moment, before={"state": moment.state})
         moment.cancelled_at = now
-        if moment.state == State.PLANNED:
+        if moment.state in (State.APPROVAL, State.PLANNED):
             moment.state, moment.ended_at = State.CANCELLED, now
         # whatever happens from here on, the next tick goes on with it
         moment.next_try_at = now

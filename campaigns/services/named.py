@@ -15,7 +15,7 @@ from tenants.models import Brand
 _B, _M = Broadcast.State, Moment.State
 LIVE = (_B.DRAFT, _B.APPROVAL, _B.ON, _B.PAUSED)
 TO_COME = (Wave.State.WAITING, Wave.State.HELD)
-LIVE_MOMENTS = (_M.DRAFT, _M.PLANNED)
+LIVE_MOMENTS = (_M.DRAFT, _M.APPROVAL, _M.PLANNED)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _places() -> Iterator[_Place]:
     for b in Broadcast.objects.filter(state__in=LIVE).order_by("-pk"):
         audience = [b.audience, *waves.get(b.pk, ())]
         yield _Place(_("Broadcast"), b.name, f"/broadcasts/{b.pk}/", audience, b.state != _B.DRAFT)
-    graphs = _graphs_in_use()
+    graphs = graphs_in_use()
     for sop in Sop.objects.exclude(state=Sop.State.ENDED).filter(form=Sop.Form.GRAPH).order_by("name"):
         yield _Place("SOP", sop.name, f"/sops/{sop.pk}/", sop.draft, False)
         if sop.pk in graphs:
@@ -56,7 +56,7 @@ def _places() -> Iterator[_Place]:
         )
 
 
-def _graphs_in_use() -> dict[int, list[Any]]:
+def graphs_in_use() -> dict[int, list[Any]]:
     """SOP → the graphs into which people come, and those in which some still are."""
     current = Sop.objects.exclude(state=Sop.State.ENDED).exclude(version_id=None)
     wanted = set(current.values_list("version_id", flat=True))

@@ -36,7 +36,7 @@ State = Broadcast.State
 AFTERS = [
     ("", gettext_lazy("Whoever of the audience was in no wave before")),
     ("not_opened", gettext_lazy("Got the wave before and did not open it")),
-    ("not_replied", gettext_lazy("Got the wave before and did not reply")),
+    ("not_replied", gettext_lazy("Got the wave before and did not reply (group, chat archive or form)")),
     ("opened", gettext_lazy("Opened the wave before")),
     ("everybody", gettext_lazy("Got the wave before")),
 ]
@@ -48,7 +48,7 @@ REPEATS = [
 ]
 GOALS = [
     ("opened", gettext_lazy("Opened a link of it")),
-    ("replied", gettext_lazy("Replied")),
+    ("replied", gettext_lazy("Replied (group, chat archive or form)")),
     ("bought", gettext_lazy("Bought")),
 ]
 EVERYBODY, AS_IS = "everybody", "as_is"
@@ -301,12 +301,12 @@ def _kept(brand: Brand, broadcast: Broadcast | None) -> list[tuple[str, str]]:
     for wave in _conditioned(broadcast):
         narrowed = wave.condition["condition"]
         if not _segment_of(narrowed):
-            words = {"n": wave.n, "condition": _words(brand, narrowed)}
+            words = {"n": wave.n, "condition": condition_words(brand, narrowed)}
             found.append((_kept_value(wave), _("As before in wave %(n)s: %(condition)s") % words))
     return found
 
 
-def _words(brand: Brand, condition: dict[str, Any]) -> str:
+def condition_words(brand: Brand, condition: dict[str, Any]) -> str:
     try:
         text = sentence(audience.read(brand, condition), naming.known(condition))
     except ConditionError:

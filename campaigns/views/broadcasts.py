@@ -9,23 +9,33 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcast_copy, broadcast_numbers, broadcasts, numbers, waves, winners
-from campaigns.views.broadcast_edit import AFTERS, everybody
+from campaigns.models import Broadcast, Touch, Wave
+from campaigns.services import (
+    broadcast_copy,
+    broadcast_effect,
+    broadcast_numbers,
+    broadcasts,
+    dry_run,
+    numbers,
+    waves,
+    winners,
+)
+from campaigns.services.rules import policy_of
+from campaigns.views.broadcast_edit import AFTERS, condition_words, everybody
+from campaigns.views.effect import rows_of
 from contacts.models import Contact
 from content.services import library
 from org.access import staff_can
 from org.models import Job
-from scrm.errors import ForbiddenError, NotFoundError
+from scrm.errors import ForbiddenError, InvalidError, NotFoundError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import ConditionError
-from tagging.conditions.summary import sentence
 from tagging.models import Segment
-from tagging.services import naming
 
 State = Broadcast.State
+SHOWN_PEOPLE = 200
 
 
 @require_GET
@@ -70,20 +80,20 @@ def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
         "variants": variants,
         "library": library.names_of(v.content_id for v in variants),
         "test_rule": winners.rule_of(broadcast),
-        "planned_waves": _planned_waves(broadcast),
+        "planned_waves": _planned_waves(request.brand, broadcast),
         **_numbers(request.brand, broadcast),
     }
     return render(request, "campaigns/broadcasts/detail.html", context)
 
 
-def _planned_waves(broadcast: Broadcast) -> list[dict[str, Any]]:
+def _planned_waves(brand: Any, broadcast: Broadcast) -> list[dict[str, Any]]:
     """When a draft would go out, and to whom of its audience: `at` is None for the launch, `only` a condition in words."""
     rows: list[dict[str, Any]] = []
     afters = {key: str(label) for key, label in AFTERS}
     for wave in broadcast.waves.order_by("n"):
         given = wave.condition
         narrowed = given.get("condition") or {}
-        only = sentence(narrowed, naming.known(narrowed)) if narrowed else ""
+        only = condition_words(brand, narrowed) if narrowed else ""
         row = {"n": wave.n, "at": None if given.get("now") else wave.at, "only": only}
         rows.append(row | {"after": afters.get(given.get("after", ""), "") if wave.n > 1 else ""})
     return rows
@@ -91,7 +101,11 @@ def _planned_waves(broadcast: Broadcast) -> list[dict[str, Any]]:
 
 def _numbers(brand: Any, broadcast: Broadcast) -> dict[str, Any]:
     found = broadcast_numbers.report(broadcast)
+    effect = broadcast_effect.effect_of_broadcast(brand, broadcast)
     return {
+        "effect": effect,
+        "effect_rows": rows_of(effect, _("Customers")) if effect else [],
+        "attribution_days": policy_of(brand).attribution_days,
         "broadcast": broadcast,
         "report": found,
         "test": winners.test_of(brand, broadcast) if broadcast.launched_at else None,
@@ -123,11 +137,11 @@ def choose_winner(request: Any, broadcast_id: int) -> HttpResponse:
 
 @require_GET
 @staff_can("broadcasts.view")
-def dry_run(request: Any, broadcast_id: int) -> HttpResponse:
+def broadcast_check(request: Any, broadcast_id: int) -> HttpResponse:
     """What a draft would do now; nothing is written."""
     broadcast = broadcasts.get_broadcast(broadcast_id)
     try:
-        found = waves.dry_run(request.brand, broadcast)
+        found = dry_run.dry_run(request.brand, broadcast)
     except ConditionError as error:
         return render(request, "campaigns/broadcasts/_dry_run.html", {"error": error}, status=200)
     context = {"run": found, "broadcast": broadcast, "few": _too_few(broadcast, found.expected)}
@@ -145,15 +159,42 @@ def _too_few(broadcast: Broadcast, expected: int) -> int | None:
 
 @require_GET
 @staff_can("broadcasts.view")
+def check_people(request: Any, broadcast_id: int) -> HttpResponse:
+    """People who would get a draft now (`what` 0), or whom one reason would hold back."""
+    broadcast = broadcasts.get_broadcast(broadcast_id)
+    what = _reason(request)
+    try:
+        ids = dry_run.people(request.brand, broadcast, what=what, limit=SHOWN_PEOPLE)
+    except ConditionError as error:
+        raise InvalidError(str(error)) from error
+    words = Touch.Reason(what).label if what else _("Get it")
+    return _people(request, broadcast, ids, str(words))
+
+
+def _reason(request: Any) -> int:
+    what = read_id(request.GET.get("what", "0"))
+    if what is None or what not in Touch.Reason.values:
+        raise NotFoundError()
+    return what
+
+
+def _people(request: Any, broadcast: Broadcast, ids: list[int], words: str) -> HttpResponse:
+    people = Contact.objects.visible_to(request.staff).filter(pk__in=ids).order_by("-added_at")
+    context = {"people": people, "limit": SHOWN_PEOPLE, "broadcast": broadcast, "words": words}
+    return render(request, "campaigns/broadcasts/people.html", context)
+
+
+@require_GET
+@staff_can("broadcasts.view")
 def wave_people(request: Any, broadcast_id: int, wave_id: int) -> HttpResponse:
     """The people of a planned wave whom one reason held back (`what`; 0 is who was wanted)."""
-    wave = Wave.objects.filter(pk=wave_id, broadcast=broadcast_id).first()
-    what = read_id(request.GET.get("what", "0"))
-    if wave is None or what is None or what >= 2**15:
+    wave = Wave.objects.select_related("broadcast").filter(pk=wave_id, broadcast=broadcast_id).first()
+    what = _reason(request)
+    if wave is None:
         raise NotFoundError()
-    ids = waves.people_of(request.brand, wave, what, limit=200)
-    people = Contact.objects.visible_to(request.staff).filter(pk__in=ids).order_by("-added_at")
-    return render(request, "campaigns/broadcasts/people.html", {"people": people, "limit": 200, "wave": wave})
+    ids = waves.people_of(request.brand, wave, what, limit=SHOWN_PEOPLE)
+    words = str(Touch.Reason(what).label) if what else _("Audience")
+    return _people(request, wave.broadcast, ids, words)
 
 
 def _audience_words(broadcast: Broadcast) -> str:
@@ -245,4 +286,6 @@ def broadcast_act(request: Any, broadcast_id: str, act: str) -> HttpResponse:
         "reassign": broadcasts.reassign_all,
     }
     services[act](request.brand, broadcast_id=number, by=request.actor)
-    return go(request, f"/broadcasts/{number}/", str(_DONE[act]))
+    waits = act == "launch" and broadcasts.get_broadcast(number).state == State.APPROVAL
+    text = _("A second person has to approve it now") if waits else str(_DONE[act])
+    return go(request, f"/broadcasts/{number}/", text)

@@ -27,14 +27,19 @@ def effect(request: Any) -> HttpResponse:
     if request.staff.role is None or request.staff.role.scope != Scope.BRAND:
         raise ForbiddenError(_("These are figures of the whole brand; your role sees a part of it."))
     found = hold_out.effect_of(request.brand)
-    context = {"effect": found, "tabs": tabs("effect"), "rows": _rows(found) if found else []}
+    context = {
+        "effect": found,
+        "tabs": tabs("effect"),
+        "rows": rows_of(found, _("Customers when it began")) if found else [],
+    }
     return render(request, "campaigns/touches/effect.html", context)
 
 
-def _rows(found: hold_out.Effect) -> list[dict[str, Any]]:
+def rows_of(found: hold_out.Effect, people: str) -> list[dict[str, Any]]:
+    """The comparison as rows of a table; `people` says who is counted."""
     held, others = found.held, found.others
     return [
-        _row(_("Customers when it began"), f"{others.n:,}", f"{held.n:,}"),
+        _row(people, f"{others.n:,}", f"{held.n:,}"),
         _row(_("Bought since"), _percent(others.bought), _percent(held.bought), found.bought, _points, good=1),
         _row(_("Paid per customer"), yuan(round(others.spent)), yuan(round(held.spent)), found.spent, _money, good=1),
         _row(_("Lost since"), _percent(others.lost), _percent(held.lost), found.lost, _points, good=-1),

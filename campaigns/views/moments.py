@@ -240,7 +240,7 @@ def _range_words(moment: Moment) -> dict[str, Any]:
 def _numbers(request: Any, moment: Moment) -> dict[str, Any]:
     context: dict[str, Any] = {"moment": moment, "problem": reason_of(moment.error)}
     context["is_live"] = moment.state in (State.PLANNED, State.CALLING, State.RUNNING)
-    if moment.state == State.DRAFT:
+    if moment.state in (State.DRAFT, State.APPROVAL):
         context["reach"] = moment_reach.reach(request.brand, moment)
         return context
     parts = MomentGuide.objects.filter(moment=moment).select_related("staff")
@@ -262,15 +262,19 @@ def moment_guides(request: Any, moment_id: int) -> HttpResponse:
 
 
 _ACTS: dict[str, tuple[set[str], str, Any, str, Any]] = {
-    # act: (states, icon, label, kind, question)
+    # act: (states, icon, label, kind, question); the right is broadcasts.edit, of `approve` broadcasts.approve
     "launch": (
         {State.DRAFT}, "rocket", gettext_lazy("Launch"), "primary",
         gettext_lazy("Guides get it in WeCom as planned and publish it by hand. What is published cannot be taken back here."),
     ),
+    "approve": (
+        {State.APPROVAL}, "check", gettext_lazy("Approve"), "primary", gettext_lazy("It goes out as planned."),
+    ),
+    "reject": ({State.APPROVAL}, "undo-2", gettext_lazy("Back to a draft"), "", ""),
     "remind": ({State.OUT}, "bell", gettext_lazy("Remind guides"), "",
                gettext_lazy("Everybody who has not published it yet gets a message in WeCom.")),
     "cancel": (
-        {State.PLANNED, State.RUNNING, State.OUT}, "circle-x", gettext_lazy("Stop"), "danger",
+        {State.APPROVAL, State.PLANNED, State.RUNNING, State.OUT}, "circle-x", gettext_lazy("Stop"), "danger",
         gettext_lazy("Who has not published it yet does not any more. What is published stays."),
     ),
     "duplicate": (set(State), "copy", gettext_lazy("Copy"), "", ""),
@@ -279,13 +283,17 @@ _ACTS: dict[str, tuple[set[str], str, Any, str, Any]] = {
 
 
 def _acts(moment: Moment, actor: Any) -> list[dict[str, Any]]:
-    if not actor.can("broadcasts.edit"):
-        return []
     return [
         {"act": act, "icon": icon, "label": label, "kind": kind, "confirm": question}
         for act, (states, icon, label, kind, question) in _ACTS.items()
-        if moment.state in states and not (act in ("cancel", "remind") and moment.cancelled_at)
+        if moment.state in states
+        and actor.can(_right(act))
+        and not (act in ("cancel", "remind") and moment.cancelled_at)
     ]
+
+
+def _right(act: str) -> str:
+    return "broadcasts.approve" if act == "approve" else "broadcasts.edit"
 
 
 @require_POST
@@ -293,7 +301,7 @@ def _acts(moment: Moment, actor: Any) -> list[dict[str, Any]]:
 def moment_act(request: Any, moment_id: str, act: str) -> HttpResponse:
     """Some acts ask WeCom, so each opens its own transaction."""
     number = int(moment_id)
-    if not request.actor.can("broadcasts.edit"):
+    if not request.actor.can(_right(act)):
         raise ForbiddenError()
     given: dict[str, Any] = {"moment_id": number, "by": request.actor}
     if act == "cancel":
@@ -310,5 +318,13 @@ def moment_act(request: Any, moment_id: str, act: str) -> HttpResponse:
         if act == "remind":
             n = moments.remind(request.brand, **given)
             return go(request, f"/moments/{number}/", _("%(n)s guides were reminded") % {"n": n})
-        moments.launch(request.brand, **given)
-    return go(request, f"/moments/{number}/", _("It is on its way"))
+        if act == "reject":
+            moments.reject(request.brand, **given)
+            return go(request, f"/moments/{number}/", _("It is a draft again"))
+        if act == "approve":
+            moments.approve(request.brand, **given)
+            return go(request, f"/moments/{number}/", _("Approved. It is on its way"))
+        moment = moments.launch(request.brand, **given)
+    waits = moment.state == State.APPROVAL
+    text = _("A second person has to approve it now") if waits else _("It is on its way")
+    return go(request, f"/moments/{number}/", text)

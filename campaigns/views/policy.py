@@ -69,11 +69,13 @@ class PolicyForm(forms.Form):
         label=gettext_lazy("Who writes to a customer with several guides"), choices=TouchPolicy.Sender.choices
     )
     guide_tasks_a_day = forms.IntegerField(
-        label=gettext_lazy("Send tasks of one guide a day at most"),
+        label=gettext_lazy("Warn when a guide gets more send tasks a day than"),
         required=False,
         min_value=1,
         max_value=policy.MAX_N,
-        help_text=gettext_lazy("Each has to be confirmed by hand. Empty: no limit."),
+        help_text=gettext_lazy(
+            "Each has to be confirmed by hand. The dry run of a broadcast and the calendar warn; nothing is held back."
+        ),
     )
     attribution_days = forms.IntegerField(
         label=gettext_lazy("Days in which an order counts for a message"),
@@ -98,7 +100,7 @@ class PolicyForm(forms.Form):
         help_text=gettext_lazy("Other people, and the comparison begins today."),
     )
     needs_approval = forms.BooleanField(
-        label=gettext_lazy("Broadcasts need a second person's approval"), required=False
+        label=gettext_lazy("Broadcasts and moments need a second person's approval"), required=False
     )
 
     def __init__(self, *args: Any, caps: list[CapRule], **kwargs: Any) -> None:

@@ -77,7 +77,9 @@ HELP = {
     R.BRAND_HOLD_OUT: gettext_lazy(
         "A share of all customers gets no SOP and no broadcast; the effect is compared under “Effect”."
     ),
-    R.WAVE_CONDITION: gettext_lazy("For example: the customer had opened the wave before."),
+    R.WAVE_CONDITION: gettext_lazy(
+        "The customer is of the audience, but not in the segment (or what else was asked) of this wave."
+    ),
 }
 
 

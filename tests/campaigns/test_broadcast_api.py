@@ -225,3 +225,31 @@ def test_whoever_waits_for_the_guide_is_shown_so(brand: Any, people: list[Any]) 
     shown = client.get("/api/v1/touches/").json()["results"]
     for state, ids in listed.items():
         assert {t["contact_id"] for t in shown if t["state"] == state} == ids
+
+
+def test_send_back_copy_and_who_gets_it(brand: Any, other_brand: Any, people: list[Any]) -> None:
+    with in_brand(brand):
+        policy.change_policy(brand, needs_approval=True, guide_tasks_a_day=1, by=SYSTEM)
+        policy.set_refusal(brand, contact_id=people[0].pk, kind=Touch.Kind.BROADCAST, refused=True, by=SYSTEM)
+    client = client_of(brand, "broadcasts.edit", "broadcasts.view")
+    one = f"{URL}{send(client, URL, GIVEN).json()['id']}/"
+    assert send(client, f"{one}reject/").status_code == 409
+    assert send(client, f"{one}launch/").json()["state"] == "approval"
+    assert send(client, f"{one}reject/").json()["state"] == "draft"
+    copy = send(client, f"{one}duplicate/")
+    assert copy.status_code == 201 and copy.json()["state"] == "draft" and f"{URL}{copy.json()['id']}/" != one
+    run = send(client, f"{one}dry-run/").json()
+    assert (run["contents"], run["over_limit"], run["is_held"]) == ({"A": 9}, 0, False)
+    assert sorted((g["n"], g["n_tasks"], g["n_already"]) for g in run["guides"]) == [(4, 1, 0), (5, 1, 0)]
+    assert client.get(f"{one}dry-run/people/?reason=refused_kind").json() == {"contact_ids": [people[0].pk]}
+    assert len(client.get(f"{one}dry-run/people/").json()["contact_ids"]) == 9
+    assert client.get(f"{one}dry-run/people/?reason=moon").status_code == 422
+    reader, stranger = (
+        client_of(brand, "sops.view"),
+        client_of(other_brand, "broadcasts.view", "broadcasts.edit"),
+    )
+    for act in ("reject", "duplicate"):
+        assert send(reader, f"{one}{act}/").status_code == 403, act
+        assert send(stranger, f"{one}{act}/").status_code == 404, act
+    assert reader.get(f"{one}dry-run/people/").status_code == 403
+    assert stranger.get(f"{one}dry-run/people/").status_code == 404

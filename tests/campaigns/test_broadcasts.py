@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import Broadcast, SendTask, Touch, Wave
-from campaigns.services import broadcasts, policy, schedule, waves
+from campaigns.services import broadcasts, dry_run, policy, schedule, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.tasks import finish_brand
 from org.access import SYSTEM, Actor
@@ -64,7 +64,7 @@ def test_the_dry_run_is_what_the_launch_does(brand: Any, people: list[Any]) -> N
     with in_brand(brand), clock.at(NOW):
         policy.set_refusal(brand, contact_id=people[0].pk, kind=Touch.Kind.BROADCAST, refused=True, by=SYSTEM)
         draft = broadcasts.save_draft(brand, given(hold_out_percent=20), by=WRITER)
-        run = waves.dry_run(brand, draft)
+        run = dry_run.dry_run(brand, draft)
         assert not Touch.objects.exists() and not SendTask.objects.exists()
         assert run.wanted == 10 and run.planned + run.n_held == 10 and run.n_guides == run.n_tasks == 2
         broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)

@@ -14,14 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
 from campaigns.models import Moment, MomentGuide, TouchPolicy
-from campaigns.services import moment_handing, moment_reach, moments
+from campaigns.services import moment_handing, moment_reach, moments, policy
 from campaigns.services.moments import MomentInput
 from contacts.models import Event, EventType
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Staff
 from org.services import keys
 from scrm import clock
-from scrm.errors import ConflictError, InvalidError, LimitError, NotFoundError
+from scrm.errors import ConflictError, ForbiddenError, InvalidError, LimitError, NotFoundError
 from tagging.models import Tag, TagGroup
 from tagging.services import tags as tag_service
 from tenants.scoping import tenant_scope
@@ -500,3 +500,53 @@ def test_api(brand: Any, other_brand: Any, corp: Any, settings: Any) -> None:
     assert api.get(f"/api/v1/moments/{pk}/guides/").json() == {"results": [], "next": ""}
     assert api.post(f"/api/v1/moments/{pk}/cancel/").json()["state"] == "cancelled"
     assert api.post(f"/api/v1/moments/{pk}/cancel/").status_code == 409
+
+
+def test_a_second_person_approves(brand: Any, corp: Any, settings: Any) -> None:
+    """From the page and by API; nobody publishes alone, and what waits can be sent back or stopped."""
+    settings.WECOM_API_URL = "http://127.0.0.1:9"
+    writer, checker = Actor("小王", 1), Actor("小王", 2)
+    with in_brand(brand):
+        make_staff(brand, corp)
+        policy.change_policy(brand, needs_approval=True, by=SYSTEM)
+        written = given(at=clock.now() + timedelta(hours=1))
+        draft = moments.save_draft(brand, written, by=writer)
+        assert moments.launch(brand, moment_id=draft.pk, by=writer).state == "approval"
+        with pytest.raises(ForbiddenError):
+            moments.approve(brand, moment_id=draft.pk, by=Actor("换了名", 1))
+        assert moments.reject(brand, moment_id=draft.pk, by=writer).state == "draft"
+        moments.launch(brand, moment_id=draft.pk, by=writer)
+        assert moments.approve(brand, moment_id=draft.pk, by=checker).state == "planned"
+        with pytest.raises(ConflictError):
+            moments.approve(brand, moment_id=draft.pk, by=checker)
+        assert moments.create_for(brand, written, key="s", source="sop", by=SYSTEM).state == "planned"
+        ordered = moments.create_for(brand, written, key="a", source="api", by=writer)
+        assert ordered.state == "approval"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_approval_on_the_page_and_by_api(brand: Any, other_brand: Any, corp: Any, sign_in: Any) -> None:
+    api, other = api_of(brand), api_of(other_brand)
+    with in_brand(brand):
+        make_staff(brand, corp)
+        policy.change_policy(brand, needs_approval=True, by=SYSTEM)
+    later = (clock.now() + timedelta(days=1)).isoformat()
+    wanted = {"key": "a1", "name": "春上新", "text": "新品", "at": later, "late_hours": 3}
+    made = api.post("/api/v1/moments/", wanted, content_type="application/json").json()
+    assert (made["state"], made["late_hours"]) == ("approval", 3)
+    bad = {**wanted, "key": "a2", "late_hours": 999}
+    assert api.post("/api/v1/moments/", bad, content_type="application/json").status_code == 422
+    one = f"/api/v1/moments/{made['id']}/"
+    assert api.post(f"{one}approve/").status_code == 403  # has not the right
+    assert api.post(f"{one}remind/").status_code == 409
+    for act in ("remind", "reject"):
+        assert other.post(f"{one}{act}/").status_code == 404, act
+    operator, admin = sign_in(brand, "operator"), sign_in(brand)
+    page = f"/moments/{made['id']}/"
+    assert f"{page}approve/" not in operator.get(page).content.decode()
+    assert operator.post(f"{page}approve/").status_code == 403
+    assert f"{page}approve/" in admin.get(page).content.decode()
+    assert admin.post(f"{page}approve/").status_code == 302
+    with in_brand(brand):
+        assert Moment.objects.get().state == "planned"
+    assert api.post(f"{one}reject/").status_code == 409

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
 from campaigns.models import SendTask, Touch, Wave, WaveSet
-from campaigns.services import broadcasts, gate, outranking, policy, reassign, results, rules, waves
+from campaigns.services import broadcasts, dry_run, gate, outranking, policy, reassign, results, rules, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput
 from contacts.models import Contact, Follow
 from contacts.services import stats
@@ -163,7 +163,7 @@ def test_a_planned_touch_gives_way_to_a_later_higher_one(brand: Any, people: lis
             BroadcastInput("高", {"contacts": [p.pk for p in people[4:8]]}, [VariantInput("x")], priority=8),
             by=WHO,
         )
-        run = waves.dry_run(brand, high)
+        run = dry_run.dry_run(brand, high)
         assert (run.planned, run.n_taken) == (4, 4)
         broadcasts.launch(brand, broadcast_id=high.pk, by=WHO)
         waves.run_due(brand)

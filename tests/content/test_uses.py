@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from campaigns.models import SendTask
-from campaigns.services import broadcasts, sops
+from campaigns.models import SendTask, SopVersion
+from campaigns.services import broadcasts, graphs, sops
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from content import hooks
 from content.services import library
@@ -12,6 +12,7 @@ from livecodes.services import defaults
 from livecodes.services.content import WelcomeInput
 from scrm import clock
 from tenants.models import Brand
+from tests.campaigns.graphs import entry, line, touch
 from tests.content.conftest import MAKER, make_content
 from tests.factories import in_brand
 
@@ -73,3 +74,18 @@ def test_the_editor_of_welcomes_keeps_the_version(brand: Brand, sign_in: Any) ->
     assert json.dumps("早安 v1") in page and "data-content-picker" in page
     lists["welcomes"][0]["content"] = "x"  # type: ignore[index]
     assert client.post("/codes/welcomes/new/", {"lists": json.dumps(lists)}).status_code == 422
+
+
+def test_graphs_in_use_and_drafts_however_many_versions_there_are(brand: Brand, corp: Any) -> None:
+    with in_brand(brand):
+        content = make_content(brand)
+        version = library.usable(brand, content.pk).version_id
+        said = line(entry(), touch("", content_id=content.pk))
+        old = graphs.create_graph_sop(brand, name="老旅程", graph=said, by=MAKER)
+        graphs.publish(brand, sop_id=old.pk, by=MAKER)
+        busy = graphs.create_graph_sop(brand, name="常改", graph=line(entry(), touch("你好")), by=MAKER)
+        SopVersion.objects.bulk_create(
+            SopVersion(sop=busy, n=100 + n, graph=line(entry(), touch("你好"))) for n in range(501)
+        )
+        graphs.create_graph_sop(brand, name="草稿", graph=said, by=MAKER)
+        assert {use["name"] for use in hooks.uses(brand, [version])} == {"老旅程", "草稿"}
