@@ -121,7 +121,8 @@ class BehaviourIn(serializers.Serializer):
     """One thing that somebody did."""
 
     kind = serializers.CharField(
-        max_length=40, help_text="view, favourite, cart, checkout, search, or a kind of the brand's own"
+        max_length=40,
+        help_text="view, favourite, cart, checkout, search, coupon_used, word_said, or a kind of the brand's own",
     )
     at = serializers.DateTimeField()
     buyer = BuyerIn(required=False, help_text="or contact_id")
@@ -135,6 +136,11 @@ class BehaviourIn(serializers.Serializer):
     product = serializers.CharField(max_length=200, required=False, help_text="name, where there is no sku")
     query = serializers.CharField(max_length=200, required=False, help_text="what was searched for")
     page = serializers.CharField(max_length=200, required=False)
+    title = serializers.CharField(max_length=100, required=False, help_text="name of the coupon used")
+    code = serializers.CharField(max_length=64, required=False, help_text="number of the coupon used")
+    word = serializers.CharField(
+        max_length=500, required=False, help_text="what was said in a chat, told by your chat archive"
+    )
     quantity = serializers.IntegerField(required=False, min_value=0, max_value=1_000_000)
     amount_fen = serializers.IntegerField(required=False, min_value=0, max_value=10**11)
 
@@ -147,7 +153,7 @@ class BehaviourOut(serializers.Serializer):
     data = serializers.DictField()  # type: ignore[assignment]
 
 
-_DATA = ("product", "query", "page", "quantity", "amount_fen")
+_DATA = ("product", "query", "page", "title", "code", "word", "quantity", "amount_fen")
 _WORDS = {kind: word for word, kind in behaviour.KINDS.items()}
 
 

@@ -242,6 +242,8 @@ def _line(event: Event, names: Names) -> Line:
         words = BROADCASTS[kind]
     if event.data.get("direct") and kind == T.TOUCH_SENT:
         words = _("Received a message from %(staff)s in the chat")
+    if kind == T.COUPON_USED and not event.data.get("title"):
+        values["title"] = str(event.data.get("code") or "—")
     values["money"] = yuan(event.data.get("amount_fen"))
     values["product"] = names.products.get(event.object_id or 0) or values["product"]
     values["kind"] = names.kinds.get(event.object_id or 0) or str(kind.label)

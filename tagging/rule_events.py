@@ -22,6 +22,7 @@ class RuleEvent:
     Attributes:
         filters: names of FILTERS that make sense for it.
         has_amount: a threshold of money in a window is possible (`amount_fen` of the order or of the data).
+        note: where it comes from, if not from what the product itself sees.
     """
 
     key: str
@@ -30,6 +31,7 @@ class RuleEvent:
     group: Any
     filters: tuple[str, ...] = ()
     has_amount: bool = False
+    note: Any = ""
 
 
 _ORDERS, _CONTENT, _GROUPS = _("Orders"), _("Content"), _("Groups")
@@ -37,13 +39,19 @@ _GUIDES, _BEHAVIOUR, _TAGS = _("Guides"), _("Behaviour"), _("Tags")
 _SEEN, _CONTENT_FILTERS = ("seen_product_ids", "seen_categories"), ("object_ids", "words")
 _MOMENT_FILTERS = ("object_ids", "words", "staff_ids")
 _ORDER_FILTERS = ("amount_from_fen", "amount_to_fen", "product_ids", "categories", "stores", "order_channels")
+_TOLD = _(
+    "Told by your shop through the behaviour API or a file; words are looked for in the coupon's name and number."
+)
+_WORDS_TOLD = _(
+    "WeCom tells nothing said in chats: your chat archive does, through the behaviour API or a file."
+)
 
 EVENTS: dict[str, RuleEvent] = {
     event.key: event
     for event in (
         RuleEvent("order_paid", T.ORDER_PAID, _("Paid an order"), _ORDERS, _ORDER_FILTERS, True),
         RuleEvent("order_refunded", T.ORDER_REFUNDED, _("Got money back"), _ORDERS, _ORDER_FILTERS),
-        RuleEvent("coupon_used", T.COUPON_USED, _("Used a coupon"), _ORDERS, ("object_ids",)),
+        RuleEvent("coupon_used", T.COUPON_USED, _("Used a coupon"), _ORDERS, ("words",), note=_TOLD),
         RuleEvent("content_opened", T.OPENED, _("Opened a link"), _CONTENT, _CONTENT_FILTERS),
         RuleEvent("content_read", T.READ, _("Read a page"), _CONTENT, _CONTENT_FILTERS),
         RuleEvent("content_shared", T.SHARED, _("Shared a link"), _CONTENT, _CONTENT_FILTERS),
@@ -52,7 +60,7 @@ EVENTS: dict[str, RuleEvent] = {
         RuleEvent("moment_commented", T.MOMENT_COMMENTED, _("Commented on a moment"), _CONTENT, _MOMENT_FILTERS),
         RuleEvent("group_joined", T.GROUP_JOINED, _("Joined a group"), _GROUPS, ("object_ids",)),
         RuleEvent("group_left", T.GROUP_LEFT, _("Left a group"), _GROUPS, ("object_ids",)),
-        RuleEvent("word_said", T.WORD_SAID, _("Said a word in a chat"), _GROUPS, ("words", "object_ids", "staff_ids")),
+        RuleEvent("word_said", T.WORD_SAID, _("Said a word in a chat"), _GROUPS, ("words",), note=_WORDS_TOLD),
         RuleEvent("added", T.ADDED, _("Added a guide"), _GUIDES, ("code_ids", "staff_ids")),
         RuleEvent("added_again", T.ADDED_AGAIN, _("Added a guide again"), _GUIDES, ("code_ids", "staff_ids")),
         RuleEvent("lost_by_customer", T.LOST_BY_CUSTOMER, _("Deleted the guide"), _GUIDES, ("staff_ids",)),
@@ -93,7 +101,7 @@ _SEEN_PRODUCT = (
 _OBJECT = "e.object_id = ANY(%({})s)"
 _TEXT = (
     "EXISTS (SELECT 1 FROM unnest(%({})s::text[]) w WHERE strpos(lower(concat_ws(' ', e.data ->> 'text',"
-    " e.data ->> 'word', e.data ->> 'title', e.data ->> 'page', e.data ->> 'query')), lower(w)) > 0)"
+    " e.data ->> 'word', e.data ->> 'title', e.data ->> 'code', e.data ->> 'page', e.data ->> 'query')), lower(w)) > 0)"
 )
 _ANSWER = (
     "EXISTS (SELECT 1 FROM jsonb_array_elements(%({})s::jsonb) a"

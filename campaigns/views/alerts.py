@@ -250,6 +250,7 @@ def _form(rule: AlertRule | None, values: dict[str, Any]) -> dict[str, Any]:
     return {
         "rule": rule,
         "values": values,
+        "event": event,
         "event_groups": list(groups.items()),
         "filters": [
             filter_field(name, filters.get(name) if isinstance(filters, dict) else None, event.key)

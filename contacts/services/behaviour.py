@@ -35,6 +35,8 @@ KINDS: dict[str, EventType] = {
     "cart": EventType.CARTED,
     "checkout": EventType.CHECKED_OUT,
     "search": EventType.SEARCHED,
+    "coupon_used": EventType.COUPON_USED,  # data: title (the coupon's name), code
+    "word_said": EventType.WORD_SAID,  # data: word (what was said); WeCom itself tells no words
 }
 WAIT_DAYS = 180  # so long behaviour waits for its person
 
@@ -48,7 +50,7 @@ COLUMNS = {
     "buyer_scope": "text",
     "buyer_value": "text",
     "sku": "text",  # product
-    "data": "jsonb",  # query, page, product (a name), quantity, amount_fen … for the sentence
+    "data": "jsonb",  # query, page, product (a name), title, code, word, quantity, amount_fen … for the sentence
 }
 
 BAD = f"""
@@ -183,9 +185,10 @@ def merge_behaviour(brand: Brand, *, source: str, told_by: str) -> Counts:
 def _open_names(cursor: Any) -> None:
     """Kinds and products of the rows, by their words."""
     open_table(cursor, "behaviour_kind", {"kind": "text", "type": "smallint", "id": "bigint"})
-    own = BehaviourKind.objects.filter(archived_at=None).values_list("key", "pk")
-    kinds = [{"kind": word, "type": int(kind), "id": None} for word, kind in KINDS.items()]
-    kinds += [{"kind": key, "type": int(EventType.CUSTOM), "id": pk} for key, pk in own if key not in KINDS]
+    # a word that the brand named before there was a kind of that name stays the brand's
+    own = dict(BehaviourKind.objects.filter(archived_at=None).values_list("key", "pk"))
+    kinds = [{"kind": key, "type": int(EventType.CUSTOM), "id": pk} for key, pk in own.items()]
+    kinds += [{"kind": word, "type": int(t), "id": None} for word, t in KINDS.items() if word not in own]
     fill(cursor, "behaviour_kind", ("kind", "type", "id"), kinds)
     open_table(cursor, "behaviour_product", {"sku": "text", "id": "bigint"})
     cursor.execute("SELECT DISTINCT sku FROM behaviour_in WHERE sku <> ''")

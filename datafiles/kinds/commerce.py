@@ -73,7 +73,7 @@ def judge_refunds(task: Task) -> Judgement:
 
 def judge_behaviour(task: Task) -> Judgement:
     kind, buyer = buyer_sql(task)
-    said = [f"t.{key}" for key in ("sku", "product", "query", "page") if task.has(key)]
+    said = [f"t.{key}" for key in ("sku", *columns.SAID) if task.has(key)]
     key = f"md5(concat_ws('|', {kind}, {buyer}, t.kind, extract(epoch FROM t.at)::bigint, {', '.join(said) or 'NULL'}))"
     return Judgement(
         wrap=f"(SELECT t.*, {key} AS key, {kind} AS buyer_kind, {buyer} AS buyer_value FROM {{typed}} t OFFSET 0)",

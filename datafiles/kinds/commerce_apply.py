@@ -11,6 +11,7 @@ from contacts.services import behaviour
 from contacts.services.outcomes import Counts
 from contacts.services.staging import open_table
 from datafiles.kinds.base import Code, Done, Task
+from datafiles.kinds.commerce_targets import SAID
 from datafiles.kinds.orders_judge import has_lines
 from datafiles.services.tracks import keep_before, note_changes, note_ranges, note_transaction
 
@@ -122,8 +123,8 @@ def apply_refunds(task: Task, cursor: Any) -> Done:
 
 def apply_behaviour(task: Task, cursor: Any) -> Done:
     open_table(cursor, "behaviour_in", behaviour.COLUMNS)
-    words = {"product": "product", "query": "query", "page": "page", "amount_fen": "amount_fen"}
-    data = ", ".join(f"'{name}', r.{key}" for name, key in words.items() if task.has(key))
+    words = {**SAID, "amount_fen": "amount_fen"}
+    data = ", ".join(f"'{name}', r.{key}" for key, name in words.items() if task.has(key))
     cursor.execute(
         "INSERT INTO behaviour_in (n, kind, at, source_key, buyer_kind, buyer_scope, buyer_value, sku, data)"
         " SELECT r.n, r.kind, r.at, r.key, r.buyer_kind,"

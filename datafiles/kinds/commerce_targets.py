@@ -27,6 +27,12 @@ BEHAVIOURS = {
     "fav": "favourite", "favourite": "favourite", "favorite": "favourite", "收藏": "favourite",
     "cart": "cart", "加购": "cart", "加购物车": "cart", "加入购物车": "cart", "addtocart": "cart", "add_to_cart": "cart",
     "checkout": "checkout", "结算": "checkout", "提交订单": "checkout", "search": "search", "搜索": "search",
+    "coupon_used": "coupon_used", "用券": "coupon_used", "核销": "coupon_used", "使用优惠券": "coupon_used",
+    "优惠券核销": "coupon_used", "redeem": "coupon_used", "word_said": "word_said", "发言": "word_said", "聊天": "word_said",
+}  # fmt: skip
+# columns that tell more of a behaviour → where they stand in the event's data
+SAID = {
+    "product": "product", "query": "query", "page": "page", "coupon": "title", "coupon_code": "code", "said": "word",
 }  # fmt: skip
 ORDER = [
     Target("order_no", gettext_lazy("Order number"), "id",
@@ -119,5 +125,8 @@ def behaviour_targets(brand: Brand) -> list[Target]:
         Target("product", gettext_lazy("Product name"), "text", ("商品名称", "商品", "product", "productname"), words, 200),
         Target("query", gettext_lazy("Search words"), "text", ("搜索词", "关键词", "query", "keyword"), words, 100),
         Target("page", gettext_lazy("Page"), "text", ("页面", "页面路径", "page", "url"), words, 300),
+        Target("coupon", gettext_lazy("Coupon"), "text", ("优惠券", "优惠券名称", "券名称", "coupon", "couponname"), words, 100),
+        Target("coupon_code", gettext_lazy("Coupon number"), "id", ("券码", "优惠券码", "couponcode"), words, 64),
+        Target("said", gettext_lazy("What was said"), "text", ("发言内容", "消息内容", "said", "message"), words, 500),
         Target("amount_fen", gettext_lazy("Amount"), "money", ("金额", "售价", "价格", "amount", "price"), words),
     ]  # fmt: skip

@@ -20,7 +20,7 @@ CHOSEN = {
 OBJECTS = {
     "content_opened": "links", "content_read": "links", "content_shared": "links", "form_answered": "pages",
     "moment_liked": "moments", "moment_commented": "moments",
-    "group_joined": "groups", "group_left": "groups", "word_said": "groups",
+    "group_joined": "groups", "group_left": "groups",
 }  # fmt: skip
 OBJECT_WORDS = {
     "links": gettext_lazy("One of these tracked links"),

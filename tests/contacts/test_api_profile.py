@@ -106,6 +106,16 @@ def test_behaviour(brand: Any, other_brand: Any, contact: Contact) -> None:
         ("search", "防晒"),
         ("sample",),
     }
+    more = [
+        {**one, "kind": "coupon_used", "title": "满200减30", "code": "C1"},
+        {**one, "kind": "word_said", "word": "想退款"},
+    ]
+    answer = send(client, "post", "behaviour", {"rows": more, "source": "mini"}).json()
+    assert answer["accepted"] == 2
+    found = client.get(f"{API}behaviour/", {"contact": contact.pk}).json()["results"]
+    assert {r["kind"]: r["data"] for r in found[:2]} == {
+        "coupon_used": {"title": "满200减30", "code": "C1"}, "word_said": {"word": "想退款"}
+    }  # fmt: skip
     assert client.get(f"{API}behaviour/").status_code == 422
     assert client_of(other_brand).get(f"{API}behaviour/", {"contact": contact.pk}).status_code == 404
     assert send(client_of(brand), "post", "behaviour", {"rows": rows}).status_code == 403

@@ -52,12 +52,26 @@ def test_kinds_products_and_words(brand: Any) -> None:
         BehaviourKind.objects.create(key="old", label="旧", archived_at=NOW)
         rows = [view(kind=kind, sku="P1") for kind in ("view", "favourite", "cart", "checkout")]
         rows += [view(kind="search", data={"query": "纸尿裤"}), view(kind="sample", data={"page": "新人页"})]
+        rows += [
+            view(kind="coupon_used", data={"title": "满200减30", "code": "C1"}),
+            view(kind="word_said", data={"word": "想退款"}),
+        ]
+        rows += [view(kind="coupon_used", data={"code": "只有券码"})]
         rows += [view(sku="P9", data={"product": "未上架的"}), view(kind="old"), view(kind="nothing")]
         assert told(brand, *rows)[-2:] == [("refused", "unknown_kind")] * 2
         assert set(KINDS) <= {row["kind"] for row in rows}
         said = [line.text + line.detail for line in lines(visitor, Event.objects.order_by("pk"))]
-        for word in ("婴儿湿巾", "纸尿裤", "领取小样新人页", "未上架的"):
+        for word in ("婴儿湿巾", "纸尿裤", "领取小样新人页", "未上架的", "满200减30", "想退款", "只有券码"):
             assert any(word in text for text in said), word
+
+
+def test_a_word_that_the_brand_had_named_itself_stays_its_own(brand: Any) -> None:
+    with in_brand(brand):
+        visitor = make_visitor(brand)
+        kind = BehaviourKind.objects.create(key="coupon_used", label="用券（自有）")
+        assert told(brand, view(kind="coupon_used")) == [("accepted", "")]
+        event = Event.objects.get(contact_id=visitor.pk)
+        assert (event.type, event.object_id) == (EventType.CUSTOM, kind.pk)
 
 
 def test_what_is_refused(brand: Any, other_brand: Any) -> None:

@@ -135,6 +135,24 @@ M1,跳舞,2026-01-05,
     assert counts(bring("behaviour", text), "new", "same") == (0, 3)
 
 
+def test_coupons_and_words(brand: Any, bring: Any) -> None:
+    with in_brand(brand):
+        make_contact(brand).identities.create(kind="member_no", value="M1")
+    text = """会员号,行为类型,时间,优惠券名称,券码,发言内容
+M1,用券,2026-01-05 10:00:00,满200减30,C1,
+M1,用券,2026-01-05 10:00:00,满200减30,C2,
+M1,word_said,2026-01-05 10:01:00,,,想退款
+"""
+    assert counts(bring("behaviour", text), "new", "refused") == (3, 0)
+    with in_brand(brand):
+        rows = Event.objects.order_by("at", "pk").values_list("type", "data")
+        assert [(kind, data.get("title"), data.get("code"), data.get("word")) for kind, data in rows] == [
+            (EventType.COUPON_USED, "满200减30", "C1", None), (EventType.COUPON_USED, "满200减30", "C2", None),
+            (EventType.WORD_SAID, None, None, "想退款"),
+        ]  # fmt: skip
+    assert counts(bring("behaviour", text), "new", "same") == (0, 3)
+
+
 def test_cdnow_as_it_is(brand: Any, bring: Any) -> None:
     """Columns of fixed width, no order numbers, repeated rows: every purchase once, whatever is imported twice."""
     data = CDNOW.read_bytes()

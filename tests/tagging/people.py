@@ -213,7 +213,7 @@ def _events(dice: random.Random, contact: Contact, objects: dict[str, list[int]]
             contact_id=contact.pk,
             type=number,
             object_id=dice.choice(some) if source else None,
-            data={dice.choice(["text", "query", "title"]): dice.choice(SAID)},
+            data={dice.choice(["text", "query", "title", "code"]): dice.choice(SAID)},
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contacts.models import BehaviourKind, Contact, ContactStat, Event, EventType
+from contacts.services.behaviour import record_behaviour
 from contacts.services.timeline import record_event
 from org.access import SYSTEM
 from org.models import Job
@@ -104,6 +105,24 @@ def test_every_event_of_the_table(brand: Any, people: Any, tag: Tag, key: str) -
         assert row.source == f"rule:{rule.pk}"
         act = TagAct.objects.get(owner_id=rule.pk)
         assert (act.n_people, act.n_added, act.day) == (1, 1, NOW.date())
+
+
+def test_what_others_tell(brand: Any, people: Any) -> None:
+    """Coupons used and words said, as the shop tells them; a coupon is known by its name or number."""
+    with in_brand(brand):
+        tags = {n: make_tag(brand, n) for n in ("券", "词")}
+    make(brand, event="coupon_used", filters={"words": ["减30", "c9"]}, add_tag_ids=[tags["券"].pk])
+    make(brand, event="word_said", filters={"words": ["退款"]}, add_tag_ids=[tags["词"].pk])
+    told = [
+        (0, "coupon_used", {"title": "满200减30", "code": "C1"}), (1, "coupon_used", {"code": "C9"}),
+        (2, "coupon_used", {"title": "满500减80"}), (2, "word_said", {"word": "我要退款"}), (1, "word_said", {"word": "好"}),
+    ]  # fmt: skip
+    rows = [{"kind": kind, "at": NOW, "contact_id": people[i].pk, "data": data} for i, kind, data in told]
+    with in_brand(brand):
+        assert {o.result.value for o in record_behaviour(brand, rows, source="shop")} == {"accepted"}
+    react(brand)
+    assert carriers(brand, tags["券"]) == {people[0].pk, people[1].pk}
+    assert carriers(brand, tags["词"]) == {people[2].pk}
 
 
 def test_filters(brand: Any, people: Any, staff: Any) -> None:
