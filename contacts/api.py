@@ -55,6 +55,29 @@ class TagOut(serializers.Serializer):
     at = serializers.DateTimeField()
 
 
+class LifecycleOut(serializers.Serializer):
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+
+
+class ValueOut(serializers.Serializer):
+    """What somebody bought and is worth; scores are worked out each night and after orders, null for who never bought."""
+
+    n_orders = serializers.IntegerField()
+    spent_fen = serializers.IntegerField(help_text="net of refunds")
+    first_order_at = serializers.DateTimeField(allow_null=True)
+    last_order_at = serializers.DateTimeField(allow_null=True)
+    score = serializers.IntegerField(allow_null=True, help_text="0 to 100")
+    recency = serializers.IntegerField(allow_null=True, help_text="R, 1 to 5")
+    frequency = serializers.IntegerField(allow_null=True, help_text="F, 1 to 5")
+    monetary = serializers.IntegerField(allow_null=True, help_text="M, 1 to 5")
+    group = serializers.ChoiceField(choices=["loyal", "good", "ordinary", "lost"], allow_null=True)
+    lifecycle = LifecycleOut(allow_null=True)
+    next_order_on = serializers.DateField(allow_null=True, help_text="when the next order is expected")
+    alive_ratio = serializers.FloatField(allow_null=True, help_text="probability of still buying, 0 to 1")
+    ltv_fen = serializers.IntegerField(allow_null=True, help_text="expected spending of the next year")
+
+
 class ContactOut(serializers.Serializer):
     """One person in this brand. Moments are UTC."""
 
@@ -72,6 +95,7 @@ class ContactOut(serializers.Serializer):
     follows = FollowOut(many=True)
     tags = TagOut(many=True)
     stage = serializers.CharField(allow_null=True, help_text="of following up")
+    value = ValueOut(allow_null=True)
     fields = serializers.DictField(help_text="the brand's own fields: key → value, those that have one")  # type: ignore[assignment]
 
 
@@ -156,6 +180,7 @@ def contacts_out(contacts: Sequence[Contact], may_phones: bool) -> Sequence[dict
         identity.value = readable(identity.kind, identity.value, may_phones)
         identities.setdefault(identity.contact_id, []).append(identity)
     tags = hooks.tags_of(ids)
+    worth = hooks.values_of(ids)
     own = live_fields()
     keys = {field.pk: field.key for field in own}
     values = values_of(ids, own)
@@ -176,6 +201,7 @@ def contacts_out(contacts: Sequence[Contact], may_phones: bool) -> Sequence[dict
             "follows": follows.get(contact.pk, []),
             "tags": tags.get(contact.pk, []),
             "stage": stages.get(contact.stage_id or 0),
+            "value": worth.get(contact.pk),
             "fields": {keys[pk]: value for pk, value in values.get(contact.pk, {}).items()},
         }
         for contact in contacts

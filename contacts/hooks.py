@@ -19,6 +19,7 @@ PUT_ON = "tagging.services.tags.put_on"
 TAG_SELECTED = "tagging.services.mass.at_once"
 START_TAGGING = "tagging.services.mass.start_for"
 TAG_DAYS = "tagging.services.mass.days_of"
+VALUES_OF = "tagging.value_panel.values_of"
 TAG_WHYS = "tagging.services.tags.source_names"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
@@ -146,6 +147,11 @@ def code_choices() -> list[tuple[int, str]]:
 def tags_of(contact_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
     """Contact id → its tags: {id, name, group, source, staff_id, at, is_corp}."""
     return import_string(TAGS_OF)(contact_ids)
+
+
+def values_of(contact_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Contact id → its orders and value, as the API tells them."""
+    return import_string(VALUES_OF)(contact_ids)
 
 
 def tag_choices(keep: Iterable[int] = ()) -> list[dict[str, Any]]:

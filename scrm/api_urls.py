@@ -27,6 +27,7 @@ from scrm import api_docs
 from tagging.rule_api import RuleViewSet
 from tagging.segment_api import SegmentViewSet
 from tagging.tag_api import ContactTagViewSet, TagViewSet
+from tagging.value_api import LookalikeViewSet, ValueStandViewSet
 
 urlpatterns: list[Any] = [
     path("schema/", api_docs.schema, name="api_schema"),
@@ -106,6 +107,10 @@ urlpatterns: list[Any] = [
         SegmentViewSet.as_view({"get": "why"}),
         name="api_segment_why",
     ),
+    path("value/", ValueStandViewSet.as_view({"get": "list"}), name="api_value"),
+    path("value/lifecycle/", ValueStandViewSet.as_view({"get": "stages"}), name="api_value_lifecycle"),
+    path("lookalikes/", LookalikeViewSet.as_view({"get": "list", "post": "create"}), name="api_lookalikes"),
+    path("lookalikes/<int:pk>/", LookalikeViewSet.as_view({"get": "retrieve"}), name="api_lookalike"),
     path("tasks/", TaskViewSet.as_view({"get": "list", "post": "create"}), name="api_tasks"),
     path("tasks/<int:pk>/", TaskViewSet.as_view({"get": "retrieve"}), name="api_task"),
     path("tasks/<int:pk>/done/", TaskViewSet.as_view({"post": "done"}), name="api_task_done"),

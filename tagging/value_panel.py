@@ -1,5 +1,6 @@
-"""What the 360° page of a contact shows of its value (contacts/panels.py names this function)."""
+"""What the 360° page (contacts/panels.py), the API and exports (contacts/hooks.py) tell of a contact's value."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -40,3 +41,28 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
         },
         "right": "contacts.view",
     }
+
+
+# columns of ContactStat that are told as they are
+PLAIN = (
+    "n_orders", "spent_fen", "first_order_at", "last_order_at", "recency", "frequency", "monetary", "next_order_on",
+    "alive_ratio", "ltv_fen",
+)  # fmt: skip
+
+
+def values_of(contact_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Contact id → orders and value, as the API and exports tell them: `score`, `group` (loyal, good …) with
+    `group_name`, `lifecycle` {number, name}, and PLAIN; two queries."""
+    stages = dict(LifecycleStage.objects.values_list("number", "name"))
+    groups = {int(group): group for group in ValueGroup}
+    found = {}
+    for stat in ContactStat.objects.filter(contact__in=list(contact_ids)):
+        group = groups.get(stat.value_group or 0)
+        number = stat.lifecycle
+        found[stat.contact_id] = {name: getattr(stat, name) for name in PLAIN} | {
+            "score": stat.value_score,
+            "group": group.name.lower() if group else None,
+            "group_name": str(group.label) if group else "",
+            "lifecycle": {"number": number, "name": stages.get(number, "")} if number else None,
+        }
+    return found

@@ -8,12 +8,12 @@ from django.utils.translation import gettext_lazy
 
 from contacts import hooks
 from contacts.filters import parse
-from contacts.models import Contact, CustomField, Follow, Identity, visible_follows
+from contacts.models import Contact, CustomField, Follow, Identity, Stage, visible_follows
 from contacts.rows import rows_of
 from contacts.services import listing
 from contacts.services.fields import live_fields
 from contacts.services.values import show, values_of
-from datafiles.exports.base import Export, ExportKind, Rows, nothing
+from datafiles.exports.base import Export, ExportKind, Rows, nothing, yuan
 from scrm.errors import InvalidError
 from scrm.ids import read_id
 from tagging.models import ContactTag, Segment
@@ -30,7 +30,9 @@ def columns(export: Export) -> list[str]:
     fixed = [
         _("Contact number"), _("Name"), _("Gender"), _("State"), _("Phone"), _("Member number"), "unionid",
         "external_userid", _("Guides"), _("Channel"), _("Remark"), _("Tags"), _("Added"), _("Lost"), _("Member since"),
-        _("Do not contact"),
+        _("Do not contact"), _("Follow-up stage"), _("Orders"), _("Spent (yuan)"), _("Last order"), _("Value score"), "R",
+        "F", "M", _("Value group"), _("Lifecycle stage"), _("Next order"), _("Chance of buying again"),
+        _("Value next year (yuan)"),
     ]  # fmt: skip
     return fixed + [field.label for field in live_fields()]
 
@@ -47,6 +49,7 @@ def cells(export: Export, contacts: Sequence[Contact]) -> list[list[Any]]:
         shown = export.phone(value) if kind == Identity.Kind.PHONE else value
         known.setdefault(contact_id, {}).setdefault(kind, []).append(shown)
     mine = _seen_follows(export, ids)
+    worth, stages = hooks.values_of(ids), dict(Stage.objects.values_list("pk", "name"))
     found = []
     for row in rows_of(contacts):
         contact, own = row.contact, known.get(row.contact.pk, {})
@@ -58,10 +61,28 @@ def cells(export: Export, contacts: Sequence[Contact]) -> list[list[Any]]:
                 "、".join(f.staff.name for f in follows if f.ended_at is None), row.channel, row.remark,
                 "、".join(tag["name"] for tag in row.tags), export.when(contact.added_at), export.when(contact.lost_at),
                 export.when(contact.member_at), _("yes") if contact.do_not_contact else "",
+                stages.get(contact.stage_id, ""), *_worth(export, worth.get(contact.pk)),
                 *(show(field, values.get(contact.pk, {}).get(field.pk)) for field in fields),
             ]
         )  # fmt: skip
     return found
+
+
+def _worth(export: Export, value: dict[str, Any] | None) -> list[Any]:
+    """Orders and value of a contact, in the order of `columns`."""
+    if value is None:
+        return [""] * 12
+    alive = value["alive_ratio"]
+    return [
+        value["n_orders"], yuan(value["spent_fen"]), export.when(value["last_order_at"]),
+        *(_plain(value[name]) for name in ("score", "recency", "frequency", "monetary")), value["group_name"],
+        (value["lifecycle"] or {}).get("name", ""), _plain(value["next_order_on"]),
+        "" if alive is None else round(alive, 3), yuan(value["ltv_fen"]),
+    ]  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return "" if value is None else value if isinstance(value, int) else str(value)
 
 
 def _seen_follows(export: Export, ids: Sequence[int]) -> set[int] | None:

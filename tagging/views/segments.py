@@ -16,7 +16,7 @@ from scrm.errors import InvalidError, SCRMError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
-from tagging.conditions import ConditionError, references
+from tagging.conditions import ConditionError, parse, references
 from tagging.conditions.summary import sentence
 from tagging.conditions.templates import TEMPLATES
 from tagging.models import Dim, Segment, TagAct
@@ -58,7 +58,7 @@ def segment_edit(request: Any, segment_id: int | None = None) -> HttpResponse:
         raise InvalidError(_("A list has no condition; put people on it or take them off"))
     begin = next((t for t in TEMPLATES if t.key == request.GET.get("template")), None)
     name = segment.name if segment else str(begin.name) if begin else ""
-    condition = segment.condition if segment else begin.condition if begin else {"all": []}
+    condition = segment.condition if segment else begin.condition if begin else _given(request)
     context: dict[str, Any] = {"segment": segment, "name": name, "note": segment.note if segment else ""}
     if request.method == "POST":
         context |= {"name": request.POST.get("name", ""), "note": request.POST.get("note", "")}
@@ -72,6 +72,20 @@ def segment_edit(request: Any, segment_id: int | None = None) -> HttpResponse:
             context["error"] = str(error)
     context["condition"] = json.dumps(condition, ensure_ascii=False)
     return render(request, "tagging/segments/edit.html", context, status=422 if "error" in context else 200)
+
+
+def _given(request: Any) -> Any:
+    """The condition that another page begins with (`?condition=`); nothing yet without one.
+
+    Raises:
+        InvalidError: it cannot be read.
+    """
+    if not (text := request.GET.get("condition")):
+        return {"all": []}
+    try:
+        return parse(json_in.loads(text))
+    except ValueError as error:
+        raise InvalidError(_("This page link is not valid any more")) from error
 
 
 def _save(request: Any, segment: Segment | None, name: str, note: str, condition: Any) -> Segment:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -18,7 +19,9 @@ from org.models import Job
 from scrm import clock, json_in
 from scrm.errors import InvalidError, NotFoundError
 from scrm.ids import read_id
+from scrm.keyset import keyset_page
 from scrm.responses import go
+from tagging.conditions import Condition
 from tagging.models import LifecycleStage, Segment, ValueGroup, ValueSetting
 from tagging.services import lifecycle, lookalike, segments, value
 from tagging.services.lifecycle import StageInput
@@ -33,7 +36,7 @@ STAGE_COLORS = [
     ("purple", gettext_lazy("Purple")),
     ("grey", gettext_lazy("Grey")),
 ]
-PEOPLE = 100
+PEOPLE = 50
 _CUTS = ("r_cuts", "f_cuts", "m_cuts")
 
 CHART_COLORS = {"cyan": "teal", "purple": "violet"} | {
@@ -125,8 +128,21 @@ def people(request: Any) -> HttpResponse:
     ):
         raise NotFoundError()
     wanted = {columns[name]: int(text) for name, text in given.items() if text}
-    rows = ContactStat.objects.filter(**wanted).order_by("-value_score", "-spent_fen", "contact_id")
-    return _people(request, rows, title=_title(wanted))
+    rows = ContactStat.objects.filter(**wanted).annotate(score=Coalesce("value_score", -1))
+    return _people(
+        request,
+        rows,
+        order=("-score", "-spent_fen", "-contact_id"),
+        title=_title(wanted),
+        condition=[_leaf(column, n) for column, n in wanted.items()],
+    )
+
+
+def _leaf(column: str, n: int) -> Condition:
+    """The condition of a column of ContactStat."""
+    if column in ("recency", "frequency"):
+        return {"kind": "number", "measure": column, "compare": {"op": "eq", "value": n}}
+    return {"kind": column, "ids": [n]}
 
 
 def _title(wanted: dict[str, int]) -> str:
@@ -137,23 +153,33 @@ def _title(wanted: dict[str, int]) -> str:
     return f"R{wanted.get('recency', '·')} F{wanted.get('frequency', '·')}"
 
 
-def _people(request: Any, rows: Any, *, title: str, tabs: str = "rfm") -> HttpResponse:
+def _people(
+    request: Any,
+    rows: Any,
+    *,
+    order: tuple[str, ...],
+    title: str,
+    condition: list[Condition],
+    tabs: str = "rfm",
+) -> HttpResponse:
+    """A page of people; `condition`: leaves that mean the same people, for a segment of them."""
     seen = Contact.objects.visible_to(request.staff).values("pk")
-    found = list(rows.filter(contact__in=seen).select_related("contact")[: PEOPLE + 1])
+    found = rows.filter(contact__in=seen).select_related("contact")
+    page = keyset_page(found, order=order, after=request.GET.get("after"), size=PEOPLE)
     context = {
-        "rows": found[:PEOPLE],
-        "more": len(found) > PEOPLE,
+        "page": page,
         "title": title,
-        "limit": PEOPLE,
+        "condition": json.dumps({"all": condition}),
         "tabs": _tabs(tabs),
     }
-    return render(request, "tagging/value/people.html", context)
+    template = "tagging/value/_people.html" if request.htmx else "tagging/value/people.html"
+    return render(request, template, context)
 
 
 @require_GET
 @staff_can("segments.view")
 def next_orders(request: Any) -> HttpResponse:
-    """Who is expected to order again soon, the most valuable first."""
+    """Who is expected to order again soon, by day, the most valuable of a day first."""
     days = request.GET.get("days", "7")
     n = n if (n := read_id(days)) in SPANS else 7
     today = clock.today(request.brand.timezone)
@@ -161,7 +187,15 @@ def next_orders(request: Any) -> HttpResponse:
         next_order_on__gte=today, next_order_on__lte=today + timedelta(days=n), n_follows__gt=0
     )
     return _people(
-        request, rows.order_by("next_order_on", "-value_score"), title=_("Next orders"), tabs="next"
+        request,
+        rows.annotate(worth=0 - Coalesce("value_score", -1)),
+        order=("next_order_on", "worth", "contact_id"),
+        title=_("Next orders"),
+        condition=[
+            {"kind": "next_order", "window": {"type": "next", "n": n}},
+            {"kind": "follow", "values": ["reachable"]},
+        ],
+        tabs="next",
     )
 
 

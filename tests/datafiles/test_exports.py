@@ -248,3 +248,33 @@ def test_marks() -> None:
     for n in (1, 7, 123456789):
         assert watermark.read(f"a,b,{watermark.mark(n)}\n") == n
     assert watermark.read("nothing here") is None
+
+
+def test_what_a_customer_is_worth(brand: Any, people: list[Contact], sign_in: Any) -> None:
+    """Orders, value, stages of each contact; empty for somebody who never bought."""
+    from datetime import date
+
+    from contacts.models import ContactStat, Stage
+    from tagging.services import lifecycle
+
+    with in_brand(brand):
+        stage = Stage.objects.create(name="已报价")
+        Contact.objects.filter(pk=people[1].pk).update(stage=stage)
+        at = lifecycle.stages_of(brand)[0]
+        ContactStat.objects.filter(contact=people[1]).update(
+            n_orders=3, spent_fen=12_345, value_score=66, recency=4, frequency=3, monetary=2, value_group=2,
+            lifecycle=at.number, next_order_on=date(2026, 12, 1), alive_ratio=0.87654, ltv_fen=50_000,
+        )  # fmt: skip
+    client = sign_in(brand)
+    take(client)
+    head, *rows = lines(client, newest(brand))
+    found = {row[1]: dict(zip(head, row, strict=True)) for row in rows}
+    one = found["李娜"]
+    wanted = {
+        "跟进阶段": "已报价", "消费金额（元）": "123.45", "R": "4", "F": "3", "M": "2", "复购概率": "0.877",
+        "未来一年价值（元）": "500.00",
+    }  # fmt: skip
+    assert {name: one[name] for name in wanted} == wanted
+    assert {"66", "2026-12-01", at.name, "优质"} <= set(one.values())
+    other = next(row for name, row in found.items() if name != "李娜")
+    assert other["R"] == other["跟进阶段"] == other["未来一年价值（元）"] == ""

@@ -30,7 +30,9 @@ def test_a_rule_from_the_form_to_its_end(brand: Any, staff: Any, sign_in: Any) -
     for key in EVENTS:
         parts = client.post("/tags/rules/parts/", {**FORM, "event": key})
         assert parts.status_code == 200 and all(f'"f_{n}"' in parts.text for n in EVENTS[key].filters)
-        assert ("event-note" in parts.text) is bool(EVENTS[key].note)  # where it comes from, if not from WeCom
+        assert ("event-note" in parts.text) is bool(
+            EVENTS[key].note
+        )  # where it comes from, if not from WeCom
     assert client.post("/tags/rules/parts/", {"kind": "condition"}).status_code == 200
     for bad in ({}, {"add": "x"}, {"add": tag.pk, "name": ""}, {"add": tag.pk, "condition": "{"},
                 {"add": tag.pk, "amount": "viel"}, {"add": tag.pk, "event": "moon"},
