@@ -216,8 +216,8 @@ def _objects(events: Iterable[Event], types: Iterable[EventType]) -> set[int]:
     return {e.object_id for e in events if e.type in wanted and e.object_id}
 
 
-def lines(contact: Contact, events: Iterable[Event]) -> list[Line]:
-    """Events as sentences, in the reader's language."""
+def lines(contact: Contact | None, events: Iterable[Event]) -> list[Line]:
+    """Events as sentences, in the reader's language; of several people where no contact is given."""
     events = list(events)
     names = names_of(events)
     return [_line(event, names) for event in events]

@@ -24,6 +24,7 @@ from groups.code_api import GroupCodeViewSet
 from guides.api import LeadListViewSet, LeadViewSet
 from handover.api import HandoverViewSet
 from scrm import api_docs
+from tagging.kept_api import ComputedTagViewSet, WaitingTagViewSet
 from tagging.rule_api import RuleViewSet
 from tagging.segment_api import SegmentViewSet
 from tagging.tag_api import ContactTagViewSet, TagViewSet
@@ -76,6 +77,9 @@ urlpatterns: list[Any] = [
     ),
     path("contact-tags/", ContactTagViewSet.as_view({"post": "create"}), name="api_contact_tags"),
     path("tag-acts/<int:pk>/undo/", ContactTagViewSet.as_view({"post": "undo"}), name="api_tag_act_undo"),
+    path("computed-tags/", ComputedTagViewSet.as_view({"get": "list"}), name="api_computed_tags"),
+    path("computed-tags/<int:pk>/", ComputedTagViewSet.as_view({"get": "retrieve"}), name="api_computed_tag"),
+    path("waiting-tags/", WaitingTagViewSet.as_view({"get": "list"}), name="api_waiting_tags"),
     path("tag-rules/", RuleViewSet.as_view({"get": "list", "post": "create"}), name="api_tag_rules"),
     path("tag-rules/events/", RuleViewSet.as_view({"get": "events"}), name="api_tag_rule_events"),
     path("tag-rules/preview/", RuleViewSet.as_view({"post": "preview"}), name="api_tag_rule_preview"),

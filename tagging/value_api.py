@@ -18,50 +18,50 @@ from tagging.services import lifecycle, lookalike, segments, value
 SIZE, MAX_SIZE, MAX_DAYS = 50, 200, 400
 
 
-class GroupOut(serializers.Serializer):
+class ValueGroupOut(serializers.Serializer):
     group = serializers.ChoiceField(choices=[group.name.lower() for group in ValueGroup])
     name = serializers.CharField()
     n = serializers.IntegerField()
     spent_fen = serializers.IntegerField()
 
 
-class CellOut(serializers.Serializer):
+class RfmCellOut(serializers.Serializer):
     recency = serializers.IntegerField()
     frequency = serializers.IntegerField()
     n = serializers.IntegerField()
     average_spent_fen = serializers.IntegerField()
 
 
-class ValueOut(serializers.Serializer):
+class ValueStandOut(serializers.Serializer):
     """All who ever bought, by score."""
 
     n = serializers.IntegerField()
     scores = serializers.ListField(
         child=serializers.IntegerField(), help_text="people with 0–9, 10–19 … 90–100"
     )
-    groups = GroupOut(many=True)
-    grid = CellOut(many=True)
+    groups = ValueGroupOut(many=True)
+    grid = RfmCellOut(many=True)
     method = serializers.ChoiceField(choices=ValueSetting.Method.values)
     computed_at = serializers.DateTimeField(allow_null=True)
 
 
-class StageOut(serializers.Serializer):
+class LifecycleStageOut(serializers.Serializer):
     number = serializers.IntegerField(help_text="as in `lifecycle` of a contact and in conditions")
     name = serializers.CharField()
     n = serializers.IntegerField()
     problem = serializers.CharField(help_text="why nobody comes into it at present; empty when all is well")
 
 
-class MoveOut(serializers.Serializer):
+class LifecycleMoveOut(serializers.Serializer):
     from_stage = serializers.CharField(help_text="name; — for one that is no more")
     to_stage = serializers.CharField()
     n = serializers.IntegerField()
 
 
-class LifecycleOut(serializers.Serializer):
+class LifecycleFlowOut(serializers.Serializer):
     days = serializers.IntegerField()
-    stages = StageOut(many=True)
-    moves = MoveOut(many=True)
+    stages = LifecycleStageOut(many=True)
+    moves = LifecycleMoveOut(many=True)
 
 
 class LookalikeIn(serializers.Serializer):
@@ -70,7 +70,7 @@ class LookalikeIn(serializers.Serializer):
     name = serializers.CharField(max_length=60, help_text="of the list that is made")
 
 
-class ReasonOut(serializers.Serializer):
+class LookalikeReasonOut(serializers.Serializer):
     name = serializers.CharField()
     of_seed = serializers.FloatField(help_text="share of the segment's people who have it")
     of_others = serializers.FloatField()
@@ -86,7 +86,7 @@ class LookalikeOut(serializers.Serializer):
     name = serializers.CharField()
     n = serializers.IntegerField(help_text="people found")
     made_segment_id = serializers.IntegerField(allow_null=True)
-    reasons = ReasonOut(many=True)
+    reasons = LookalikeReasonOut(many=True)
     error = serializers.CharField()
     created_at = serializers.DateTimeField()
 
@@ -94,7 +94,7 @@ class LookalikeOut(serializers.Serializer):
 class ValueStandViewSet(viewsets.ViewSet):
     capabilities = {"list": "segments.view", "stages": "segments.view"}
 
-    @extend_schema(operation_id="value_retrieve", responses=ValueOut)
+    @extend_schema(operation_id="value_retrieve", responses=ValueStandOut)
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/value/: people by score and group, and the grid of recency and frequency."""
         setting = value.setting_of(request.brand)
@@ -115,11 +115,11 @@ class ValueStandViewSet(viewsets.ViewSet):
             "method": setting.method,
             "computed_at": setting.computed_at,
         }
-        return JsonResponse(dict(ValueOut(found).data))
+        return JsonResponse(dict(ValueStandOut(found).data))
 
     @extend_schema(
         operation_id="value_lifecycle",
-        responses=LifecycleOut,
+        responses=LifecycleFlowOut,
         parameters=[
             OpenApiParameter("days", int, description=f"moves of so many days, at most {MAX_DAYS}; 30")
         ],
@@ -137,7 +137,7 @@ class ValueStandViewSet(viewsets.ViewSet):
             ],
             "moves": [{"from_stage": a, "to_stage": b, "n": n} for a, b, n in found.moves],
         }
-        return JsonResponse(dict(LifecycleOut(body).data))
+        return JsonResponse(dict(LifecycleFlowOut(body).data))
 
 
 class LookalikeViewSet(viewsets.ViewSet):

@@ -17,6 +17,11 @@ KINDS: dict[str, str] = {
     "answers": "datafiles.exports.answers.ANSWERS",
     "codes": "datafiles.exports.others.CODES",
     "leads": "guides.files.exports.LEADS",
+    "behaviour": "datafiles.exports.behaviour.BEHAVIOUR",
+    "groups": "datafiles.exports.groups.GROUPS",
+    "group_members": "datafiles.exports.groups.MEMBERS",
+    "handover": "datafiles.exports.handover.HANDOVER",
+    "tasks": "datafiles.exports.tasks.TASKS",
     "audit": "datafiles.exports.others.AUDIT",
 }
 

@@ -51,11 +51,13 @@ def export_list(request: Any) -> HttpResponse:
 @staff_can("exports.run")
 def export_new(request: Any) -> HttpResponse:
     """Begin an export of a list with its filter (a modal): the filter comes in the address, as on the list's own page."""
-    kind = export_kind(str(request.GET.get("kind") or "contacts"))
+    # the first `kind` says which list; another one is a filter of the page (the kind of a task)
+    first, *further = request.GET.getlist("kind") or ["contacts"]
+    kind = export_kind(first or "contacts")
     if not request.actor.can(kind.right):
         raise ForbiddenError()
     query = QueryDict(request.GET.urlencode(), mutable=True)
-    query.pop("kind", None)
+    query.setlist("kind", further)
     error: Any = ""
     if request.method == "POST":
         try:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.http import QueryDict
 from openpyxl import load_workbook
 
 from contacts.models import Contact, CustomField
 from contacts.services.search import refresh_grams
 from datafiles import watermark
-from datafiles.exports import KINDS, export_kind
+from datafiles.exports import KINDS, Export, export_kind
 from datafiles.models import ExportFile
 from datafiles.services import exports, places, purge
 from org.access import Actor
@@ -267,8 +268,9 @@ def test_what_a_customer_is_worth(brand: Any, people: list[Contact], sign_in: An
         )  # fmt: skip
     client = sign_in(brand)
     take(client)
-    head, *rows = lines(client, newest(brand))
-    found = {row[1]: dict(zip(head, row, strict=True)) for row in rows}
+    head, *rows, _foot = lines(client, newest(brand))
+    invisible = "\u200b\u200c\u2060"
+    found = {row[1]: dict(zip(head, (cell.strip(invisible) for cell in row), strict=True)) for row in rows}
     one = found["李娜"]
     wanted = {
         "跟进阶段": "已报价", "消费金额（元）": "123.45", "R": "4", "F": "3", "M": "2", "复购概率": "0.877",
@@ -278,3 +280,100 @@ def test_what_a_customer_is_worth(brand: Any, people: list[Contact], sign_in: An
     assert {"66", "2026-12-01", at.name, "优质"} <= set(one.values())
     other = next(row for name, row in found.items() if name != "李娜")
     assert other["R"] == other["跟进阶段"] == other["未来一年价值（元）"] == ""
+
+
+@pytest.fixture
+def work(brand: Any, corp: Any, staff: Any, people: list[Contact]) -> dict[str, Any]:
+    """A behaviour, a group with two stays, a hand-over with a refusal, a task; all of the first guide."""
+    from campaigns.models import StaffTask
+    from contacts.services.behaviour import record_behaviour
+    from groups.models import GroupChat, GroupMember
+    from handover.models import HandoverItem, HandoverRun
+
+    with in_brand(brand):
+        other = make_staff(brand, corp, name="接手人")
+        rows = [
+            {"kind": "search", "at": clock.now(), "contact_id": people[1].pk, "data": {"query": "防晒"}},
+            {
+                "kind": "coupon_used",
+                "at": clock.now(),
+                "contact_id": people[0].pk,
+                "data": {"title": "满减券"},
+            },
+        ]
+        record_behaviour(brand, rows, source="shop")
+        chat = GroupChat.objects.create(
+            corp=corp, chat_id="wr1", name="妈妈群", owner=staff, created_at=clock.now()
+        )
+        GroupMember.objects.create(
+            chat=chat, kind=2, userid="wm1", contact=people[1], name="李", joined_at=clock.now()
+        )
+        GroupMember.objects.create(
+            chat=chat, kind=2, userid="wm2", joined_at=clock.now(), left_at=clock.now(), quit_scene=1
+        )
+        run = HandoverRun.objects.create(corp=corp, giver=staff)
+        HandoverItem.objects.create(
+            run=run, kind=1, giver=staff, receiver=other, contact=people[1], external_userid="wm1", state=4
+        )
+        task = StaffTask.objects.create(
+            staff=staff,
+            contact=people[1],
+            kind="call",
+            title="回访",
+            due_at=clock.now(),
+            key="k",
+            source="page",
+        )
+    return {"chat": chat, "run": run, "task": task, "other": other}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("kind=behaviour", {"李娜", "满减券"}),
+        ("kind=behaviour&contact={one}", {"李娜", "防晒"}),
+        ("kind=groups", {"妈妈群", "wr1"}),
+        ("kind=group_members&chat={chat}", {"李", "妈妈群", "wm2"}),
+        ("kind=handover", {"李娜", "接手人"}),
+        ("kind=handover&run={run}", {"李娜", "接手人"}),
+        ("kind=tasks", {"李娜", "回访"}),
+        ("kind=tasks&show=late&kind=call", {"回访"}),
+    ],
+)
+def test_lists_of_work(
+    brand: Any,
+    other_brand: Any,
+    sign_in: Any,
+    people: list[Contact],
+    work: dict[str, Any],
+    query: str,
+    said: set[str],
+) -> None:
+    """What stands in them; nothing of another brand; nothing of others for who sees the own only."""
+    text = query.format(one=people[1].pk, chat=work["chat"].pk, run=work["run"].pk)
+    client = sign_in(brand, "admin")
+    take(client, text)
+    head, *rows, _foot = lines(client, newest(brand))
+    assert {len(row) for row in rows} == {len(head)}
+    cells = "|".join(cell for row in rows for cell in row)
+    assert all(word in cells for word in said), cells
+    stranger = sign_in(other_brand, "admin")
+    answer = stranger.post(f"/exports/new/?{text}", {"format": "csv"})
+    if "=" in text.partition("&")[2] and "show" not in text:
+        assert answer.status_code == 404
+    else:
+        assert answer.status_code == 302 and len(lines(stranger, newest(other_brand))) == 2
+    with in_brand(brand):
+        kind, _q, rest = text.partition("&")
+        export = Export(brand, export_kind(kind[5:]).read(brand, QueryDict(rest)), work["other"], True)
+        assert export_kind(kind[5:]).page(export, None, 10)[0] == []
+
+
+def test_lists_of_work_refuse_what_they_do_not_know(brand: Any, sign_in: Any) -> None:
+    client = sign_in(brand, "admin")
+    for query in (
+        "behaviour&contact=x", "behaviour&since=x", "group_members&chat=x", "handover&run=0x", "tasks&show=gone",
+        "tasks&kind=x", "tasks&guide=x",
+    ):  # fmt: skip
+        answer = client.post(f"/exports/new/?kind={query}", {"format": "csv"})
+        assert answer.status_code == 422, query
