@@ -22,6 +22,8 @@ KINDS: dict[str, str] = {
     "group_members": "datafiles.exports.groups.MEMBERS",
     "handover": "datafiles.exports.handover.HANDOVER",
     "tasks": "datafiles.exports.tasks.TASKS",
+    "waiting_tags": "datafiles.exports.waiting.WAITING",
+    "differences": "drift.exports.DIFFERENCES",
     "audit": "datafiles.exports.others.AUDIT",
 }
 

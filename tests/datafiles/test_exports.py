@@ -369,11 +369,45 @@ def test_lists_of_work(
         assert export_kind(kind[5:]).page(export, None, 10)[0] == []
 
 
+def test_waiting_tags_and_differences(brand: Any, corp: Any, sign_in: Any) -> None:
+    from drift.models import Difference
+    from tagging.models import WaitingTag
+
+    with in_brand(brand):
+        WaitingTag.objects.create(
+            kind="phone", value="13800138000", tag=make_tag(brand, "金卡"), source="import:1"
+        )
+        for kind, key, state in (("department_differs", "t1", "open"), ("member_missing", "f1", "ignored")):
+            Difference.objects.create(
+                corp=corp,
+                kind=kind,
+                key=key,
+                title="会员",
+                ours={"name": "甲", "order": 1},
+                theirs={"name": "乙"},
+                state=state,
+            )
+    client = sign_in(brand, "operator")
+    take(client, "kind=waiting_tags")
+    assert lines(client, newest(brand))[1][1:4:2] == ["138****8000", "金卡"]
+    for query, keys in (
+        ("", ["t1"]),
+        ("&state=any", ["f1", "t1"]),
+        ("&state=ignored&kind=member_missing", ["f1"]),
+        ("&kind=member_missing", []),
+    ):
+        client = sign_in(brand, "admin")
+        take(client, f"kind=differences{query}")
+        rows = lines(client, newest(brand))[1:-1]
+        assert sorted({row[2] for row in rows}) == keys, query
+        assert all({row[6], row[7]} in ({"甲", "乙"}, {"1", ""}) for row in rows)
+
+
 def test_lists_of_work_refuse_what_they_do_not_know(brand: Any, sign_in: Any) -> None:
     client = sign_in(brand, "admin")
     for query in (
         "behaviour&contact=x", "behaviour&since=x", "group_members&chat=x", "handover&run=0x", "tasks&show=gone",
-        "tasks&kind=x", "tasks&guide=x",
+        "tasks&kind=x", "tasks&guide=x", "differences&state=x", "differences&kind=x",
     ):  # fmt: skip
         answer = client.post(f"/exports/new/?kind={query}", {"format": "csv"})
         assert answer.status_code == 422, query
