@@ -41,8 +41,8 @@ def _page(export: Export, after: Any, size: int) -> Rows:
     found = []
     for line in lines(page, export.brand.timezone):
         row = line.row
-        for field in line.fields or [None]:
-            differs = [field.label, field.ours, field.theirs] if field else ["", "", ""]
+        differing = [[field.label, field.ours, field.theirs] for field in line.fields]
+        for differs in differing or [["", "", ""]]:
             found.append(
                 [
                     line.label, row.title, row.key, row.contact_id or "", line.guide, *differs, row.get_state_display(),

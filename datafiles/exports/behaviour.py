@@ -67,7 +67,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
         found.append(
             [
                 export.when(event.at), kind or str(EventType(event.type).label), event.contact_id,
-                contact.name if contact else "", line.text, line.detail, guides.get(event.staff_id, ""), line.source,
+                contact.name if contact else "", line.text, line.detail, guides.get(event.staff_id or 0, ""), line.source,
             ]
         )  # fmt: skip
     return found, place_of(page, after)

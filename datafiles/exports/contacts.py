@@ -61,7 +61,7 @@ def cells(export: Export, contacts: Sequence[Contact]) -> list[list[Any]]:
                 "、".join(f.staff.name for f in follows if f.ended_at is None), row.channel, row.remark,
                 "、".join(tag["name"] for tag in row.tags), export.when(contact.added_at), export.when(contact.lost_at),
                 export.when(contact.member_at), _("yes") if contact.do_not_contact else "",
-                stages.get(contact.stage_id, ""), *_worth(export, worth.get(contact.pk)),
+                stages.get(contact.stage_id or 0, ""), *_worth(export, worth.get(contact.pk)),
                 *(show(field, values.get(contact.pk, {}).get(field.pk)) for field in fields),
             ]
         )  # fmt: skip
