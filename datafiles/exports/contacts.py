@@ -186,7 +186,7 @@ CONTACTS = ExportKind(
     columns=columns, page=filter_page, count=filter_count,
 )  # fmt: skip
 SEGMENT = ExportKind(
-    key="segment", label=gettext_lazy("Contacts of a segment"), icon="filter", right="contacts.view", read=read_segment,
+    key="segment", label=gettext_lazy("Contacts of a segment"), icon="funnel", right="contacts.view", read=read_segment,
     columns=columns, page=segment_page, count=lambda export: _audience(export).count(), title=segment_title,
     needs=("segment",),
 )  # fmt: skip
