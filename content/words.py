@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 # what people put between the characters to slip through: spaces, dots, zero-width marks
 _BETWEEN = re.compile(r"[\s\u200b-\u200f\u2060\ufeff·•.。,，、_*~\-]+")
@@ -11,9 +10,3 @@ _BETWEEN = re.compile(r"[\s\u200b-\u200f\u2060\ufeff·•.。,，、_*~\-]+")
 def plain(text: str) -> str:
     """The text as it is compared: one width, no case, nothing between the characters."""
     return _BETWEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
-
-
-def found_in(text: str, plain_words: Iterable[str]) -> list[str]:
-    """Those of the plain words that stand in a text."""
-    compared = plain(text)
-    return [word for word in plain_words if word and word in compared]

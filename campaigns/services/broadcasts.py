@@ -294,10 +294,11 @@ def launch(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
 
 
 def check_library(brand: Brand, broadcast: Broadcast, at: datetime | None = None) -> None:
-    """Whether what comes from the library may still be sent at `at` (default: now).
+    """Whether what was written may still be sent at `at` (default: now).
 
     Raises:
-        InvalidError: it has expired or was put into the archive meanwhile.
+        InvalidError: what comes from the library has expired or was put into the archive meanwhile; or the brand refuses
+            words of it by now.
     """
     for letter, version in broadcast.variants.exclude(content_id=None).values_list("letter", "content_id"):
         try:
@@ -305,6 +306,10 @@ def check_library(brand: Brand, broadcast: Broadcast, at: datetime | None = None
         except InvalidError as error:
             text = _("Content %(letter)s: %(error)s") % {"letter": letter, "error": error.message}
             raise InvalidError(text, code=error.code, fields={"variants": text}) from error
+    for variant in broadcast.variants.all():
+        if said := sensitive.refused_now(brand, variant.text, variant.attachments):
+            text = _("Content %(letter)s: %(error)s") % {"letter": variant.letter, "error": said}
+            raise InvalidError(text, code="sensitive_words", fields={"variants": text})
 
 
 @transaction.atomic

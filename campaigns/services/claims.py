@@ -15,7 +15,7 @@ from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
 from campaigns.services import gate, planning, rules, senders, touches
 from campaigns.services.journeys import slots
 from contacts.models import EventType
-from content.services import library, links
+from content.services import library, links, sensitive
 from scrm import clock
 from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
@@ -113,7 +113,7 @@ def _claim_rows(
     for task in ended:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
     SendTask.objects.filter(pk__in=[task.pk for task in ended]).update(state=State.CANCELLED)
-    content = _Contents(now, attached_to(brand, running) if attached is None else attached)
+    content = _Contents(brand, now, attached_to(brand, running) if attached is None else attached)
     late = _late_after(running)
     for task in running:
         if (task.moved_at or task.at) < now - late[task.pk]:
@@ -243,14 +243,24 @@ def _late_after(tasks: Collection[SendTask]) -> dict[int, timedelta]:
 
 
 class _Contents:
-    """Which content has been put away or has expired since its messages were planned: of the library, or of another
-    part."""
+    """Which content may not be sent any more since its messages were planned: it was put away or has expired, in the
+    library or in another part, or says what the brand refuses by now."""
 
-    def __init__(self, now: datetime, attached: Mapping[int, slots.Attachments | None]) -> None:
-        self.now, self.attached = now, attached
+    def __init__(self, brand: Brand, now: datetime, attached: Mapping[int, slots.Attachments | None]) -> None:
+        self.brand, self.now, self.attached = brand, now, attached
         self.gone: dict[int, bool] = {}
+        self.refused: dict[str, bool] = {}
 
     def is_gone(self, task: SendTask) -> bool:
+        return self._is_put_away(task) or self._is_refused(task)
+
+    def _is_refused(self, task: SendTask) -> bool:
+        words = "\n".join([task.text, *sensitive.words_of(task.attachments)])
+        if words not in self.refused:
+            self.refused[words] = bool(sensitive.refused_now(self.brand, words))
+        return self.refused[words]
+
+    def _is_put_away(self, task: SendTask) -> bool:
         if task.content_id is None:
             return self.attached.get(task.step_id or 0, []) is None
         if task.content_id not in self.gone:

@@ -17,7 +17,7 @@ from campaigns import governance
 from campaigns.models import Moment, Sop
 from campaigns.services import moment_content, moment_results, rules
 from campaigns.services.moments import corp_tags
-from content.services import library
+from content.services import library, sensitive
 from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError, SCRMError
@@ -149,6 +149,7 @@ def _claim_row(brand: Brand, moment_id: int) -> Claim | None:
         problem = "tags"
     elif moment.content_id:
         problem = _not_usable(brand, moment.content_id, now)
+    problem = problem or sensitive.refused_now(brand, moment.text, moment.attachments)
     if problem:
         Moment.objects.filter(pk=moment.pk).update(state=State.FAILED, ended_at=now, error=problem[:500])
         return None

@@ -24,7 +24,7 @@ from org.access import Actor
 from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
-from scrm.errors import InvalidError, NotFoundError
+from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.services import audience, segments, snapshots
 from tenants.models import Brand
 
@@ -222,7 +222,8 @@ def take_back(brand: Brand, *, job_id: int, by: Actor) -> int:
     """Stop the job if it still runs and cancel what is open of its tasks; gives how many."""
     job = _batch(job_id)
     if job.is_live:
-        jobs.cancel(job.pk)
+        with suppress(ConflictError):  # it has come to its end while we waited for its last slice
+            jobs.cancel(job.pk)
     return staff_tasks.cancel(brand, by=by, source=SOURCE, source_id=job.pk)
 
 

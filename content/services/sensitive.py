@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import StrIndex
 from django.utils.translation import gettext as _
 
 from content.models import SensitiveWord
-from content.words import found_in, plain
+from content.words import plain
 from org import audit
 from org.access import Actor
 from scrm.errors import InvalidError, NotFoundError
@@ -32,11 +34,11 @@ class Found:
 
 def find(brand: Brand, texts: Iterable[str]) -> list[Found]:
     """The brand's words that stand in any of the texts, refused ones first."""
-    whole = "\n".join(text for text in texts if text)
-    if not whole.strip():
+    compared = plain("\n".join(text for text in texts if text)).replace("\x00", "")
+    if not compared:
         return []
-    words = {w.plain: w for w in SensitiveWord.objects.only("word", "plain", "level", "note")}
-    hits = [words[p] for p in found_in(whole, words)]
+    rows = SensitiveWord.objects.exclude(plain="").annotate(at=StrIndex(Value(compared), "plain"))
+    hits = rows.filter(at__gt=0).only("word", "plain", "level", "note")
     return sorted(
         (Found(w.word, w.level, w.note) for w in hits), key=lambda f: (f.level != Level.REFUSE, f.word)
     )
@@ -53,6 +55,11 @@ def check(brand: Brand, text: str, attachments: Sequence[dict[str, Any]] = ()) -
         refused = [f.word for f in found if f.level == Level.REFUSE]
         raise InvalidError(said, code="sensitive_words", words=refused)
     return warnings(found)
+
+
+def refused_now(brand: Brand, text: str, attachments: Sequence[dict[str, Any]] = ()) -> str:
+    """The sentence about refused words in what was written earlier, asked again before it is sent; empty without one."""
+    return refusal(find(brand, [text, *words_of(attachments)]))
 
 
 def refusal(found: Sequence[Found]) -> str:

@@ -10,6 +10,7 @@ from campaigns.models import Broadcast, SendTask, Touch, Wave
 from campaigns.services import broadcasts, dry_run, policy, schedule, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.tasks import finish_brand
+from content.services import sensitive
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job
 from scrm import clock
@@ -308,3 +309,19 @@ def test_pages_from_draft_to_launch(brand: Any, other_brand: Any, people: list[A
     assert client.post(f"{url}approve/").status_code == 403  # not an approver
     assert client.post(f"{url}cancel/").status_code == 302
     assert client.post(f"{url}duplicate/").status_code == 302
+
+
+def test_words_that_are_refused_by_now(brand: Any, people: list[Any]) -> None:
+    """Neither a draft nor a wave that waits goes out with a word that came to the list meanwhile."""
+    with in_brand(brand), clock.at(NOW):
+        draft = broadcasts.save_draft(brand, given(), by=WRITER)
+        late = given(name="后来", waves=[WaveInput(NOW + timedelta(hours=1))])
+        waits = broadcasts.save_draft(brand, late, by=WRITER)
+        broadcasts.launch(brand, broadcast_id=waits.pk, by=WRITER)
+        sensitive.add_words(brand, words=["新品"], level="refuse", by=WRITER)
+    with in_brand(brand), clock.at(NOW), pytest.raises(InvalidError) as refused:
+        broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)
+    assert "新品" in str(refused.value)
+    with clock.at(NOW + timedelta(hours=1)), in_brand(brand):
+        assert waves.run_due(brand) == 0 and not Touch.objects.exists()
+        assert "新品" in Wave.objects.get(broadcast=waits).numbers["error"]

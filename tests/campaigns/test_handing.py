@@ -7,6 +7,7 @@ import pytest
 
 from campaigns.models import SendTask, Touch
 from campaigns.services import enrolments, graphs, handing
+from content.services import sensitive
 from groups.models import GroupCode
 from org.access import SYSTEM
 from scrm import clock
@@ -140,3 +141,21 @@ def test_a_canvas_chooses_what_is_too_late_also_when_wecom_did_not_take_it(
     with in_brand(live.brand):
         assert set(SendTask.objects.values_list("state", flat=True)) == {"failed" if found else "handed"}
         assert set(Touch.objects.values_list("reason", flat=True)) == {found}
+
+
+def test_words_that_are_refused_by_now(live: Live) -> None:
+    """Somebody adds a word to the list after the messages were planned: what says it is not sent any more."""
+    enrol_all(live, (1, 10), name="上新")
+    moment = at(DUE)
+    live.sandbox.post("faults", api=API, kind="errcode", errcode=-1)
+    live.tick(moment)
+    live.sandbox.post("faults/clear")
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"planned"}
+        sensitive.add_words(live.brand, words=["上 新"], level="refuse", by=SYSTEM)
+    live.tick(moment + timedelta(minutes=10))
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"failed"}
+        assert set(Touch.objects.values_list("state", "reason")) == {
+            (Touch.State.BLOCKED, Touch.Reason.CONTENT)
+        }

@@ -17,6 +17,7 @@ from campaigns.models import Moment, MomentGuide, TouchPolicy
 from campaigns.services import moment_handing, moment_reach, moments, policy
 from campaigns.services.moments import MomentInput
 from contacts.models import Event, EventType
+from content.services import sensitive
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Staff
 from org.services import keys
@@ -292,6 +293,16 @@ def test_a_process_dies_between_claim_and_record(live: Live, monkeypatch: pytest
     for minute in range(2, 9):
         live.tick(at(f"2026-03-10 10:0{minute}"))
     assert now(live, draft.pk).state == "out" and len(in_sandbox(live)) == 1
+
+
+def test_words_that_are_refused_by_now(live: Live) -> None:
+    with clock.at(THEN), in_brand(live.brand):
+        draft = moments.save_draft(live.brand, given(at=THEN + timedelta(hours=1)), by=SYSTEM)
+        moments.launch(live.brand, moment_id=draft.pk, by=SYSTEM)
+        sensitive.add_words(live.brand, words=["到店"], level="refuse", by=SYSTEM)
+    live.tick(THEN + timedelta(hours=1))
+    row = now(live, draft.pk)
+    assert row.state == "failed" and "到店" in row.error and not in_sandbox(live)
 
 
 def test_wecom_has_forgotten_the_picture_early(live: Live) -> None:

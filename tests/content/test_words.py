@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from content.models import SensitiveWord
 from content.services import sensitive
 from content.services.editing import ContentInput, create_content
-from content.words import found_in, plain
+from content.words import plain
 from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand
 from tests.content.conftest import CHECKER, MAKER, make_content
@@ -18,19 +18,19 @@ from tests.factories import in_brand
 
 @pytest.mark.parametrize("text", ["根治", "根 治", "根．治", "包根\u200b治的", "根\n治"])
 def test_disguises_do_not_hide_a_word(text: str) -> None:
-    assert found_in(text, ["根治"]) == ["根治"]
+    assert "根治" in plain(text)
 
 
 @pytest.mark.parametrize("text", ["vip", "ＶＩＰ", "V-I-P"])
 def test_case_and_width(text: str) -> None:
-    assert found_in(text, [plain("VIP")]) == ["vip"]
+    assert plain(text) == plain("VIP") == "vip"
 
 
 @given(st.text(max_size=40), st.text(min_size=1, max_size=10), st.text(max_size=40))
 def test_a_word_is_found_wherever_it_stands(before: str, word: str, after: str) -> None:
     # a mark that composes with its neighbour is another character
     if plain(word) and plain(before + word + after) == plain(before) + plain(word) + plain(after):
-        assert found_in(before + word + after, [plain(word)])
+        assert plain(word) in plain(before + word + after)
 
 
 def put(brand: Brand, *words: str, level: str = "refuse", note: str = "") -> None:
