@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,7 +201,8 @@ def cancel_run(brand: Brand, *, by: Actor, run_id: int) -> int:
     if not n and not is_live:
         raise ConflictError(_("Everything has been given to WeCom already"))
     if job is not None and is_live:
-        jobs.cancel(job.pk)
+        with suppress(ConflictError):  # it has just ended
+            jobs.cancel(job.pk)
     audit.record(by, "handover.cancel", run, after={"n": n}, name=run.giver.name)
     close_if_over(run, cancelled=True)
     return n
