@@ -7,8 +7,10 @@ cannot be read. `SET LOCAL timezone` says in which zone a moment without one is 
 
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from datafiles.targets import WORDS_NO, WORDS_YES, Column
+from scrm import clock
 
 # blanks that people and programs leave around a value: full-width, non-breaking, zero-width, the mark of a file
 BLANKS = " \t\r\n\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
@@ -68,7 +70,12 @@ def number(x: str, column: Column) -> str:
 
 def integer(x: str, column: Column) -> str:
     plain = f"translate({narrow(x)}, ',， ', '')"
-    return f"CASE WHEN length({x}) <= 12 AND {plain} ~ '^\\d{{1,9}}([.]0+)?$' THEN {plain}::numeric::int END"
+    # as most are written: digits alone, told in a tenth of the time of a pattern
+    usual = f"length({x}) BETWEEN 1 AND 9 AND ltrim({x}, '0123456789') = ''"
+    return (
+        f"CASE WHEN {usual} THEN {x}::int"
+        f" WHEN length({x}) <= 12 AND {plain} ~ '^\\d{{1,9}}([.]0+)?$' THEN {plain}::numeric::int END"
+    )
 
 
 def money(x: str, column: Column) -> str:
@@ -79,8 +86,11 @@ def money(x: str, column: Column) -> str:
     shape = r"^\d{1,11}([.]\d{1,6})?$"
     # 1.234,56 would be read as 1.23456
     clear = f"NOT ({x} LIKE '%%,%%' AND {x} ~ ',\\d{{1,2}}$')"
+    # as most are written: 12.34
+    usual = f"length({x}) BETWEEN 4 AND 14 AND strpos({x}, '.') = length({x}) - 2 AND translate({x}, '0123456789', '') = '.'"
+    quick = "" if unit == "fen" else f"WHEN {usual} THEN translate({x}, '.', '')::bigint "
     return (
-        f"CASE WHEN length({x}) <= 30 AND {plain} ~ '{shape}' AND {clear}"
+        f"CASE {quick}WHEN length({x}) <= 30 AND {plain} ~ '{shape}' AND {clear}"
         f" THEN round({plain}::numeric{factor})::bigint END"
     )
 
@@ -110,14 +120,17 @@ def moment(x: str, column: Column) -> str:
     return f"CASE WHEN {iso} THEN {valid.format(x)} WHEN length({x}) <= 40 THEN {rest} END"
 
 
-def is_moment(x: str, known: str) -> str:
-    """Whether a text beginning with a year says a moment that is known: as most files write it, compared as text, which is
-    quicker than reading it."""
+def is_moment(x: str, known: str, timezone: str) -> str:
+    """Whether a text beginning with a year says a moment that is known: as most files write it, compared as Postgres writes
+    it, which is quicker than reading it. A text that was written at another offset of the zone is read."""
     valid = f"{x} >= '1900-' AND {x} < '2200' AND pg_input_is_valid({x}, 'timestamptz')"
-    return (
-        f"({x} || '.000000' = to_char({known}, 'YYYY-MM-DD HH24:MI:SS.US')"
-        f" OR {known} = CASE WHEN {valid} THEN {x}::timestamptz END)"
-    )
+    return f"({x} || '{_offset(timezone)}' = {known}::text OR {known} = CASE WHEN {valid} THEN {x}::timestamptz END)"
+
+
+def _offset(timezone: str) -> str:
+    """How Postgres writes the present offset of a zone: +08, -03:30."""
+    text = clock.now().astimezone(ZoneInfo(timezone)).strftime("%z")
+    return text[:3] if text[3:] == "00" else f"{text[:3]}:{text[3:]}"
 
 
 def day(x: str, column: Column) -> str:

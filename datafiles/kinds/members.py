@@ -160,7 +160,7 @@ def quick(task: Task, source: str = "stage") -> str:
         elif key == "dnc":
             same.append(f"c.do_not_contact = CASE {x} WHEN '是' THEN true WHEN '否' THEN false END")
         elif key == "member_at":
-            same.append(values.is_moment(x, "c.member_at"))
+            same.append(values.is_moment(x, "c.member_at", task.brand.timezone))
         elif key not in IDS:
             join, value = _field(task, key)
             joins.append(join + f"i_{first}.contact_id")

@@ -169,7 +169,7 @@ def quick_orders(task: Task, source: str = "stage") -> str:
                 f" CASE WHEN pg_input_is_valid({x}, 'numeric') THEN round({x}::numeric{factor}) END)"
             )
         elif key in ("paid_at", "placed_at"):
-            same.append(f"({values.is_moment(x, f'o.{key}')} OR {x} IS NULL)")
+            same.append(f"({values.is_moment(x, f'o.{key}', task.brand.timezone)} OR {x} IS NULL)")
         elif key == "n_items":
             same.append(f"({x} = o.n_items::text OR {x} IS NULL)")
         elif key == "channel":

@@ -250,6 +250,26 @@ def test_dates_in_many_styles() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("zone", "text", "same", "other"),
+    [
+        ("Asia/Shanghai", "2026-01-31 08:05:00", "2026-01-31 00:05:00Z", "2026-01-31 00:05:00.5Z"),
+        ("Asia/Kolkata", "2026-01-31 08:05:00", "2026-01-31 02:35:00Z", "2026-01-31 03:05:00Z"),
+        ("America/New_York", "2026-01-31 08:05:00", "2026-01-31 13:05:00Z", "2026-01-31 12:05:00Z"),
+        ("America/New_York", "2026-07-31 08:05:00", "2026-07-31 12:05:00Z", "2026-07-31 13:05:00Z"),
+        ("Asia/Shanghai", "1988-07-31 08:05", "1988-07-30 23:05:00Z", "1988-07-31 00:05:00Z"),
+    ],
+)
+def test_a_text_says_a_moment_that_is_known(zone: str, text: str, same: str, other: str) -> None:
+    is_it = values.is_moment("v", "k", zone)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('timezone', %s, true)", [zone])
+        for known, expected in ((same, True), (other, False)):
+            cursor.execute(f"SELECT {is_it} FROM (VALUES (%s, %s::timestamptz)) x(v, k)", [text, known])
+            assert cursor.fetchone()[0] is expected
+
+
+@pytest.mark.django_db
 def test_money_phones_and_words() -> None:
     assert read("money", ["12", "12.5", "￥1,234.50", "¥12元", "1 234", "１２．５"]) == [
         1200,
@@ -259,7 +279,13 @@ def test_money_phones_and_words() -> None:
         123400,
         1250,
     ]
-    assert read("money", ["1250"], unit="fen") == [1250]
+    assert read("money", ["0.50", "12.34", "12345678901.23", "1.234", "12.3.", "1.2.3", "..50", "１.50"]) == [
+        50, 1234, 1234567890123, 123, None, None, None, 150,
+    ]  # fmt: skip
+    assert read("integer", ["0", "007", "123456789", "1234567890", "3.0", "1,234", "-1", "3.5"]) == [
+        0, 7, 123456789, None, 3, 1234, None, None,
+    ]  # fmt: skip
+    assert read("money", ["1250", "12.50"], unit="fen") == [1250, 13]
     assert set(read("money", ["-5", "abc", "1e5", "1.234,56", "12,3"])) == {None}
     phones = [
         "13800138000",
