@@ -60,7 +60,9 @@ def save_poster(
     """
     name = " ".join(name.split())
     if not 1 <= len(name) <= 60:
-        raise InvalidError(_("1 to %(n)d characters") % {"n": 60}, fields={"name": _("Give it a name")})
+        raise InvalidError(
+            _("A name of 1 to %(n)d characters is needed") % {"n": 60}, fields={"name": _("Give it a name")}
+        )
     file = MediaFile.objects.filter(pk=background_id, kind="image").first()
     if file is None:
         raise InvalidError(_("Choose a background picture"))
