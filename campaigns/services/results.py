@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from campaigns.models import Broadcast, SendTask, Touch
+from campaigns.models import Broadcast, SendTask, Sop, Touch
 from campaigns.services import claims, gate, marks, touches
 from contacts.models import EventType, Identity
 from org import audit
@@ -248,8 +248,10 @@ def cancel(brand: Brand, *, task_id: int, by: Actor) -> None:
 
 
 def is_over(task: SendTask) -> bool:
-    """Whether its broadcast was stopped meanwhile."""
-    return task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
+    """Whether its broadcast was stopped, or its SOP ended, meanwhile."""
+    return (task.sop is not None and task.sop.state == Sop.State.ENDED) or (
+        task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
+    )
 
 
 def close(brand: Brand, task_id: int) -> None:

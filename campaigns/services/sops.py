@@ -19,6 +19,7 @@ from campaigns.services.schedule import MAX_DAY, StepTime
 from content.services import sensitive
 from org import audit
 from org.access import SYSTEM, Actor
+from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.models import Brand
@@ -265,7 +266,8 @@ def resume(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
 
 @transaction.atomic
 def end(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
-    """For good: everybody leaves, what was planned and not handed to WeCom yet is cancelled.
+    """For good: everybody leaves, what was planned and not handed to WeCom yet is cancelled, and a job stops at WeCom what
+    guides have and have not confirmed.
 
     The people leave in slices after commit (tasks.close_sop).
     """
@@ -275,7 +277,16 @@ def end(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     sop = get_sop(sop_id, lock=True)
     _switch(sop, {Sop.State.ON, Sop.State.PAUSED}, Sop.State.ENDED, by, "sop.end")
     close_sop.delay_on_commit(brand_id=brand.pk, sop_id=sop.pk)
+    if n := unconfirmed(sop.pk).count():
+        title, params = _("Stop “%(name)s”") % {"name": sop.name}, {"sop_id": sop.pk, "after": 0}
+        jobs.start_job(brand, kind="sop_stop", title=title, params=params, by=by, n_total=n)
     return sop
+
+
+def unconfirmed(sop_id: int) -> "QuerySet[SendTask]":
+    """Send tasks that guides have, or will have in a moment, and have not confirmed."""
+    open_states = [SendTask.State.CALLING, SendTask.State.HANDED]
+    return SendTask.objects.filter(sop=sop_id, state__in=open_states, confirmed_at=None).order_by()
 
 
 def close_slice(brand: Brand, *, sop_id: int, limit: int = CLOSE_SLICE) -> int:

@@ -242,7 +242,7 @@ JOB_SLICE = 20
 
 
 def stop_step(brand: Brand, job: Job) -> bool:
-    """Stop send tasks that guides have and have not confirmed."""
+    """Stop send tasks of a broadcast or an SOP that guides have and have not confirmed."""
     return _each_task(brand, job, results.cancel)
 
 
@@ -258,9 +258,12 @@ def remind_step(brand: Brand, job: Job) -> bool:
 
 def _each_task(brand: Brand, job: Job, act: Any) -> bool:
     with transaction.atomic():
-        rows = SendTask.objects.filter(
-            broadcast=job.params["broadcast_id"], pk__gt=job.params["after"], state=SendTask.State.HANDED
+        of = (
+            {"sop": job.params["sop_id"]}
+            if "sop_id" in job.params
+            else {"broadcast": job.params["broadcast_id"]}
         )
+        rows = SendTask.objects.filter(**of, pk__gt=job.params["after"], state=SendTask.State.HANDED)
         rows = rows.filter(confirmed_at=None).order_by("pk")
         task_ids = list(rows.values_list("pk", flat=True)[:JOB_SLICE])
     failed, done = int(job.params.get("failed", 0)), 0

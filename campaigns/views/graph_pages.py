@@ -34,7 +34,7 @@ WAYS: dict[str, Any] = {str(kind): label for kind, label in Enrolment.End.choice
 WAYS[MOVED] = lazy("went over into another version")
 
 
-def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
+def detail(request: Any, sop: Sop, acts: list[dict[str, Any]], stops: list[Job]) -> HttpResponse:
     """The page of a drawn SOP; `v`: the figures of one version on that version."""
     found = graphs.versions(sop.pk)
     version = _version(request, sop, found)
@@ -60,7 +60,7 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]]) -> HttpResponse:
         "result": _result_chart(reach, by_node),
         "outcome": _outcome_chart(sop),
         "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=10),
-        "jobs": _moves(request, sop),
+        "jobs": _moves(request, sop) + stops,
         "errors": _entry_errors(request.brand, sop, graph) if version else [],
     }  # fmt: skip
     return render(request, "campaigns/sops/canvas/detail.html", context)

@@ -18,6 +18,7 @@ from campaigns.views.media import files_of
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from org.forms import add_errors
+from org.models import Job
 from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, SCRMError
 from scrm.keyset import keyset_page
@@ -154,7 +155,7 @@ def sop_detail(request: Any, sop_id: int) -> HttpResponse:
     sop = sops.get_sop(sop_id)
     if sop.is_graph:
         n_in = Enrolment.objects.filter(sop=sop, ended_at=None).count()
-        return graph_pages.detail(request, sop, _acts(sop, n_in))
+        return graph_pages.detail(request, sop, _acts(sop, n_in), stops_of(sop))
     steps = sops.live_steps(sop.pk)
     by_step, waiting = numbers.of_steps([sop.pk]), numbers.waiting_at(sop.pk)
     rows = [
@@ -173,6 +174,7 @@ def sop_detail(request: Any, sop_id: int) -> HttpResponse:
         "result": _result_chart(rows),
         "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=20),
         "acts": _acts(sop, total.n_in),
+        "jobs": stops_of(sop),
     }
     return render(request, "campaigns/sops/detail.html", context)
 
@@ -231,8 +233,7 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
         ),
         "end": (
             _("End"), "square", "danger",
-            people + " " + _("All of them leave it, and what was planned is not sent. This cannot be"
-            " undone."),
+            people + " " + _stopped_words(sop) + " " + _("This cannot be undone."),
         ),
         "duplicate": (_("Copy"), "copy", "", ""),
         "graph": (_("Open on a canvas"), "workflow", "", ""),
@@ -249,6 +250,23 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
         order[State.ON].insert(2, "graph")
     keys = ("label", "icon", "kind", "confirm")
     return [{"act": act, **dict(zip(keys, all_acts[act], strict=True))} for act in order[State(sop.state)]]
+
+
+def _stopped_words(sop: Sop) -> str:
+    n = sops.unconfirmed(sop.pk).count()
+    if not n:
+        return _("All of them leave it, and what was planned is not sent.")
+    return ngettext(
+        "All of them leave it, what was planned is not sent, and %(n)s send task that its guide has not confirmed is stopped.",
+        "All of them leave it, what was planned is not sent, and %(n)s send tasks that guides have not confirmed are stopped.",
+        n,
+    ) % {"n": f"{n:,}"}
+
+
+def stops_of(sop: Sop) -> list[Job]:
+    """The job that stops what guides have, while it runs or when it needs somebody."""
+    last = Job.objects.filter(kind="sop_stop", params__sop_id=sop.pk).order_by("-pk")[:1]
+    return [job for job in last if job.is_live or job.state == Job.State.FAILED]
 
 
 _DO = {

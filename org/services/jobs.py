@@ -33,6 +33,7 @@ KINDS: dict[str, str] = {
     "code_batch": "livecodes.services.batch.step",
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
+    "sop_stop": "campaigns.services.waves.stop_step",
     "sop_move": "campaigns.services.journeys.moving.step",
     "sop_rehearse": "campaigns.services.journeys.rehearsing.step",
     "lookalike": "tagging.services.lookalike.step",

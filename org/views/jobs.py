@@ -19,6 +19,7 @@ RIGHTS_OF_KIND = {
     "code_batch": ("codes.edit", "codes.edit"),
     "code_zip": ("codes.view", "codes.view"),
     "sop_enrol": ("sops.edit", "sops.edit"),
+    "sop_stop": ("sops.view", "sops.edit"),
     "sop_move": ("sops.view", "sops.edit"),
     "sop_rehearse": ("sops.view", "sops.edit"),
     "lookalike": ("segments.view", "segments.edit"),

@@ -12,6 +12,7 @@ from campaigns.models import Enrolment, SendTask, StepBlocked, Touch
 from campaigns.services import enrolments, sops
 from contacts.models import Event, EventType
 from org.access import SYSTEM
+from org.models import Job
 from scrm import clock
 from tests.campaigns.conftest import Live, at, make_live, set_sandbox_clock
 from tests.factories import in_brand
@@ -228,6 +229,39 @@ def test_end_lets_everybody_go_and_cancels_what_was_planned(live: Live) -> None:
         assert set(SendTask.objects.values_list("state", flat=True)) == {"cancelled"}
     assert {t.state for t in live.ledger()} == {Touch.State.CANCELLED}
     assert events_of(live, EventType.SOP_ENDED) == 6
+
+
+def test_end_stops_what_guides_have_not_confirmed(live: Live) -> None:
+    sop = live.make_sop((1, 10), (2, 10))
+    enrol_all(live, sop, at("2026-03-01 15:00"))
+    live.tick(at("2026-03-02 10:00"))
+    with in_brand(live.brand):
+        first, second = SendTask.objects.order_by("pk")
+        assert {first.state, second.state} == {"handed"}
+    live.sandbox.post("confirm", corpid=live.corp.corpid, msgid=first.msgid)
+    with in_brand(live.brand), clock.at(at("2026-03-02 10:30")):
+        sops.end(live.brand, sop_id=sop.pk, by=SYSTEM)
+        assert Job.objects.get(kind="sop_stop").n_total == 2
+    for moment in ("2026-03-02 10:40", "2026-03-02 12:00"):
+        live.tick(at(moment))
+    assert live.confirm_all(at("2026-03-02 13:00")) == 0 and len(live.received()) == 3
+    assert {t.state for t in live.ledger(send_task_id=first.pk)} == {Touch.State.DELIVERED}
+    assert {t.state for t in live.ledger(send_task_id=second.pk)} == {Touch.State.CANCELLED}
+
+
+def test_end_while_a_send_is_being_handed_over(live: Live) -> None:
+    """Handed over after the job has looked: the next question to WeCom stops it."""
+    sop = live.make_sop((1, 10))
+    enrol_all(live, sop, at("2026-03-01 15:00"))
+    live.tick(at("2026-03-02 10:00"))
+    with in_brand(live.brand), clock.at(at("2026-03-02 10:30")):
+        SendTask.objects.update(state="calling")
+        sops.end(live.brand, sop_id=sop.pk, by=SYSTEM)
+        SendTask.objects.update(state="handed")
+    live.tick(at("2026-03-02 12:00"))
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", flat=True)) == {"cancelled"}
+    assert live.confirm_all(at("2026-03-02 13:00")) == 0 and live.received() == {}
 
 
 def test_two_brands_do_not_meet(live: Live, wecom: Any) -> None:
