@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
-from campaigns.models import Sop, Touch
+from campaigns.models import SendTask, Sop, Touch
 from campaigns.services import broadcasts, numbers, sops, waiting
 from contacts.models import Contact
 from scrm.errors import InvalidError, NotFoundError
@@ -31,8 +31,15 @@ class TouchOut(serializers.Serializer):
     broadcast_id = serializers.IntegerField(allow_null=True)
     wave_id = serializers.IntegerField(allow_null=True)
     variant_id = serializers.IntegerField(allow_null=True)
+    content_id = serializers.IntegerField(allow_null=True, help_text="version of the library")
+    send_task_id = serializers.IntegerField(allow_null=True, help_text="see /send-tasks/")
     state = serializers.CharField(help_text="planned | blocked | handed | delivered | failed | cancelled")
     reason = serializers.CharField(help_text="do_not_contact | capped | not_followed | too_late | … or empty")
+    error = serializers.CharField(help_text="WeCom's words, or empty")
+    confirmed_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="its guide pressed send; WeCom's result for this customer may still be to come",
+    )
     done_at = serializers.DateTimeField(allow_null=True)
     opened_at = serializers.DateTimeField(allow_null=True, help_text="first opening of a link of it")
     replied_at = serializers.DateTimeField(allow_null=True)
@@ -99,15 +106,17 @@ class TouchViewSet(viewsets.ViewSet):
             rows = waiting.in_state(rows, by_name[state])
         page = keyset_page(rows, order=("-at", "-pk"), after=request.query_params.get("after"), size=SIZE)
         waiting.show(page)
-        return JsonResponse(
-            {"results": TouchOut([_touch(t) for t in page], many=True).data, "next": page.next}
-        )
+        ids = {t.send_task_id for t in page if t.send_task_id}
+        tasks = SendTask.objects.filter(pk__in=ids).order_by()
+        confirmed = dict(tasks.values_list("pk", "confirmed_at")) if ids else {}
+        found = [{**_touch(t), "confirmed_at": confirmed.get(t.send_task_id)} for t in page]
+        return JsonResponse({"results": TouchOut(found, many=True).data, "next": page.next})
 
 
 def _touch(touch: Touch) -> dict[str, Any]:
     names = (
         "id", "at", "contact_id", "staff_id", "sop_id", "step_id", "broadcast_id", "wave_id", "variant_id", "done_at",
-        "opened_at", "replied_at", "converted_at",
+        "opened_at", "replied_at", "converted_at", "content_id", "send_task_id", "error",
     )  # fmt: skip
     return {name: getattr(touch, name) for name in names} | {
         "kind": Touch.Kind(touch.kind).name.lower(),

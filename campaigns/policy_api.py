@@ -42,6 +42,9 @@ class PolicySerializer(serializers.Serializer):
     attribution_days = serializers.IntegerField()
     needs_approval = serializers.BooleanField()
     hold_out_percent = serializers.IntegerField()
+    redraw = serializers.BooleanField(
+        required=False, write_only=True, help_text="draw the hold-out group anew; its watching begins again"
+    )
 
 
 class EffectGroupOut(serializers.Serializer):
@@ -99,7 +102,8 @@ class WishesSerializer(serializers.Serializer):
 def _policy(request: Any) -> dict[str, Any]:
     present = rules.policy_of(request.brand)
     caps = [{"days": cap.days, "n": cap.n, "kind": WORDS[cap.kind]} for cap in rules.caps_of(request.brand)]
-    names = [str(name) for name in PolicySerializer().fields if name != "caps"]
+    fields = PolicySerializer().fields
+    names = [str(name) for name, field in fields.items() if name != "caps" and not field.write_only]
     values = {name: getattr(present, name) for name in names}
     return dict(PolicySerializer({**values, "caps": caps}).data)
 

@@ -11,6 +11,7 @@ from campaigns.calendar_api import CalendarViewSet
 from campaigns.graph_api import SopGraphViewSet
 from campaigns.moment_api import MomentViewSet
 from campaigns.policy_api import NoContactRuleViewSet, PolicyViewSet, WishesViewSet
+from campaigns.send_task_api import SendTaskViewSet
 from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
@@ -155,6 +156,7 @@ urlpatterns: list[Any] = [
     path("posters/<int:pk>/", PosterPictureViewSet.as_view({"get": "retrieve"}), name="api_poster"),
     path("sensitive-words/", WordViewSet.as_view({"get": "list", "post": "create"}), name="api_words"),
     path("sensitive-words/check/", WordViewSet.as_view({"post": "check"}), name="api_words_check"),
+    path("send-tasks/", SendTaskViewSet.as_view({"get": "list"}), name="api_send_tasks"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path(
         "touch-policy/",

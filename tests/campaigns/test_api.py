@@ -1,10 +1,12 @@
 """The API: shapes, filters, capabilities, other brands."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from campaigns.models import SendTask
 from campaigns.services import enrolments, sops, stepping
 from campaigns.services.sops import StepInput
 from org.access import RIGHTS, SYSTEM, Actor
@@ -82,3 +84,37 @@ def test_sops(brand: Any, other_brand: Any, told: dict) -> None:
     assert client_of(other_brand, "sops.view").get(f"/api/v1/sops/{sop['id']}/").status_code == 404
     assert client.get("/api/v1/sops/x/").status_code == 404
     assert client.post("/api/v1/sops/", {}).status_code == 403
+
+
+def test_send_tasks(brand: Any, other_brand: Any, told: dict) -> None:
+    client, moment = client_of(brand, "sops.view"), at("2026-11-02 11:00")
+    with in_brand(brand):
+        task = SendTask.objects.get()
+        SendTask.objects.update(
+            state="handed",
+            msgid="m1",
+            called_at=at("2026-11-02 10:01"),
+            confirmed_at=moment,
+            n_failed=2,
+            error="x",
+        )
+    [row] = client.get("/api/v1/send-tasks/").json()["results"]
+    assert (row["state"], row["staff_id"], row["msgid"], row["n"], row["n_failed"], row["error"]) == (
+        "handed", task.staff_id, "m1", 120, 2, "x",
+    )  # fmt: skip
+    assert datetime.fromisoformat(row["confirmed_at"]) == moment and row["handed_at"] < row["confirmed_at"]
+    for asked, n in (
+        (f"sop={told['sop'].pk}", 1), (f"guide={task.staff_id}", 1), ("state=handed", 1), ("state=planned", 0),
+    ):  # fmt: skip
+        assert len(client.get(f"/api/v1/send-tasks/?{asked}").json()["results"]) == n, asked
+    for bad, status in (
+        ("state=x", 422), ("sop=x", 422), ("after=zzz", 422), ("guide=9999999", 404), ("broadcast=9999999", 404),
+    ):  # fmt: skip
+        assert client.get(f"/api/v1/send-tasks/?{bad}").status_code == status, bad
+    touch = client.get(f"/api/v1/touches/?contact={told['contacts'][3].pk}").json()["results"][0]
+    assert (touch["send_task_id"], touch["content_id"], touch["error"]) == (task.pk, None, "")
+    assert touch["state"] == "planned" and datetime.fromisoformat(touch["confirmed_at"]) == moment
+    other = client_of(other_brand, "sops.view")
+    assert other.get("/api/v1/send-tasks/").json()["results"] == []
+    assert other.get(f"/api/v1/send-tasks/?sop={told['sop'].pk}").status_code == 404
+    assert client_of(brand, "contacts.view").get("/api/v1/send-tasks/").status_code == 403

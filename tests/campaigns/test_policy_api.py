@@ -34,6 +34,10 @@ def test_policy(brand: Any, other_brand: Any) -> None:
     with in_brand(brand):
         assert (Cap.objects.get().n, TouchPolicy.objects.get().hold_out_percent) == (1, 5)
         assert AuditEntry.objects.filter(action="touch_policy.edit").count() == 2
+        drawn = TouchPolicy.objects.get().hold_out_round
+    assert "redraw" not in send(client, POLICY, {"redraw": True}, "patch").json()
+    with in_brand(brand):
+        assert TouchPolicy.objects.get().hold_out_round == drawn + 1
     effect = reader.get(f"{POLICY}effect/").json()
     assert (effect["percent"], effect["held"]["n"], effect["bought"]) == (5, 0, None)
     other = client_of(other_brand, "sops.view")
