@@ -185,12 +185,13 @@ def _fix(brand: Brand, act: TagAct, who: Who) -> int:
 
 
 # `%%`: these texts become parts of statements with parameters
+# each person by position: of a chunk's 8,192 people few may be meant, and each is a page of the table
 _PAIRS = f"""
     SELECT t AS tag_id, c.id AS contact_id
       FROM tagging_tagtarget x
-      JOIN contacts_contact c ON c.brand_id = %(brand)s
-       AND c.position >= x.chunk::bigint * {BITS} AND c.position < (x.chunk::bigint + 1) * {BITS}
-       AND get_bit(x.bits, (c.position %% {BITS})::int) = 1,
+      JOIN generate_series(0, {BITS - 1}) AS p(at) ON get_bit(x.bits, p.at) = 1
+      JOIN LATERAL (SELECT id FROM contacts_contact WHERE brand_id = (SELECT %(brand)s)
+                       AND position = x.chunk::bigint * {BITS} + p.at OFFSET 0) c ON true,
            unnest(%(tag_ids)s::bigint[]) t
      WHERE x.brand_id = %(brand)s AND x.act_id = %(target)s AND x.side = %(side)s AND x.chunk = ANY(%(chunks)s)
 """  # noqa: S608

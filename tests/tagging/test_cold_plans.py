@@ -1,5 +1,6 @@
 """A brand whose rows Postgres does not know yet, beside a big one that it knows: batches go by an index beyond the brand."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,9 +14,10 @@ from contacts.services.follow import recount
 from contacts.services.staging import numbers
 from contacts.services.sync_new import New
 from contacts.services.sync_types import Row
+from org.access import SYSTEM
 from scrm import clock
 from tagging.models import Tag, TagAct
-from tagging.services import audience, changes, waiting
+from tagging.services import audience, changes, mass, waiting
 from tests.factories import in_brand, make_corp, make_staff, make_tag
 from tests.tagging.test_hot_plans import HOT, crowd, explained, whole_scans
 
@@ -114,6 +116,26 @@ def test_by_index_beyond_the_brand(brand: Any, other_brand: Any) -> None:
         assert plans
         found[name] = [line for plan in plans for line in whole_scans(plan, TABLES)]
     assert found == {name: [] for name in ACTS}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_on_some_reads_nobody_else(brand: Any) -> None:
+    """Of 3,000 people every tenth is meant: they are looked up one by one, not all of their chunks."""
+    crowd(brand)
+    with in_brand(brand), connection.cursor() as cursor:
+        tag = make_tag(brand)
+        ids = list(Contact.objects.order_by("pk").values_list("pk", flat=True)[::10])
+        job = mass.start(
+            brand, kind=TagAct.Kind.SEGMENT, title="x", by=SYSTEM, who=mass.Who.of_ids(ids), add=[tag.pk]
+        )
+        # not committed yet: the job would do it and forget whom it meant
+        pairs = mass.targets(job.params["act_id"], list(range(200)), [tag.pk])
+        params = {**pairs.params, "brand": brand.pk}
+        cursor.execute(pairs.sql, params)
+        assert sorted(pk for _tag, pk in cursor.fetchall()) == ids
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING off) {pairs.sql}", params)
+        (line,) = [line for (line,) in cursor.fetchall() if "contact_position" in line]
+    assert re.search(r"actual rows=1(\.00)? loops=300\b", line), line
 
 
 def test_where_nothing_waits_nobody_is_looked_for(brand: Any) -> None:
