@@ -75,6 +75,18 @@ class EffectOut(serializers.Serializer):
     lost = EffectDifferenceOut(allow_null=True)
 
 
+class KindsField(serializers.ListField):
+    """Kinds of messages by their words; numbers inside."""
+
+    child = serializers.ChoiceField(choices=REFUSABLE)
+
+    def to_internal_value(self, data: Any) -> list[int]:
+        return [KINDS[word] for word in super().to_internal_value(data)]
+
+    def to_representation(self, data: Any) -> list[str]:
+        return [WORDS[kind] for kind in data]
+
+
 class NoContactRuleSerializer(serializers.Serializer):
     """Of a tag, of a channel code, or, with both days, of everybody."""
 
@@ -86,6 +98,7 @@ class NoContactRuleSerializer(serializers.Serializer):
     )
     starts_on = serializers.DateField(required=False, allow_null=True)
     ends_on = serializers.DateField(required=False, allow_null=True, help_text="that day included")
+    kinds = KindsField(required=False, help_text="messages that are held back; empty: all kinds")
 
 
 class WishesSerializer(serializers.Serializer):
@@ -140,7 +153,12 @@ class PolicyViewSet(viewsets.ViewSet):
 
 
 class NoContactRuleViewSet(viewsets.ViewSet):
-    capabilities = {"list": "sops.view", "create": "brand.edit", "destroy": "brand.edit"}
+    capabilities = {
+        "list": "sops.view",
+        "create": "brand.edit",
+        "partial_update": "brand.edit",
+        "destroy": "brand.edit",
+    }
 
     @extend_schema(operation_id="no_contact_rules_list", responses=NoContactRuleSerializer(many=True))
     def list(self, request: Any) -> JsonResponse:
@@ -159,6 +177,20 @@ class NoContactRuleViewSet(viewsets.ViewSet):
         given.is_valid(raise_exception=True)
         rule = policy.add_no_contact_rule(request.brand, by=request.actor, **given.validated_data)
         return JsonResponse(NoContactRuleSerializer(rule).data, status=201)
+
+    @extend_schema(
+        operation_id="no_contact_rules_change",
+        request=NoContactRuleSerializer,
+        responses=NoContactRuleSerializer,
+    )
+    def partial_update(self, request: Any, pk: int) -> JsonResponse:
+        """PATCH /api/v1/no-contact-rules/<id>/: what is left out stays."""
+        given = NoContactRuleSerializer(data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        rule = policy.change_no_contact_rule(
+            request.brand, rule_id=pk, by=request.actor, **given.validated_data
+        )
+        return JsonResponse(NoContactRuleSerializer(rule).data)
 
     @extend_schema(operation_id="no_contact_rules_delete", responses={204: None})
     def destroy(self, request: Any, pk: int) -> JsonResponse:

@@ -171,7 +171,7 @@ urlpatterns: list[Any] = [
     ),
     path(
         "no-contact-rules/<int:pk>/",
-        NoContactRuleViewSet.as_view({"delete": "destroy"}),
+        NoContactRuleViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
         name="api_no_contact_rule",
     ),
     path("alerts/", AlertViewSet.as_view({"get": "list"}), name="api_alerts"),

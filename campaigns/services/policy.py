@@ -130,7 +130,61 @@ def add_no_contact_rule(
     Raises:
         InvalidError: both a tag and a code, days in the wrong order, everybody for ever, a name that is taken.
     """
+    rule = NoContactRule(
+        name=name,
+        tag_id=tag_id,
+        channel_code_id=channel_code_id,
+        starts_on=starts_on,
+        ends_on=ends_on,
+        kinds=list(kinds),
+        created_by=by.name,
+    )
+    _check_rule(rule)
+    enter_gate(brand)
+    _save_rule(rule)
+    audit.record(by, "no_contact.create", rule, after=_rule(rule))
+    return rule
+
+
+@transaction.atomic
+def change_no_contact_rule(brand: Brand, *, rule_id: int, by: Actor, **values: Any) -> NoContactRule:
+    """Change some of a rule; it holds from the next question on.
+
+    Args:
+        values: as of `add_no_contact_rule`; what is left out stays.
+
+    Raises:
+        InvalidError: as there.
+        NotFoundError: no such rule.
+    """
+    enter_gate(brand)
+    rule = NoContactRule.objects.filter(pk=rule_id).first()
+    if rule is None:
+        raise NotFoundError()
+    before = _rule(rule)
+    for name, value in values.items():
+        NoContactRule._meta.get_field(name)  # raises where there is none
+        setattr(rule, name, value)
+    _check_rule(rule)
+    _save_rule(rule)
+    audit.record(by, "no_contact.edit", rule, before=before, after=_rule(rule))
+    return rule
+
+
+@transaction.atomic
+def delete_no_contact_rule(brand: Brand, *, rule_id: int, by: Actor) -> None:
+    enter_gate(brand)
+    rule = NoContactRule.objects.filter(pk=rule_id).first()
+    if rule is None:
+        raise NotFoundError()
+    audit.record(by, "no_contact.delete", rule, before=_rule(rule))
+    rule.delete()
+
+
+def _check_rule(rule: NoContactRule) -> None:
     wrong: dict[str, str] = {}
+    name, tag_id, channel_code_id = rule.name, rule.tag_id, rule.channel_code_id
+    starts_on, ends_on = rule.starts_on, rule.ends_on
     if not name.strip() or len(name) > 40:
         wrong["name"] = _("1 to 40 characters")
     if tag_id and channel_code_id:
@@ -143,36 +197,19 @@ def add_no_contact_rule(
         wrong["ends_on"] = _("Before its beginning")
     if not tag_id and not channel_code_id and not (starts_on and ends_on):
         wrong["ends_on"] = _("A rule for everybody needs its first and last day")
-    if any(kind not in CAPPED_KINDS[1:] for kind in kinds):
+    if any(kind not in CAPPED_KINDS[1:] for kind in rule.kinds):
         wrong["kinds"] = _("Unknown kind of touch")
     if wrong:
         raise InvalidError(next(iter(wrong.values())), fields=wrong)
-    enter_gate(brand)
+
+
+def _save_rule(rule: NoContactRule) -> None:
+    rule.name, rule.kinds = rule.name.strip(), sorted(set(rule.kinds))
     try:
         with transaction.atomic():
-            rule = NoContactRule.objects.create(
-                name=name.strip(),
-                tag_id=tag_id,
-                channel_code_id=channel_code_id,
-                starts_on=starts_on,
-                ends_on=ends_on,
-                kinds=sorted(set(kinds)),
-                created_by=by.name,
-            )
+            rule.save()
     except IntegrityError as error:
         raise InvalidError(_("This name is taken"), fields={"name": _("This name is taken")}) from error
-    audit.record(by, "no_contact.create", rule, after=_rule(rule))
-    return rule
-
-
-@transaction.atomic
-def delete_no_contact_rule(brand: Brand, *, rule_id: int, by: Actor) -> None:
-    enter_gate(brand)
-    rule = NoContactRule.objects.filter(pk=rule_id).first()
-    if rule is None:
-        raise NotFoundError()
-    audit.record(by, "no_contact.delete", rule, before=_rule(rule))
-    rule.delete()
 
 
 def _rule(rule: NoContactRule) -> dict[str, Any]:

@@ -145,6 +145,14 @@ class RuleForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date"}),
         help_text=gettext_lazy("Without a tag and a code the rule is for everybody, and needs both days."),
     )
+    kinds = forms.TypedMultipleChoiceField(
+        label=gettext_lazy("Only these messages"),
+        required=False,
+        coerce=int,
+        choices=KINDS[1:],
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("None chosen: all kinds are held back."),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -186,10 +194,14 @@ def touch_policy(request: Any) -> HttpResponse:
 def _page(request: Any, form: PolicyForm, rule_form: RuleForm) -> HttpResponse:
     found = list(NoContactRule.objects.select_related("tag").order_by("name"))
     codes = hooks.code_names({rule.channel_code_id for rule in found if rule.channel_code_id})
+    words = dict(KINDS)
     context = {
         "form": form,
         "rule_form": rule_form,
-        "rules": [(rule, codes.get(rule.channel_code_id or 0, "")) for rule in found],
+        "rules": [
+            (rule, codes.get(rule.channel_code_id or 0, ""), [words[kind] for kind in rule.kinds])
+            for rule in found
+        ],
         "max_days": MAX_DAYS,
         "tabs": settings_tabs(request, "touch"),
     }
@@ -202,30 +214,57 @@ def _page(request: Any, form: PolicyForm, rule_form: RuleForm) -> HttpResponse:
 def rule_add(request: Any) -> HttpResponse:
     form = RuleForm(request.POST)
     if form.is_valid():
-        given = form.cleaned_data
         try:
-            policy.add_no_contact_rule(
-                request.brand,
-                by=request.actor,
-                name=given["name"],
-                tag_id=int(given["tag"]) if given["tag"] else None,
-                channel_code_id=int(given["code"]) if given["code"] else None,
-                starts_on=given["starts_on"],
-                ends_on=given["ends_on"],
-            )
+            policy.add_no_contact_rule(request.brand, by=request.actor, **_rule_values(form))
         except InvalidError as error:
-            fields = {"tag_id": "tag", "channel_code_id": "code"}
-            add_errors(
-                form,
-                InvalidError(
-                    error.message, fields={fields.get(k, k): v for k, v in error.details["fields"].items()}
-                ),
-            )
+            _add_rule_errors(form, error)
         else:
             return go(request, "/settings/touch/", _("The rule applies from now on"))
     present = rules.policy_of(request.brand)
     initial = {name: getattr(present, name) for name in _COLUMNS}
     return _page(request, PolicyForm(initial=initial, caps=rules.caps_of(request.brand)), form)
+
+
+def _rule_values(form: RuleForm) -> dict[str, Any]:
+    given = form.cleaned_data
+    return {
+        "name": given["name"],
+        "tag_id": int(given["tag"]) if given["tag"] else None,
+        "channel_code_id": int(given["code"]) if given["code"] else None,
+        "starts_on": given["starts_on"],
+        "ends_on": given["ends_on"],
+        "kinds": given["kinds"],
+    }
+
+
+def _add_rule_errors(form: RuleForm, error: InvalidError) -> None:
+    fields = {"tag_id": "tag", "channel_code_id": "code"}
+    wrong = {fields.get(k, k): v for k, v in error.details["fields"].items()}
+    add_errors(form, InvalidError(error.message, fields=wrong))
+
+
+@require_http_methods(["GET", "POST"])
+@staff_can("brand.edit")
+def rule_edit(request: Any, rule_id: int) -> HttpResponse:
+    rule = NoContactRule.objects.filter(pk=rule_id).first()
+    if rule is None:
+        raise NotFoundError()
+    initial = {
+        "name": rule.name, "tag": rule.tag_id, "code": rule.channel_code_id, "starts_on": rule.starts_on,
+        "ends_on": rule.ends_on, "kinds": rule.kinds,
+    }  # fmt: skip
+    form = RuleForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            policy.change_no_contact_rule(
+                request.brand, rule_id=rule_id, by=request.actor, **_rule_values(form)
+            )
+        except InvalidError as error:
+            _add_rule_errors(form, error)
+        else:
+            return go(request, "/settings/touch/", _("The rule applies from now on"))
+    context = {"form": form, "rule": rule, "tabs": settings_tabs(request, "touch")}
+    return render(request, "campaigns/touches/rule.html", context, status=422 if form.errors else 200)
 
 
 @require_POST

@@ -385,6 +385,19 @@ def test_no_contact_rules(brand: Any, other_brand: Any, sign_in: Any) -> None:
     with in_brand(brand):
         rule = NoContactRule.objects.get(tag=tag)
         assert NoContactRule.objects.count() == 2
+    page = f"{add}{rule.pk}/"
+    given = {"name": "投诉客户", "tag": tag.pk, "kinds": ["3"]}
+    assert client.post(page, given).status_code == 302
+    assert client.post(page, {**given, "name": "默哀日"}).status_code == 422
+    assert client.post(page, {**given, "kinds": ["1"]}).status_code == 422
+    with in_brand(brand):
+        rule.refresh_from_db()
+        assert (rule.name, rule.kinds) == ("投诉客户", [3])
+    found = client.get(page).content.decode()
+    assert 'value="3"' in found and "checked" in found
+    listed = client.get("/settings/touch/").content.decode()
+    assert page in listed and "data-confirm=" in listed
+    assert sign_in(other_brand).get(page).status_code == 404
     assert sign_in(other_brand).post(f"{add}{rule.pk}/delete/").status_code == 404
     assert client.post(f"{add}{rule.pk}/delete/").status_code == 302
     assert client.post(f"{add}{rule.pk}/delete/").status_code == 404

@@ -61,6 +61,19 @@ def test_rules(brand: Any, other_brand: Any) -> None:
     ):  # fmt: skip
         assert send(client, RULES, bad).status_code == status, bad
     one = f"{RULES}{made.json()['id']}/"
+    assert made.json()["kinds"] == []
+    changed = send(client, one, {"kinds": ["broadcast"]}, "patch").json()
+    assert changed == {**made.json(), "kinds": ["broadcast"]} and client.get(RULES).json()["results"] == [
+        changed
+    ]
+    for status, bad in (
+        (400, {"kinds": ["welcome"]}),
+        (422, {"tag_id": None}),
+        (422, {"tag_id": foreign.pk}),
+    ):
+        assert send(client, one, bad, "patch").status_code == status, bad
+    assert send(client_of(other_brand, "brand.edit"), one, {"name": "q"}, "patch").status_code == 404
+    assert send(client_of(brand, "sops.view"), one, {"name": "q"}, "patch").status_code == 403
     assert client_of(other_brand, "brand.edit").delete(one).status_code == 404
     assert client_of(brand, "sops.view").delete(one).status_code == 403
     assert client.delete(one).status_code == 204
