@@ -1,4 +1,4 @@
-"""REST API of SOPs and touches: read only, keyset pages `{"results": […], "next": "token or empty"}`."""
+"""REST API of SOPs (read, pause, go on, end) and touches (read): keyset pages `{"results": […], "next": "token or empty"}`."""
 
 from typing import Any
 
@@ -126,7 +126,13 @@ def _touch(touch: Touch) -> dict[str, Any]:
 
 
 class SopViewSet(viewsets.ViewSet):
-    capabilities = {"list": "sops.view", "retrieve": "sops.view"}
+    capabilities = {
+        "list": "sops.view",
+        "retrieve": "sops.view",
+        "pause": "sops.edit",
+        "resume": "sops.edit",
+        "end": "sops.edit",
+    }
 
     @extend_schema(responses=SopOut(many=True), parameters=[AFTER])
     def list(self, request: Any) -> JsonResponse:
@@ -140,6 +146,21 @@ class SopViewSet(viewsets.ViewSet):
     def retrieve(self, request: Any, pk: str) -> JsonResponse:
         """GET /api/v1/sops/<id>/."""
         return JsonResponse(_sops([sops.get_sop(read_id(pk) or 0)])[0])
+
+    @extend_schema(operation_id="sops_pause", request=None, responses=SopOut)
+    def pause(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/pause/: nothing more is planned or handed to WeCom; guides may send what they have."""
+        return JsonResponse(_sops([sops.pause(request.brand, sop_id=pk, by=request.actor)])[0])
+
+    @extend_schema(operation_id="sops_resume", request=None, responses=SopOut)
+    def resume(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/resume/: go on after a pause."""
+        return JsonResponse(_sops([sops.resume(request.brand, sop_id=pk, by=request.actor)])[0])
+
+    @extend_schema(operation_id="sops_end", request=None, responses=SopOut)
+    def end(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/end/: for good; everybody leaves, and what guides have not confirmed is stopped."""
+        return JsonResponse(_sops([sops.end(request.brand, sop_id=pk, by=request.actor)])[0])
 
 
 def _sops(rows: list[Sop]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from campaigns.models import Sop, SopVersion
 from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import figures, moments
 from org.models import Job
+from scrm.errors import NotFoundError
 
 MAX_IDS = 10_000
 
@@ -75,11 +76,41 @@ class NodeOut(serializers.Serializer):
     refused = RefusedOut(many=True, help_text="moments of the last 30 days that are not out, newest first")
 
 
+class VersionOut(serializers.Serializer):
+    """A graph as it was published; never changed."""
+
+    n = serializers.IntegerField()
+    note = serializers.CharField()
+    published_by = serializers.CharField()
+    published_at = serializers.DateTimeField()
+    is_present = serializers.BooleanField(help_text="people come into this one")
+
+
+class VersionWhole(VersionOut):
+    graph = serializers.JSONField()
+    summary = serializers.ListField(child=serializers.CharField(), help_text="in words")
+
+
+class RehearseIn(serializers.Serializer):
+    days = serializers.IntegerField(required=False, min_value=1, max_value=366, help_text="91 unless told")
+    graph = serializers.JSONField(required=False, help_text="the draft unless told")
+
+
+class RehearsalOut(serializers.Serializer):
+    job_id = serializers.IntegerField()
+    state = serializers.CharField(help_text="waiting | running | paused | done | failed | cancelled")
+    error = serializers.CharField()
+    result = serializers.JSONField(
+        allow_null=True, help_text="when it is done: calendar, guides, nodes, ends"
+    )
+
+
 PUBLISHED = inline_serializer(
     "SopPublished",
     {"version": serializers.IntegerField(), "job_id": serializers.IntegerField(allow_null=True)},
 )
 JOB = inline_serializer("SopEnrolJob", {"job_id": serializers.IntegerField()})
+VERSIONS = inline_serializer("SopVersions", {"results": VersionOut(many=True)})
 NODES = inline_serializer("SopNodes", {"results": NodeOut(many=True)})
 
 
@@ -91,6 +122,10 @@ class SopGraphViewSet(viewsets.ViewSet):
         "partial_update": "sops.edit",
         "publish": "sops.edit",
         "enrol": "sops.edit",
+        "versions": "sops.view",
+        "version": "sops.view",
+        "rehearse": "sops.edit",
+        "rehearsal": "sops.edit",
     }
 
     @extend_schema(operation_id="sop_graphs_create", request=GraphIn, responses={201: GraphOut})
@@ -137,6 +172,40 @@ class SopGraphViewSet(viewsets.ViewSet):
         )
         return JsonResponse({"job_id": job.pk}, status=202)
 
+    @extend_schema(operation_id="sop_versions_list", responses=VERSIONS)
+    def versions(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/sops/<id>/versions/: the newest first."""
+        sop = graphs.get_graph_sop(pk)
+        rows = [_version(sop, version) for version in graphs.versions(sop.pk)]
+        return JsonResponse({"results": VersionOut(rows, many=True).data})
+
+    @extend_schema(operation_id="sop_versions_retrieve", responses=VersionWhole)
+    def version(self, request: Any, pk: int, n: int) -> JsonResponse:
+        """GET /api/v1/sops/<id>/versions/<n>/: with its graph."""
+        sop = graphs.get_graph_sop(pk)
+        found = graphs.get_version(sop.pk, n)
+        words = graphs.summary(request.brand, tidy(found.graph))
+        row = {**_version(sop, found), "graph": found.graph, "summary": words}
+        return JsonResponse(VersionWhole(row).data)
+
+    @extend_schema(operation_id="sop_rehearse", request=RehearseIn, responses={202: JOB})
+    def rehearse(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/rehearsals/: run the draft over the past, as a job; nothing is sent."""
+        graphs.get_graph_sop(pk)
+        job = graphs.rehearse(request.brand, sop_id=pk, by=request.actor, **_valid(RehearseIn, request))
+        return JsonResponse({"job_id": job.pk}, status=202)
+
+    @extend_schema(operation_id="sop_rehearsal", responses=RehearsalOut)
+    def rehearsal(self, request: Any, pk: int, job_id: int) -> JsonResponse:
+        """GET /api/v1/sops/<id>/rehearsals/<job>/: how far it is, and its result."""
+        sop = graphs.get_graph_sop(pk)
+        job = Job.objects.filter(pk=job_id, kind="sop_rehearse", params__sop_id=sop.pk).first()
+        if job is None:
+            raise NotFoundError()
+        result = job.result if job.state == Job.State.DONE else None
+        row = {"job_id": job.pk, "state": job.state, "error": job.error, "result": result}
+        return JsonResponse(RehearsalOut(row).data)
+
     @extend_schema(operation_id="sop_graphs_nodes", responses=NODES)
     def nodes(self, request: Any, pk: int) -> JsonResponse:
         """GET /api/v1/sops/<id>/nodes/: figures of each node."""
@@ -168,6 +237,11 @@ def _valid(serializer: type[serializers.Serializer], request: Any) -> dict[str, 
     given = serializer(data=request.data)
     given.is_valid(raise_exception=True)
     return given.validated_data
+
+
+def _version(sop: Sop, version: SopVersion) -> dict[str, Any]:
+    names = ("n", "note", "published_by", "published_at")
+    return {name: getattr(version, name) for name in names} | {"is_present": version.pk == sop.version_id}
 
 
 def _out(brand: Any, sop: Sop) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import pytest
 from django.test import Client
 
 from campaigns.models import SendTask
-from campaigns.services import enrolments, sops, stepping
+from campaigns.services import enrolments, graphs, sops, stepping
 from campaigns.services.sops import StepInput
 from org.access import RIGHTS, SYSTEM, Actor
 from org.services import keys
 from scrm import clock
 from tests.campaigns.conftest import at
+from tests.campaigns.graphs import entry, line, touch
 from tests.factories import in_brand, make_contact, make_corp, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,3 +119,42 @@ def test_send_tasks(brand: Any, other_brand: Any, told: dict) -> None:
     assert other.get("/api/v1/send-tasks/").json()["results"] == []
     assert other.get(f"/api/v1/send-tasks/?sop={told['sop'].pk}").status_code == 404
     assert client_of(brand, "contacts.view").get("/api/v1/send-tasks/").status_code == 403
+
+
+def test_states_of_an_sop(brand: Any, other_brand: Any, told: dict) -> None:
+    client, url = client_of(brand, "sops.view", "sops.edit"), f"/api/v1/sops/{told['sop'].pk}"
+    for act, state in (("pause", "paused"), ("resume", "on"), ("end", "ended")):
+        assert client_of(brand, "sops.view").post(f"{url}/{act}/").status_code == 403
+        assert client_of(other_brand, "sops.edit").post(f"{url}/{act}/").status_code == 404
+        answer = client.post(f"{url}/{act}/")
+        assert (answer.status_code, answer.json()["state"]) == (200, state)
+        assert client.post(f"{url}/{act}/").status_code == 409
+    assert client.get(f"{url}/").json()["n_in"] == 0
+
+
+def test_versions_and_rehearsals(brand: Any, other_brand: Any, told: dict) -> None:
+    client = client_of(brand, "sops.view", "sops.edit")
+    with in_brand(brand):
+        sop = graphs.create_graph_sop(brand, name="旅程", graph=line(entry(), touch("你好")))
+        graphs.publish(brand, sop_id=sop.pk, by=SYSTEM)
+        graphs.save_draft(brand, sop_id=sop.pk, graph=line(entry(), touch("您好")), by=SYSTEM)
+        graphs.publish(brand, sop_id=sop.pk, by=SYSTEM, note="敬语")
+    url = f"/api/v1/sops/{sop.pk}"
+    rows = client.get(f"{url}/versions/").json()["results"]
+    assert [(row["n"], row["note"], row["is_present"]) for row in rows] == [(2, "敬语", True), (1, "", False)]
+    one = client.get(f"{url}/versions/1/").json()
+    assert one["n"] == 1 and "你好" in str(one["graph"]) and one["summary"]
+    job_id = client.post(f"{url}/rehearsals/", {"days": 30}, "application/json").json()["job_id"]
+    found = client.get(f"{url}/rehearsals/{job_id}/").json()
+    assert (found["state"], found["error"]) == ("done", "") and "calendar" in found["result"]
+    for bad in ({"days": 0}, {"days": 367}, {"days": "x"}):
+        assert client.post(f"{url}/rehearsals/", bad, "application/json").status_code == 400, bad
+    linear = f"/api/v1/sops/{told['sop'].pk}"
+    gone = (f"{url}/versions/3/", f"{url}/rehearsals/999999/", f"{linear}/rehearsals/{job_id}/")
+    assert [client.get(address).status_code for address in gone] == [404] * 3
+    other = client_of(other_brand, "sops.view", "sops.edit")
+    for address in (f"{url}/versions/", f"{url}/versions/1/", f"{url}/rehearsals/{job_id}/"):
+        assert other.get(address).status_code == 404
+    assert other.post(f"{url}/rehearsals/", {}, "application/json").status_code == 404
+    reader = client_of(brand, "sops.view")
+    assert reader.post(f"{url}/rehearsals/", {}, "application/json").status_code == 403
