@@ -1,6 +1,7 @@
 """The shape of a graph: what may be kept as a draft, and what is wrong with one that shall be published."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, time
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.graph import kinds, raw_values
-from campaigns.graph.kinds import KINDS, SETTINGS, Param, outs_of_parts
+from campaigns.graph.kinds import KINDS, MESSAGES, SETTINGS, Param, outs_of_parts
 from campaigns.graph.raw_values import plain
 from scrm.errors import InvalidError
 
@@ -257,6 +258,26 @@ def _reached(entries: Iterable[str], ways: Mapping[str, Mapping[str, str]]) -> s
                 reached.add(to)
                 todo.append(to)
     return reached
+
+
+def before_messages(graph: Graph) -> set[str]:
+    """Nodes at which people stand and from which one move, without a pause between, may bring them to a message; a message
+    itself counts: business hours hold people at it. Of a wait for an event the way is that of its time-out."""
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    ways: dict[str, list[str]] = defaultdict(list)
+    for edge in graph["edges"]:
+        start = nodes[edge["from"]]
+        if start["kind"] != "wait" or edge["out"] == outs_of(start)[-1]:
+            ways[edge["to"]].append(edge["from"])
+    found = {node_id for node_id, node in nodes.items() if node["kind"] in MESSAGES}
+    open_ids = list(found)
+    while open_ids:
+        for node_id in ways[open_ids.pop()]:
+            if node_id not in found:
+                found.add(node_id)
+                if nodes[node_id]["kind"] != "wait":
+                    open_ids.append(node_id)
+    return found
 
 
 def is_pause(node: Mapping[str, Any]) -> bool:

@@ -13,7 +13,8 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from campaigns.governance import day_of, midnight
-from campaigns.models import Broadcast, Moment, Sop, Wave
+from campaigns.graph.shape import before_messages
+from campaigns.models import Broadcast, Moment, Sop, SopVersion, Wave
 from campaigns.services.schedule import next_in_rhythm
 from scrm import clock
 from scrm.redis import redis_client
@@ -200,16 +201,16 @@ def _sizes(brand: Brand, audiences: dict[int, dict[str, Any]]) -> dict[int, int 
 # ---- SOPs
 
 SOP_DUE = """
-    SELECT (e.next_run_at AT TIME ZONE %(zone)s)::date, e.sop_id, min(e.next_run_at), count(*)
+    SELECT (e.next_run_at AT TIME ZONE %(zone)s)::date, e.sop_id, e.version_id, e.node, min(e.next_run_at), count(*)
       FROM campaigns_enrolment e
      WHERE e.brand_id = %(b)s AND e.next_run_at >= %(start)s AND e.next_run_at < %(end)s AND e.ended_at IS NULL
        AND NOT e.is_parked
-     GROUP BY 1, 2
+     GROUP BY 1, 2, 3, 4
 """
 
 
 def sops(span: Span) -> list[Entry]:
-    """What went out by its send tasks; the next step of everybody who is in, by day."""
+    """What went out by its send tasks; by day, everybody who is in and whose next step is, or may be, a message."""
     rows = [row for row in span.send_tasks if row[1] is None and row[2] is not None]
     due = _due(span) if span.staff_ids is None and span.end > clock.now() else []
     live = {row[2] for row in rows} | {row[1] for row in due}
@@ -227,19 +228,33 @@ def sops(span: Span) -> list[Entry]:
 
 
 def _due(span: Span) -> list[tuple[date, int, datetime, int]]:
-    """People by day of their next step; counted once in some minutes, however many look."""
+    """People by day of their next message; counted once in some minutes, however many look."""
     client, key = redis_client(), f"calendar:due:{span.brand.pk}:{span.first}:{span.last}"
     kept: Any = client.get(key)
     if kept is None:
         with connection.cursor() as cursor:
             cursor.execute(SOP_DUE, span.params(start=max(span.start, clock.now())))
-            rows = cursor.fetchall()
+            rows = _to_a_message(cursor.fetchall())
         kept = json.dumps([[on.isoformat(), sop_id, at.isoformat(), n] for on, sop_id, at, n in rows])
         client.set(key, kept, ex=FORECAST_S)
     return [
         (date.fromisoformat(on), sop_id, datetime.fromisoformat(at), n)
         for on, sop_id, at, n in json.loads(kept)
     ]
+
+
+def _to_a_message(rows: list[Any]) -> list[tuple[date, int, datetime, int]]:
+    """(day, SOP, first moment, people): of a drawn SOP only those whom the next move may bring to a message."""
+    version_ids = {version_id for _on, _sop, version_id, *_rest in rows if version_id}
+    graphs = dict(SopVersion.objects.filter(pk__in=version_ids).values_list("pk", "graph"))
+    before = {pk: before_messages(graph) for pk, graph in graphs.items()}
+    found: dict[tuple[date, int], tuple[datetime, int]] = {}
+    for on, sop_id, version_id, node, at, n in rows:
+        if version_id and node not in before.get(version_id, ()):
+            continue
+        first, people = found.get((on, sop_id), (at, 0))
+        found[on, sop_id] = min(first, at), people + n
+    return [(on, sop_id, at, n) for (on, sop_id), (at, n) in found.items()]
 
 
 # ---- moments, tasks

@@ -8,7 +8,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Enrolment, Moment, SendTask, Sop, StaffTask, TouchPolicy
+from campaigns.models import Enrolment, Moment, SendTask, Sop, SopVersion, StaffTask, TouchPolicy
 from campaigns.services import broadcasts, calendar, calendar_sources, enrolments, moments, sops, staff_tasks
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.services.moments import MomentInput
@@ -19,6 +19,7 @@ from org.models import Staff, Store
 from org.services import keys
 from scrm import clock
 from scrm.errors import InvalidError
+from tests.campaigns import graphs as graph
 from tests.campaigns.conftest import at
 from tests.factories import in_brand, make_contact, make_staff
 
@@ -110,6 +111,34 @@ def test_every_source_on_its_day(brand: Any, guides: list[Staff]) -> None:
     mine = read(brand, date(2026, 3, 9), 6, guide_id=guides[1].pk)
     assert entries(mine[date(2026, 3, 9)]) == [("broadcast", "春上新", 40, 0, 1, 1, False)]
     assert entries(mine[date(2026, 3, 12)])[0][2] is None  # whose customers is not known before it is planned
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_canvas_those_who_come_to_a_message(brand: Any, guides: list[Staff]) -> None:
+    """Who only moves on is not reached; a wait for an event ends in its time-out, a branch may lead to a message."""
+    branch = {
+        "kind": "branch", "mode": "yes_no", "condition": {"kind": "follow", "values": ["reachable"]},
+    }  # fmt: skip
+    tag = {"kind": "tag", "add": [1]}
+    drawn = graph.line(
+        graph.entry(), graph.wait(n=1), tag, graph.wait(n=1), branch, graph.touch("你好"), graph.wait(n=1)
+    )
+    late = graph.line(graph.entry(), graph.wait("event", event="buys", n=1), graph.touch("谢谢"))
+    late = graph.rewired(late, ("n2", "timeout", "n4"))
+    with clock.at(NOW), in_brand(brand):
+        people = [make_contact(brand, guides[0], added_at=NOW) for _ in range(6)]
+        for name, made in (("旅程", drawn), ("等待", late)):
+            sop = Sop.objects.create(name=name, form="graph", state="on")
+            version = SopVersion.objects.create(sop=sop, n=1, graph=made)
+            Enrolment.objects.bulk_create(
+                Enrolment(
+                    sop=sop, contact=person, source="page", joined_at=NOW, version_id=version.pk, node=node,
+                    next_run_at=at("2026-03-12 10:00"),
+                )
+                for person, node in zip(people, ("n2", "n2", "n4", "n4", "n4", "n7"), strict=True)
+            )  # fmt: skip
+    found = entries(read(brand, date(2026, 3, 12))[date(2026, 3, 12)])
+    assert found == [("sop", "旅程", 3, 0, 0, 0, True)]
 
 
 @pytest.mark.django_db(transaction=True)
