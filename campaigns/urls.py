@@ -122,6 +122,7 @@ urlpatterns = [
     ),
     path("settings/tasks/", task_policy.task_settings, name="task_settings"),
     path("settings/touch/", policy.touch_policy, name="touch_policy"),
+    path("settings/touch/wishes/", policy.refusals, name="refusals"),
     path("settings/touch/rules/", policy.rule_add, name="no_contact_add"),
     path("settings/touch/rules/<int:rule_id>/", policy.rule_edit, name="no_contact_rule"),
     path("settings/touch/rules/<int:rule_id>/delete/", policy.rule_delete, name="no_contact_delete"),

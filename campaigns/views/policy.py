@@ -5,13 +5,14 @@ from typing import Any
 from django import forms
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.governance import MAX_DAYS, CapRule
-from campaigns.models import NoContactRule, Touch, TouchPolicy
-from campaigns.services import policy, rules
+from campaigns.models import NoContactRule, Refusal, Touch, TouchPolicy
+from campaigns.services import policy, rules, scope
 from contacts import hooks
 from contacts.models import Contact
 from org.access import staff_can
@@ -19,6 +20,7 @@ from org.forms import add_errors
 from org.views.settings import tabs as settings_tabs
 from scrm.errors import InvalidError, NotFoundError
 from scrm.ids import read_id
+from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.models import Tag
 
@@ -28,6 +30,11 @@ KINDS = [
     (int(Touch.Kind.SOP), Touch.Kind.SOP.label),
     (int(Touch.Kind.BROADCAST), Touch.Kind.BROADCAST.label),
 ]
+SOURCES = {  # of a wish
+    "page": gettext_lazy("noted on the contact's page"),
+    "api": gettext_lazy("through the API"),
+    "customer": gettext_lazy("by the customer"),
+}
 _COLUMNS = (
     "min_gap_hours",
     "quiet_start",
@@ -285,4 +292,21 @@ def refusal(request: Any, contact_id: int) -> HttpResponse:
     refused = request.POST.get("refused") == "1"
     policy.set_refusal(request.brand, contact_id=contact.pk, kind=kind, refused=refused, by=request.actor)
     text = _("Noted: no messages of this kind") if refused else _("Noted: messages of this kind are welcome")
-    return go(request, f"/contacts/{contact.pk}/", text)
+    is_list = request.POST.get("from") == "list"
+    return go(request, reverse("refusals") if is_list else f"/contacts/{contact.pk}/", text)
+
+
+@require_GET
+@staff_can("contacts.edit")
+def refusals(request: Any) -> HttpResponse:
+    """Who wants no messages of a kind, who noted it and when; the customers added last come first."""
+    rows = scope.of_contacts(Refusal.objects.select_related("contact"), request.staff)
+    page = keyset_page(rows, order=("-contact_id", "-kind"), after=request.GET.get("after"))
+    context = {"page": page, "kinds": dict(Touch.Kind.choices), "sources": SOURCES}
+    if request.htmx:
+        return render(request, "campaigns/touches/_refusals.html", context)
+    return render(
+        request,
+        "campaigns/touches/refusals.html",
+        {**context, "may_set": request.actor.can("brand.edit"), "tabs": settings_tabs(request, "touch")},
+    )

@@ -19,10 +19,10 @@ from campaigns.models import (
     Touch,
     TouchPolicy,
 )
-from campaigns.services import enrolments, sops, stepping
+from campaigns.services import enrolments, policy, sops, stepping
 from campaigns.services.sops import StepInput
 from contacts.models import Identity
-from org.access import SYSTEM
+from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job
 from scrm import clock
 from tests.campaigns.conftest import at
@@ -416,7 +416,32 @@ def test_a_customers_wish(brand: Any, corp: Any, staff: Any, other_brand: Any, s
     assert sign_in(other_brand).post(url, {"kind": "3", "refused": "1"}).status_code == 404
 
 
+def test_list_of_wishes(brand: Any, corp: Any, staff: Any, other_brand: Any, sign_in: Any) -> None:
+    client, url = sign_in(brand), "/settings/touch/wishes/"
+    counts = []
+    for n in (2, 18):
+        with in_brand(brand):
+            for _ in range(n):
+                contact = make_contact(brand, staff, name=f"客{n}")
+                policy.set_refusal(
+                    brand, contact_id=contact.pk, kind=3, refused=True, by=Actor("小王"), source="customer"
+                )
+        with CaptureQueriesContext(connection) as caught:
+            page = client.get(url).content.decode()
+        counts.append(len(caught))
+    assert counts[0] == counts[1]
+    assert "小王" in page and page.count('name="from"') == 20
+    back = {"kind": "3", "refused": "0", "from": "list"}
+    answer = client.post(f"/contacts/{contact.pk}/refusal/", back)
+    assert (answer.status_code, answer.headers["location"]) == (302, url)
+    assert client.get(url).content.decode().count('name="from"') == 19
+    assert url in client.get("/settings/touch/").content.decode()
+    assert "小王" not in sign_in(other_brand).get(url).content.decode()
+    assert sign_in(brand, "guide").get(url).content.decode().count('name="from"') == 0
+
+
 RIGHTS = [
+    ("get", "/settings/touch/wishes/", {"admin", "operator", "manager", "guide"}),
     ("get", "/sops/", {"admin", "operator", "manager"}),
     ("get", "/touches/", {"admin", "operator", "manager"}),
     ("get", "/touches/tasks/", {"admin", "operator", "manager"}),
