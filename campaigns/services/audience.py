@@ -7,6 +7,10 @@ from tagging.conditions.leaves import TOUCH_KINDS
 from tagging.services.compile import is_one_of
 
 _ARRIVED = f"t.state = {Touch.State.DELIVERED:d}"
+# of a broadcast the send task says it (campaigns/services/waiting.py)
+_WAITS = f"""(t.state = {Touch.State.HANDED:d} OR t.state = {Touch.State.PLANNED:d} AND t.broadcast_id IS NOT NULL
+    AND EXISTS (SELECT FROM campaigns_sendtask h WHERE h.brand_id = t.brand_id AND h.id = t.send_task_id
+                                                   AND h.state = 'handed'))"""
 RESULTS: dict[str, str] = {
     "delivered": _ARRIVED,
     "opened": "t.opened_at IS NOT NULL",
@@ -15,7 +19,7 @@ RESULTS: dict[str, str] = {
     "not_replied": f"{_ARRIVED} AND t.replied_at IS NULL",
     "bought": "t.converted_at IS NOT NULL",
     "not_bought": f"{_ARRIVED} AND t.converted_at IS NULL",
-    "waiting": f"t.state = {Touch.State.HANDED:d}",
+    "waiting": _WAITS,
     "failed": f"t.state = {Touch.State.FAILED:d}",
     "held_back": f"t.state = {Touch.State.BLOCKED:d}",
 }

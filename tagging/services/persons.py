@@ -105,17 +105,25 @@ def _sales(contact_id: int) -> list[Sale]:
 
 
 def _messages(contact_id: int) -> list[Message]:
-    touch = apps.get_model("campaigns.Touch")
+    touch, send_task = apps.get_model("campaigns.Touch"), apps.get_model("campaigns.SendTask")
     states: dict[int, str] = {
         touch.State.DELIVERED: "delivered",
         touch.State.HANDED: "waiting",
         touch.State.FAILED: "failed",
         touch.State.BLOCKED: "held_back",
     }
+    rows = list(touch.objects.filter(contact_id=contact_id))
+    # a broadcast's touch stays planned while its send task is with the guide (campaigns/services/waiting.py)
+    planned = {
+        row.pk: row.send_task_id for row in rows if row.state == touch.State.PLANNED and row.broadcast_id
+    }
+    handed = send_task.objects.filter(pk__in=list(planned.values()), state=send_task.State.HANDED)
+    waits = set(handed.values_list("pk", flat=True)) if planned else set()
     return [
         Message(
-            row.at, row.sop_id, row.broadcast_id, row.kind, states.get(row.state, ""),
+            row.at, row.sop_id, row.broadcast_id, row.kind,
+            "waiting" if planned.get(row.pk) in waits else states.get(row.state, ""),
             row.opened_at is not None, row.replied_at is not None, row.converted_at is not None,
         )
-        for row in touch.objects.filter(contact_id=contact_id)
+        for row in rows
     ]  # fmt: skip

@@ -157,6 +157,14 @@ def _follows(dice: random.Random, corp: Any, contact: Contact, guides: list[Any]
     Contact.objects.filter(pk=contact.pk).update(n_follows=n, lost_at=lost)
 
 
+_FINAL = (SendTask.State.FINAL,)
+# touches of a broadcast stay planned while their send task is with the guide
+TASKS = dict.fromkeys(Touch.State, _FINAL) | {
+    Touch.State.PLANNED: (SendTask.State.PLANNED, SendTask.State.HANDED, SendTask.State.HANDED),
+    Touch.State.DELIVERED: (SendTask.State.FINAL, SendTask.State.HANDED),
+}
+
+
 def _touch(dice: random.Random, contact: Contact, sops: list, casts: list, guides: list) -> None:
     """A message of an SOP, a broadcast, a welcome; a broadcast's has a send task unless it was held back at once."""
     S, at = Touch.State, _moment(dice)
@@ -171,7 +179,7 @@ def _touch(dice: random.Random, contact: Contact, sops: list, casts: list, guide
             guide = dice.choice(guides)
             task = SendTask.objects.create(
                 kind=3, corp_id=guide.corp_id, staff=guide, broadcast=cast, at=at, content_digest="x",
-                contact_ids=[contact.pk], n=1, state=SendTask.State.FINAL,
+                contact_ids=[contact.pk], n=1, state=dice.choice(TASKS[state]),
             )  # fmt: skip
             given["send_task_id"] = task.pk
     arrived = state == S.DELIVERED
