@@ -9,8 +9,6 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-from scrm.errors import InvalidError
-
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # may be half of a pair of surrogates
 _HALF_READ = re.compile("[\ud800-\udfff]")
 
@@ -52,5 +50,5 @@ class PlainJSONParser(JSONParser):
         except ValueError as error:
             raise ParseError(f"This is not JSON: {error}") from error
         if not isinstance(body, dict):
-            raise InvalidError(_("The body must be a JSON object"))
+            raise ParseError(_("The body must be a JSON object"))
         return body

@@ -201,7 +201,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # ---- API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["org.api_auth.BrandAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["org.api_auth.HasCapability"],
+    "DEFAULT_PERMISSION_CLASSES": ["org.api_auth.HasCapability", "scrm.api_query.KnownParameters"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["scrm.json_in.PlainJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

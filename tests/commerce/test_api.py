@@ -164,4 +164,4 @@ def test_a_body_that_is_no_object_is_refused_in_words(client: Client) -> None:
     for path in ("orders", "refunds", "products"):
         for body in ([], [ROW], "rows", 7, None):
             answer = client.post(f"{API}{path}/", json.dumps(body), content_type="application/json")
-            assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid"), (path, body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "parse_error"), (path, body)
