@@ -74,7 +74,10 @@ def release_at(at: datetime, quiet: tuple[time, time] | None, zone: str) -> date
         local = at.astimezone(ZoneInfo(zone))
         on = local.date() + timedelta(days=1) if start >= end and local.time() >= start else local.date()
         until = run_at(on, 0, end.hour, end.minute, zone)
-        # where the clocks go back over the end of the quiet hours, that hour comes twice
+        # where the clocks go back over the end of the quiet hours, that hour comes twice: the first one will do
+        first = datetime.combine(on, end, ZoneInfo(zone)).astimezone(UTC)
+        if first > at and not is_quiet(first, quiet, zone):
+            return first
         at = until if until > at else at.astimezone(UTC) + timedelta(minutes=15)
     return at
 

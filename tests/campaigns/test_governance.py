@@ -111,3 +111,9 @@ def test_a_touch_that_is_let_through_breaks_no_cap(
         for start in range(day - cap.days + 1, day + 1)
     )
     assert governance.is_capped(Rules(caps=tuple(caps)), counts, day, kind) == broken
+
+
+def test_an_hour_that_comes_twice_releases_at_its_first_time() -> None:
+    """Only from two to three in the morning something may go out; that hour comes twice when the clocks go back."""
+    quiet, moment = (time(3), time(2)), datetime(2026, 10, 24, 1, tzinfo=UTC)
+    assert governance.release_at(moment, quiet, "Europe/Berlin") == datetime(2026, 10, 25, 0, tzinfo=UTC)
