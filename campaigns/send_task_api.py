@@ -3,14 +3,14 @@
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import SendTask
 from campaigns.services import broadcasts, sops
 from org.models import Staff
-from scrm.errors import InvalidError, NotFoundError
+from scrm.api_batch import page_out, word
+from scrm.errors import NotFoundError
 from scrm.ids import asked_id
 from scrm.keyset import keyset_page
 
@@ -48,12 +48,12 @@ class SendTaskViewSet(viewsets.ViewSet):
 
     @extend_schema(
         operation_id="send_tasks_list",
-        responses=SendTaskOut(many=True),
+        responses=page_out("SendTaskPage", SendTaskOut),
         parameters=[
             OpenApiParameter("sop", int),
             OpenApiParameter("broadcast", int),
             OpenApiParameter("guide", int),
-            OpenApiParameter("state", str),
+            OpenApiParameter("state", str, enum=list(SendTask.State.values)),
             OpenApiParameter("after", str, description="`next` of the page before"),
         ],
     )
@@ -69,9 +69,7 @@ class SendTaskViewSet(viewsets.ViewSet):
             if not Staff.objects.filter(pk=staff_id).exists():
                 raise NotFoundError()
             rows = rows.filter(staff=staff_id)
-        if (state := given.get("state")) is not None:
-            if state not in SendTask.State.values:
-                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(SendTask.State.values)})
+        if state := word(request, "state", SendTask.State.values):
             rows = rows.filter(state=state)
         page = keyset_page(rows, order=("-pk",), after=given.get("after"), size=SIZE)
         return JsonResponse({"results": SendTaskOut(list(page), many=True).data, "next": page.next})

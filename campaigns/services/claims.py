@@ -113,7 +113,8 @@ def _claim_rows(
     for task in ended:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
     SendTask.objects.filter(pk__in=[task.pk for task in ended]).update(state=State.CANCELLED)
-    content = _Contents(brand, now, attached_to(brand, running) if attached is None else attached)
+    attached = attached_to(brand, running) if attached is None else attached
+    content = _Contents(brand, now, attached, running)
     late = _late_after(running)
     for task in running:
         if (task.moved_at or task.at) < now - late[task.pk]:
@@ -246,19 +247,26 @@ class _Contents:
     """Which content may not be sent any more since its messages were planned: it was put away or has expired, in the
     library or in another part, or says what the brand refuses by now."""
 
-    def __init__(self, brand: Brand, now: datetime, attached: Mapping[int, slots.Attachments | None]) -> None:
+    def __init__(
+        self,
+        brand: Brand,
+        now: datetime,
+        attached: Mapping[int, slots.Attachments | None],
+        tasks: Collection[SendTask],
+    ) -> None:
         self.brand, self.now, self.attached = brand, now, attached
         self.gone: dict[int, bool] = {}
-        self.refused: dict[str, bool] = {}
+        # all texts in one question: each guide has one of their own, and hardly ever is one refused
+        whole = "\n".join(task.text for task in tasks)
+        self.may_be_refused = bool(
+            sensitive.refused_now(brand, whole, [item for task in tasks for item in task.attachments])
+        )
 
     def is_gone(self, task: SendTask) -> bool:
         return self._is_put_away(task) or self._is_refused(task)
 
     def _is_refused(self, task: SendTask) -> bool:
-        words = "\n".join([task.text, *sensitive.words_of(task.attachments)])
-        if words not in self.refused:
-            self.refused[words] = bool(sensitive.refused_now(self.brand, words))
-        return self.refused[words]
+        return self.may_be_refused and bool(sensitive.refused_now(self.brand, task.text, task.attachments))
 
     def _is_put_away(self, task: SendTask) -> bool:
         if task.content_id is None:
