@@ -7,7 +7,8 @@ from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
-from contacts.identities import mask_phone, normal
+from contacts.identities import normal, readable
+from contacts.models import Identity
 from contacts.services.outcomes import Outcome, Result
 from guides.models import Lead, LeadList
 from guides.services.leads import giving, lists, numbers
@@ -178,9 +179,9 @@ class LeadViewSet(viewsets.ViewSet):
             rows = rows.filter(staff=guide)
         page = keyset_page(rows, order=("pk",), after=request.query_params.get("after"), size=SIZE)
         found = LeadOut(list(page), many=True).data
-        if not request._request.actor.can("contacts.phones"):
-            for row in found:
-                row["phone"] = mask_phone(row["phone"])
+        may_phones = request._request.actor.can("contacts.phones")
+        for row in found:
+            row["phone"] = readable(Identity.Kind.PHONE, row["phone"], may_phones)
         return JsonResponse({"results": found, "next": page.next})
 
     @extend_schema(

@@ -174,10 +174,12 @@
         case "words": return ticks(param.options, value ?? [], set);
         case "word": {
           const options = param.name === "test" ? fields[leaf.key]?.tests ?? [] : param.options;
-          const chosen = param.name !== "event" ? set : (event) => {
+          // one step for the undo: the event, and what belonged to the one before
+          const chosen = param.name !== "event" ? set : (event) => change(() => {
+            fresh.delete(leaf);
             for (const other of kinds[leaf.kind].params) if (!belongs(leaf, event, other)) delete leaf[other.name];
-            set(event);
-          };
+            if (event) leaf.event = event; else delete leaf.event;
+          });
           return select([["", text.choose], ...options.map((key) => [key, word(key)])], value, chosen, param.name);
         }
         case "text": return param.source === "fields"

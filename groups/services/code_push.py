@@ -21,7 +21,7 @@ from tenants.models import Brand
 from wecom.api import join_ways
 from wecom.client import WeComClient, client_for
 from wecom.errcodes import advice
-from wecom.errors import LostAnswer, WeComError, WeComUnavailable
+from wecom.errors import LostAnswer, WeComError, WeComRateLimited, WeComUnavailable
 from wecom.services import media, pictures
 
 LEASE = timedelta(seconds=90)
@@ -29,6 +29,7 @@ PAUSES_S = (5, 20, 60, 300, 900)
 DELETE_PAUSE = timedelta(hours=1)  # nobody can ask again for a code that is off the list: the tick does
 Sync = GroupCode.Sync
 # words of `GroupCode.sync_error` that are not an errcode of WeCom; see `problem_of`
+TOO_FAST = 45009  # errcode
 LOST, NO_ANSWER, DISSOLVED = "lost", "no_answer", "dissolved"
 KNOWN = ("file_id", "config_id", "sent_chat_ids", "grown_chat_ids")  # true whatever was ordered meanwhile
 
@@ -62,10 +63,11 @@ def push(brand: Brand, code_id: int) -> None:
         values = {"sync_state": Sync.FAILED, "sync_error": LOST}
     except WeComUnavailable as error:
         pause = PAUSES_S[min(claim.code.n_tries, len(PAUSES_S) - 1)]
-        values = {"sync_state": Sync.WAITING, "sync_error": str(error.errcode or NO_ANSWER)}
+        limit = TOO_FAST if isinstance(error, WeComRateLimited) else None  # ours, which stays below WeCom's
+        values = {"sync_state": Sync.WAITING, "sync_error": str(error.errcode or limit or NO_ANSWER)}
         values |= {"due_at": clock.now() + timedelta(seconds=pause), "n_tries": claim.code.n_tries + 1}
     except WeComError as error:
-        values = {"sync_state": Sync.FAILED, "sync_error": str(error.errcode or NO_ANSWER)}
+        values = {"sync_state": Sync.FAILED, "sync_error": str(error.errcode or LOST)}
         if claim.code.deleted_at:
             values["due_at"] = clock.now() + DELETE_PAUSE
     _record(claim, values)
@@ -172,7 +174,7 @@ def problem_of(problem: str) -> str:
         return f"{advice(int(problem)).text} ({problem})"
     words = {
         LOST: _("WeCom did not answer. Try again makes another code."),
-        NO_ANSWER: _("WeCom did not answer. It is tried again."),
+        NO_ANSWER: _("WeCom did not answer, or with something unreadable. It is tried again."),
         DISSOLVED: _("All its groups have been dissolved: choose others"),
     }
     return words.get(problem, problem)

@@ -228,7 +228,7 @@ def act(request: Any, list_id: int, act: str) -> HttpResponse:
     if act in ("close", "open"):
         close = act == "close"
         n = (lists.close_list if close else lists.open_list)(request.brand, **mine)
-        text = _("Closed, %(n)s numbers taken out") if close else _("Open again, %(n)s numbers wait")
+        text = _("Closed, %(n)s numbers taken out") if close else _("Open again, %(n)s numbers are back")
         return go(request, back, text % {"n": n}, undo=f"/leads/{list_id}/open/" if close else "")
     if act == "remind":
         n = giving.remind(request.brand, **mine)

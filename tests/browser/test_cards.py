@@ -74,6 +74,7 @@ def test_a_guide_makes_their_own(page: Page, live_server: Any, brand: Any, corp:
     with in_brand(brand):
         assert not Card.objects.exists()
     page.click("text=生成我的名片")
+    expect(page.locator("[data-copy]")).to_have_count(1)
     with in_brand(brand):
         key = Card.objects.get().link.key
     expect(page.locator("[data-copy]")).to_have_attribute("data-copy", re.compile(f"/l/{key}/"))

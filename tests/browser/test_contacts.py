@@ -63,6 +63,7 @@ def test_find_tick_and_tag(signed_in: Page, live_server: Any, brand: Any, people
     page.select_option("#contact-filters [name=state]", "")
     expect(rows).to_have_count(2)
     page.click(".list-bar .chip a")
+    page.wait_for_url(lambda url: "tag=" not in url)
     expect(rows).to_have_count(3)
 
     page.click(".list-head [data-bs-toggle=dropdown]")

@@ -105,6 +105,15 @@ def test_what_a_link_and_a_message_did(signed_in: Page, live_server: Any, brand:
         link = TrackedLink.objects.create(key="k1", name="新品册", url="https://example.com/")
         someone = Contact.objects.order_by("pk")[0].pk
         record_event(brand, contact_id=someone, type=EventType.OPENED, at=clock.now(), object_id=link.pk)
+        for contact, word in zip(Contact.objects.order_by("pk")[:2], ("退款", "发货"), strict=True):
+            record_event(
+                brand,
+                contact_id=contact.pk,
+                type=EventType.WORD_SAID,
+                at=clock.now(),
+                source="api",
+                data={"word": word},
+            )
         cast = Broadcast.objects.create(name="秋季上新")
         Touch.objects.create(at=clock.now(), kind=1, contact_id=someone, state=Touch.State.DELIVERED)
     page = signed_in
@@ -124,7 +133,12 @@ def test_what_a_link_and_a_message_did(signed_in: Page, live_server: Any, brand:
     leaf.locator(".builder-chooser input").click()
     page.keyboard.type("退款")
     page.click(".builder-choice:has-text('退款')")
-    expect(page.locator(".builder-count")).to_have_text("0")
+    expect(page.locator(".builder-count")).to_have_text("1")
+    page.keyboard.press("Escape")
+    page.click(".builder-undo")
+    page.click(".builder-undo")
+    expect(leaf.locator(".chip")).to_contain_text("新品册")  # the event before, with its link
+    leaf.locator("select").nth(1).select_option("word_said")
     leaf.locator("select").first.select_option("touch")
     expect(page.locator(".builder-count")).to_have_text("1")
     leaf.locator(".builder-chooser input").last.click()

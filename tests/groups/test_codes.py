@@ -27,7 +27,6 @@ from tests.groups.conftest import Town, external
 from tests.groups.test_pages import make_chat
 from wecom.api import join_ways
 from wecom.client import client_for
-from wecom.errors import WeComUnavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Sync = GroupCode.Sync
@@ -241,11 +240,20 @@ def test_two_who_change_different_things_at_once_lose_nothing(town: Town) -> Non
     assert (fresh(code).name, fresh(code).group_ids) == ("新名字", [two])
 
 
-def test_a_broken_picture_is_fetched_again() -> None:
+def test_a_broken_picture_is_fetched_again(town: Town, monkeypatch: Any) -> None:
     whole = BytesIO()
     Image.effect_noise((60, 60), 90).save(whole, "PNG")
-    with pytest.raises(WeComUnavailable):
-        code_push._as_png(whole.getvalue()[:-900])
+    one, _two = two_groups(town)
+    with monkeypatch.context() as cut:
+        cut.setattr(code_push.pictures, "fetch", lambda *_args, **_given: whole.getvalue()[:-900])
+        code = make(town, group_ids=[one])
+    assert (code.sync_state, code.sync_error) == (Sync.WAITING, code_push.NO_ANSWER)
+    assert code.config_id and code.due_at and not code.file_id
+    with tenant_scope(town.brand), clock.at(clock.now() + timedelta(hours=1)):
+        assert code_push.push_due(town.brand) == 1
+    assert (
+        fresh(code).sync_state == Sync.OK and fresh(code).file_id and fresh(code).config_id == code.config_id
+    )
 
 
 def test_the_way_is_known_when_its_picture_is_late(town: Town) -> None:

@@ -537,6 +537,12 @@ def test_who_came_without_being_given_out_is_counted_apart(house: SimpleNamespac
         n = numbers.of_lists([house.found.pk], staff=None)[house.found.pk]
         assert (n.n, n.n_out, n.n_added, n.n_alone, n.n_tried) == (6, 5, 2, 1, 1)
         assert n.added_ratio == n.asked_ratio == 1 / 5
+        back = next(lead for lead in of(house.a) if lead.state == "given")
+        common = {"by": SYSTEM, "staff": None, "list_id": house.found.pk}
+        giving.take_back(house.brand, **common, guide_id=house.a.pk)
+        arrive(house, house.a, "wm3", [back.phone])  # it had been given before
+        n = numbers.of_lists([house.found.pk], staff=None)[house.found.pk]
+        assert (n.n_added, n.n_alone) == (3, 1)
 
 
 def test_who_became_a_customer_meanwhile_is_not_moved(house: SimpleNamespace) -> None:

@@ -1,11 +1,12 @@
 """加好友名单: make a list, put numbers into it, change it, close it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
 from contacts.identities import normal
@@ -163,6 +164,16 @@ def close_list(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) ->
     return n
 
 
+@contextmanager
+def _one_open() -> Iterator[None]:
+    """A number is open in one list: another one may get it at this moment."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        raise ConflictError(_("One of its numbers has just come into another open list; try again")) from None
+
+
 @transaction.atomic
 def open_list(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> int:
     """Undo of `close_list`: who had what has it again, and the tasks with it. Gives how many; numbers that are open in
@@ -175,7 +186,7 @@ def open_list(brand: Brand, *, by: Actor, staff: Staff | None, list_id: int) -> 
     need_whole(found, staff)
     if found.closed_at is None:
         return 0
-    with connection.cursor() as cursor:
+    with _one_open(), connection.cursor() as cursor:
         cursor.execute(
             "UPDATE guides_lead l SET ended_at = NULL, state = CASE WHEN asked_at IS NOT NULL THEN 'asked'"
             " WHEN given_at IS NOT NULL THEN 'given' ELSE 'waiting' END"

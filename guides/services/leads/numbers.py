@@ -58,7 +58,7 @@ class Numbers:
 
 def _sums(rows: LeadQuerySet, key: str) -> dict[int, Numbers]:
     elsewhere = Q(state=State.ADDED) & Q(staff__isnull=False) & ~Q(added_staff_id=F("staff_id"))
-    alone = Q(state=State.ADDED, given_at=None)
+    alone = Q(state=State.ADDED, n_given=0)  # what was taken back meanwhile had been given
     counts = (
         rows.values_list(key, "state")
         .annotate(all=Count("pk"), elsewhere=Count("pk", filter=elsewhere), alone=Count("pk", filter=alone))
