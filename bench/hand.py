@@ -225,6 +225,9 @@ def _hand_over(made: Bench) -> tuple[Figure, int]:
             time.sleep(0.05)
         spent = time.perf_counter() - start
         cpu = {name: _cpu_s(number) - before[name] for name, number in pids.items()}
+        with transaction.atomic():
+            if n_open := SendTask.objects.exclude(state="handed").count():
+                raise RuntimeError(f"{n_open} send tasks were not handed over")
     calls = len(made.read("calls", api="externalcontact/add_msg_template", limit=50_000))
     # a call takes up to 10,000 people of one guide, so there is one for each; five at once bind, and the minute's limit from
     # the 10,001st call on

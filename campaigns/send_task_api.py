@@ -1,9 +1,10 @@
 """REST API of send tasks: what was handed to which guide, who has confirmed, what became of it. Read only."""
 
+from datetime import datetime
 from typing import Any
 
 from django.http import JsonResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 
 from campaigns.models import SendTask
@@ -32,7 +33,7 @@ class SendTaskOut(serializers.Serializer):
     content_id = serializers.IntegerField(allow_null=True, help_text="version of the library")
     at = serializers.DateTimeField(help_text="the moment it was planned for, UTC")
     msgid = serializers.CharField(help_text="WeCom's; empty until it is handed over")
-    handed_at = serializers.DateTimeField(allow_null=True, source="called_at")
+    handed_at = serializers.SerializerMethodField()
     confirmed_at = serializers.DateTimeField(allow_null=True, help_text="the guide pressed send")
     cancelled_at = serializers.DateTimeField(
         allow_null=True, help_text="it was stopped; results may still come"
@@ -41,6 +42,11 @@ class SendTaskOut(serializers.Serializer):
     n_sent = serializers.IntegerField()
     n_failed = serializers.IntegerField()
     error = serializers.CharField(help_text="WeCom's words, or empty")
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_handed_at(self, task: SendTask) -> datetime | None:
+        """WeCom's moment; empty while nobody knows whether it has the task."""
+        return task.called_at if task.msgid else None
 
 
 class SendTaskViewSet(viewsets.ViewSet):

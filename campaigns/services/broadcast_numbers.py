@@ -85,7 +85,8 @@ def report(broadcast: Broadcast, *, n_guides: int = 50) -> Report:
     waves, variants = _grouped([broadcast.pk], "wave_id"), _grouped([broadcast.pk], "variant_id")
     for wave in Wave.objects.filter(broadcast=broadcast).order_by("n"):
         found.waves.append((wave, waves.get(wave.pk, Numbers())))
-        found.wanted += int(wave.numbers.get("wanted", 0))
+        # whom a wave's condition leaves out may be of another wave: they are counted where they are meant
+        found.wanted += int(wave.numbers.get("wanted", 0)) - int(wave.numbers.get("wave_condition", 0))
         for name, n in wave.numbers.items():
             if name not in PLANS and n:
                 reason = Touch.Reason[name.upper()]

@@ -101,7 +101,7 @@ def _claim_rows(
     rows = rows.filter(pk__in=task_ids, state=State.PLANNED, next_try_at__lte=now)
     tasks = list(rows.select_related(*WITH).defer(*WITHOUT))
     paused = [task.pk for task in tasks if _is_paused(task)]
-    ended = [task for task in tasks if _is_ended(task) and task.pk not in paused]
+    ended = [task for task in tasks if is_ended(task) and task.pk not in paused]
     running = [task for task in tasks if task.pk not in paused and task not in ended]
     if release > now:
         SendTask.objects.filter(pk__in=[task.pk for task in running]).update(next_try_at=release)
@@ -220,7 +220,7 @@ def _is_paused(task: SendTask) -> bool:
     )
 
 
-def _is_ended(task: SendTask) -> bool:
+def is_ended(task: SendTask) -> bool:
     return (task.sop is not None and task.sop.state == Sop.State.ENDED) or (
         task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
     )

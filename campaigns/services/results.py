@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from campaigns.models import Broadcast, SendTask, Sop, Touch
+from campaigns.models import SendTask, Touch
 from campaigns.services import claims, gate, marks, touches
 from contacts.models import EventType, Identity
 from org import audit
@@ -59,15 +59,14 @@ def poll(brand: Brand, task_id: int) -> None:
         if task.cancelled_at is not None:
             _close(brand, client, task)
             return
-        if is_over(task):  # handed over while it was being stopped
-            _stop(brand, client, task)
-            return
         confirmed_at = _confirmed_at(client, task)
         if confirmed_at is not None:
             rows = messages.groupmsg_send_result(client, task.msgid, task.staff.userid)
             record_results(brand, task, rows, confirmed_at)
-        elif now - (task.called_at or task.at) > UNCONFIRMED:
-            _stop(brand, client, task)
+        elif claims.is_ended(task) or now - (task.called_at or task.at) > UNCONFIRMED:
+            _stop(
+                brand, client, task
+            )  # handed over while it was being stopped; or nobody looks at it any more
         else:
             _later(task)
     except WeComUnavailable as error:
@@ -178,7 +177,7 @@ def _finish(
 
     state = State.CANCELLED if is_last else State.FINAL
     SendTask.objects.filter(pk=task.pk, state=State.HANDED).update(state=state, error="")
-    if is_last and task.is_moving and not is_over(task):
+    if is_last and task.is_moving and not claims.is_ended(task):
         reassign.move(brand, task, clock.now())
         return
     if is_last:
@@ -245,13 +244,6 @@ def cancel(brand: Brand, *, task_id: int, by: Actor) -> None:
         # a process that is killed from here on leaves it to the next poll
         SendTask.objects.filter(pk=task.pk).update(next_try_at=now + LEASE)
     close(brand, task_id)
-
-
-def is_over(task: SendTask) -> bool:
-    """Whether its broadcast was stopped, or its SOP ended, meanwhile."""
-    return (task.sop is not None and task.sop.state == Sop.State.ENDED) or (
-        task.broadcast is not None and task.broadcast.state == Broadcast.State.CANCELLED
-    )
 
 
 def close(brand: Brand, task_id: int) -> None:

@@ -186,6 +186,9 @@ def _check_time(wave: Wave) -> None:
 
 def _leave_out(brand: Brand, wave: Wave, error: str) -> None:
     Wave.objects.filter(pk=wave.pk).update(state=Wave.State.SKIPPED, numbers={"error": error})
+    # without its test the rest has nothing to wait for, and would be everybody
+    rest = Wave.objects.filter(broadcast=wave.broadcast_id, state=Wave.State.HELD)
+    rest.update(state=Wave.State.SKIPPED, numbers={"error": error})
     log.warning("broadcast %s wave %s is left out", wave.broadcast_id, wave.n)
     _repeat(brand, wave)
     broadcast = wave.broadcast

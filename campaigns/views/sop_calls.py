@@ -15,7 +15,7 @@ from campaigns.services.journeys import hooks, plans
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
 from scrm.errors import InvalidError
-from scrm.ids import read_id
+from scrm.ids import need_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -55,7 +55,9 @@ def call_list(request: Any, sop_id: int) -> HttpResponse:
 def call_again(request: Any, sop_id: int) -> HttpResponse:
     """Failed calls are made again: one by id, or all."""
     sop = graphs.get_graph_sop(sop_id)
-    n = hooks.again(sop, by=request.actor, call_id=read_id(request.POST.get("id")))
+    n = hooks.again(
+        sop, by=request.actor, call_id=need_id(request.POST["id"]) if "id" in request.POST else None
+    )
     text = ngettext("%(n)s call is made again", "%(n)s calls are made again", n) % {"n": n}
     return go(request, f"/sops/{sop.pk}/calls/", text)
 

@@ -29,6 +29,7 @@ class Move:
             deleted.
         live: SQL over `t.` that limits the clash to rows of this condition.
         array: the column is a list of contact ids.
+        fold: what the row that stays (`k.`) takes over from the one that clashes (`t.`): column → SQL.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Move:
     live: str = "true"
     close: dict[str, Any] = field(default_factory=dict)
     array: bool = False
+    fold: dict[str, str] = field(default_factory=dict)
 
 
 # Every table with a contact's id, of this app and of those above it (tests compare it with the models).
@@ -59,7 +61,21 @@ MOVES: list[Move] = [
     Move("campaigns.Touch"),
     Move("content.Visit"),
     Move("content.Visit", "from_contact_id"),
-    Move("content.LinkPerson", clash=("link_id",)),
+    Move(
+        "content.LinkPerson",
+        clash=("link_id",),
+        fold={
+            "n_opens": "k.n_opens + t.n_opens",
+            "n_shared": "k.n_shared + t.n_shared",
+            "seconds": "k.seconds + t.seconds",
+            "depth": "greatest(k.depth, t.depth)",
+            "first_at": "least(k.first_at, t.first_at)",
+            "last_at": "greatest(k.last_at, t.last_at)",
+            # of the one who opened it: the other one may only have passed it on
+            "staff_id": "CASE WHEN k.n_opens = 0 THEN t.staff_id ELSE k.staff_id END",
+            "via": "CASE WHEN k.n_opens = 0 THEN t.via ELSE k.via END",
+        },
+    ),
     Move("content.FormAnswer", clash=("content_id",)),
     Move("campaigns.StaffTask"),
     Move("campaigns.Alert"),
@@ -246,6 +262,13 @@ def _move(cursor: Any, brand: Brand, move: Move, keep_id: int, lose_id: int) -> 
             f" WHERE k.brand_id = %s AND k.{column} = %s AND {same} AND {move.live.replace('t.', 'k.')})"
         )
         params = [brand.pk, lose_id, brand.pk, keep_id]
+        if move.fold:
+            taken = ", ".join(f"{name} = {sql}" for name, sql in move.fold.items())
+            pair = f"k.brand_id = %s AND k.{column} = %s AND t.brand_id = %s AND t.{column} = %s AND {same}"
+            cursor.execute(
+                f"UPDATE {table} k SET {taken} FROM {table} t WHERE {pair}",  # noqa: S608
+                [brand.pk, keep_id, brand.pk, lose_id],
+            )
         if move.close:
             sets = ", ".join(f"{name} = %s" for name in move.close)
             values = [clock.now() if value is NOW else value for value in move.close.values()]

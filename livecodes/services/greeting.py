@@ -229,8 +229,9 @@ def send(
         except WeComRejected as error:
             if error.errcode == _SENT:
                 return (Reason.NONE, "") if unsure else (Reason.ALREADY_WELCOMED, _words(error))
+            if error.errcode == media.UNKNOWN:
+                media.forget(attachments)  # the next welcome uploads them anew
             if error.errcode in _MEDIA_CODES and attachments and text:
-                media.forget(attachments)  # the next welcome has them again
                 attachments = []  # WeCom has dropped a file early: the text alone is better than nothing
                 continue
             known = {41049: Reason.EXPIRED, 41050: Reason.EXPIRED, 84061: Reason.NOT_FRIEND}

@@ -25,7 +25,7 @@ from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from scrm.harmless import harmless
-from scrm.ids import read_id
+from scrm.ids import read_id, read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -164,17 +164,15 @@ def _guides() -> list[tuple[int, str]]:
     return list(behind.order_by("name").values_list("pk", "name")[:1000])
 
 
-def ids_of(data: Any) -> list[int]:
-    """Ticked rows; ids are digits only."""
-    return [pk for pk in map(read_id, data.getlist("ids")) if pk is not None]
-
-
 @require_POST
 @staff_can("codes.view")
 def zip_start(request: Any) -> HttpResponse:
     """A ZIP of the QR pictures of the chosen codes."""
     job = zips.start_zip(
-        request.brand, by=request.actor, code_ids=ids_of(request.POST), captions=not request.POST.get("plain")
+        request.brand,
+        by=request.actor,
+        code_ids=read_ids(request.POST),
+        captions=not request.POST.get("plain"),
     )
     return go(request, f"/codes/zips/{job.pk}/")
 
@@ -183,7 +181,7 @@ def zip_start(request: Any) -> HttpResponse:
 @staff_can("codes.edit")
 def guide_move(request: Any) -> HttpResponse:
     """Put one guide in another's place, in the chosen codes or in all; a modal."""
-    chosen = ids_of(request.POST if request.method == "POST" else request.GET)
+    chosen = read_ids(request.POST if request.method == "POST" else request.GET)
     context: dict[str, Any] = {"ids": chosen, "guides": _guides(), "others": _able()}
     if request.method == "POST":
         try:

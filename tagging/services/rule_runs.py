@@ -162,6 +162,7 @@ def _work(brand: Brand, job: Job, rule: TagRule, act: TagAct) -> bool:
     n_tags = max(1, len(act.add_tag_ids) + len(act.remove_tag_ids))
     found = list(rows.values_list("chunk", "n")[: max(1, PAIRS // (BITS * n_tags))])
     if not found:
+        jobs.hold(job)
         if side == TagTarget.Side.IN:
             jobs.save_step(job, position={**job.position, "side": 1, "chunk": -1})
             return True

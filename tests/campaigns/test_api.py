@@ -103,7 +103,8 @@ def test_send_tasks(brand: Any, other_brand: Any, told: dict) -> None:
     assert (row["state"], row["staff_id"], row["msgid"], row["n"], row["n_failed"], row["error"]) == (
         "handed", task.staff_id, "m1", 120, 2, "x",
     )  # fmt: skip
-    assert datetime.fromisoformat(row["confirmed_at"]) == moment and row["handed_at"] < row["confirmed_at"]
+    handed_at, confirmed_at = map(datetime.fromisoformat, (row["handed_at"], row["confirmed_at"]))
+    assert confirmed_at == moment and handed_at < confirmed_at
     for asked, n in (
         (f"sop={told['sop'].pk}", 1), (f"guide={task.staff_id}", 1), ("state=handed", 1), ("state=planned", 0),
     ):  # fmt: skip

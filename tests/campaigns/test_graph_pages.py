@@ -513,5 +513,7 @@ def test_calls_of_web_hooks(brand: Any, sign_in: Any) -> None:
     admin.post(f"{url}again/", {"id": calls[0].pk})
     assert states() == [("waiting", 0), ("failed", 7), ("done", 7)]
     admin.post(f"{url}again/", {"id": calls[2].pk})
+    assert admin.post(f"{url}again/", {"id": "x"}).status_code == 422  # never all of them
+    assert states() == [("waiting", 0), ("failed", 7), ("done", 7)]
     admin.post(f"{url}again/")
     assert states() == [("waiting", 0), ("waiting", 0), ("done", 7)]

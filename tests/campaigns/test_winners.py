@@ -187,3 +187,21 @@ def test_the_editor_keeps_the_rule(brand: Any, sign_in: Any) -> None:
     assert 'value="96"' in client.get(f"{answer['Location']}edit/").content.decode()
     assert client.get(answer["Location"]).status_code == 200
     assert client.post("/broadcasts/new/", {**form, "test_wait_hours": "12"}).status_code == 422
+
+
+def test_a_test_that_fell_into_an_outage_has_no_rest(brand: Any, people: list[Any]) -> None:
+    """Nobody got the test: there is no winner, and the rest is not everybody."""
+    with in_brand(brand), clock.at(NOW):
+        two = [VariantInput("甲"), VariantInput("乙")]
+        first = [WaveInput(NOW + timedelta(hours=1))]
+        given = BroadcastInput("比一比", EVERYBODY, two, first, test=RULE, late_hours=2)
+        draft = broadcasts.save_draft(brand, given, by=WHO)
+        broadcasts.launch(brand, broadcast_id=draft.pk, by=WHO)
+    for hours in (5, 30, 60):
+        with in_brand(brand), clock.at(NOW + timedelta(hours=hours)):
+            waves.run_due(brand)
+            winners.look_at_all(brand)
+            waves.run_due(brand)
+    with in_brand(brand):
+        assert list(Wave.objects.order_by("n").values_list("state", flat=True)) == ["skipped", "skipped"]
+        assert not Touch.objects.exists() and not SendTask.objects.exists()

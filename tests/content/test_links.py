@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.models import Contact, Event, EventType
+from contacts.services.identity import merge
 from content import tokens, visitors
 from content.models import LinkDay, LinkPerson, TrackedLink, Via, Visit
 from content.services import editing, link_numbers, links, visits
@@ -429,3 +430,27 @@ def test_the_list_asks_as_much_for_many_as_for_few(
 def test_an_idle_minute_is_one_look(brand: Brand, django_assert_num_queries: Any) -> None:
     with in_brand(brand), django_assert_num_queries(3):  # savepoint, look, release
         visits.fold_read(brand)
+
+
+def test_two_people_become_one_and_both_have_dealt_with_a_link(brand: Brand, staff: Any) -> None:
+    """One has only passed it on, the other one has opened it: it stays somebody's who opened it."""
+    with in_brand(brand):
+        link = TrackedLink.objects.create(key="k1", name="新品", url="https://example.com/")
+        keep, lose = make_contact(brand), make_contact(brand)
+        now = clock.now()
+        both = {"link": link, "last_at": now}
+        LinkPerson.objects.create(contact_id=keep.pk, first_at=now, n_opens=0, n_shared=2, **both)
+        earlier = now - timedelta(days=1)
+        LinkPerson.objects.create(
+            contact_id=lose.pk,
+            first_at=earlier,
+            n_opens=3,
+            seconds=40,
+            staff_id=staff.pk,
+            via=Via.BROADCAST,
+            **both,
+        )
+        merge(brand, keep=keep, lose=lose, why={})
+        person = LinkPerson.objects.get()
+        assert (person.contact_id, person.n_opens, person.n_shared, person.seconds) == (keep.pk, 3, 2, 40)
+        assert (person.first_at, person.staff_id, person.via) == (earlier, staff.pk, Via.BROADCAST)

@@ -6,6 +6,7 @@ import pytest
 
 from org.models import Staff
 from scrm import clock
+from scrm.celery import app
 from tests.factories import in_brand, make_corp, make_staff
 from wecom.callbacks import HANDLERS
 from wecom.models import CallbackEvent, OutboundCall
@@ -34,3 +35,27 @@ def test_whoever_connects_wecom_is_told_once(brand: Any, event: str, sign_in: An
         calls = list(OutboundCall.objects.filter(kind="notice"))
         assert [call.payload["userid"] for call in calls] == ["u0"]
         assert calls[0].payload["title"] == str(WORDS[event]).partition("\n")[0]
+
+
+@pytest.mark.parametrize("event", list(WORDS))
+def test_what_failed_while_the_app_slept_is_made_up_for(brand: Any, event: str) -> None:
+    with in_brand(brand):
+        corp = make_corp(brand)
+        row = CallbackEvent.objects.create(
+            corp=corp, event=event, change_type="", digest="1", state="new", happened_at=clock.now(),
+            received_at=clock.now(), next_try_at=clock.now(),
+        )  # fmt: skip
+        for key, error in (("slept", "API forbidden (48006)"), ("other", "unknown customer (40096)")):
+            OutboundCall.objects.create(
+                corp=corp, kind="remark", key=key, payload={}, state="failed", n_tries=1, error=error
+            )
+    app.conf.task_always_eager = False
+    try:
+        with in_brand(brand):
+            on_app_dormant(brand, corp, {}, row)
+    finally:
+        app.conf.task_always_eager = True
+    with in_brand(brand):
+        states = dict(OutboundCall.objects.values_list("key", "state"))
+    awake = event in ("reopen_inactive_agent", "active_restored")
+    assert states == {"slept": "waiting" if awake else "failed", "other": "failed"}

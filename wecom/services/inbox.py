@@ -47,6 +47,7 @@ TURN_WAIT_S, BUSY_PAUSE_S = 1.0, 1
 QUEUE_AT_ONCE = 200  # a larger replay is left to the sweep, so that new arrivals do not queue behind it
 # places in the queue, smaller first: a customer who waits for a welcome has 20 s, whatever a hand-over of thousands,
 # tags put in the console or a replay have brought before
+CODE_LIFE = timedelta(seconds=20)  # of a WelcomeCode
 WELCOME_FIRST, IN_TURN = 0, 9  # the latter is the queue's own (scrm/schedule.py)
 
 _STORE = """
@@ -101,12 +102,14 @@ def _store(brand_id: int, corp_id: int, body: str, kind: tuple[str, str], happen
             [brand_id, corp_id, digest, *kind, happened_at, now, body, state, due_at, done_at, error],
         )
         event_id, n_repeats = cursor.fetchone()
-    return Received(event_id, has_handler and n_repeats == 0, priority_of(body))
+    return Received(event_id, has_handler and n_repeats == 0, priority_of(body, happened_at))
 
 
-def priority_of(body: str) -> int:
-    """Place in the queue of the event with this decrypted body."""
-    return WELCOME_FIRST if "<WelcomeCode>" in body else IN_TURN
+def priority_of(body: str, happened_at: datetime) -> int:
+    """Place in the queue of the event with this decrypted body: one whose customer waits for a welcome goes first, as
+    long as its code lives."""
+    lives = clock.now() - happened_at < CODE_LIFE
+    return WELCOME_FIRST if lives and "<WelcomeCode>" in body else IN_TURN
 
 
 def urgent_among(event_ids: Sequence[int]) -> set[int]:
@@ -114,7 +117,8 @@ def urgent_among(event_ids: Sequence[int]) -> set[int]:
     if not event_ids:
         return set()
     with transaction.atomic():
-        waiting = CallbackEvent.objects.filter(pk__in=event_ids, body__contains="<WelcomeCode>")
+        young = CallbackEvent.objects.filter(pk__in=event_ids, happened_at__gt=clock.now() - CODE_LIFE)
+        waiting = young.filter(body__contains="<WelcomeCode>")
         return set(waiting.values_list("pk", flat=True))
 
 
@@ -225,7 +229,7 @@ def _again(
             handle_callback.apply_async(
                 kwargs={"brand_id": brand.pk, "event_id": event.pk},
                 countdown=pause_s + 0.1,
-                priority=priority_of(event.body),
+                priority=priority_of(event.body, event.happened_at),
             )
         except (BrokerError, redis.RedisError, OSError) as error:
             log.warning("event %s waits for the sweep, the queue is not there: %r", event.pk, error)

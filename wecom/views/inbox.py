@@ -17,6 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 from org.access import staff_can
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from wecom.callbacks import HANDLERS, NOTED
@@ -116,7 +117,7 @@ def inbox_replay(request: Any) -> HttpResponse:
         span = {name: at.replace(tzinfo=zone) for name, at in form.cleaned_data.items() if at}
         n = inbox.replay(request.brand, by=request.actor, **span)
     else:
-        ids = [int(pk) for pk in request.POST.getlist("ids") if pk.isascii() and pk.isdigit()]
+        ids = read_ids(request.POST)
         if not ids or len(ids) > MAX_IDS:
             raise InvalidError(_("Choose which events to replay"))
         n = inbox.replay(request.brand, by=request.actor, event_ids=ids)

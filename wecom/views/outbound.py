@@ -12,6 +12,7 @@ from django.views.decorators.vary import vary_on_headers
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import InvalidError
+from scrm.ids import read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from wecom.models import OutboundCall
@@ -53,7 +54,7 @@ def outbound_list(request: Any) -> HttpResponse:
 @staff_can("sync.run")
 def outbound_again(request: Any) -> HttpResponse:
     """Make failed calls again: one or all."""
-    ids = [int(pk) for pk in request.POST.getlist("ids") if pk.isascii() and pk.isdigit()]
+    ids = read_ids(request.POST)
     if not ids and request.POST.get("what") != "all":
         raise InvalidError(_("Choose which calls to make again"))
     n = outbound.try_again(request.brand, by=request.actor, call_ids=ids)
