@@ -233,7 +233,7 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
         ),
         "end": (
             _("End"), "square", "danger",
-            people + " " + _stopped_words(sop) + " " + _("This cannot be undone."),
+            " ".join([people, _stopped_words(sop) if sop.state in ENDING else "", _("This cannot be undone.")]),
         ),
         "duplicate": (_("Copy"), "copy", "", ""),
         "graph": (_("Open on a canvas"), "workflow", "", ""),
@@ -250,6 +250,9 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
         order[State.ON].insert(2, "graph")
     keys = ("label", "icon", "kind", "confirm")
     return [{"act": act, **dict(zip(keys, all_acts[act], strict=True))} for act in order[State(sop.state)]]
+
+
+ENDING = (Sop.State.ON, Sop.State.PAUSED)  # may be ended
 
 
 def _stopped_words(sop: Sop) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
+from django.utils.module_loading import import_string
 
 from commerce.models import Order, OrderLine
 from contacts.models import Contact, ContactStat, CustomValue, Event, Follow
@@ -14,6 +15,8 @@ from tagging.conditions.leaves import EVENTS, NUMBERS, TEXT_KEYS
 from tagging.models import ContactTag
 
 NUMBERED = sorted({number for number, _source in EVENTS.values()})
+
+STATES = "campaigns.services.waiting.show"  # an app above this one tells the state of a message
 
 
 def load(contact_id: int) -> Person | None:
@@ -105,7 +108,7 @@ def _sales(contact_id: int) -> list[Sale]:
 
 
 def _messages(contact_id: int) -> list[Message]:
-    touch, send_task = apps.get_model("campaigns.Touch"), apps.get_model("campaigns.SendTask")
+    touch = apps.get_model("campaigns.Touch")
     states: dict[int, str] = {
         touch.State.DELIVERED: "delivered",
         touch.State.HANDED: "waiting",
@@ -113,16 +116,11 @@ def _messages(contact_id: int) -> list[Message]:
         touch.State.BLOCKED: "held_back",
     }
     rows = list(touch.objects.filter(contact_id=contact_id))
-    # a broadcast's touch stays planned while its send task is with the guide (campaigns/services/waiting.py)
-    planned = {
-        row.pk: row.send_task_id for row in rows if row.state == touch.State.PLANNED and row.broadcast_id
-    }
-    handed = send_task.objects.filter(pk__in=list(planned.values()), state=send_task.State.HANDED)
-    waits = set(handed.values_list("pk", flat=True)) if planned else set()
+    import_string(STATES)(rows)
     return [
         Message(
             row.at, row.sop_id, row.broadcast_id, row.kind,
-            "waiting" if planned.get(row.pk) in waits else states.get(row.state, ""),
+            states.get(row.state, ""),
             row.opened_at is not None, row.replied_at is not None, row.converted_at is not None,
         )
         for row in rows
