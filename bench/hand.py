@@ -3,8 +3,10 @@ With it what needs whole chunks: claims and marking. Beside it one Celery task f
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 
 from django.db import connection, connections, transaction
@@ -250,17 +252,44 @@ def _hand_over(made: Bench) -> tuple[Figure, int]:
 
 
 def _marks(made: Bench, n: int) -> list[Figure]:
-    """Every receiver delivered, a commit for each chunk."""
+    """Every receiver delivered, a commit for each chunk: the first half by one connection, the second by two at the same
+    time, as a worker's processes do (four in docker-compose.yml, two in the demo)."""
     copy = copy_rate()
     with transaction.atomic():
         tasks = list(SendTask.objects.filter(state="handed").order_by("pk").only("pk", "at"))
-    marked, start = 0, time.perf_counter()
-    for task in tasks:
-        with transaction.atomic():
-            done = touches.settle(
-                made.brand, send_task_id=task.pk, at=task.at, state=Touch.State.DELIVERED, done_at=clock.now()
-            )
-            marked += len(done)
-    rate = marked / (time.perf_counter() - start)
-    ratio = f"{rate / copy:.3f} × COPY ({copy:,.0f} rows/s)"
-    return [Figure(f"mark {marked:,} as sent", rate, "contacts/s", ratio, "≥ 0.1 × COPY", rate / copy >= 0.1)]
+    middle = len(tasks) // 2
+    alone = _marked(made, tasks[:middle])
+    rate = _marked(made, tasks[middle::2], tasks[middle + 1 :: 2])
+    ratio = f"{rate / copy:.3f} × COPY ({copy:,.0f} rows/s); by one connection {alone:,.0f}/s, {alone / copy:.3f} ×"
+    return [
+        Figure(
+            f"mark {n:,} as sent, by two processes' connections", rate, "contacts/s", ratio, "≥ 0.1 × COPY", rate / copy >= 0.1
+        )
+    ]  # fmt: skip
+
+
+def _marked(made: Bench, *shares: Sequence[SendTask]) -> float:
+    """Receivers marked in a second, each share of the tasks by a connection of its own."""
+
+    def mark(tasks: Sequence[SendTask]) -> int:
+        n = 0
+        try:
+            for task in tasks:
+                with transaction.atomic():
+                    done = touches.settle(
+                        made.brand,
+                        send_task_id=task.pk,
+                        at=task.at,
+                        state=Touch.State.DELIVERED,
+                        done_at=clock.now(),
+                    )
+                    n += len(done)
+        finally:
+            connection.close()  # of this thread
+        return n
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(shares)) as pool:
+        work = [pool.submit(copy_context().run, mark, tasks) for tasks in shares]
+        n = sum(one.result() for one in work)
+    return n / (time.perf_counter() - start)

@@ -49,8 +49,16 @@ def process(*argv: str, ready: str = "", niceness: int = 0, **env: str) -> Itera
         log.close()
 
 
+def _collect_static() -> None:
+    """Pages name their files by what is in them: those of an older checkout, or none, are errors."""
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"], cwd=ROOT, check=True
+    )
+
+
 @contextlib.contextmanager
 def web(port: int, workers: int = 2, **env: str) -> Iterator[subprocess.Popen]:
+    _collect_static()
     argv = ["-m", "gunicorn", "scrm.wsgi", "-b", f"127.0.0.1:{port}", "-k", "gthread", "-w", str(workers)]
     argv += [
         "--threads",

@@ -1,6 +1,7 @@
 """Full sync of a corp from a sandbox with WeCom's limits (10,000 calls a minute, five at a time, 30 ms each), once more
 unchanged, and a day's 20,000 changes; in this process: time beside what WeCom itself allows, and where the processor's
-time went."""
+time went. Each begins a minute after the one before it: calls of the last minute count for the limits, and the time
+that WeCom allows is that of a sync before which nobody has called."""
 
 import resource
 import time
@@ -29,6 +30,7 @@ from wecom.api import contacts as api
 from wecom.client import client_for
 
 MINUTE_LIMIT, IN_FLIGHT, ANSWER_S = 10_000, 5, 0.030
+MINUTE_S = 61  # in our own window the second of a call counts whole
 MEMORY_MB = 300
 RATIO = 1.3
 
@@ -101,6 +103,8 @@ def run_sized(n: int, guides: int, changes: int) -> list[Figure]:
 
 
 def _sync(made: Bench, kind: str) -> tuple[Job, Spent]:
+    if sum(made.read("calls/counts").values()) > 1_000:
+        time.sleep(MINUTE_S)
     made.control("calls/forget")
     with tenant_scope(made.brand), measured(made) as spent:
         with transaction.atomic():

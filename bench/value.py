@@ -7,10 +7,11 @@ from datetime import timedelta
 from django.db import connection, transaction
 
 from bench import big
-from bench.figures import Figure
+from bench.figures import Figure, timed
 from commerce.services.orders import record_orders
 from contacts.models import ContactStat, Identity
 from scrm import clock
+from scrm.keyset import keyset_page
 from tagging.models import Segment
 from tagging.services import lifecycle, lookalike, value, value_model
 from tenants.models import Brand
@@ -31,6 +32,7 @@ def run(full: bool) -> list[Figure]:
         likes = _spent(lambda: _lookalike(made.brand))
         with transaction.atomic():
             buyers = ContactStat.objects.filter(n_orders__gt=0).count()
+        cell = timed(lambda: _cell(made.brand))
         plain = _plain(made.brand)
         one = _one_contact(made.brand)
     night = scores + fit + model + stages
@@ -41,6 +43,7 @@ def run(full: bool) -> list[Figure]:
         Figure("  of it the models: fitted, applied to everybody", fit + model, "s", f"fit {fit:.2f} s"),
         Figure("  of it stages of the lifecycle", stages, "s"),
         Figure("lookalike: 10,000 people like 10,000", likes, "s"),
+        Figure("first fifty people of a cell, the best first", cell * 1000, "ms"),
         Figure("one contact after an order: score, next order, stage", one * 1000, "ms", "median", "ms", one < 0.5),
     ]  # fmt: skip
 
@@ -59,6 +62,12 @@ def _spent(act) -> float:  # type: ignore[no-untyped-def]
     start = time.perf_counter()
     act()
     return time.perf_counter() - start
+
+
+def _cell(brand: Brand) -> None:
+    with transaction.atomic():
+        rows = ContactStat.objects.filter(recency=3, frequency=3).select_related("contact")
+        keyset_page(rows, order=("-value_score", "-spent_fen", "-contact_id"), size=50)
 
 
 def _lookalike(brand: Brand) -> None:

@@ -3,18 +3,15 @@
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Alert, AlertRule
 from campaigns.services import alert_preview, alert_rules
 from contacts.models import EventType
-from scrm.errors import InvalidError
-from scrm.ids import asked_id
-from scrm.keyset import keyset_page
-
-SIZE = 100
+from scrm.api_body import Body, read_body
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_number, asked_word
 
 
 class AlertOut(serializers.Serializer):
@@ -49,7 +46,7 @@ class AlertRuleOut(serializers.Serializer):
     problem = serializers.CharField()
 
 
-class AlertRuleIn(serializers.Serializer):
+class AlertRuleIn(Body):
     """`event` is one of `GET /api/v1/tag-rules/events/` that guides can be told of."""
 
     name = serializers.CharField(max_length=60)
@@ -59,7 +56,6 @@ class AlertRuleIn(serializers.Serializer):
     is_on = serializers.BooleanField(required=False)
 
 
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 PAGE_OUT = inline_serializer("AlertPage", {"results": AlertOut(many=True), "next": serializers.CharField()})
 PREVIEW_OUT = inline_serializer(
     "AlertPreview",
@@ -81,21 +77,19 @@ class AlertViewSet(viewsets.ViewSet):
             OpenApiParameter("contact", int),
             OpenApiParameter("staff", int),
             OpenApiParameter("state", str, enum=Alert.State.values),
-            AFTER,
+            *paged(),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/alerts/: newest first."""
         rows = Alert.objects.all()
         for name, column in (("contact", "contact"), ("staff", "staff")):
-            if (value := asked_id(request.query_params, name)) is not None:
+            if (value := asked_number(request.query_params, name)) is not None:
                 rows = rows.filter(**{column: value})
-        if state := request.query_params.get("state"):
-            if state not in Alert.State.values:
-                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(Alert.State.values)})
+        if state := asked_word(request.query_params, "state", Alert.State.values):
             rows = rows.filter(state=state)
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": AlertOut(page.rows, many=True).data, "next": page.next})
+        page = asked_page(request, rows, ("-pk",))
+        return page_answer(AlertOut(page.rows, many=True).data, page)
 
 
 class AlertRuleViewSet(viewsets.ViewSet):
@@ -107,7 +101,9 @@ class AlertRuleViewSet(viewsets.ViewSet):
         "preview": "sops.view",
     }
 
-    @extend_schema(operation_id="alert_rules_list", responses=AlertRuleOut(many=True))
+    @extend_schema(
+        operation_id="alert_rules_list", responses=page_out("AlertRules", AlertRuleOut, whole=True)
+    )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/alert-rules/: all rules."""
         rows = AlertRule.objects.filter(deleted_at=None).order_by("pk")
@@ -126,9 +122,7 @@ class AlertRuleViewSet(viewsets.ViewSet):
     def _save(self, request: Any, pk: int | None) -> dict[str, Any]:
         if pk is not None:
             alert_rules.get_rule(pk)
-        given = AlertRuleIn(data=request.data, partial=pk is not None)
-        given.is_valid(raise_exception=True)
-        values = dict(given.validated_data)
+        values = read_body(AlertRuleIn, request, partial=pk is not None)
         on = values.pop("is_on", None)
         if pk is None:
             values = {"filters": {}, "condition": {}, **values}

@@ -6,176 +6,37 @@ from typing import Any
 from django.http import HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers, viewsets
+from rest_framework import viewsets
 
+from campaigns.broadcast_shapes import (
+    BroadcastIn,
+    BroadcastOut,
+    BroadcastWhole,
+    DryRunOut,
+    DryRunPeopleOut,
+    WinnerIn,
+)
 from campaigns.models import Broadcast, Touch
-from campaigns.policy_api import EffectOut
 from campaigns.services import (
     broadcast_copy,
     broadcast_effect,
     broadcast_numbers,
     broadcasts,
     dry_run,
+    people_pages,
     winners,
 )
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from content.services import library
+from scrm.api_body import read_body
+from scrm.api_pages import asked_page, asked_size, page_answer, page_out, paged
+from scrm.api_query import asked_word
 from scrm.errors import InvalidError
-from scrm.keyset import keyset_page
+from tagging.services import frames
 from tenants.models import Brand
 
 SIZE = 50
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
-
-
-class ContentIn(serializers.Serializer):
-    """One content: a text and attachments, or what the library has in force under `content_id`."""
-
-    text = serializers.CharField(required=False, allow_blank=True, max_length=4000)
-    attachments = serializers.ListField(child=serializers.DictField(), required=False, max_length=9)
-    content_id = serializers.IntegerField(required=False, min_value=1)
-    weight = serializers.IntegerField(required=False, min_value=1, max_value=100, default=1)
-
-
-class WaveIn(serializers.Serializer):
-    at = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="nothing: at the launch, for the first wave"
-    )
-    after = serializers.ChoiceField(choices=broadcasts.AFTER, required=False, default="")
-    condition = serializers.JSONField(required=False)
-
-
-class TestIn(serializers.Serializer):
-    """How the contents are compared; see docs/broadcasts.md."""
-
-    goal = serializers.ChoiceField(choices=list(winners.GOALS), required=False)
-    hours = serializers.IntegerField(required=False)
-    least = serializers.IntegerField(required=False)
-    confidence = serializers.IntegerField(required=False, help_text="per cent")
-    percent = serializers.IntegerField(required=False, help_text="of the audience; the rest gets the winner")
-    auto = serializers.BooleanField(required=False)
-    wait_hours = serializers.IntegerField(required=False)
-
-
-class BroadcastIn(serializers.Serializer):
-    """A draft. `audience` is {"segment": id}, {"condition": {…}} or {"contacts": [ids]}."""
-
-    name = serializers.CharField(max_length=60)
-    audience = serializers.JSONField()
-    contents = ContentIn(many=True)
-    waves = WaveIn(many=True, required=False)
-    priority = serializers.IntegerField(required=False, default=5)
-    hold_out_percent = serializers.IntegerField(required=False, default=0)
-    late_hours = serializers.IntegerField(required=False, default=48)
-    repeat = serializers.ChoiceField(choices=broadcasts.REPEATS, required=False, default="")
-    repeat_until = serializers.DateTimeField(required=False, allow_null=True)
-    test = TestIn(required=False, allow_null=True)
-
-
-class NumbersOut(serializers.Serializer):
-    n = serializers.IntegerField(help_text="planned, with a guide")
-    n_sent = serializers.IntegerField()
-    n_failed = serializers.IntegerField()
-    n_cancelled = serializers.IntegerField()
-    n_waiting = serializers.IntegerField()
-    n_opened = serializers.IntegerField()
-    n_replied = serializers.IntegerField()
-    n_converted = serializers.IntegerField()
-    converted_fen = serializers.IntegerField()
-    n_tasks = serializers.IntegerField()
-    n_confirmed = serializers.IntegerField()
-
-
-class ContentOut(serializers.Serializer):
-    id = serializers.IntegerField()
-    letter = serializers.CharField()
-    weight = serializers.IntegerField()
-    text = serializers.CharField()
-    attachments = serializers.ListField(child=serializers.DictField())
-    content_version_id = serializers.IntegerField(allow_null=True, help_text="of the library")
-    numbers = NumbersOut(required=False)
-
-
-class WaveOut(serializers.Serializer):
-    id = serializers.IntegerField()
-    n = serializers.IntegerField()
-    at = serializers.DateTimeField()
-    state = serializers.CharField(help_text="waiting | held | planned | done | skipped")
-    wanted = serializers.IntegerField()
-    held_back = serializers.DictField(child=serializers.IntegerField(), help_text="{reason: people}")
-    error = serializers.CharField()
-    numbers = NumbersOut(required=False)
-
-
-class BroadcastOut(serializers.Serializer):
-    id = serializers.IntegerField()
-    name = serializers.CharField()
-    state = serializers.CharField(help_text="draft | approval | on | paused | done | cancelled")
-    priority = serializers.IntegerField()
-    hold_out_percent = serializers.IntegerField()
-    late_hours = serializers.IntegerField()
-    audience = serializers.JSONField()
-    repeat = serializers.JSONField()
-    test = serializers.JSONField()
-    winner_id = serializers.IntegerField(allow_null=True, help_text="a content of it")
-    winner_by = serializers.CharField(help_text="rule | time | whoever chose it")
-    created_at = serializers.DateTimeField()
-    launched_at = serializers.DateTimeField(allow_null=True)
-    ended_at = serializers.DateTimeField(allow_null=True)
-    numbers = NumbersOut()
-
-
-class BroadcastWhole(BroadcastOut):
-    """With its contents and waves, each with its figures."""
-
-    contents = ContentOut(many=True)
-    waves = WaveOut(many=True)
-    effect = EffectOut(
-        allow_null=True, help_text="of its hold-out; null where nobody is held out, or before a wave"
-    )
-
-
-class LoadOut(serializers.Serializer):
-    """A guide's part of a dry run; of 50 guides at most, those with most people."""
-
-    staff_id = serializers.IntegerField()
-    name = serializers.CharField()
-    n_tasks = serializers.IntegerField()
-    n = serializers.IntegerField(help_text="people")
-    confirmed_ratio = serializers.FloatField(help_text="of such tasks lately")
-    n_already = serializers.IntegerField(help_text="send tasks of all campaigns on that day without this one")
-
-
-class DryRunOut(serializers.Serializer):
-    """What a launch at this moment would do; nothing is written."""
-
-    at = serializers.DateTimeField(help_text="when it would go out: quiet hours hold it")
-    wanted = serializers.IntegerField()
-    is_held = serializers.BooleanField(help_text="quiet hours put it off to `at`")
-    planned = serializers.IntegerField()
-    contents = serializers.DictField(child=serializers.IntegerField(), help_text="{letter: people}")
-    held_back = serializers.DictField(child=serializers.IntegerField(), help_text="{reason: people}")
-    gives_way = serializers.IntegerField(help_text="planned messages of lower campaigns that are taken back")
-    n_guides = serializers.IntegerField()
-    n_tasks = serializers.IntegerField()
-    guides = LoadOut(many=True)
-    over_limit = serializers.IntegerField(
-        help_text="guides with more send tasks on that day, of all campaigns, than the settings warn of"
-    )
-    work_s = serializers.IntegerField(help_text="seconds of guides' work to confirm everything")
-    expected = serializers.IntegerField(help_text="people who get it if guides confirm as they did")
-    left_per_person = serializers.FloatField(
-        help_text="mass messages of WeCom's allowance left afterwards, on average; what guides send to many in WeCom "
-        "by themselves counts there as well and is not known beforehand"
-    )
-
-
-class DryRunPeopleOut(serializers.Serializer):
-    contact_ids = serializers.ListField(child=serializers.IntegerField(), help_text="200 at most")
-
-
-class WinnerIn(serializers.Serializer):
-    content_id = serializers.IntegerField(min_value=1, help_text="`id` of a content of this broadcast")
+PEOPLE = 200
 
 
 class BroadcastViewSet(viewsets.ViewSet):
@@ -201,26 +62,24 @@ class BroadcastViewSet(viewsets.ViewSet):
 
     @extend_schema(
         operation_id="broadcasts_list",
-        responses=BroadcastOut(many=True),
-        parameters=[OpenApiParameter("state", str), AFTER],
+        responses=page_out("BroadcastPage", BroadcastOut),
+        parameters=[OpenApiParameter("state", str), *paged(SIZE)],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/broadcasts/: newest first, with their figures."""
         rows = Broadcast.objects.all()
-        if state := request.query_params.get("state"):
-            if state not in Broadcast.State.values:
-                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(Broadcast.State.values)})
+        if state := asked_word(request.query_params, "state", Broadcast.State.values):
             rows = rows.filter(state=state)
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
+        page = asked_page(request, rows, ("-pk",), SIZE)
         found = broadcast_numbers.of_broadcasts([row.pk for row in page])
         nothing = broadcast_numbers.Numbers()
         shown = [_plain(row, found.get(row.pk, nothing)) for row in page]
-        return JsonResponse({"results": BroadcastOut(shown, many=True).data, "next": page.next})
+        return page_answer(BroadcastOut(shown, many=True).data, page)
 
     @extend_schema(operation_id="broadcasts_create", request=BroadcastIn, responses={201: BroadcastWhole})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/broadcasts/: a draft; nothing is sent."""
-        given = _read(request.brand, request.data)
+        given = _read(request)
         saved = broadcasts.save_draft(request.brand, given, by=request.user)
         return JsonResponse(_whole(saved), status=201)
 
@@ -233,7 +92,7 @@ class BroadcastViewSet(viewsets.ViewSet):
     def update(self, request: Any, pk: int) -> JsonResponse:
         """PUT /api/v1/broadcasts/<id>/: write a draft anew. 409 when it is none any more."""
         broadcasts.get_broadcast(pk)
-        given = _read(request.brand, request.data)
+        given = _read(request)
         return JsonResponse(
             _whole(broadcasts.save_draft(request.brand, given, by=request.user, broadcast_id=pk))
         )
@@ -261,15 +120,23 @@ class BroadcastViewSet(viewsets.ViewSet):
     @extend_schema(
         operation_id="broadcasts_dry_run_people",
         responses=DryRunPeopleOut,
-        parameters=[OpenApiParameter("reason", str, description="as in `held_back`; left out: who gets it")],
+        parameters=[
+            OpenApiParameter("reason", str, description="as in `held_back`; left out: who gets it"),
+            *paged(PEOPLE),
+        ],
     )
     def dry_run_people(self, request: Any, pk: int) -> JsonResponse:
-        """GET /api/v1/broadcasts/<id>/dry-run/people/: the first 200 who would get it, or whom a reason would hold back."""
+        """GET /api/v1/broadcasts/<id>/dry-run/people/: who would get it, or whom a reason would hold back; 200 a page, those
+        who came last first."""
         broadcast, asked = broadcasts.get_broadcast(pk), request.query_params.get("reason") or "none"
         known = {reason.name.lower(): int(reason) for reason in Touch.Reason}
         if asked not in known:
             raise InvalidError(_("Unknown reason"), fields={"reason": ", ".join(known)})
-        return JsonResponse({"contact_ids": dry_run.people(request.brand, broadcast, what=known[asked])})
+        frame, bits = dry_run.set_of(request.brand, broadcast, known[asked])
+        after, size = request.query_params.get("after"), asked_size(request, PEOPLE)
+        positions, following = people_pages.ids_page(frame, bits, after=after, size=size)
+        ids = frames.contacts_at(request.brand, frame, frame.of_positions(positions))[::-1]
+        return JsonResponse({"contact_ids": ids} | ({"next": following} if following else {}))
 
     @extend_schema(operation_id="broadcasts_reject", request=None, responses=BroadcastWhole)
     def reject(self, request: Any, pk: int) -> JsonResponse:
@@ -324,9 +191,8 @@ class BroadcastViewSet(viewsets.ViewSet):
     def winner(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/broadcasts/<id>/winner/: this content goes to those who wait. 409 when nobody does."""
         broadcasts.get_broadcast(pk)
-        given = WinnerIn(data=request.data)
-        given.is_valid(raise_exception=True)
-        variant_id = given.validated_data["content_id"]
+        given = read_body(WinnerIn, request)
+        variant_id = given["content_id"]
         winners.choose(request.brand, broadcast_id=pk, variant_id=variant_id, by=request.user)
         return JsonResponse(_whole(broadcasts.get_broadcast(pk)))
 
@@ -336,10 +202,8 @@ def _act(service: Any, request: Any, pk: int) -> JsonResponse:
     return JsonResponse(_whole(broadcasts.get_broadcast(pk)))
 
 
-def _read(brand: Brand, data: Any) -> BroadcastInput:
-    checked = BroadcastIn(data=data)
-    checked.is_valid(raise_exception=True)
-    given = checked.validated_data
+def _read(request: Any) -> BroadcastInput:
+    brand, given = request.brand, read_body(BroadcastIn, request)
     if not isinstance(given["audience"], dict):
         raise InvalidError(_("Choose whom it is for"), fields={"audience": _("Choose whom it is for")})
     found = [WaveInput(w.get("at"), w["after"], w.get("condition") or {}) for w in given.get("waves", [])]
@@ -390,7 +254,7 @@ def _whole(row: Broadcast) -> dict[str, Any]:
         "waves": [
             {"id": w.pk, "n": w.n, "at": w.at, "state": w.state, "wanted": w.numbers.get("wanted", 0),
              "held_back": {k: n for k, n in w.numbers.items() if k not in broadcast_numbers.PLANS and n},
-             "error": w.numbers.get("error", ""), "numbers": n}
+             "error": w.numbers.get("error", ""), "rest_of": w.condition.get("rest_of"), "numbers": n}
             for w, n in found.waves
         ],
     }  # fmt: skip

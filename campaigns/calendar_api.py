@@ -11,8 +11,8 @@ from rest_framework import serializers, viewsets
 from campaigns.services import calendar
 from campaigns.services.calendar import SOURCES
 from org.models import Staff
+from scrm.api_query import asked_number
 from scrm.errors import InvalidError, NotFoundError
-from scrm.ids import asked_id
 
 
 class EntryOut(serializers.Serializer):
@@ -71,7 +71,7 @@ class CalendarViewSet(viewsets.ViewSet):
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/calendar/?from=&until=: what went out and what is to come, by day."""
         first, last = (self._date(request, name) for name in ("from", "until"))
-        guide_id = asked_id(request.query_params, "staff")
+        guide_id = asked_number(request.query_params, "staff")
         if guide_id is not None and not Staff.objects.filter(pk=guide_id).exists():
             raise NotFoundError()
         found = calendar.read(

@@ -5,6 +5,7 @@ import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from campaigns.services.schedule import run_at
@@ -102,9 +103,32 @@ def allowance_period(on: date, mode: str) -> tuple[int, int, int]:
     raise ValueError(f"unknown allowance {mode}")
 
 
+def allowance_span(at: datetime, mode: str) -> tuple[datetime, datetime, int]:
+    """(beginning, end, touches) of WeCom's allowance around a moment. WeCom counts in China's time, wherever the brand is;
+    caps are the brand's own and count in its days."""
+    return _span_of_day(day_of(at, WECOM_ZONE), mode)
+
+
+@lru_cache(maxsize=128)  # asked for each person, for the same few days
+def _span_of_day(day: int, mode: str) -> tuple[datetime, datetime, int]:
+    first, last, n = allowance_period(date.fromordinal(day), mode)
+    return midnight(first, WECOM_ZONE), midnight(last + 1, WECOM_ZONE), n
+
+
+def allowance_days(at: datetime, mode: str, zone: str) -> tuple[int, int, int, bool]:
+    """(first day, last day, touches, exact): days of a zone that WeCom's allowance touches; not exact where they begin before
+    it, or end after it."""
+    start, end, n = allowance_span(at, mode)
+    first, last = day_of(start, zone), day_of(end - timedelta(microseconds=1), zone)
+    return first, last, n, (midnight(first, zone), midnight(last + 1, zone)) == (start, end)
+
+
 def most_in_window(counts: Mapping[int, int], day: int, days: int) -> int:
     """The largest number of touches in any `days` days in a row that hold `day`."""
-    return max(sum(counts.get(d, 0) for d in range(s, s + days)) for s in range(day - days + 1, day + 1))
+    near = [(d, n) for d, n in counts.items() if abs(d - day) < days]
+    # a window loses nothing when it begins only with the first day in it that counts
+    starts = {day, *(d for d, _n in near if d < day)}
+    return max(sum(n for d, n in near if start <= d < start + days) for start in starts)
 
 
 def is_capped(rules: Rules, counts: Mapping[int, Mapping[int, int]], day: int, kind: int) -> bool:
@@ -113,9 +137,10 @@ def is_capped(rules: Rules, counts: Mapping[int, Mapping[int, int]], day: int, k
     Args:
         counts: {kind: {day: touches}}.
     """
+    together = _together(counts.values())
     for cap in rules.caps:
         if cap.kind in (0, kind):
-            of_kind = _together(counts.values()) if cap.kind == 0 else counts.get(kind, {})
+            of_kind = together if cap.kind == 0 else counts.get(kind, {})
             if most_in_window(of_kind, day, cap.days) >= cap.n:
                 return True
     return False

@@ -8,9 +8,10 @@ from rest_framework import serializers, viewsets
 
 from campaigns.graph import tidy
 from campaigns.models import Sop, SopVersion
-from campaigns.services import enrolments, graphs, sops
+from campaigns.services import enrolments, graphs, sop_approval, sop_requests, sops
 from campaigns.services.journeys import figures, moments
 from org.models import Job
+from scrm.api_body import Body, id_list, read_body
 from scrm.errors import NotFoundError
 
 MAX_IDS = 10_000
@@ -26,6 +27,9 @@ class GraphOut(serializers.Serializer):
     graph = serializers.JSONField()
     version = serializers.IntegerField(allow_null=True, help_text="number of the published version")
     published = serializers.JSONField(allow_null=True)
+    waiting_id = serializers.IntegerField(
+        allow_null=True, help_text="of what waits for a second person, at /sops/requests/<id>/"
+    )
     summary = serializers.ListField(child=serializers.CharField(), help_text="the draft in words")
     problems = serializers.ListField(
         child=serializers.DictField(),
@@ -33,23 +37,26 @@ class GraphOut(serializers.Serializer):
     )
 
 
-class GraphIn(serializers.Serializer):
+class GraphIn(Body):
     name = serializers.CharField(max_length=60, required=False)
     graph = serializers.JSONField(required=False)
     draft_n = serializers.IntegerField(required=False)
 
 
-class PublishIn(serializers.Serializer):
+class PublishIn(Body):
     note = serializers.CharField(max_length=200, required=False, allow_blank=True)
     people = serializers.ChoiceField(choices=[graphs.STAY, graphs.MOVE], required=False)
     mapping = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     draft_n = serializers.IntegerField(required=False)
 
 
-class PeopleIn(serializers.Serializer):
-    contact_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), min_length=1, max_length=MAX_IDS
-    )
+class BackIn(Body):
+    people = serializers.ChoiceField(choices=[graphs.STAY, graphs.MOVE], required=False)
+    mapping = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
+
+
+class PeopleIn(Body):
+    contact_ids = id_list(min_length=1, max_length=MAX_IDS)
 
 
 class RefusedOut(serializers.Serializer):
@@ -82,6 +89,7 @@ class VersionOut(serializers.Serializer):
     n = serializers.IntegerField()
     note = serializers.CharField()
     published_by = serializers.CharField()
+    approved_by = serializers.CharField(help_text="the second person; empty: nobody was asked")
     published_at = serializers.DateTimeField()
     is_present = serializers.BooleanField(help_text="people come into this one")
 
@@ -91,7 +99,7 @@ class VersionWhole(VersionOut):
     summary = serializers.ListField(child=serializers.CharField(), help_text="in words")
 
 
-class RehearseIn(serializers.Serializer):
+class RehearseIn(Body):
     days = serializers.IntegerField(required=False, min_value=1, max_value=366, help_text="91 unless told")
     graph = serializers.JSONField(required=False, help_text="the draft unless told")
 
@@ -101,13 +109,18 @@ class RehearsalOut(serializers.Serializer):
     state = serializers.CharField(help_text="waiting | running | paused | done | failed | cancelled")
     error = serializers.CharField()
     result = serializers.JSONField(
-        allow_null=True, help_text="when it is done: calendar, guides, nodes, ends"
+        allow_null=True,
+        help_text="when it is done: calendar, guides, nodes, ends, n_gives_way (messages of lower campaigns)",
     )
 
 
 PUBLISHED = inline_serializer(
     "SopPublished",
-    {"version": serializers.IntegerField(), "job_id": serializers.IntegerField(allow_null=True)},
+    {
+        "version": serializers.IntegerField(allow_null=True),
+        "job_id": serializers.IntegerField(allow_null=True, help_text="people who move"),
+        "request_id": serializers.IntegerField(allow_null=True, help_text="waits for a second person"),
+    },
 )
 JOB = inline_serializer("SopEnrolJob", {"job_id": serializers.IntegerField()})
 VERSIONS = inline_serializer("SopVersions", {"results": VersionOut(many=True)})
@@ -124,14 +137,15 @@ class SopGraphViewSet(viewsets.ViewSet):
         "enrol": "sops.edit",
         "versions": "sops.view",
         "version": "sops.view",
+        "roll_back": "sops.edit",
         "rehearse": "sops.edit",
-        "rehearsal": "sops.edit",
+        "rehearsal": "sops.view",
     }
 
     @extend_schema(operation_id="sop_graphs_create", request=GraphIn, responses={201: GraphOut})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/sops/graphs/: a draft."""
-        given = _valid(GraphIn, request)
+        given = read_body(GraphIn, request)
         sop = graphs.create_graph_sop(
             request.brand, name=given.get("name", ""), graph=given.get("graph"), by=request.user
         )
@@ -146,7 +160,7 @@ class SopGraphViewSet(viewsets.ViewSet):
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/sops/<id>/graph/: the draft, the name."""
         sop = graphs.get_graph_sop(pk)
-        given = _valid(GraphIn, request)
+        given = read_body(GraphIn, request)
         if "graph" in given:
             sop = graphs.save_draft(
                 request.brand, sop_id=pk, graph=given["graph"], by=request.user, draft_n=given.get("draft_n")
@@ -155,18 +169,21 @@ class SopGraphViewSet(viewsets.ViewSet):
             sop = graphs.rename(request.brand, sop_id=pk, name=given["name"], by=request.user)
         return JsonResponse(_out(request.brand, sop))
 
-    @extend_schema(operation_id="sop_graphs_publish", request=PublishIn, responses={201: PUBLISHED})
+    @extend_schema(
+        operation_id="sop_graphs_publish", request=PublishIn, responses={201: PUBLISHED, 202: PUBLISHED}
+    )
     def publish(self, request: Any, pk: int) -> JsonResponse:
-        """POST /api/v1/sops/<id>/publish/: the draft becomes the next version; `people` stay or move."""
+        """POST /api/v1/sops/<id>/publish/: the draft becomes the next version; `people` stay or move. 202: it waits for a
+        second person."""
         graphs.get_graph_sop(pk)
-        version, job = graphs.publish(request.brand, sop_id=pk, by=request.user, **_valid(PublishIn, request))
-        return JsonResponse({"version": version.n, "job_id": job.pk if job else None}, status=201)
+        given = read_body(PublishIn, request)
+        return _published(sop_approval.publish(request.brand, sop_id=pk, by=request.user, **given))
 
     @extend_schema(operation_id="sops_enrol", request=PeopleIn, responses={202: JOB})
     def enrol(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/sops/<id>/enrol/: put people in, of either form; a job."""
         sops.get_sop(pk)
-        given = _valid(PeopleIn, request)
+        given = read_body(PeopleIn, request)
         job: Job = enrolments.start_enrolling(
             request.brand, sop_id=pk, contact_ids=given["contact_ids"], by=request.user
         )
@@ -188,11 +205,21 @@ class SopGraphViewSet(viewsets.ViewSet):
         row = {**_version(sop, found), "graph": found.graph, "summary": words}
         return JsonResponse(VersionWhole(row).data)
 
+    @extend_schema(
+        operation_id="sop_versions_back", request=BackIn, responses={201: PUBLISHED, 202: PUBLISHED}
+    )
+    def roll_back(self, request: Any, pk: int, n: int) -> JsonResponse:
+        """POST /api/v1/sops/<id>/versions/<n>/back/: publish it again, as the next version; the draft becomes it. 409 when
+        it is the present one; 202: it was never approved and waits for a second person."""
+        graphs.get_graph_sop(pk)
+        given = read_body(BackIn, request)
+        return _published(sop_approval.roll_back(request.brand, sop_id=pk, n=n, by=request.user, **given))
+
     @extend_schema(operation_id="sop_rehearse", request=RehearseIn, responses={202: JOB})
     def rehearse(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/sops/<id>/rehearsals/: run the draft over the past, as a job; nothing is sent."""
         graphs.get_graph_sop(pk)
-        job = graphs.rehearse(request.brand, sop_id=pk, by=request.actor, **_valid(RehearseIn, request))
+        job = graphs.rehearse(request.brand, sop_id=pk, by=request.actor, **read_body(RehearseIn, request))
         return JsonResponse({"job_id": job.pk}, status=202)
 
     @extend_schema(operation_id="sop_rehearsal", responses=RehearsalOut)
@@ -233,20 +260,25 @@ class SopGraphViewSet(viewsets.ViewSet):
         return JsonResponse({"results": NodeOut(found, many=True).data})
 
 
-def _valid(serializer: type[serializers.Serializer], request: Any) -> dict[str, Any]:
-    given = serializer(data=request.data)
-    given.is_valid(raise_exception=True)
-    return given.validated_data
+def _published(outcome: sop_approval.Outcome) -> JsonResponse:
+    version, job, request = outcome.version, outcome.job, outcome.request
+    body = {
+        "version": version.n if version else None,
+        "job_id": job.pk if job else None,
+        "request_id": request.pk if request else None,
+    }
+    return JsonResponse(body, status=202 if request else 201)
 
 
 def _version(sop: Sop, version: SopVersion) -> dict[str, Any]:
-    names = ("n", "note", "published_by", "published_at")
+    names = ("n", "note", "published_by", "approved_by", "published_at")
     return {name: getattr(version, name) for name in names} | {"is_present": version.pk == sop.version_id}
 
 
 def _out(brand: Any, sop: Sop) -> dict[str, Any]:
     version = SopVersion.objects.filter(pk=sop.version_id).first() if sop.version_id else None
     graph = tidy(sop.draft or graphs.EMPTY)
+    waits = sop_requests.waiting().filter(sop=sop).values_list("pk", flat=True).first()
     return dict(
         GraphOut(
             {
@@ -257,6 +289,7 @@ def _out(brand: Any, sop: Sop) -> dict[str, Any]:
                 "graph": graph,
                 "version": version.n if version else None,
                 "published": version.graph if version else None,
+                "waiting_id": waits,
                 "summary": graphs.summary(brand, graph),
                 "problems": graphs.validate(brand, graph),
             }

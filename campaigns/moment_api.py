@@ -3,17 +3,16 @@
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Moment, MomentGuide
 from campaigns.services import moments
 from campaigns.services.moments import MomentInput
-from scrm.errors import InvalidError
-from scrm.keyset import keyset_page
+from scrm.api_body import Body, Id, id_list, read_body
+from scrm.api_pages import asked_page, page_answer, paged
+from scrm.api_query import asked_word
 
-SIZE = 100
 MAX_KEY = 70
 
 
@@ -45,20 +44,16 @@ class MomentOut(serializers.Serializer):
     ended_at = serializers.DateTimeField(allow_null=True)
 
 
-class MomentIn(serializers.Serializer):
+class MomentIn(Body):
     """`key` makes the order one: the same key gives the moment that is there, unchanged."""
 
     key = serializers.CharField(max_length=MAX_KEY)
     name = serializers.CharField(max_length=60)
     text = serializers.CharField(required=False, allow_blank=True, max_length=4000)
     attachments = serializers.JSONField(required=False)
-    corp_id = serializers.IntegerField(required=False, min_value=1)
-    staff_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), required=False, max_length=moments.MAX_GUIDES
-    )
-    tag_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), required=False, max_length=moments.MAX_TAGS
-    )
+    corp_id = Id(required=False)
+    staff_ids = id_list(required=False, max_length=moments.MAX_GUIDES)
+    tag_ids = id_list(required=False, max_length=moments.MAX_TAGS)
     at = serializers.DateTimeField(required=False, help_text="with its zone; left out: now")
     late_hours = serializers.IntegerField(
         required=False, default=24, help_text="hours after `at` in which it may still be handed over"
@@ -75,7 +70,6 @@ class MomentGuideOut(serializers.Serializer):
     n_comments = serializers.IntegerField()
 
 
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 PAGE_OUT = inline_serializer("MomentPage", {"results": MomentOut(many=True), "next": serializers.CharField()})
 GUIDES_OUT = inline_serializer(
     "MomentGuidePage", {"results": MomentGuideOut(many=True), "next": serializers.CharField()}
@@ -97,25 +91,21 @@ class MomentViewSet(viewsets.ViewSet):
     @extend_schema(
         operation_id="moments_list",
         responses=PAGE_OUT,
-        parameters=[OpenApiParameter("state", str, enum=Moment.State.values), AFTER],
+        parameters=[OpenApiParameter("state", str, enum=Moment.State.values), *paged()],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/moments/: newest first."""
         rows = Moment.objects.all()
-        if state := request.query_params.get("state"):
-            if state not in Moment.State.values:
-                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(Moment.State.values)})
+        if state := asked_word(request.query_params, "state", Moment.State.values):
             rows = rows.filter(state=state)
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": MomentOut(page.rows, many=True).data, "next": page.next})
+        page = asked_page(request, rows, ("-pk",))
+        return page_answer(MomentOut(page.rows, many=True).data, page)
 
     @extend_schema(operation_id="moments_create", request=MomentIn, responses={201: MomentOut})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/moments/: planned at once, guides get it at `at`; its state is `approval` where the brand wants a
         second person to approve it first."""
-        given = MomentIn(data=request.data)
-        given.is_valid(raise_exception=True)
-        values = dict(given.validated_data)
+        values = read_body(MomentIn, request)
         key = values.pop("key")
         moment = moments.create_for(
             request.brand, MomentInput(**values), key=key, source="api", by=request.actor
@@ -127,12 +117,12 @@ class MomentViewSet(viewsets.ViewSet):
         """GET /api/v1/moments/<id>/."""
         return JsonResponse(MomentOut(moments.get_moment(pk)).data)
 
-    @extend_schema(operation_id="moments_guides", responses=GUIDES_OUT, parameters=[AFTER])
+    @extend_schema(operation_id="moments_guides", responses=GUIDES_OUT, parameters=paged())
     def guides(self, request: Any, pk: int) -> JsonResponse:
         """GET /api/v1/moments/<id>/guides/: each guide's part."""
         rows = MomentGuide.objects.filter(moment=moments.get_moment(pk))
-        page = keyset_page(rows, order=("userid",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": MomentGuideOut(page.rows, many=True).data, "next": page.next})
+        page = asked_page(request, rows, ("userid",))
+        return page_answer(MomentGuideOut(page.rows, many=True).data, page)
 
     @extend_schema(operation_id="moments_approve", request=None, responses=MomentOut)
     def approve(self, request: Any, pk: int) -> JsonResponse:

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SopStep, StaffTask, Touch
-from campaigns.services import waiting
+from campaigns.services import graph_checks, left_out, waiting
 from campaigns.services.journeys import plans
 from campaigns.views.touches import HELP, names_of
 from contacts.models import Contact
@@ -24,13 +24,14 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
     """
     rows = Enrolment.objects.filter(contact=contact).select_related("sop").order_by("-pk")[:N_ENROLMENTS]
     enrolments = sorted(rows, key=lambda row: row.ended_at is not None)
-    touches = list(Touch.objects.filter(contact_id=contact.pk).order_by("-at", "-pk")[: N_TOUCHES + 1])
+    latest = Touch.objects.filter(contact_id=contact.pk).order_by("-at", "-pk")[: N_TOUCHES + 1]
+    touches = left_out.beside(latest, contact.pk, N_TOUCHES + 1)
     if not enrolments and not touches:
         return None
     waiting.show(touches)
     live = {row.sop_id for row in enrolments if row.ended_at is None}
     steps = {(s.sop_id, s.position): s for s in SopStep.objects.filter(sop__in=live, removed_at=None)}
-    places = plans.places([row for row in enrolments if row.ended_at is None])
+    places = plans.places([row for row in enrolments if row.ended_at is None], graph_checks.say_for(brand))
     for row in enrolments:
         row.place = places.get(row.pk, "")  # type: ignore[attr-defined]
         row.next_step = None if row.ended_at else steps.get((row.sop_id, row.position))  # type: ignore[attr-defined]

@@ -12,6 +12,8 @@ from campaigns.models import NoContactRule, Refusal, Touch, TouchPolicy
 from campaigns.services import hold_out, policy, rules
 from contacts.models import Contact
 from contacts.services.contacts import set_do_not_contact
+from scrm.api_body import Body, Id, read_body
+from scrm.api_pages import page_out
 from scrm.errors import NotFoundError
 
 WORDS = {0: "all", int(Touch.Kind.SOP): "sop", int(Touch.Kind.BROADCAST): "broadcast"}
@@ -19,7 +21,7 @@ KINDS = {word: kind for kind, word in WORDS.items()}
 REFUSABLE = [WORDS[kind] for kind in policy.REFUSABLE]
 
 
-class CapSerializer(serializers.Serializer):
+class CapSerializer(Body):
     """At most `n` touches in any `days` days in a row."""
 
     days = serializers.IntegerField(min_value=1, max_value=32_000)
@@ -27,7 +29,7 @@ class CapSerializer(serializers.Serializer):
     kind = serializers.ChoiceField(choices=list(KINDS), default="all")
 
 
-class PolicySerializer(serializers.Serializer):
+class PolicySerializer(Body):
     """What is left out stays as it is; `caps`, if given, are all of them."""
 
     caps = CapSerializer(many=True)
@@ -37,10 +39,18 @@ class PolicySerializer(serializers.Serializer):
     allowance = serializers.ChoiceField(choices=TouchPolicy.Allowance.values)
     sender = serializers.ChoiceField(choices=TouchPolicy.Sender.values)
     guide_tasks_a_day = serializers.IntegerField(
-        allow_null=True, help_text="above it dry run and calendar warn; nothing is held back"
+        allow_null=True, help_text="send tasks of one guide, of all campaigns; see guide_busy"
+    )
+    guide_people_a_day = serializers.IntegerField(allow_null=True, help_text="customers in them")
+    guide_busy = serializers.ChoiceField(
+        choices=TouchPolicy.Busy.values,
+        help_text="what is beyond: warn (nothing is held back), leave_out, next_day (it waits for the guide's next free day)",
     )
     attribution_days = serializers.IntegerField()
-    needs_approval = serializers.BooleanField()
+    needs_approval = serializers.BooleanField(help_text="broadcasts and moments")
+    sops_need_approval = serializers.BooleanField(
+        help_text="switching on, other steps and new versions wait for a second person"
+    )
     hold_out_percent = serializers.IntegerField()
     redraw = serializers.BooleanField(
         required=False, write_only=True, help_text="draw the hold-out group anew; its watching begins again"
@@ -87,21 +97,19 @@ class KindsField(serializers.ListField):
         return [WORDS[kind] for kind in data]
 
 
-class NoContactRuleSerializer(serializers.Serializer):
+class NoContactRuleSerializer(Body):
     """Of a tag, of a channel code, or, with both days, of everybody."""
 
     id = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=40)
-    tag_id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
-    channel_code_id = serializers.IntegerField(
-        required=False, allow_null=True, min_value=1, max_value=2**63 - 1
-    )
+    tag_id = Id(required=False, allow_null=True)
+    channel_code_id = Id(required=False, allow_null=True)
     starts_on = serializers.DateField(required=False, allow_null=True)
     ends_on = serializers.DateField(required=False, allow_null=True, help_text="that day included")
     kinds = KindsField(required=False, help_text="messages that are held back; empty: all kinds")
 
 
-class WishesSerializer(serializers.Serializer):
+class WishesSerializer(Body):
     """What a customer wants to be left alone with; what is left out stays as it is."""
 
     do_not_contact = serializers.BooleanField(required=False, help_text="nothing at all")
@@ -132,9 +140,7 @@ class PolicyViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="touch_policy_change", request=PolicySerializer, responses=PolicySerializer)
     def partial_update(self, request: Any) -> JsonResponse:
         """PATCH /api/v1/touch-policy/: holds from the next question on."""
-        given = PolicySerializer(data=request.data, partial=True)
-        given.is_valid(raise_exception=True)
-        values = dict(given.validated_data)
+        values = read_body(PolicySerializer, request, partial=True)
         caps = values.pop("caps", None)
         if caps is not None:
             whole = CapSerializer(data=request.data["caps"], many=True)  # a cap is given whole
@@ -160,7 +166,10 @@ class NoContactRuleViewSet(viewsets.ViewSet):
         "destroy": "brand.edit",
     }
 
-    @extend_schema(operation_id="no_contact_rules_list", responses=NoContactRuleSerializer(many=True))
+    @extend_schema(
+        operation_id="no_contact_rules_list",
+        responses=page_out("NoContactRules", NoContactRuleSerializer, whole=True),
+    )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/no-contact-rules/: all of them."""
         rows = NoContactRule.objects.order_by("pk")
@@ -173,9 +182,8 @@ class NoContactRuleViewSet(viewsets.ViewSet):
     )
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/no-contact-rules/: holds at once."""
-        given = NoContactRuleSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        rule = policy.add_no_contact_rule(request.brand, by=request.actor, **given.validated_data)
+        given = read_body(NoContactRuleSerializer, request)
+        rule = policy.add_no_contact_rule(request.brand, by=request.actor, **given)
         return JsonResponse(NoContactRuleSerializer(rule).data, status=201)
 
     @extend_schema(
@@ -185,11 +193,8 @@ class NoContactRuleViewSet(viewsets.ViewSet):
     )
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/no-contact-rules/<id>/: what is left out stays."""
-        given = NoContactRuleSerializer(data=request.data, partial=True)
-        given.is_valid(raise_exception=True)
-        rule = policy.change_no_contact_rule(
-            request.brand, rule_id=pk, by=request.actor, **given.validated_data
-        )
+        given = read_body(NoContactRuleSerializer, request, partial=True)
+        rule = policy.change_no_contact_rule(request.brand, rule_id=pk, by=request.actor, **given)
         return JsonResponse(NoContactRuleSerializer(rule).data)
 
     @extend_schema(operation_id="no_contact_rules_delete", responses={204: None})
@@ -211,9 +216,7 @@ class WishesViewSet(viewsets.ViewSet):
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/contacts/<id>/wishes/: what is planned for them already is left out when it is handed over."""
         now = self._wishes(pk)
-        given = WishesSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        wanted = given.validated_data
+        wanted = read_body(WishesSerializer, request)
         if "do_not_contact" in wanted:
             set_do_not_contact(request.brand, contacts=[pk], value=wanted["do_not_contact"], by=request.actor)
         for word in set(wanted.get("refused", now["refused"])) ^ set(now["refused"]):

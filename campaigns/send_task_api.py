@@ -10,12 +10,10 @@ from rest_framework import serializers, viewsets
 from campaigns.models import SendTask
 from campaigns.services import broadcasts, sops
 from org.models import Staff
-from scrm.api_batch import page_out, word
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_number, asked_word
 from scrm.errors import NotFoundError
-from scrm.ids import asked_id
-from scrm.keyset import keyset_page
 
-SIZE = 100
 COLUMNS = ("text", "attachments", "contact_ids")  # of up to a thousand people: the touches tell who
 
 
@@ -60,22 +58,22 @@ class SendTaskViewSet(viewsets.ViewSet):
             OpenApiParameter("broadcast", int),
             OpenApiParameter("guide", int),
             OpenApiParameter("state", str, enum=list(SendTask.State.values)),
-            OpenApiParameter("after", str, description="`next` of the page before"),
+            *paged(),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/send-tasks/: newest first."""
         given = request.query_params
         rows = SendTask.objects.defer(*COLUMNS)
-        if (sop_id := asked_id(given, "sop")) is not None:
+        if (sop_id := asked_number(given, "sop")) is not None:
             rows = rows.filter(sop=sops.get_sop(sop_id))
-        if (broadcast_id := asked_id(given, "broadcast")) is not None:
+        if (broadcast_id := asked_number(given, "broadcast")) is not None:
             rows = rows.filter(broadcast=broadcasts.get_broadcast(broadcast_id))
-        if (staff_id := asked_id(given, "guide")) is not None:
+        if (staff_id := asked_number(given, "guide")) is not None:
             if not Staff.objects.filter(pk=staff_id).exists():
                 raise NotFoundError()
             rows = rows.filter(staff=staff_id)
-        if state := word(request, "state", SendTask.State.values):
+        if state := asked_word(request.query_params, "state", SendTask.State.values):
             rows = rows.filter(state=state)
-        page = keyset_page(rows, order=("-pk",), after=given.get("after"), size=SIZE)
-        return JsonResponse({"results": SendTaskOut(list(page), many=True).data, "next": page.next})
+        page = asked_page(request, rows, ("-pk",))
+        return page_answer(SendTaskOut(list(page), many=True).data, page)

@@ -14,16 +14,16 @@ from contacts.models import Contact
 from contacts.services.outcomes import Outcome, Result
 from org.models import Staff
 from scrm import clock
-from scrm.api_batch import BatchOut, answer, batch_in, moment, number, page_out, rows_of, word
-from scrm.keyset import keyset_page
+from scrm.api_batch import BatchOut, answer, batch_in, rows_of
+from scrm.api_body import Body, Id, read_body
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_moment, asked_number, asked_word
 from tenants.models import Brand
 
-SIZE = 100
 KINDS = [kind for kind in StaffTask.Kind.values if kind not in StaffTask.BY_ITSELF]
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 
 
-class TaskIn(serializers.Serializer):
+class TaskIn(Body):
     """A task for a customer's guide (contact_id), or for a guide (guide), or for a certain guide about a customer."""
 
     key = serializers.CharField(max_length=60, help_text="of yours: the same key again gives no second task")
@@ -34,7 +34,7 @@ class TaskIn(serializers.Serializer):
     expires_at = serializers.DateTimeField(
         required=False, allow_null=True, help_text="not worth doing any more after this"
     )
-    contact_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    contact_id = Id(required=False)
     guide = serializers.CharField(
         max_length=64, required=False, help_text="userid; if not given: the customer's guide"
     )
@@ -59,7 +59,7 @@ class TaskOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-class ResultIn(serializers.Serializer):
+class ResultIn(Body):
     result = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
 
 
@@ -77,22 +77,22 @@ class TaskViewSet(viewsets.ViewSet):
             OpenApiParameter("contact", int),
             OpenApiParameter("state", str, enum=list(StaffTask.State.values)),
             OpenApiParameter("due_before", str, description="moment (ISO 8601)"),
-            AFTER,
+            *paged(),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/tasks/: newest first. All filters given must hold."""
         rows = StaffTask.objects.all()
-        if (guide := number(request, "guide")) is not None:
+        if (guide := asked_number(request.query_params, "guide")) is not None:
             rows = rows.filter(staff=guide)
-        if (contact := number(request, "contact")) is not None:
+        if (contact := asked_number(request.query_params, "contact")) is not None:
             rows = rows.filter(contact=contact)
-        if state := word(request, "state", StaffTask.State.values):
+        if state := asked_word(request.query_params, "state", StaffTask.State.values):
             rows = rows.filter(state=state)
-        if (before := moment(request, "due_before")) is not None:
+        if (before := asked_moment(request.query_params, "due_before")) is not None:
             rows = rows.filter(due_at__lt=before)
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": TaskOut(list(page), many=True).data, "next": page.next})
+        page = asked_page(request, rows, ("-pk",))
+        return page_answer(TaskOut(list(page), many=True).data, page)
 
     @extend_schema(
         operation_id="tasks_create",
@@ -113,13 +113,12 @@ class TaskViewSet(viewsets.ViewSet):
     def done(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/tasks/<id>/done/: safe to repeat."""
         staff_tasks.get_task(pk)
-        given = ResultIn(data=request.data)
-        given.is_valid(raise_exception=True)
+        given = read_body(ResultIn, request)
         task = staff_tasks.complete(
             request._request.brand,
             task_id=pk,
             by=request._request.actor,
-            result=given.validated_data["result"],
+            result=given["result"],
         )
         return JsonResponse(TaskOut(task).data)
 

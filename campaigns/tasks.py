@@ -149,6 +149,8 @@ def rebuild_brand_planes(brand: Brand) -> None:
     planes.rebuild_recent(brand)
     if wrong := flows.mend_all(brand, clock.now()):
         log.warning("graphs of SOPs: %s figures of nodes were wrong", wrong)
+    if forgotten := stepping.mend(brand, clock.now()):
+        log.warning("SOPs: %s people were due and in no list", forgotten)
 
 
 @app.task(name="campaigns.tasks.mark_all")

@@ -14,6 +14,8 @@ from campaigns.views import (
     people,
     policy,
     sop_calls,
+    sop_priority,
+    sop_requests,
     sops,
     staff_tasks,
     staff_tasks_new,
@@ -22,6 +24,8 @@ from campaigns.views import (
     touches,
     trying,
     versions,
+    wish_page,
+    wishes,
 )
 
 urlpatterns = [
@@ -29,10 +33,18 @@ urlpatterns = [
     path("sops/new/", sops.sop_edit, name="sop_new"),
     path("sops/enrol/", people.enrol_chosen, name="sop_enrol_chosen"),
     path("sops/start/", starting.start, name="sop_start"),
+    path("sops/requests/", sop_requests.request_list, name="sop_requests"),
+    path("sops/requests/<int:request_id>/", sop_requests.request_detail, name="sop_request"),
+    re_path(
+        r"^sops/requests/(?P<request_id>\d+)/(?P<act>approve|reject|withdraw)/$",
+        sop_requests.request_act,
+        name="sop_request_act",
+    ),
     path("sops/choices/", canvas.choices, name="sop_choices"),
     path("sops/<int:sop_id>/canvas/", canvas.edit, name="sop_canvas"),
     path("sops/<int:sop_id>/canvas/save/", canvas.save, name="sop_canvas_save"),
     path("sops/<int:sop_id>/rename/", canvas.rename, name="sop_rename"),
+    path("sops/<int:sop_id>/priority/", sop_priority.priority, name="sop_priority"),
     path("sops/<int:sop_id>/publish/", versions.publish, name="sop_publish"),
     path("sops/<int:sop_id>/versions/", versions.version_list, name="sop_versions"),
     path("sops/<int:sop_id>/versions/<int:n>/back/", versions.roll_back, name="sop_back"),
@@ -122,9 +134,13 @@ urlpatterns = [
     ),
     path("settings/tasks/", task_policy.task_settings, name="task_settings"),
     path("settings/touch/", policy.touch_policy, name="touch_policy"),
-    path("settings/touch/wishes/", policy.refusals, name="refusals"),
+    path("settings/touch/wishes/", wishes.refusals, name="refusals"),
+    path("settings/touch/wishes/page/", wishes.make_page, name="wish_page_make"),
     path("settings/touch/rules/", policy.rule_add, name="no_contact_add"),
     path("settings/touch/rules/<int:rule_id>/", policy.rule_edit, name="no_contact_rule"),
     path("settings/touch/rules/<int:rule_id>/delete/", policy.rule_delete, name="no_contact_delete"),
-    path("contacts/<int:contact_id>/refusal/", policy.refusal, name="contact_refusal"),
+    # what customers open
+    path("w/<slug:key>/", wish_page.show, name="wish_page"),
+    path("w/<slug:key>/save/", wish_page.save, name="wish_save"),
+    path("contacts/<int:contact_id>/refusal/", wishes.refusal, name="contact_refusal"),
 ]

@@ -10,30 +10,18 @@ from rest_framework import serializers, viewsets
 from commerce.models import Order, OrderLine, Product, Refund
 from commerce.services import orders, products
 from contacts.identities import readable
-from scrm.api_batch import (
-    BatchOut,
-    BuyerIn,
-    answer,
-    batch_in,
-    moment,
-    number,
-    page_out,
-    rows_of,
-    source_of,
-    with_buyer,
-    word,
-)
+from scrm.api_batch import BatchOut, BuyerIn, answer, batch_in, rows_of, source_of, with_buyer
+from scrm.api_body import Body, Id
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_moment, asked_number, asked_word
 from scrm.errors import NotFoundError
-from scrm.keyset import keyset_page
 
-SIZE, MAX_SIZE = 50, 200
+SIZE = 50
 MAX_FEN = 10**11
 STATES = {state.name.lower(): state for state in Order.State}
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
-LIMIT = OpenApiParameter("limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given")
 
 
-class ProductIn(serializers.Serializer):
+class ProductIn(Body):
     """What is not given stays as it is."""
 
     sku = serializers.CharField(max_length=64)
@@ -56,7 +44,7 @@ class ProductOut(serializers.Serializer):
     updated_at = serializers.DateTimeField()
 
 
-class LineIn(serializers.Serializer):
+class LineIn(Body):
     sku = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
     name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
     quantity = serializers.IntegerField(min_value=0, max_value=1_000_000, default=1)
@@ -65,12 +53,12 @@ class LineIn(serializers.Serializer):
     )
 
 
-class OrderIn(serializers.Serializer):
+class OrderIn(Body):
     """The whole state of an order as the source has it now."""
 
     order_no = serializers.CharField(max_length=64)
     buyer = BuyerIn(required=False, help_text="or contact_id")
-    contact_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    contact_id = Id(required=False)
     placed_at = serializers.DateTimeField(required=False)
     paid_at = serializers.DateTimeField(required=False, allow_null=True)
     amount_fen = serializers.IntegerField(
@@ -142,7 +130,7 @@ class OrderDetailOut(OrderOut):
     refunds = RefundOut(many=True)
 
 
-class RefundIn(serializers.Serializer):
+class RefundIn(Body):
     refund_no = serializers.CharField(max_length=64)
     order_no = serializers.CharField(max_length=64)
     amount_fen = serializers.IntegerField(min_value=0, max_value=MAX_FEN)
@@ -153,9 +141,8 @@ class RefundIn(serializers.Serializer):
 
 
 def _page(request: Any, rows: Any, order: Sequence[str], shape: Any) -> JsonResponse:
-    size = number(request, "limit", MAX_SIZE) or SIZE
-    page = keyset_page(rows, order=order, after=request.query_params.get("after"), size=size)
-    return JsonResponse({"results": shape(page.rows), "next": page.next})
+    page = asked_page(request, rows, order, SIZE)
+    return page_answer(shape(page.rows), page)
 
 
 class ProductViewSet(viewsets.ViewSet):
@@ -167,8 +154,7 @@ class ProductViewSet(viewsets.ViewSet):
         parameters=[
             OpenApiParameter("sku", str, description="exactly this number"),
             OpenApiParameter("category", str, description="exactly this category"),
-            AFTER,
-            LIMIT,
+            *paged(SIZE),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
@@ -215,22 +201,21 @@ class OrderViewSet(viewsets.ViewSet):
             OpenApiParameter("waiting", str, enum=["1"], description="only those whose buyer is not known"),
             OpenApiParameter("placed_after", str, description="ordered later than this moment"),
             OpenApiParameter("placed_before", str, description="ordered earlier than this moment"),
-            AFTER,
-            LIMIT,
+            *paged(SIZE),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/orders/: newest first. All filters given must hold."""
         rows = orders.filtered(
-            contact_id=number(request, "contact"),
-            staff_id=number(request, "guide"),
-            store_id=number(request, "store"),
-            state=STATES.get(word(request, "state", list(STATES))),
+            contact_id=asked_number(request.query_params, "contact"),
+            staff_id=asked_number(request.query_params, "guide"),
+            store_id=asked_number(request.query_params, "store"),
+            state=STATES.get(asked_word(request.query_params, "state", STATES)),
             source=request.query_params.get("source", ""),
             order_no=request.query_params.get("order_no", ""),
-            is_waiting=bool(word(request, "waiting", ["1"])),
-            since=moment(request, "placed_after"),
-            until=moment(request, "placed_before"),
+            is_waiting=bool(asked_word(request.query_params, "waiting", ["1"])),
+            since=asked_moment(request.query_params, "placed_after"),
+            until=asked_moment(request.query_params, "placed_before"),
         )
         return _page(request, rows, ("-placed_at", "-pk"), lambda found: [_order(request, o) for o in found])
 
@@ -284,12 +269,12 @@ class RefundViewSet(viewsets.ViewSet):
     @extend_schema(
         operation_id="refunds_list",
         responses=page_out("RefundPage", RefundOut),
-        parameters=[OpenApiParameter("order", int, description="id of an order"), AFTER, LIMIT],
+        parameters=[OpenApiParameter("order", int, description="id of an order"), *paged(SIZE)],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/refunds/: as they came in, newest first."""
         rows = Refund.objects.all()
-        if (order_id := number(request, "order")) is not None:
+        if (order_id := asked_number(request.query_params, "order")) is not None:
             rows = rows.filter(order=order_id)
         return _page(request, rows, ("-pk",), lambda found: RefundOut(found, many=True).data)
 

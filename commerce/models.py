@@ -47,7 +47,11 @@ class Order(TenantModel):
 
     source = models.CharField(max_length=20)  # of the numbers: api, import, mini-program, pos …
     order_no = models.CharField(_("Order number"), max_length=64)
-    contact = BrandForeignKey(Contact, on_delete=models.PROTECT, null=True, related_name="+")
+    # without keys in Postgres: whoever gives an order a customer holds the customer's row (services/owners.py), staff is
+    # never deleted
+    contact = BrandForeignKey(
+        Contact, on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False
+    )
     buyer_kind = models.CharField(max_length=16, choices=Identity.Kind, blank=True)
     buyer_scope = models.CharField(max_length=64, blank=True)
     buyer_value = models.CharField(max_length=64, blank=True)
@@ -59,7 +63,7 @@ class Order(TenantModel):
     state = models.SmallIntegerField(_("State"), choices=State)
     # paid, not closed, not wholly refunded: what counts in every figure; net = amount_fen - refunded_fen
     is_sale = models.BooleanField(default=False)
-    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, null=True, related_name="+")
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False)
     store = BrandForeignKey(Store, on_delete=models.PROTECT, null=True, related_name="+")
     channel = models.CharField(
         _("Channel"), max_length=30, blank=True

@@ -1,11 +1,10 @@
 """REST API of contacts: read only, keyset pages `{"results": […], "next": "token or empty"}`, newest first."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
@@ -18,9 +17,11 @@ from contacts.services import listing
 from contacts.services.fields import live_fields
 from contacts.services.values import values_of
 from org.models import Corp
-from scrm.errors import InvalidError, NotFoundError
+from scrm.api_pages import asked_size, page_answer, paged
+from scrm.api_query import asked_moment, asked_number, need_number
+from scrm.errors import NotFoundError
 
-SIZE, MAX_SIZE = 50, 200
+SIZE = 50
 
 
 class IdentityOut(serializers.Serializer):
@@ -103,8 +104,7 @@ PAGE_OUT = inline_serializer(
     "ContactPage", {"results": ContactOut(many=True), "next": serializers.CharField()}
 )
 PARAMETERS = [
-    OpenApiParameter("after", str, description="`next` of the page before"),
-    OpenApiParameter("limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given"),
+    *paged(SIZE),
     OpenApiParameter("tag", int, description="id of a tag; several: carriers of every one", many=True),
     OpenApiParameter("channel_code", int, description="id of a channel code"),
     OpenApiParameter("guide", int, description="id of a staff member who has, or had, the contact"),
@@ -125,20 +125,18 @@ class ContactViewSet(viewsets.ViewSet):
         for kind in (Identity.Kind.EXTERNAL_USERID, Identity.Kind.UNIONID):
             if kind.value in query:
                 base = base.filter(pk__in=_by_identity(kind, query[kind.value]))
-        if "added_after" in query:
-            base = base.filter(added_at__gt=_moment(query["added_after"]))
-        tags = tuple(_number(value, "tag") for value in query.getlist("tag"))
+        if (added_after := asked_moment(query, "added_after")) is not None:
+            base = base.filter(added_at__gt=added_after)
+        tags = tuple(need_number(value, "tag") for value in query.getlist("tag"))
         filters = Filters(
-            guide=_number(query["guide"], "guide") if "guide" in query else None,
-            code=_number(query["channel_code"], "channel_code") if "channel_code" in query else None,
+            guide=asked_number(query, "guide"),
+            code=asked_number(query, "channel_code"),
             tags=tags,
             all_tags=bool(tags),
         )
-        size = _number(query["limit"], "limit", MAX_SIZE) if "limit" in query else SIZE
-        page = listing.page(
-            request.brand, staff=None, filters=filters, after=query.get("after"), size=size, base=base
-        )
-        return JsonResponse({"results": contacts_out(page.rows, _may_phones(request)), "next": page.next})
+        after, size = query.get("after"), asked_size(request, SIZE)
+        page = listing.page(request.brand, staff=None, filters=filters, after=after, size=size, base=base)
+        return page_answer(contacts_out(page.rows, _may_phones(request)), page)
 
     @extend_schema(operation_id="contacts_retrieve", responses=ContactOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -223,18 +221,3 @@ def _by_identity(kind: Identity.Kind, value: str) -> list[int]:
     scopes = ["", *Corp.objects.values_list("corpid", flat=True)]
     found = Identity.objects.filter(kind=kind, scope__in=scopes, value=value.replace("\x00", ""))
     return list(found.values_list("contact_id", flat=True)[:50])
-
-
-def _number(value: str, name: str, most: int = 2**63 - 1) -> int:
-    if not (value.isascii() and value.isdigit() and 0 < len(value) < 20 and 0 < int(value) <= most):
-        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: f"1 … {most}"})
-    return int(value)
-
-
-def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value.replace(" ", "+"))  # a plus sign that was not quoted
-    except ValueError as error:
-        text = _("added_after must be a moment such as 2026-03-01T10:00:00+08:00")
-        raise InvalidError(text, fields={"added_after": "ISO 8601"}) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

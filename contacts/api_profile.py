@@ -9,21 +9,13 @@ from rest_framework import serializers, viewsets
 
 from contacts.models import BehaviourKind, Contact, Event, EventType
 from contacts.services import behaviour, fields, stages, values
-from scrm.api_batch import (
-    BatchOut,
-    BuyerIn,
-    answer,
-    batch_in,
-    number,
-    page_out,
-    rows_of,
-    source_of,
-    with_buyer,
-)
+from scrm.api_batch import BatchOut, BuyerIn, answer, batch_in, rows_of, source_of, with_buyer
+from scrm.api_body import Body, Id, read_body
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_number
 from scrm.errors import InvalidError, NotFoundError
-from scrm.keyset import keyset_page
 
-SIZE, MAX_SIZE = 50, 200
+SIZE = 50
 
 
 class FieldOut(serializers.Serializer):
@@ -62,11 +54,11 @@ class StageViewSet(viewsets.ViewSet):
         return JsonResponse({"results": StageOut(stages.live_stages(), many=True).data})
 
 
-class ValuesIn(serializers.Serializer):
+class ValuesIn(Body):
     """`fields`: key → value; null takes a value away. What is not named stays."""
 
     buyer = BuyerIn(required=False, help_text="or contact_id")
-    contact_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    contact_id = Id(required=False)
     fields = serializers.DictField()  # type: ignore[assignment]
 
 
@@ -88,7 +80,7 @@ class ValueViewSet(viewsets.ViewSet):
         )
 
 
-class ProfileIn(serializers.Serializer):
+class ProfileIn(Body):
     """What is not given stays as it is."""
 
     fields = serializers.DictField(required=False, help_text="key → value; null takes a value away")  # type: ignore[assignment]
@@ -97,19 +89,15 @@ class ProfileIn(serializers.Serializer):
 
 def change_profile(request: Any, contact: Contact) -> None:
     """PATCH of a contact: values of custom fields and the stage, all or nothing."""
-    given = ProfileIn(data=request.data)
-    given.is_valid(raise_exception=True)
-    if unknown := set(request.data) - {"fields", "stage_id"}:
-        text = _("Only fields and stage_id can be changed")
-        raise InvalidError(text, fields=dict.fromkeys(sorted(unknown), "?"))
-    if wanted := given.validated_data.get("fields"):
+    given = read_body(ProfileIn, request)
+    if wanted := given.get("fields"):
         by_key = {field.key: field for field in fields.live_fields()}
         if unknown := set(wanted) - set(by_key):
             raise InvalidError(_("Unknown field"), fields=dict.fromkeys(sorted(unknown), _("Unknown field")))
         new = {by_key[key]: value for key, value in wanted.items()}
         values.set_values(request.brand, contact=contact, values=new, by=request.actor, source="api")
-    if "stage_id" in given.validated_data:
-        stage_id = given.validated_data["stage_id"]
+    if "stage_id" in given:
+        stage_id = given["stage_id"]
         stage = stages.get_stage(stage_id) if stage_id is not None else None
         stages.set_stage(request.brand, contacts=[contact], stage=stage, by=request.actor, source="api")
 
@@ -117,7 +105,7 @@ def change_profile(request: Any, contact: Contact) -> None:
 # ---- behaviour
 
 
-class BehaviourIn(serializers.Serializer):
+class BehaviourIn(Body):
     """One thing that somebody did."""
 
     kind = serializers.CharField(
@@ -126,7 +114,7 @@ class BehaviourIn(serializers.Serializer):
     )
     at = serializers.DateTimeField()
     buyer = BuyerIn(required=False, help_text="or contact_id")
-    contact_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    contact_id = Id(required=False)
     source_key = serializers.CharField(
         max_length=120,
         required=False,
@@ -171,23 +159,19 @@ class BehaviourViewSet(viewsets.ViewSet):
         responses=page_out("BehaviourPage", BehaviourOut),
         parameters=[
             OpenApiParameter("contact", int, required=True),
-            OpenApiParameter("after", str, description="`next` of the page before"),
-            OpenApiParameter(
-                "limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given"
-            ),
+            *paged(SIZE),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/behaviour/?contact=: what one contact did, newest first."""
-        contact_id = number(request, "contact")
+        contact_id = asked_number(request.query_params, "contact")
         if contact_id is None:
             raise InvalidError(_("Say which contact"), fields={"contact": "number"})
         if not Contact.objects.filter(pk=contact_id).exists():
             raise NotFoundError()
         types = [*_WORDS, EventType.CUSTOM]
         rows = Event.objects.filter(contact_id=contact_id, type__in=types)
-        size = number(request, "limit", MAX_SIZE) or SIZE
-        page = keyset_page(rows, order=("-at", "-pk"), after=request.query_params.get("after"), size=size)
+        page = asked_page(request, rows, ("-at", "-pk"), SIZE)
         own = dict(BehaviourKind.objects.values_list("pk", "key"))
         found = [
             {
@@ -199,7 +183,7 @@ class BehaviourViewSet(viewsets.ViewSet):
             }
             for event in page
         ]
-        return JsonResponse({"results": BehaviourOut(found, many=True).data, "next": page.next})
+        return page_answer(BehaviourOut(found, many=True).data, page)
 
     @extend_schema(
         operation_id="behaviour_record", request=batch_in("BehaviourBatch", BehaviourIn), responses=BatchOut

@@ -8,9 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.utils.translation import gettext as _
-
-from scrm.errors import InvalidError
+from scrm.errors import FilterError
 
 STATES = ("reachable", "lost", "pending", "member")
 MAX_TAGS = 20
@@ -94,12 +92,8 @@ def parse(query: Any) -> Filters:
         dnc=_flag(get("dnc")),
     )
     if found.state not in ("", *STATES) or len(found.tags) > MAX_TAGS:
-        raise _unreadable()
+        raise FilterError()
     return found if found.tags else replace(found, all_tags=False)
-
-
-def _unreadable() -> InvalidError:
-    return InvalidError(_("This filter cannot be read"), code="bad_filter")
 
 
 def _number(value: Any) -> int | None:
@@ -108,15 +102,15 @@ def _number(value: Any) -> int | None:
     try:
         number = int(value)
     except (TypeError, ValueError) as error:
-        raise _unreadable() from error
+        raise FilterError() from error
     if not 0 < number < 2**63:
-        raise _unreadable()
+        raise FilterError()
     return number
 
 
 def _flag(value: Any) -> bool:
     if value not in (None, "", "0", "1", True, False):
-        raise _unreadable()
+        raise FilterError()
     return value in ("1", True)
 
 
@@ -126,7 +120,7 @@ def _day(value: Any) -> date | None:
     try:
         day = date.fromisoformat(value)
     except (TypeError, ValueError) as error:
-        raise _unreadable() from error
+        raise FilterError() from error
     if not 2000 <= day.year <= 2200:
-        raise _unreadable()
+        raise FilterError()
     return day

@@ -42,6 +42,10 @@ CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
 CONTACTS_MADE = "tagging.services.bits_made.contacts_made"
 RELATIONS_MADE = "tagging.services.bits_made.relations_made"
 CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
+BITS_OF = "tagging.services.bits_parted.bits_of"
+CONTACTS_PARTED = "tagging.services.bits_parted.contacts_parted"
+KEEP_OUT_PLANNERS = "campaigns.services.gate.keep_out_planners"
+ORDER_SUMS = "commerce.services.stats.refresh"
 
 
 def contacts_changed(brand: Any, contact_ids: Sequence[int]) -> None:
@@ -59,9 +63,29 @@ def relations_made(brand: Any, rows: Sequence[tuple[int, int | None, Sequence[in
     import_string(RELATIONS_MADE)(brand, rows)
 
 
-def contacts_joined(brand: Any, *, keep_id: int, lose_id: int) -> None:
+def contacts_joined(brand: Any, **kwargs: Any) -> None:
     """Two contacts become one: all bits of the one that ends go over."""
-    import_string(CONTACTS_JOINED)(brand, keep_id=keep_id, lose_id=lose_id)
+    import_string(CONTACTS_JOINED)(brand, **kwargs)
+
+
+def bits_of(brand: Any, contact_ids: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+    """Contact → what its bits say: (dim, val)."""
+    return import_string(BITS_OF)(brand, contact_ids)
+
+
+def contacts_parted(brand: Any, **kwargs: Any) -> None:
+    """One contact becomes two again: their bits follow."""
+    import_string(CONTACTS_PARTED)(brand, **kwargs)
+
+
+def keep_out_planners(brand: Any) -> None:
+    """Nobody plans messages until the transaction ends."""
+    import_string(KEEP_OUT_PLANNERS)(brand)
+
+
+def order_sums(brand: Any, contact_ids: Sequence[int]) -> None:
+    """The orders of some contacts are added up anew."""
+    import_string(ORDER_SUMS)(brand, contact_ids)
 
 
 def identities_noted(brand: Any, contact_ids: Sequence[int]) -> None:

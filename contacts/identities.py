@@ -1,6 +1,7 @@
 """How outside ids are written, so that the same one is always the same text."""
 
 import re
+from collections.abc import Callable
 
 from contacts.models import Identity
 
@@ -24,3 +25,22 @@ def mask_phone(phone: str) -> str:
 def readable(kind: str, value: str, may_phones: bool) -> str:
     """An outside id as somebody may read it: phone numbers whole only with the right `contacts.phones`."""
     return value if may_phones or kind != Identity.Kind.PHONE else mask_phone(value)
+
+
+def masked(value: str) -> str:
+    """The first and last characters of an id, enough to compare and not enough to use."""
+    keep = 3 if len(value) >= 10 else 1
+    return f"{value[:keep]}{'•' * 5}{value[-keep:]}" if len(value) > 2 else "•" * 5
+
+
+def listed(kind: str, value: str, can: Callable[[str], bool]) -> str:
+    """An outside id on a page, in a list and in a file: a phone number whole with the right `contacts.phones`, an id of
+    WeChat's with `contacts.edit`, the brand's own member number always. (API keys read contacts to join them with
+    another system by such ids: there only phone numbers are masked.)
+
+    Args:
+        can: whether whoever reads it has a right.
+    """
+    if kind in (Identity.Kind.PHONE, Identity.Kind.MEMBER_NO) or can("contacts.edit"):
+        return readable(kind, value, can("contacts.phones"))
+    return masked(value)

@@ -6,10 +6,10 @@ to see it) and perhaps `icon`; None shows nothing. A constant number of queries 
 
 from typing import Any
 
-from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
 
 from contacts.models import Contact
+from org.panels import rendered
 
 PANELS = [
     "contacts.cards.profile_panel",
@@ -24,13 +24,4 @@ PANELS = [
 
 def panels_of(request: Any, contact: Contact) -> list[dict[str, Any]]:
     """The panels that this person may see, rendered: {title, icon, html}."""
-    found = [import_string(path)(request.brand, contact, request.actor) for path in PANELS]
-    return [
-        {
-            "title": panel["title"],
-            "icon": panel.get("icon"),
-            "html": render_to_string(panel["template"], panel["context"], request=request),
-        }
-        for panel in found
-        if panel and request.actor.can(panel["right"])
-    ]
+    return rendered(request, [import_string(path)(request.brand, contact, request.actor) for path in PANELS])

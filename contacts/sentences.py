@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from contacts import hooks
-from contacts.models import BehaviourKind, Contact, Event, EventType
+from contacts.models import BehaviourKind, Event, EventType
 from org.models import Staff
 from scrm.templatetags.scrm import yuan
 
@@ -32,6 +32,7 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.UNTAGGED: ("tag", "muted", _("Lost the tag %(tag)s")),
     T.REMARKED: ("pencil", "muted", _("%(staff)s changed the remark from “%(before)s” to “%(after)s”")),
     T.MERGED: ("git-merge", "info", _("Was joined with another record, %(name)s")),
+    T.PARTED: ("git-branch", "info", _("%(by)s said that this and %(name)s are two people")),
     T.DO_NOT_CONTACT: ("bell-off", "warn", _("Was put on do-not-contact by %(by)s")),
     T.LIFECYCLE_CHANGED: (
         "trending-up",
@@ -96,13 +97,21 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (
         _("Profile"),
-        [T.REMARKED, T.MERGED, T.DO_NOT_CONTACT, T.STAGE_CHANGED, T.FIELD_CHANGED, T.LIFECYCLE_CHANGED],
+        [
+            T.REMARKED,
+            T.MERGED,
+            T.PARTED,
+            T.DO_NOT_CONTACT,
+            T.STAGE_CHANGED,
+            T.FIELD_CHANGED,
+            T.LIFECYCLE_CHANGED,
+        ],
     ),
     "notes": (_("Notes"), [T.NOTE, T.REMINDER_DONE]),
 }
 
 # what their sentence says already of where they came from
-BY_HAND = (T.NOTE, T.DO_NOT_CONTACT, T.REMARKED, T.REMINDER_DONE, T.STAGE_CHANGED, T.FIELD_CHANGED)
+BY_HAND = (T.NOTE, T.PARTED, T.DO_NOT_CONTACT, T.REMARKED, T.REMINDER_DONE, T.STAGE_CHANGED, T.FIELD_CHANGED)
 
 # stored words of why a message was not delivered (the names of campaigns' Touch.Reason, in lower case)
 REASONS: dict[str, Any] = {
@@ -127,6 +136,7 @@ REASONS: dict[str, Any] = {
     "too_soon": _("Too soon after another touch"),
     "allowance": _("WeCom's allowance for this customer is used up"),
     "outranked": _("A campaign of higher priority needed the place"),
+    "guide_busy": _("The guide has enough messages to confirm on that day"),
     "hold_out": _("Hold-out group: gets nothing, to measure the effect"),
     "wave_condition": _("The condition of the wave does not hold"),
 }
@@ -216,8 +226,8 @@ def _objects(events: Iterable[Event], types: Iterable[EventType]) -> set[int]:
     return {e.object_id for e in events if e.type in wanted and e.object_id}
 
 
-def lines(contact: Contact | None, events: Iterable[Event]) -> list[Line]:
-    """Events as sentences, in the reader's language; of several people where no contact is given."""
+def lines(events: Iterable[Event]) -> list[Line]:
+    """Events as sentences, in the reader's language, one for each; a constant number of queries."""
     events = list(events)
     names = names_of(events)
     return [_line(event, names) for event in events]
@@ -273,6 +283,8 @@ def _detail(kind: EventType, event: Event, names: Names) -> str:
         parts.append(str(ENDS.get(data["end"], data["end"])))
     if kind == T.MERGED and data.get("unionid"):
         parts.append(str(_("Both have the same unionid")))
+    elif kind == T.MERGED and data.get("by"):
+        parts.append(_("%(by)s knew both for one person") % {"by": data["by"]})
     return " · ".join(parts)
 
 

@@ -1,23 +1,9 @@
 """Celery entries of contacts."""
 
-from django.db import transaction
-
-from contacts.models import Follow
-from contacts.services import behaviour, ownerless, profile, reminders
+from contacts.services import behaviour, ownerless, parting, reminders
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
-from wecom.errors import WeComUnavailable
-
-
-@tenant_task(autoretry_for=(WeComUnavailable,), retry_backoff=5, retry_backoff_max=3600, max_retries=8)
-def fetch_profile(brand: Brand, *, follow_id: int) -> None:
-    """After an adding: name, picture, unionid, remark and tags from WeCom; identities joined. Safe to
-    repeat."""
-    with transaction.atomic():
-        follow = Follow.objects.select_related("corp").filter(pk=follow_id).first()
-    if follow is not None:
-        profile.fetch(brand, corp=follow.corp, external_userid=follow.external_userid)
 
 
 @app.task(name="contacts.tasks.purge_all_waiting")
@@ -28,8 +14,9 @@ def purge_all_waiting() -> None:
 
 @tenant_task
 def purge_waiting_behaviour(brand: Brand) -> None:
-    """Behaviour whose person has not appeared for half a year."""
+    """Behaviour whose person has not appeared for half a year, and merges that cannot be taken back any more."""
     behaviour.purge_waiting(brand)
+    parting.forget_old(brand)
 
 
 @app.task(name="contacts.tasks.check_all_ownerless")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from contacts.views import bulk, detail, lists, own, profile, sync
+from contacts.views import bulk, detail, lists, merges, own, profile, sync
 
 urlpatterns = [
     path("contacts/", lists.contact_list, name="contacts"),
@@ -22,6 +22,8 @@ urlpatterns = [
         detail.contact_tag_remove,
         name="contact_tag_remove",
     ),
+    path("contacts/<int:contact_id>/join/", merges.contact_join, name="contact_join"),
+    path("contacts/<int:contact_id>/joined/<int:merge_id>/", merges.contact_part, name="contact_part"),
     path("contacts/<int:contact_id>/fields/", profile.contact_fields, name="contact_fields"),
     path("contacts/<int:contact_id>/stage/", profile.contact_stage, name="contact_stage"),
     path("contacts/<int:contact_id>/reminders/new/", profile.reminder_new, name="reminder_new"),

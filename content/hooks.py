@@ -16,7 +16,10 @@ from tenants.models import Brand
 USES: list[str] = ["campaigns.services.content_uses.uses", "livecodes.services.content_uses.uses"]
 RESULTS: list[str] = ["campaigns.services.content_uses.results"]
 # kinds of pages of apps above: key → name of the address, which takes the link's key
-PAGES = {"card": "business_card"}
+PAGES = {"card": "business_card", "wishes": "wish_page"}
+CHOSEN_PAGES = [
+    "wishes"
+]  # of these, what can be put into any message; cards are sent from where they are kept
 POSTER_CODES = "livecodes.services.posters.choices"
 POSTER_CODES_BY_ID = "livecodes.services.posters.by_id"
 POSTER_CODE_PICTURE = "livecodes.services.posters.picture"

@@ -39,26 +39,29 @@ def check(page: Any) -> dict[str, Any]:
     """A page as somebody has written it, with known fields only.
 
     Raises:
-        InvalidError: says which block, and what is wrong with it.
+        InvalidError: says what is wrong; `details["places"]` everything, by "title" and the numbers of blocks from 0.
     """
     if not isinstance(page, dict) or not isinstance(page.get("blocks", []), list):
         raise InvalidError(_("The page did not arrive complete. Load it again."))
+    wrong: dict[str, str] = {}  # where → in words that stand alone
+    places: dict[str, str] = {}
     title = _text(page.get("title"), 60)
     if not title:
-        raise InvalidError(_("Give the page a title"))
+        wrong["title"] = places["title"] = _("Give the page a title")
     blocks = page.get("blocks", [])
     if not blocks:
-        raise InvalidError(_("The page is empty: add a block"))
+        wrong["blocks"] = _("The page is empty: add a block")
     if len(blocks) > MAX_BLOCKS:
         raise InvalidError(_("At most %(n)d blocks") % {"n": MAX_BLOCKS})
     clean = []
-    for number, block in enumerate(blocks, 1):
+    for n, block in enumerate(blocks):
         try:
             clean.append(_block(block))
         except InvalidError as error:
-            raise InvalidError(
-                _("Block %(n)d: %(problem)s") % {"n": number, "problem": error.message}
-            ) from None
+            places[str(n)] = str(error.message)
+            wrong[str(n)] = _("Block %(n)d: %(problem)s") % {"n": n + 1, "problem": error.message}
+    if wrong:
+        raise InvalidError(next(iter(wrong.values())), places=places)
     if sum(block["type"] == "form" for block in clean) > 1:
         raise InvalidError(_("A page has one form at most"))
     cover = page.get("cover")

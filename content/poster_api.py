@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from django.http import HttpResponse, JsonResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from contacts.models import Contact
@@ -11,11 +11,15 @@ from content.models import Poster
 from content.services import poster_pictures, posters
 from org.access import brand_transaction
 from org.models import Staff
+from scrm.api_pages import asked_page, page_answer, page_out, paged
 from scrm.errors import NotFoundError
 from scrm.ids import read_id
 from tenants.scoping import tenant_scope
 
-SIZE = 100
+
+class PosterOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
 
 
 class PosterViewSet(viewsets.ViewSet):
@@ -23,13 +27,13 @@ class PosterViewSet(viewsets.ViewSet):
 
     @extend_schema(
         operation_id="posters_list",
-        responses=inline_serializer(
-            "PosterRow", {"id": serializers.IntegerField(), "name": serializers.CharField()}, many=True
-        ),
+        parameters=paged(),
+        responses=page_out("PosterPage", PosterOut),
     )
     def list(self, request: Any) -> HttpResponse:
-        rows = Poster.objects.filter(archived_at=None).order_by("-pk").values("id", "name")[:SIZE]
-        return JsonResponse(list(rows), safe=False)
+        """GET /api/v1/posters/: newest first."""
+        page = asked_page(request, Poster.objects.filter(archived_at=None), ("-pk",))
+        return page_answer(PosterOut(page.rows, many=True).data, page)
 
 
 class PosterPictureViewSet(viewsets.ViewSet):

@@ -5,6 +5,7 @@ from django.urls import path
 from content.views import (
     answers,
     approvals,
+    intercepts,
     items,
     library,
     links,
@@ -34,6 +35,11 @@ urlpatterns = [
     path("content/words/add/", words.words_add, name="content_words_add"),
     path("content/words/remove/", words.words_remove, name="content_words_remove"),
     path("content/words/try/", words.words_try, name="content_words_try"),
+    path("content/intercepts/", intercepts.intercept_list, name="intercepts"),
+    path("content/intercepts/read/", intercepts.intercepts_read, name="intercepts_read"),
+    path("content/intercepts/new/<int:corp_id>/", intercepts.intercept_new, name="intercept_new"),
+    path("content/intercepts/<int:rule_id>/", intercepts.intercept_edit, name="intercept_edit"),
+    path("content/intercepts/<int:rule_id>/delete/", intercepts.intercept_delete, name="intercept_delete"),
     path("content/<int:content_id>/", items.content_detail, name="content_item"),
     path("content/<int:content_id>/edit/", items.content_edit, name="content_edit"),
     path("content/<int:content_id>/answers/", answers.answers, name="content_answers"),
@@ -52,6 +58,7 @@ urlpatterns = [
     path("posters/", posters.poster_list, name="posters"),
     path("posters/new/", posters.poster_edit, name="poster_new"),
     path("posters/<int:poster_id>/", posters.poster_edit, name="poster"),
+    path("posters/<int:poster_id>/archive/", posters.poster_archive, name="poster_archive"),
     path("posters/<int:poster_id>/picture/", posters.poster_picture, name="poster_picture"),
     # what customers open
     path("l/<slug:key>/", public.follow, name="link"),

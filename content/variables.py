@@ -88,10 +88,10 @@ def check(text: str, *, personal: bool = True, max_bytes: int = MAX_BYTES) -> No
     if size > max_bytes:
         raise InvalidError(
             _(
-                "The text is too long: up to %(size)d bytes with names filled in, WeCom allows %(limit)d"
-                " (a Chinese character counts 3)"
+                "The text is too long by about %(n)d Chinese characters: up to %(size)d bytes with names filled in,"
+                " WeCom allows %(limit)d (a Chinese character counts 3)"
             )
-            % {"size": size, "limit": max_bytes}
+            % {"size": size, "limit": max_bytes, "n": -(-(size - max_bytes) // 3)}
         )
 
 

@@ -16,10 +16,11 @@ from org import audit
 from org.models import Job
 from org.services import jobs
 from scrm import json_in
+from scrm.api_body import Body, read_body
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 
 
-class ImportIn(serializers.Serializer):
+class ImportIn(Body):
     kind = serializers.ChoiceField(choices=list(KINDS))
     file = serializers.FileField()
     mapping = serializers.CharField(
@@ -46,7 +47,7 @@ class ImportOut(serializers.Serializer):
     counts = serializers.DictField(help_text="of the check, or of the import when it is done")
 
 
-class ExportIn(serializers.Serializer):
+class ExportIn(Body):
     kind = serializers.ChoiceField(choices=list(LISTS))
     format = serializers.ChoiceField(choices=list(exports.FORMATS), default="csv")
     filter = serializers.DictField(required=False, help_text="as in the address of the list's page")
@@ -107,19 +108,14 @@ class ImportViewSet(viewsets.ViewSet):
     @extend_schema(request=ImportIn, responses={201: ImportOut}, tags=["files"])
     def create(self, request: Any) -> JsonResponse:
         """Upload a file; `start` says whether it is checked (the default), imported at once, or only kept."""
-        given = ImportIn(data=request.data)
-        given.is_valid(raise_exception=True)
-        data = given.validated_data["file"]
-        mapping, options = _json(given.validated_data, "mapping"), _json(given.validated_data, "options")
+        given = read_body(ImportIn, request)
+        data = given["file"]
+        mapping, options = _json(given, "mapping"), _json(given, "options")
         brand, by = request._request.brand, request.user
-        file = uploads.receive(
-            brand, kind=given.validated_data["kind"], name=data.name or "file", data=data, by=by
-        )
+        file = uploads.receive(brand, kind=given["kind"], name=data.name or "file", data=data, by=by)
         if mapping or options:
             imports.set_mapping(brand, file=file, mapping=mapping or file.mapping, options=options)
-        start = {"check": imports.start_check, "import": imports.start_import}.get(
-            given.validated_data["start"]
-        )
+        start = {"check": imports.start_check, "import": imports.start_import}.get(given["start"])
         if start:
             start(brand, file=file, by=by)
         return JsonResponse(_shown(file), status=201)
@@ -174,9 +170,7 @@ class ExportViewSet(viewsets.ViewSet):
     @extend_schema(request=ExportIn, responses={201: ExportOut}, tags=["files"])
     def create(self, request: Any) -> JsonResponse:
         """Begin an export; phone numbers are masked unless the key has `contacts.phones`."""
-        given = ExportIn(data=request.data)
-        given.is_valid(raise_exception=True)
-        values = given.validated_data
+        values = read_body(ExportIn, request)
         row = exports.start_export(
             request._request.brand, kind=values["kind"], query=values.get("filter", {}), format=values["format"],
             by=request.user, staff=None,

@@ -190,7 +190,9 @@ class _Writer:
 
     def _regular(self, block: bytes) -> int:
         """Number of lines of a block in UTF-8, if each is a record with the right number of cells; otherwise 0."""
-        if b'"' in block or b"\x00" in block or b"\\." in block or self.layout.n_columns == 1:
+        if b'"' in block or b"\x00" in block or self.layout.n_columns == 1:
+            return 0
+        if b"\\" in block and b"\\." in block:  # one byte is looked for in a tenth of the time
             return 0
         eol = b"\r\n" if b"\r" in block else b"\n"
         if self.eol not in (None, eol):

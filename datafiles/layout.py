@@ -135,10 +135,13 @@ def _encoding(head: bytes, is_whole: bool) -> tuple[str, int]:
     ):
         if head.startswith(mark):
             return encoding, len(mark)
-    # ASCII in UTF-16 has a zero in every other byte
-    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        half = head[first::2]
-        if half and half.count(0) > 0.3 * len(half) and head[1 - first :: 2].count(0) < 0.05 * len(half):
+    # ASCII in UTF-16 has a zero in every other byte, and so have the ends of lines where all else is Chinese
+    for first, encoding, line_end in ((1, "utf-16-le", b"\n\x00"), (0, "utf-16-be", b"\x00\n")):
+        half, other = head[first::2].count(0), head[1 - first :: 2].count(0)
+        n = len(head) // 2
+        if half > 0.3 * n and other < 0.05 * n:
+            return encoding, 0
+        if half > 1 and other * 20 <= half and line_end in head:
             return encoding, 0
     for encoding in ("utf-8", "gb18030"):
         try:

@@ -39,6 +39,9 @@ ROWS: dict[str, Any] = {
     "bad_time": gettext_lazy("The date is impossible"),
     "unknown_contact": gettext_lazy("The customer does not exist any more"),
     "too_long": gettext_lazy("The row is too long"),
+    "two_people": gettext_lazy(
+        "Its ids are of two customers of whom somebody has said that they are not the same person"
+    ),
     "open_lead": gettext_lazy("This number is in an open list already"),
     "unknown_guide": gettext_lazy("No guide is called so, or several are"),
     "unknown_store": gettext_lazy("No store is called so"),

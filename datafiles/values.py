@@ -55,8 +55,11 @@ def identifier(x: str, column: Column) -> str:
 
 def phone(x: str, column: Column) -> str:
     """Digits, without China's +86; as contacts/identities.py writes it."""
+    # as most are written: eleven digits. Read as a number, which takes a tenth of the time of looking at each; of eleven
+    # characters that say more than 9,999,999,999 and begin with a digit none but 0x… is anything else
+    usual = f"{x} >= '13' AND {x} < '2' AND length({x}) = 11 AND pg_input_is_valid({x}, 'int8') AND {x}::int8 > 9999999999"
     return (
-        f"CASE WHEN {x} >= '13' AND {x} < '2' AND length({x}) = 11 AND ltrim({x}, '0123456789') = '' THEN {x}"
+        f"CASE WHEN {usual} THEN {x}"
         f" WHEN {x} ~ '^[-+() .0-9０-９－（）＋]{{6,30}}$' THEN"
         f" (SELECT CASE WHEN length(d) BETWEEN 6 AND 20 THEN d END FROM (SELECT regexp_replace("
         f"regexp_replace({narrow(x)}, '\\D', '', 'g'), '^(00)?86(?=1\\d{{10}}$)', '') AS d) q) END"

@@ -16,7 +16,7 @@ from campaigns.services import enrolments, sops
 from contacts.models import EventType, Follow
 from contacts.services import stats, sync
 from demo import alerts, leads, library, reach, tasks
-from demo.journeys import journeys
+from demo.journeys import in_minutes, journeys
 from demo.people import Person, people
 from demo.sandbox import control
 from demo.shopping import shop
@@ -32,7 +32,7 @@ from org.services.brands import connect_corp, create_brand
 from scrm import clock
 from tagging.conditions.templates import TEMPLATES
 from tagging.models import Segment, Tag, TagRule
-from tagging.services import lifecycle, rules, segments, value
+from tagging.services import lifecycle, rules, segments, value, value_model
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
@@ -74,6 +74,7 @@ def build(story: BrandStory, say: Say) -> Brand:
         _enrol(brand, sop)
         _todays_sop(brand)
         journeys(brand)
+        in_minutes(brand)
         tasks.give(brand, story.guide_tasks)
         library.fill(brand)
         leads.give(brand)
@@ -354,6 +355,8 @@ def _rules(brand: Brand) -> None:
 def _values(brand: Brand) -> None:
     """Scores, groups and stages as a night would make them."""
     value.recompute(brand)
+    value_model.fit(brand)
+    value_model.apply(brand)
     lifecycle.place(brand)
 
 

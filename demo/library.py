@@ -24,6 +24,25 @@ SCRIPTS = {
         ("送人", "送人的话建议礼盒，可以写卡片。告诉我对方年纪和喜好，我帮你挑。"),
     ),
 }
+# what the sidebar suggests: (name, when, text)
+SUGGESTED = (
+    (
+        "第一句话",
+        "hello",
+        "{客户昵称|你好}，我是{门店|本店}的{员工姓名}。平时看香氛还是护肤多一些？我按你的喜好推荐。",
+    ),
+    (
+        "购物车跟进",
+        "cart",
+        "{客户昵称|你好}，看到你选的那款还在购物车里，是在犹豫味道还是规格？我这边有小样可以先寄给你。",
+    ),
+    ("用完提醒", "repurchase", "{客户昵称|你好}，上次那瓶差不多该用完了吧？这两天补货我可以直接帮你留一份。"),
+    (
+        "很久没聊",
+        "again",
+        "{客户昵称|你好}，好久没联系啦。最近到了几款新的，路过{门店|本店}来坐坐，我给你泡茶。",
+    ),
+)
 PAGE = {
     "title": "两分钟，帮你选对一款",
     "intro": "回答三个小问题，导购会按你的喜好推荐。",
@@ -68,6 +87,12 @@ def fill(brand: Brand) -> None:
         for name, text in scripts:
             given = ContentInput(name=name, kind=Content.Kind.SCRIPT, text=text, folder_id=folder.pk)
             editing.create_content(brand, given=given, by=WRITER)
+    folder = folders.save_folder(brand, name="跟进", parent_id=None, by=WRITER)
+    for name, occasion, text in SUGGESTED:
+        given = ContentInput(
+            name=name, kind=Content.Kind.SCRIPT, text=text, folder_id=folder.pk, occasion=occasion
+        )
+        editing.create_content(brand, given=given, by=WRITER)
     page = editing.create_content(
         brand, given=ContentInput(name="选品小问卷", kind=Content.Kind.PAGE, page=PAGE), by=WRITER
     ).content

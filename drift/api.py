@@ -3,17 +3,13 @@
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from drift.kinds import KINDS
 from drift.models import Difference, DriftRun
-from scrm.errors import InvalidError
-from scrm.keyset import keyset_page
-
-SIZE = 100
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_number, asked_word
 
 
 class DriftRunOut(serializers.Serializer):
@@ -30,6 +26,7 @@ class DriftRunOut(serializers.Serializer):
     n_settled = serializers.IntegerField(help_text="open before, and not there any more")
     n_suspicious = serializers.IntegerField(help_text="missing in WeCom, so many at once that none was ended")
     n_skipped = serializers.IntegerField(help_text="guides whom WeCom would not show")
+    note = serializers.CharField(help_text="why groups were left out, in WeCom's words; else empty")
     counts = serializers.JSONField(help_text="kind → {found, repaired}")
 
 
@@ -56,44 +53,38 @@ class DifferenceOut(serializers.Serializer):
 class DriftRunViewSet(viewsets.ViewSet):
     capabilities = {"list": "sync.view"}
 
-    @extend_schema(responses=DriftRunOut(many=True), parameters=[AFTER], operation_id="drift_runs_list")
+    @extend_schema(
+        responses=page_out("DriftRunPage", DriftRunOut), parameters=paged(), operation_id="drift_runs_list"
+    )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/drift/runs/: newest first."""
         rows = DriftRun.objects.select_related("corp")
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": DriftRunOut(list(page), many=True).data, "next": page.next})
+        page = asked_page(request, rows, ("-pk",))
+        return page_answer(DriftRunOut(list(page), many=True).data, page)
 
 
 class DifferenceViewSet(viewsets.ViewSet):
     capabilities = {"list": "sync.view"}
 
     @extend_schema(
-        responses=DifferenceOut(many=True),
+        responses=page_out("DifferencePage", DifferenceOut),
         operation_id="drift_differences_list",
         parameters=[
             OpenApiParameter("state", str),
             OpenApiParameter("kind", str),
             OpenApiParameter("contact", int),
             OpenApiParameter("run", int),
-            AFTER,
+            *paged(),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/drift/differences/?state=&kind=&contact=&run=: newest first."""
         rows = Difference.objects.select_related("corp")
         for name, values in (("state", Difference.State.values), ("kind", list(KINDS))):
-            if value := request.query_params.get(name):
-                if value not in values:
-                    raise InvalidError(
-                        _("Unknown %(name)s") % {"name": name}, fields={name: ", ".join(values)}
-                    )
-                rows = rows.filter(**{name: value})
+            if word := asked_word(request.query_params, name, values):
+                rows = rows.filter(**{name: word})
         for name, field in (("contact", "contact_id"), ("run", "run")):
-            if value := request.query_params.get(name):
-                if not (value.isascii() and value.isdigit() and len(value) < 19):
-                    raise InvalidError(
-                        _("%(name)s must be a number") % {"name": name}, fields={name: "number"}
-                    )
-                rows = rows.filter(**{field: int(value)})
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": DifferenceOut(list(page), many=True).data, "next": page.next})
+            if (value := asked_number(request.query_params, name)) is not None:
+                rows = rows.filter(**{field: value})
+        page = asked_page(request, rows, ("-pk",))
+        return page_answer(DifferenceOut(list(page), many=True).data, page)

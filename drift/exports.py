@@ -5,11 +5,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from datafiles.exports.base import Export, ExportKind, Rows
+from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id
 from drift.kinds import KINDS
 from drift.models import Difference
 from drift.words import lines
-from scrm.errors import InvalidError
+from scrm.errors import FilterError
 from tenants.models import Brand
 
 
@@ -17,7 +17,7 @@ def _read(brand: Brand, query: Any) -> dict[str, Any]:
     """The filter of the page: `state` (any: all of them; open if not given) and `kind`."""
     state, kind = query.get("state") or Difference.State.OPEN, query.get("kind") or ""
     if state not in ("any", *Difference.State.values) or kind not in ("", *KINDS):
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+        raise FilterError()
     return {name: str(value) for name, value in (("state", state), ("kind", kind)) if value}
 
 
@@ -37,7 +37,7 @@ def _columns(export: Export) -> list[str]:
 
 def _page(export: Export, after: Any, size: int) -> Rows:
     """A row for each field that differs."""
-    page = list(_rows(export).filter(pk__gt=after or 0).order_by("pk")[:size])
+    page = next_by_id(_rows(export), after, size)
     found = []
     for line in lines(page, export.brand.timezone):
         row = line.row
@@ -49,7 +49,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
                     row.note, export.when(row.found_at), export.when(row.closed_at), row.closed_by,
                 ]
             )  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 DIFFERENCES = ExportKind(

@@ -26,9 +26,11 @@ AREAS = {
     "tags": _("Tags"),
     "codes": _("Channel codes"),
     "relations": _("Customers"),
+    "groups": _("Group chats"),
 }
 _OURS = _("Our mirror takes over what WeCom says.")
 _REWRITE = _("The contact way in WeCom is rewritten as the code says.")
+_REWRITE_GROUPS = _("The join way in WeCom is rewritten as the code says.")
 _REMAKE = _("A new QR code is made. Printed ones are dead already.")
 
 KINDS: dict[str, Kind] = {
@@ -52,9 +54,16 @@ KINDS: dict[str, Kind] = {
     "remark_differs": Kind(_("Remark or description differs"), "relations", _OURS),
     "tags_differ": Kind(_("Tags of a customer differ"), "relations", _OURS),
     "source_differs": Kind(_("Source of a customer differs"), "relations", _OURS),
+    "group_missing": Kind(_("Group chat is missing here"), "groups", _OURS),
+    "group_ghost": Kind(_("Group chat was dissolved in WeCom"), "groups", _OURS),
+    "group_differs": Kind(_("Group chat differs"), "groups", _OURS),
+    "group_code_missing": Kind(_("Group code was deleted in WeCom"), "groups", _REMAKE, is_auto=False),
+    "group_code_differs": Kind(_("Group code was changed in WeCom"), "groups", _REWRITE_GROUPS),
+    "group_members_differ": Kind(_("People of a group chat differ"), "groups", _OURS),
 }
+# what is always somebody's decision
+DECISIONS = tuple(key for key, kind in KINDS.items() if not kind.is_auto)
 AUTO = tuple(key for key, kind in KINDS.items() if kind.is_auto)
-RELATIONS = tuple(key for key, kind in KINDS.items() if kind.area == "relations")
 
 
 def label_of(kind: str) -> Any:

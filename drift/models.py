@@ -28,6 +28,7 @@ class DriftRun(TenantModel):
     counts = models.JSONField(default=dict)  # kind → {"found": n, "repaired": n}
     n_suspicious = models.IntegerField(default=0)  # so many missing at once that nothing was ended
     n_skipped = models.IntegerField(default=0)  # guides whom WeCom would not show
+    note = models.CharField(max_length=300, blank=True)  # why groups were left out: WeCom's words
 
     class Meta:
         indexes = [models.Index(fields=["brand", "-id"], name="drift_run_newest")]

@@ -13,6 +13,7 @@ from contacts.models import Follow
 from contacts.rows import ADD_WAYS
 from drift.kinds import KINDS
 from drift.models import Difference
+from groups.models import GroupChat
 from org.models import Staff
 
 FIELDS: dict[str, Any] = {
@@ -25,6 +26,11 @@ FIELDS: dict[str, Any] = {
     "is_guide": gettext_lazy("Serves customers"),
     "state": gettext_lazy("State"),
     "group": gettext_lazy("Group"),
+    "owner": gettext_lazy("Group owner"),
+    "admins": gettext_lazy("Admins"),
+    "notice": gettext_lazy("Notice"),
+    "group_state": gettext_lazy("State"),
+    "n_members": gettext_lazy("How many"),
     "users": gettext_lazy("Members"),
     "skip_verify": gettext_lazy("Added without the guide's confirmation"),
     "remark": gettext_lazy("Remark"),
@@ -36,6 +42,9 @@ FIELDS: dict[str, Any] = {
     "add_way": gettext_lazy("Way of adding"),
     "tags": gettext_lazy("Tags"),
     "staff_id": gettext_lazy("Guide"),
+    "base_name": gettext_lazy("Name of new groups"),
+    "is_growing": gettext_lazy("WeCom makes a new group when all are full"),
+    "chats": gettext_lazy("Groups"),
     "config_id": "config_id",
 }
 
@@ -57,6 +66,12 @@ class Line:
     label: str
     guide: str
     fields: list[Field]
+
+    @property
+    def group_id(self) -> int | None:
+        """The group chat that the difference is about."""
+        is_group = KINDS[self.row.kind].area == "groups" and not self.row.kind.startswith("group_code")
+        return self.row.object_id if is_group else None
 
 
 def lines(rows: Iterable[Difference], zone: str) -> list[Line]:
@@ -96,6 +111,8 @@ def _shown(name: str, value: Any, staff: Mapping[int, str], zone: str) -> str:
         return staff.get(value, str(value))
     if name == "add_way":
         return "" if not value else str(ADD_WAYS.get(value, value))
+    if name == "group_state":
+        return str(dict(GroupChat.State.choices).get(value, value))
     if name == "end_kind":
         return str(dict(Follow.End.choices).get(value, value))
     if isinstance(value, bool):

@@ -10,12 +10,11 @@ from rest_framework import serializers, viewsets
 
 from groups.models import GroupChat, GroupMember
 from groups.services import listing
+from scrm.api_pages import asked_page, page_answer, paged
+from scrm.api_query import asked_number
 from scrm.errors import InvalidError, NotFoundError
-from scrm.ids import asked_id
-from scrm.keyset import keyset_page
 
 SIZE = 50
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 
 
 class GroupOut(serializers.Serializer):
@@ -66,7 +65,7 @@ class GroupViewSet(viewsets.ViewSet):
             OpenApiParameter("state", str, enum=[key for key, _words in listing.STATES]),
             OpenApiParameter("size", str, enum=list(listing.SIZES)),
             OpenApiParameter("q", str, description="part of the name, or a whole chat_id"),
-            AFTER,
+            *paged(SIZE),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
@@ -74,13 +73,13 @@ class GroupViewSet(viewsets.ViewSet):
         query = request.query_params
         filters = listing.Filters(
             q=query.get("q", ""),
-            owner=asked_id(query, "owner"),
+            owner=asked_number(query, "owner"),
             state=query.get("state", ""),
             size=query.get("size", ""),
         )
         rows = filters.apply(GroupChat.objects.select_related("corp"))
-        page = keyset_page(rows, order=("-created_at", "-pk"), after=query.get("after"), size=SIZE)
-        return JsonResponse({"results": groups_out(page.rows), "next": page.next})
+        page = asked_page(request, rows, ("-created_at", "-pk"), SIZE)
+        return page_answer(groups_out(page.rows), page)
 
     @extend_schema(operation_id="groups_retrieve", responses=GroupOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -92,7 +91,7 @@ class GroupViewSet(viewsets.ViewSet):
         responses=_page("GroupMemberPage", GroupMemberOut(many=True)),
         parameters=[
             OpenApiParameter("present", bool, description="only who is in it now, or who has left"),
-            AFTER,
+            *paged(SIZE),
         ],
     )
     def members(self, request: Any, pk: int) -> JsonResponse:
@@ -103,8 +102,8 @@ class GroupViewSet(viewsets.ViewSet):
             if query["present"] not in ("true", "false"):
                 raise InvalidError(_("present must be true or false"), fields={"present": "true | false"})
             rows = rows.filter(left_at__isnull=query["present"] == "true")
-        page = keyset_page(rows, order=("-joined_at", "-pk"), after=query.get("after"), size=SIZE)
-        return JsonResponse({"results": [_member(stay) for stay in page], "next": page.next})
+        page = asked_page(request, rows, ("-joined_at", "-pk"), SIZE)
+        return page_answer([_member(stay) for stay in page], page)
 
 
 def _chat(pk: int) -> GroupChat:

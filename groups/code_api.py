@@ -5,14 +5,15 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from groups.models import GroupCode
 from groups.services import codes
 from groups.services.code_push import problem_of
 from groups.services.codes import GroupCodeInput
-from scrm.keyset import keyset_page
+from scrm.api_body import Body, id_list, read_body
+from scrm.api_pages import asked_page, page_answer, paged
 
 SIZE = 50
 
@@ -33,9 +34,9 @@ class GroupCodeOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-class GroupCodeIn(serializers.Serializer):
+class GroupCodeIn(Body):
     name = serializers.CharField(max_length=60)
-    group_ids = serializers.ListField(child=serializers.IntegerField(min_value=1), min_length=1, max_length=5)
+    group_ids = id_list(min_length=1, max_length=5)
     is_growing = serializers.BooleanField(required=False, default=True)
     base_name = serializers.CharField(required=False, allow_blank=True, default="", max_length=40)
 
@@ -48,7 +49,7 @@ class GroupCodeViewSet(viewsets.ViewSet):
 
     @extend_schema(
         operation_id="group_codes_list",
-        parameters=[OpenApiParameter("after", str, description="`next` of the page before")],
+        parameters=paged(SIZE),
         responses=inline_serializer(
             "GroupCodePage", {"results": GroupCodeOut(many=True), "next": serializers.CharField()}
         ),
@@ -56,8 +57,8 @@ class GroupCodeViewSet(viewsets.ViewSet):
     def list(self, request: Any) -> HttpResponse:
         """GET /api/v1/group-codes/: newest first."""
         rows = GroupCode.objects.live()
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=SIZE)
-        return JsonResponse({"results": _rows(page.rows), "next": page.next})
+        page = asked_page(request, rows, ("-pk",), SIZE)
+        return page_answer(_rows(page.rows), page)
 
     @extend_schema(operation_id="group_codes_read", responses=GroupCodeOut)
     def retrieve(self, request: Any, pk: int) -> HttpResponse:
@@ -85,11 +86,10 @@ class GroupCodeViewSet(viewsets.ViewSet):
 
 def _given(request: Any, code: GroupCode | None = None) -> GroupCodeInput:
     """What was sent; of a change, what was left out is as it was."""
-    given = GroupCodeIn(data=request.data, partial=code is not None)
-    given.is_valid(raise_exception=True)
+    given = read_body(GroupCodeIn, request, partial=code is not None)
     names = ("name", "group_ids", "is_growing", "base_name")
     old = {name: getattr(code, name) for name in names} if code else {}
-    return GroupCodeInput(**{**old, **given.validated_data})
+    return GroupCodeInput(**{**old, **given})
 
 
 def _rows(found: Sequence[GroupCode]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from contacts.models import Contact
-from org.models import Corp, Scope, Staff
+from org.models import Corp, Staff
 from scrm import clock
 from tenants.base import TenantModel
 from tenants.fields import BrandForeignKey
@@ -21,8 +21,7 @@ class GroupChatQuerySet(models.QuerySet["GroupChat"]):
     def visible_to(self, staff: Staff) -> "GroupChatQuerySet":
         """What the data scope of a person's role shows: the brand, or groups of owners in the own region,
         store, or the own groups."""
-        scope = staff.role.scope if staff.role else Scope.OWN
-        if scope == Scope.BRAND:
+        if staff.sees_brand:
             return self
         return self.filter(owner__in=Staff.objects.visible_to(staff).values("pk"))
 

@@ -15,16 +15,15 @@ from guides.services.leads import giving, lists, numbers
 from guides.services.leads.giving import Choice
 from guides.services.leads.lists import MAX_DAYS, LeadInput, ListInput
 from org.models import Staff, Store
-from scrm.api_batch import BatchOut, answer, batch_in, number, page_out, rows_of, word
-from scrm.keyset import keyset_page
+from scrm.api_batch import BatchOut, answer, batch_in, rows_of
+from scrm.api_body import Body, Id, id_list, read_body
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_number, asked_word
 from tagging.models import Tag
 from tenants.models import Brand
 
-SIZE = 100
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 
-
-class ListIn(serializers.Serializer):
+class ListIn(Body):
     name = serializers.CharField(max_length=80)
     words = serializers.CharField(
         max_length=200,
@@ -33,9 +32,7 @@ class ListIn(serializers.Serializer):
         default="",
         help_text="of the request; {name} is the customer",
     )
-    tag_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), required=False, default=list,
-        help_text="for whoever is added from it",
+    tag_ids = id_list(required=False, default=list, help_text="for whoever is added from it",
     )  # fmt: skip
     due_days = serializers.IntegerField(min_value=1, max_value=MAX_DAYS, required=False, default=3)
     again_days = serializers.IntegerField(
@@ -60,15 +57,13 @@ class LeadListWhole(ListOut):
     numbers = serializers.DictField(child=serializers.IntegerField(), help_text="state → numbers")
 
 
-class LeadIn(serializers.Serializer):
+class LeadIn(Body):
     phone = serializers.CharField(max_length=40)
     name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
     note = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
-    tag_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), required=False, default=list
-    )
+    tag_ids = id_list(required=False, default=list)
     guide = serializers.CharField(max_length=64, required=False, help_text="userid: for whom it is meant")
-    store_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    store_id = Id(required=False)
 
 
 class LeadOut(serializers.Serializer):
@@ -88,7 +83,7 @@ class LeadOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-class GiveIn(serializers.Serializer):
+class GiveIn(Body):
     guides = serializers.ListField(
         child=serializers.CharField(max_length=64), min_length=1, max_length=2_000, help_text="userids"
     )
@@ -110,13 +105,12 @@ class LeadListViewSet(viewsets.ViewSet):
     }  # fmt: skip
 
     @extend_schema(
-        operation_id="lead_lists_list", parameters=[AFTER], responses=page_out("LeadListPage", ListOut)
+        operation_id="lead_lists_list", parameters=paged(), responses=page_out("LeadListPage", ListOut)
     )
     def list(self, request: Any) -> HttpResponse:
         """GET /api/v1/lead-lists/: newest first."""
-        after = request.query_params.get("after")
-        page = keyset_page(LeadList.objects.all(), order=("-pk",), after=after, size=SIZE)
-        return JsonResponse({"results": ListOut(list(page), many=True).data, "next": page.next})
+        page = asked_page(request, LeadList.objects.all(), ("-pk",))
+        return page_answer(ListOut(list(page), many=True).data, page)
 
     @extend_schema(operation_id="lead_lists_retrieve", responses=LeadListWhole)
     def retrieve(self, request: Any, pk: int) -> HttpResponse:
@@ -129,19 +123,16 @@ class LeadListViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="lead_lists_create", request=ListIn, responses={201: ListOut})
     def create(self, request: Any) -> HttpResponse:
         """POST /api/v1/lead-lists/: an empty list; numbers come by POST /api/v1/lead-lists/<id>/leads/."""
-        given = ListIn(data=request.data)
-        given.is_valid(raise_exception=True)
+        given = read_body(ListIn, request)
         brand, actor = request._request.brand, request._request.actor
-        found = lists.create_list(brand, by=actor, given=ListInput(**given.validated_data), source="api")
+        found = lists.create_list(brand, by=actor, given=ListInput(**given), source="api")
         return JsonResponse(ListOut(found).data, status=201)
 
     @extend_schema(operation_id="lead_lists_give", request=GiveIn, responses=GiveOut)
     def give(self, request: Any, pk: int) -> HttpResponse:
         """POST /api/v1/lead-lists/<id>/give/: give what waits to these guides, evenly."""
         lists.get_list(pk)
-        given = GiveIn(data=request.data)
-        given.is_valid(raise_exception=True)
-        data = given.validated_data
+        data = read_body(GiveIn, request)
         userids = {userid.lower() for userid in data["guides"]}
         ids = list(Staff.objects.guides().filter(userid__in=userids).values_list("pk", flat=True))
         shares = giving.give_out(
@@ -167,22 +158,22 @@ class LeadViewSet(viewsets.ViewSet):
         parameters=[
             OpenApiParameter("state", str, enum=list(Lead.State.values)),
             OpenApiParameter("guide", int, description="id of a staff member"),
-            AFTER,
+            *paged(),
         ],
     )
     def list(self, request: Any, pk: int) -> HttpResponse:
         """GET /api/v1/lead-lists/<id>/leads/: in the list's order. All filters given must hold."""
         rows = Lead.objects.filter(list=lists.get_list(pk))
-        if state := word(request, "state", Lead.State.values):
+        if state := asked_word(request.query_params, "state", Lead.State.values):
             rows = rows.filter(state=state)
-        if (guide := number(request, "guide")) is not None:
+        if (guide := asked_number(request.query_params, "guide")) is not None:
             rows = rows.filter(staff=guide)
-        page = keyset_page(rows, order=("pk",), after=request.query_params.get("after"), size=SIZE)
+        page = asked_page(request, rows, ("pk",))
         found = LeadOut(list(page), many=True).data
         may_phones = request._request.actor.can("contacts.phones")
         for row in found:
             row["phone"] = readable(Identity.Kind.PHONE, row["phone"], may_phones)
-        return JsonResponse({"results": found, "next": page.next})
+        return page_answer(found, page)
 
     @extend_schema(
         operation_id="leads_create",

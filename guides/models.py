@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from content.models import TrackedLink
-from org.models import Scope, Staff, Store
+from org.models import Region, Scope, Staff, Store
 from scrm import clock
 from tenants.base import TenantModel
 from tenants.fields import BrandForeignKey
@@ -49,17 +49,17 @@ class LeadList(TenantModel):
 
 class LeadQuerySet(models.QuerySet["Lead"]):
     def visible_to(self, staff: Staff | None) -> "LeadQuerySet":
-        """Numbers of guides within a person's data scope, and those of their store that nobody has yet; None: an API key,
-        which sees all."""
-        if staff is None:
-            return self
-        scope = staff.role.scope if staff.role else Scope.OWN
-        if scope == Scope.BRAND:
+        """Numbers of guides within a person's data scope, and those of their store or region that nobody has yet; None:
+        an API key, which sees all."""
+        if staff is None or staff.sees_brand:
             return self
         mine = Q(staff__in=Staff.objects.visible_to(staff).values("pk"))
-        if scope == Scope.REGION and staff.region_id:
-            mine |= Q(staff=None, store__region=staff.region_id)
-        if scope == Scope.STORE and staff.store_id:
+        if staff.scope == Scope.REGION and staff.region_id:
+            # not a join: rows are locked by this condition
+            stores = Store.objects.filter(region=staff.region_id)
+            mine |= Q(staff=None, store__in=stores.values("pk"))
+            mine |= Q(staff=None, store=None, region=staff.region_id)
+        if staff.scope == Scope.STORE and staff.store_id:
             mine |= Q(staff=None, store=staff.store_id)
         return self.filter(mine)
 
@@ -86,6 +86,9 @@ class Lead(TenantModel):
     name = models.CharField(max_length=100, blank=True)
     note = models.CharField(max_length=300, blank=True)  # of the brand, for the guide
     store = BrandForeignKey(Store, on_delete=models.PROTECT, null=True, related_name="+")
+    region = BrandForeignKey(
+        Region, on_delete=models.PROTECT, null=True, related_name="+"
+    )  # of who has no store
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, null=True, related_name="+")
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
     contact_id = models.BigIntegerField(null=True)  # who it is, once known

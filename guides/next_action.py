@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 CART_DAYS = 7
 DUE_AHEAD_DAYS, DUE_AFTER_DAYS = 7, 45  # around the expected next order
 NEW_DAYS = 3
+WORDS = ("hello", "cart", "repurchase", "again")  # the values of content.models.Content.Occasion
 SILENT_DAYS = 30
 
 
@@ -32,12 +33,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Action:
-    """What to do, why, and words to look for in the scripts."""
+    """What to do and why."""
 
     kind: str  # lost, silent_please, task, cart, repurchase, hello, again, none
     title: str
     reason: str
     look: str = "info"  # ok, info, warn, bad, muted
+
+    @property
+    def has_words(self) -> bool:
+        """Whether it is done by writing: scripts of the library may say for it that they fit (Content.Occasion)."""
+        return self.kind in WORDS
 
 
 def next_action(facts: Facts) -> Action:

@@ -6,6 +6,7 @@ from guides.views import asking, cards, customer, leads, pages, sidebar
 
 urlpatterns = [
     path("g/", pages.today, name="guide_today"),
+    path("g/tasks/", pages.task_rows, name="guide_tasks"),
     path("g/waiting/", pages.waiting, name="guide_waiting"),
     path("g/customers/", pages.customers, name="guide_customers"),
     path("g/me/", pages.me, name="guide_me"),
@@ -25,11 +26,17 @@ urlpatterns = [
     path("g/customers/<int:contact_id>/cards/<slug:name>/", customer.card, name="guide_customer_card"),
     path("g/customers/<int:contact_id>/note/", customer.note, name="guide_note"),
     path("g/customers/<int:contact_id>/stage/", customer.stage, name="guide_stage"),
+    re_path(
+        r"^g/customers/(?P<contact_id>\d{1,18})/do-not-contact/(?P<act>on|off)/$",
+        customer.do_not_contact,
+        name="guide_dnc",
+    ),
     path("g/customers/<int:contact_id>/tags/", customer.tags, name="guide_tags"),
     path("g/customers/<int:contact_id>/fields/", customer.fields, name="guide_fields"),
     path("g/customers/<int:contact_id>/reminder/", customer.reminder, name="guide_reminder"),
     path("g/customers/<int:contact_id>/scripts/", customer.scripts, name="guide_scripts"),
     path("g/customers/<int:contact_id>/prepare/", sidebar.prepare, name="guide_prepare"),
+    path("g/customers/<int:contact_id>/posters/<int:poster_id>/", sidebar.poster, name="guide_poster"),
     path("g/customers/<int:contact_id>/sent/", sidebar.sent, name="guide_sent"),
     path("g/sidebar/", sidebar.sidebar, name="guide_sidebar"),
     path("g/sidebar/signature/", sidebar.signature, name="guide_signature"),

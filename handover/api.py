@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from handover.models import HandoverItem, HandoverRun, HandoverShare
 from handover.services import listing, reasons
-from scrm.errors import InvalidError, NotFoundError
-from scrm.keyset import keyset_page
+from scrm.api_pages import asked_page, page_answer, paged
+from scrm.api_query import asked_word
+from scrm.errors import NotFoundError
 
 SIZE = 50
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
 STATES = {state.name.lower(): state for state in HandoverItem.State}
 
 
@@ -73,13 +72,12 @@ class HandoverViewSet(viewsets.ViewSet):
     @extend_schema(
         operation_id="handovers_list",
         responses=_page("HandoverPage", HandoverOut(many=True)),
-        parameters=[AFTER],
+        parameters=paged(SIZE),
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/handovers/: newest first."""
-        after = request.query_params.get("after")
-        page = keyset_page(HandoverRun.objects.all(), order=("-pk",), after=after, size=SIZE)
-        return JsonResponse({"results": runs_out(page.rows), "next": page.next})
+        page = asked_page(request, HandoverRun.objects.all(), ("-pk",), SIZE)
+        return page_answer(runs_out(page.rows), page)
 
     @extend_schema(operation_id="handovers_retrieve", responses=HandoverOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -89,18 +87,16 @@ class HandoverViewSet(viewsets.ViewSet):
     @extend_schema(
         operation_id="handovers_items",
         responses=_page("HandoverItemPage", HandoverItemOut(many=True)),
-        parameters=[OpenApiParameter("state", str, enum=sorted(STATES)), AFTER],
+        parameters=[OpenApiParameter("state", str, enum=sorted(STATES)), *paged(SIZE)],
     )
     def items(self, request: Any, pk: int) -> JsonResponse:
         """GET /api/v1/handovers/<id>/items/: its customers and groups with what became of them."""
         query = request.query_params
         rows = HandoverItem.objects.filter(run=_run(pk))
-        if "state" in query:
-            if query["state"] not in STATES:
-                raise InvalidError(_("Unknown state"), fields={"state": ", ".join(STATES)})
-            rows = rows.filter(state=STATES[query["state"]])
-        page = keyset_page(rows, order=("pk",), after=query.get("after"), size=SIZE)
-        return JsonResponse({"results": [_item(item) for item in page], "next": page.next})
+        if state := asked_word(query, "state", STATES):
+            rows = rows.filter(state=STATES[state])
+        page = asked_page(request, rows, ("pk",), SIZE)
+        return page_answer([_item(item) for item in page], page)
 
 
 def _run(pk: int) -> HandoverRun:

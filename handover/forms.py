@@ -7,7 +7,7 @@ from typing import Any
 from handover.services.choosing import Choice, read_list
 from handover.services.runs import Share
 from scrm.errors import InvalidError
-from scrm.ids import read_id
+from scrm.ids import read_id, read_ids
 
 _FILTERS = ("tag", "all", "code", "since", "until", "dnc")
 
@@ -46,7 +46,7 @@ class Given:
 def read(data: Any) -> Given:
     """A form as a browser sends it (QueryDict)."""
     filters = {name: data.get(f"f_{name}", "") for name in _FILTERS if data.get(f"f_{name}")}
-    if tags := [n for n in map(read_id, data.getlist("f_tag")) if n]:
+    if tags := read_ids(data, "f_tag"):
         filters["tag"] = tags
     return Given(
         customers=data.get("customers", "all"),
@@ -54,11 +54,10 @@ def read(data: Any) -> Given:
         segment=data.get("segment", ""),
         filters=filters,
         listed=data.get("listed", "")[:200_000],
-        chats=[n for n in map(read_id, data.getlist("chat")) if n],
+        chats=read_ids(data, "chat"),
         receivers=[
             Share(staff_id, read_id(data.get(f"weight_{staff_id}")) or 1)
-            for staff_id in map(read_id, data.getlist("receiver"))
-            if staff_id
+            for staff_id in read_ids(data, "receiver")
         ],
         message=data.get("message", ""),
     )

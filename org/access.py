@@ -39,7 +39,7 @@ RIGHTS: dict[str, Any] = {
     "sops.edit": _("Edit SOPs, enrol contacts"),
     "broadcasts.view": _("See broadcasts and moments"),
     "broadcasts.edit": _("Write, launch and stop broadcasts and moments"),
-    "broadcasts.approve": _("Approve broadcasts and moments of others"),
+    "broadcasts.approve": _("Approve broadcasts, moments and SOPs of others"),
     "tasks.view": _("See tasks of guides"),
     "tasks.edit": _("Give tasks to guides, take them back"),
     "leads.view": _("See lists of numbers to add"),

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from org.access import RIGHTS
 from org.services.roles import GROUPS
 from scrm.errors import SCRMError
+from scrm.responses import flash
 
 # the zones that brands are likely to live in; any IANA name works in the data
 ZONES = [
@@ -29,6 +30,15 @@ def add_errors(form: forms.Form, error: SCRMError) -> None:
         form.add_error(name if name in form.fields else None, str(text))
     if not fields:
         form.add_error(None, str(error.message))
+
+
+def is_for_saving(request: Any, form: forms.Form) -> bool:
+    """Whether a form was sent to be saved and can be. What somebody had typed when their session ended comes back by the
+    same way (frontend/static/kept.js): that is drawn and not saved, and said."""
+    if "brought_back" in request.POST:
+        flash(request, _("What you wrote before you were signed out is back. It is not saved yet."), "info")
+        return False
+    return request.method == "POST" and form.is_valid()
 
 
 class RightsField(forms.MultipleChoiceField):

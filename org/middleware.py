@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -151,14 +152,35 @@ def to_login(request: HttpRequest) -> HttpResponse:
     guides = request.path_info.startswith(GUIDES)
     if request.headers.get("HX-Request"):
         response = HttpResponse(status=204)
-        response["HX-Redirect"] = _start_of(request.path_info) if guides else "/login/"
+        response["HX-Redirect"] = (
+            _start_of(request.path_info) if guides else _door(request, _page_of(request))
+        )
         return response
-    back = request.get_full_path() if request.method == "GET" else "/"
+    back = request.get_full_path() if request.method == "GET" else _page_of(request)
     if guides and request.method == "GET":
         corpid = request.GET.get("corp") or request.COOKIES.get(CORP_COOKIE, "")
         if CORPID.fullmatch(corpid):
             return redirect(f"/login/wecom/{corpid}/?{urlencode({'next': back})}")
-    return redirect(f"/login/?{urlencode({'next': back})}" if back != "/" else "/login/")
+    return redirect(_door(request, back))
+
+
+def _door(request: HttpRequest, back: str) -> str:
+    """The log-in page; it tells whoever sent a form that it was not taken."""
+    given = {} if back == "/" else {"next": back}
+    if request.method == "POST":
+        given["unsaved"] = "1"
+    return f"/login/?{urlencode(given)}" if given else "/login/"
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page of ours that a form or a part was asked from."""
+    try:
+        page = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "")
+    except ValueError:  # no address at all
+        return "/"
+    if page.netloc != request.get_host() or not page.path.startswith("/"):
+        return "/"
+    return f"{page.path}?{page.query}" if page.query else page.path
 
 
 def _start_of(path: str) -> str:

@@ -69,6 +69,10 @@ class Corp(TenantModel):
     """企业: a WeCom corp with the self-built app through which this brand talks to it. Corp ids are unique
     over all brands through `BrandLookup`; secrets are encrypted and never shown again."""
 
+    class AppState(models.TextChoices):
+        WARNED = "warned", _("WeCom warns: hardly used")
+        ASLEEP = "asleep", _("Put to sleep by WeCom")
+
     name = models.CharField(_("Name"), max_length=60)
     corpid = models.CharField(_("Corp ID"), max_length=64)
     agent_id = models.IntegerField(_("App AgentId"))
@@ -81,6 +85,9 @@ class Corp(TenantModel):
     checks = models.JSONField(default=list, editable=False)  # last answers of the set-up doctor
     checked_at = models.DateTimeField(null=True, editable=False)
     synced_at = models.DateTimeField(null=True, editable=False)
+    # what WeCom has told of the app, and when; pages say it, since a sleeping app cannot (wecom/services/dormancy.py)
+    app_state = models.CharField(max_length=8, choices=AppState, default="", blank=True, editable=False)
+    app_state_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -112,18 +119,22 @@ class StaffQuerySet(models.QuerySet["Staff"]):
         """Staff who serve customers and are not gone."""
         return self.filter(is_guide=True, state=Staff.State.ACTIVE)
 
+    def with_right(self, right: str) -> "StaffQuerySet":
+        """Members of WeCom whose role has a right, for whatever part of the brand; with their corp."""
+        people = self.filter(state=Staff.State.ACTIVE, role__rights__contains=[right]).exclude(userid="")
+        return people.select_related("corp").order_by("pk")
+
     def visible_to(self, staff: "Staff") -> "StaffQuerySet":
         """Colleagues whom the data scope of a person's role shows: all, own region, own store, oneself."""
-        scope = staff.role.scope if staff.role else Scope.OWN
-        if scope == Scope.BRAND:
+        if staff.sees_brand:
             return self
-        if scope == Scope.REGION and staff.region_id:
+        if staff.scope == Scope.REGION and staff.region_id:
             return self.filter(
                 models.Q(region=staff.region_id)
                 | models.Q(store__region=staff.region_id)
                 | models.Q(pk=staff.pk)
             )
-        if scope == Scope.STORE and staff.store_id:
+        if staff.scope == Scope.STORE and staff.store_id:
             return self.filter(models.Q(store=staff.store_id) | models.Q(pk=staff.pk))
         return self.filter(pk=staff.pk)
 
@@ -172,6 +183,15 @@ class Staff(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def scope(self) -> str:
+        """The data scope of the role; without a role the own customers."""
+        return self.role.scope if self.role else Scope.OWN
+
+    @property
+    def sees_brand(self) -> bool:
+        return self.scope == Scope.BRAND
 
     def can(self, right: str) -> bool:
         """Whether the role of this person holds a right such as `contacts.view`."""

@@ -1,10 +1,12 @@
 """The session of a signed-in person: what it holds, how it begins and changes."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from tenants.models import Brand, User
@@ -51,6 +53,11 @@ def set_language_cookie(response: HttpResponse, language: str) -> HttpResponse:
     return response
 
 
+def on_the_way(door: str, back: str) -> str:
+    """The address of a page before the one where somebody wants to go."""
+    return door if back == "/" else f"{door}?{urlencode({'next': back})}"
+
+
 def welcome_in(
     request: Any, user: User, brands: list[Brand], *, brand: Brand | None, target: str
 ) -> HttpResponse:
@@ -66,7 +73,7 @@ def welcome_in(
     if chosen is not None:
         response = redirect(safe_next(request, target))
     elif brands:
-        response = redirect("switch")
+        response = redirect(on_the_way(reverse("switch"), safe_next(request, target)))
     else:
         response = redirect("platform" if user.is_platform_owner else "switch")
     return set_language_cookie(response, user.language)

@@ -1,14 +1,14 @@
-"""Batches of the API: many rows in one request, an answer for each; and parameters that every list reads alike."""
+"""Batches of the API: many rows in one request, an answer for each; and how batches are described."""
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from django.http import JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from scrm.api_body import Body, body
 from scrm.errors import InvalidError
 
 MAX_ROWS = 1_000
@@ -34,7 +34,7 @@ class BatchOut(serializers.Serializer):
     results = RowOut(many=True)
 
 
-class BuyerIn(serializers.Serializer):
+class BuyerIn(Body):
     """Who it is, by an outside id."""
 
     kind = serializers.ChoiceField(choices=["unionid", "external_userid", "openid", "phone", "member_no"])
@@ -49,13 +49,13 @@ class BuyerIn(serializers.Serializer):
 
 def rows_of(request: Any) -> list[Any]:
     """`rows` of a batch. Raises InvalidError when there are none or too many."""
-    body = request.data
-    rows = body.get("rows") if isinstance(body, dict) else None
+    rows = request.data.get("rows")
     if not isinstance(rows, list) or not rows:
-        raise InvalidError(_("rows must be a list that is not empty"), fields={"rows": "list"})
+        text = _("rows must be a list that is not empty")
+        raise InvalidError(text, fields={"rows": text})
     if len(rows) > MAX_ROWS:
         text = _("At most %(n)s rows in one request") % {"n": MAX_ROWS}
-        raise InvalidError(text, code="too_many", fields={"rows": f"≤ {MAX_ROWS}"})
+        raise InvalidError(text, code="too_many", fields={"rows": text})
     return rows
 
 
@@ -64,13 +64,13 @@ def source_of(request: Any) -> str:
     source = request.data.get("source", "api")
     if not isinstance(source, str) or not SOURCE.fullmatch(source):
         text = _("source: at most 18 small letters, digits, - and _")
-        raise InvalidError(text, fields={"source": SOURCE.pattern})
+        raise InvalidError(text, fields={"source": text})
     return source
 
 
 def answer(
     rows: Sequence[Any],
-    shape: type[serializers.Serializer],
+    shape: type[Body],
     plain: Callable[[dict[str, Any]], dict[str, Any]],
     record: Callable[[list[dict[str, Any]]], Sequence[Any]],
 ) -> JsonResponse:
@@ -90,7 +90,7 @@ def answer(
             where.append(n)
             results.append({"row": n})
         else:
-            fields = given.errors if isinstance(row, dict) else {"row": ["object"]}
+            fields = given.errors if isinstance(row, dict) else {"row": [_("A row must be a JSON object")]}
             results.append({"row": n, "result": "refused", "id": None, "reason": "invalid", "fields": fields})
     outcomes = record(good) if good else []
     for n, outcome in zip(where, outcomes, strict=True):
@@ -107,55 +107,14 @@ def with_buyer(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-# ---- parameters of lists
+# ---- description
 
 
-def number(request: Any, name: str, most: int = 2**63 - 1) -> int | None:
-    """A parameter that is a positive number, or None. Raises InvalidError."""
-    value = request.query_params.get(name)
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit() and 0 < len(value) < 20 and 0 < int(value) <= most):
-        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: f"1 … {most}"})
-    return int(value)
-
-
-def moment(request: Any, name: str) -> datetime | None:
-    """A parameter that is a moment (ISO 8601; UTC without a zone), or None. Raises InvalidError."""
-    value = request.query_params.get(name)
-    if value is None:
-        return None
-    try:
-        found = datetime.fromisoformat(value.replace(" ", "+"))  # a plus sign that was not quoted
-    except ValueError as error:
-        text = _("%(name)s must be a moment such as 2026-03-01T10:00:00+08:00") % {"name": name}
-        raise InvalidError(text, fields={name: "ISO 8601"}) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def word(request: Any, name: str, words: Sequence[str]) -> str:
-    """A parameter that is one of some words, or empty. Raises InvalidError."""
-    value = request.query_params.get(name, "")
-    if value and value not in words:
-        text = _("%(name)s must be one of: %(words)s") % {"name": name, "words": ", ".join(words)}
-        raise InvalidError(text, fields={name: ", ".join(words)})
-    return value
-
-
-def page_out(name: str, shape: type[serializers.Serializer]) -> Any:
-    """The description of a page of a list."""
-    from drf_spectacular.utils import inline_serializer
-
-    return inline_serializer(name, {"results": shape(many=True), "next": serializers.CharField()})
-
-
-def batch_in(name: str, shape: type[serializers.Serializer], *, with_source: bool = True) -> Any:
+def batch_in(name: str, shape: type[Body], *, with_source: bool = True) -> Any:
     """The description of a batch."""
-    from drf_spectacular.utils import inline_serializer
-
     fields: dict[str, Any] = {"rows": shape(many=True, help_text=f"at most {MAX_ROWS}")}
     if with_source:
         fields["source"] = serializers.CharField(
             required=False, help_text="whose numbers these are: shop, pos …; `api` if not given"
         )
-    return inline_serializer(name, fields)
+    return body(name, fields)

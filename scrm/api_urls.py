@@ -5,31 +5,41 @@ from typing import Any
 from django.urls import path
 
 from campaigns.alert_api import AlertRuleViewSet, AlertViewSet
-from campaigns.api import SopViewSet, TouchViewSet
+from campaigns.api import TouchViewSet
 from campaigns.broadcast_api import BroadcastViewSet
 from campaigns.calendar_api import CalendarViewSet
 from campaigns.graph_api import SopGraphViewSet
 from campaigns.moment_api import MomentViewSet
 from campaigns.policy_api import NoContactRuleViewSet, PolicyViewSet, WishesViewSet
 from campaigns.send_task_api import SendTaskViewSet
+from campaigns.sop_api import SopViewSet
+from campaigns.sop_request_api import SopRequestViewSet
 from campaigns.task_api import TaskViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
-from content.api import ContentViewSet, LinkViewSet, WordViewSet
+from contacts.api_reminders import ReminderViewSet
+from contacts.merge_api import MergeViewSet
+from content.api import ContentViewSet
+from content.intercept_api import InterceptRuleViewSet
+from content.link_api import LinkViewSet
 from content.poster_api import PosterPictureViewSet, PosterViewSet
+from content.word_api import WordViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
 from groups.api import GroupViewSet
 from groups.code_api import GroupCodeViewSet
 from guides.api import LeadListViewSet, LeadViewSet
+from guides.card_api import CardStyleViewSet, CardViewSet
 from handover.api import HandoverViewSet
+from livecodes.api import AcquisitionLinkViewSet, ChannelCodeViewSet
 from scrm import api_docs
 from tagging.kept_api import ComputedTagViewSet, WaitingTagViewSet
 from tagging.rule_api import RuleViewSet
 from tagging.segment_api import SegmentViewSet
 from tagging.tag_api import ContactTagViewSet, TagViewSet
 from tagging.value_api import LookalikeViewSet, ValueStandViewSet
+from wecom.edge_api import InboxViewSet, JobViewSet, OutboundViewSet
 
 urlpatterns: list[Any] = [
     path("schema/", api_docs.schema, name="api_schema"),
@@ -39,6 +49,14 @@ urlpatterns: list[Any] = [
         "contacts/<int:pk>/",
         ContactViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
         name="api_contact",
+    ),
+    path(
+        "contacts/<int:pk>/merges/", MergeViewSet.as_view({"get": "list", "post": "join"}), name="api_merges"
+    ),
+    path(
+        "contacts/<int:pk>/merges/<int:merge_id>/part/",
+        MergeViewSet.as_view({"post": "part"}),
+        name="api_part",
     ),
     path(
         "contacts/<int:pk>/wishes/",
@@ -59,6 +77,71 @@ urlpatterns: list[Any] = [
         "group-codes/<int:pk>/",
         GroupCodeViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
         name="api_group_code",
+    ),
+    path(
+        "channel-codes/",
+        ChannelCodeViewSet.as_view({"get": "list", "post": "create"}),
+        name="api_channel_codes",
+    ),
+    path(
+        "channel-codes/<int:pk>/",
+        ChannelCodeViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_channel_code",
+    ),
+    path(
+        "channel-codes/<int:pk>/figures/",
+        ChannelCodeViewSet.as_view({"get": "report"}),
+        name="api_channel_code_figures",
+    ),
+    path(
+        "channel-codes/<int:pk>/retry/",
+        ChannelCodeViewSet.as_view({"post": "retry"}),
+        name="api_channel_code_retry",
+    ),
+    path(
+        "channel-codes/<int:pk>/remake/",
+        ChannelCodeViewSet.as_view({"post": "remake"}),
+        name="api_channel_code_remake",
+    ),
+    path(
+        "acquisition-links/",
+        AcquisitionLinkViewSet.as_view({"get": "list", "post": "create"}),
+        name="api_acquisition_links",
+    ),
+    path(
+        "acquisition-links/<int:pk>/",
+        AcquisitionLinkViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_acquisition_link",
+    ),
+    path(
+        "acquisition-links/<int:pk>/figures/",
+        AcquisitionLinkViewSet.as_view({"get": "report"}),
+        name="api_acquisition_link_figures",
+    ),
+    path(
+        "acquisition-links/<int:pk>/retry/",
+        AcquisitionLinkViewSet.as_view({"post": "retry"}),
+        name="api_acquisition_link_retry",
+    ),
+    path(
+        "acquisition-links/<int:pk>/remake/",
+        AcquisitionLinkViewSet.as_view({"post": "remake"}),
+        name="api_acquisition_link_remake",
+    ),
+    path(
+        "acquisition-links/read/",
+        AcquisitionLinkViewSet.as_view({"post": "read"}),
+        name="api_acquisition_links_read",
+    ),
+    path(
+        "acquisition-links/quota/",
+        AcquisitionLinkViewSet.as_view({"get": "quota"}),
+        name="api_acquisition_quota",
+    ),
+    path(
+        "acquisition-links/<int:pk>/customers/",
+        AcquisitionLinkViewSet.as_view({"get": "customers"}),
+        name="api_acquisition_link_customers",
     ),
     path("groups/", GroupViewSet.as_view({"get": "list"}), name="api_groups"),
     path("groups/<int:pk>/", GroupViewSet.as_view({"get": "retrieve"}), name="api_group"),
@@ -106,6 +189,14 @@ urlpatterns: list[Any] = [
         name="api_segment_members",
     ),
     path("segments/<int:pk>/sizes/", SegmentViewSet.as_view({"get": "sizes"}), name="api_segment_sizes"),
+    path(
+        "segments/<int:pk>/profile/", SegmentViewSet.as_view({"get": "profile"}), name="api_segment_profile"
+    ),
+    path(
+        "segments/<int:pk>/overlaps/",
+        SegmentViewSet.as_view({"get": "overlaps"}),
+        name="api_segment_overlaps",
+    ),
     path("segments/<int:pk>/freeze/", SegmentViewSet.as_view({"post": "freeze"}), name="api_segment_freeze"),
     path(
         "segments/<int:pk>/why/<int:contact_id>/",
@@ -113,6 +204,7 @@ urlpatterns: list[Any] = [
         name="api_segment_why",
     ),
     path("value/", ValueStandViewSet.as_view({"get": "list"}), name="api_value"),
+    path("value/recompute/", ValueStandViewSet.as_view({"post": "recompute"}), name="api_value_recompute"),
     path("value/lifecycle/", ValueStandViewSet.as_view({"get": "stages"}), name="api_value_lifecycle"),
     path("lookalikes/", LookalikeViewSet.as_view({"get": "list", "post": "create"}), name="api_lookalikes"),
     path("lookalikes/<int:pk>/", LookalikeViewSet.as_view({"get": "retrieve"}), name="api_lookalike"),
@@ -121,6 +213,27 @@ urlpatterns: list[Any] = [
     path("tasks/<int:pk>/done/", TaskViewSet.as_view({"post": "done"}), name="api_task_done"),
     path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
     path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
+    path("reminders/", ReminderViewSet.as_view({"get": "list", "post": "create"}), name="api_reminders"),
+    path(
+        "reminders/<int:pk>/",
+        ReminderViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_reminder",
+    ),
+    path("reminders/<int:pk>/done/", ReminderViewSet.as_view({"post": "done"}), name="api_reminder_done"),
+    path(
+        "reminders/<int:pk>/reopen/", ReminderViewSet.as_view({"post": "reopen"}), name="api_reminder_reopen"
+    ),
+    path("cards/", CardViewSet.as_view({"get": "list"}), name="api_cards"),
+    path(
+        "cards/style/",
+        CardStyleViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="api_card_style",
+    ),
+    path(
+        "cards/<int:pk>/",
+        CardViewSet.as_view({"get": "retrieve", "post": "create", "patch": "partial_update"}),
+        name="api_card",
+    ),
     path("lead-lists/", LeadListViewSet.as_view({"get": "list", "post": "create"}), name="api_lead_lists"),
     path("lead-lists/<int:pk>/", LeadListViewSet.as_view({"get": "retrieve"}), name="api_lead_list"),
     path("lead-lists/<int:pk>/give/", LeadListViewSet.as_view({"post": "give"}), name="api_lead_list_give"),
@@ -156,6 +269,16 @@ urlpatterns: list[Any] = [
     path("posters/<int:pk>/", PosterPictureViewSet.as_view({"get": "retrieve"}), name="api_poster"),
     path("sensitive-words/", WordViewSet.as_view({"get": "list", "post": "create"}), name="api_words"),
     path("sensitive-words/check/", WordViewSet.as_view({"post": "check"}), name="api_words_check"),
+    path(
+        "intercept-rules/",
+        InterceptRuleViewSet.as_view({"get": "list", "post": "create"}),
+        name="api_intercept_rules",
+    ),
+    path(
+        "intercept-rules/<int:pk>/",
+        InterceptRuleViewSet.as_view({"patch": "partial_update", "delete": "destroy"}),
+        name="api_intercept_rule",
+    ),
     path("send-tasks/", SendTaskViewSet.as_view({"get": "list"}), name="api_send_tasks"),
     path("touches/", TouchViewSet.as_view({"get": "list"}), name="api_touches"),
     path(
@@ -258,7 +381,24 @@ urlpatterns: list[Any] = [
         BroadcastViewSet.as_view({"post": "winner"}),
         name="api_broadcast_winner",
     ),
-    path("sops/", SopViewSet.as_view({"get": "list"}), name="api_sops"),
+    path("sops/", SopViewSet.as_view({"get": "list", "post": "create"}), name="api_sops"),
+    path("sops/requests/", SopRequestViewSet.as_view({"get": "list"}), name="api_sop_requests"),
+    path("sops/requests/<int:pk>/", SopRequestViewSet.as_view({"get": "retrieve"}), name="api_sop_request"),
+    path(
+        "sops/requests/<int:pk>/approve/",
+        SopRequestViewSet.as_view({"post": "approve"}),
+        name="api_sop_request_approve",
+    ),
+    path(
+        "sops/requests/<int:pk>/reject/",
+        SopRequestViewSet.as_view({"post": "reject"}),
+        name="api_sop_request_reject",
+    ),
+    path(
+        "sops/requests/<int:pk>/withdraw/",
+        SopRequestViewSet.as_view({"post": "withdraw"}),
+        name="api_sop_request_withdraw",
+    ),
     path("sops/graphs/", SopGraphViewSet.as_view({"post": "create"}), name="api_sop_graphs"),
     path(
         "sops/<int:pk>/graph/",
@@ -268,6 +408,8 @@ urlpatterns: list[Any] = [
     path("sops/<int:pk>/publish/", SopGraphViewSet.as_view({"post": "publish"}), name="api_sop_publish"),
     path("sops/<int:pk>/enrol/", SopGraphViewSet.as_view({"post": "enrol"}), name="api_sop_enrol"),
     path("sops/<int:pk>/nodes/", SopGraphViewSet.as_view({"get": "nodes"}), name="api_sop_nodes"),
+    path("sops/<int:pk>/on/", SopViewSet.as_view({"post": "switch_on"}), name="api_sop_on"),
+    path("sops/<int:pk>/duplicate/", SopViewSet.as_view({"post": "duplicate"}), name="api_sop_duplicate"),
     path("sops/<int:pk>/pause/", SopViewSet.as_view({"post": "pause"}), name="api_sop_pause"),
     path("sops/<int:pk>/resume/", SopViewSet.as_view({"post": "resume"}), name="api_sop_resume"),
     path("sops/<int:pk>/end/", SopViewSet.as_view({"post": "end"}), name="api_sop_end"),
@@ -276,6 +418,11 @@ urlpatterns: list[Any] = [
         "sops/<int:pk>/versions/<int:n>/",
         SopGraphViewSet.as_view({"get": "version"}),
         name="api_sop_version",
+    ),
+    path(
+        "sops/<int:pk>/versions/<int:n>/back/",
+        SopGraphViewSet.as_view({"post": "roll_back"}),
+        name="api_sop_version_back",
     ),
     path(
         "sops/<int:pk>/rehearsals/",
@@ -287,7 +434,17 @@ urlpatterns: list[Any] = [
         SopGraphViewSet.as_view({"get": "rehearsal"}),
         name="api_sop_rehearsal",
     ),
-    path("sops/<str:pk>/", SopViewSet.as_view({"get": "retrieve"}), name="api_sop"),
+    path(
+        "sops/<str:pk>/",
+        SopViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        name="api_sop",
+    ),
+    path("inbox/", InboxViewSet.as_view({"get": "figures"}), name="api_inbox"),
+    path("inbox/events/", InboxViewSet.as_view({"get": "list"}), name="api_inbox_events"),
+    path("inbox/replay/", InboxViewSet.as_view({"post": "replay"}), name="api_inbox_replay"),
+    path("outbound/", OutboundViewSet.as_view({"get": "list"}), name="api_outbound"),
+    path("outbound/again/", OutboundViewSet.as_view({"post": "again"}), name="api_outbound_again"),
+    path("jobs/", JobViewSet.as_view({"get": "list"}), name="api_jobs"),
     path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),
     path("drift/differences/", DifferenceViewSet.as_view({"get": "list"}), name="api_drift_differences"),
     path("imports/", ImportViewSet.as_view({"post": "create"}), name="api_imports"),

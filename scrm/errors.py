@@ -49,6 +49,15 @@ class InvalidError(SCRMError):
     code, http_status = "invalid", 422
 
 
+class FilterError(InvalidError):
+    """A filter in an address or a saved view that its list does not know."""
+
+    code = "bad_filter"
+
+    def __init__(self, message: Any = None, **kwargs: Any) -> None:
+        super().__init__(message or _("This filter cannot be read"), **kwargs)
+
+
 class ConflictError(SCRMError):
     """The state does not allow it (already sent, already deleted, somebody else was first)."""
 

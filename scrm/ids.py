@@ -1,11 +1,12 @@
-"""Ids as people's browsers send them."""
+"""Ids as people's browsers and other systems send them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from scrm.errors import InvalidError
+
+MAX_ID = 2**63 - 1  # what Postgres can hold
 
 
 def read_id(text: Any) -> int | None:
@@ -19,19 +20,17 @@ def read_ids(data: Any, name: str = "ids") -> list[int]:
     return [found for text in data.getlist(name) if (found := read_id(text)) is not None]
 
 
+def need_ids(data: Any, name: str) -> list[int]:
+    """As `read_ids`. Raises InvalidError: one of them is no id."""
+    found = read_ids(data, name)
+    if len(found) != len(data.getlist(name)):
+        raise InvalidError(_("Choose one of the list"), fields={name: _("Choose one of the list")})
+    return found
+
+
 def need_id(text: Any) -> int:
     """As `read_id`. Raises InvalidError: not an id."""
     found = read_id(text)
     if found is None:
         raise InvalidError(_("Choose one of the list"))
-    return found
-
-
-def asked_id(given: Mapping[str, Any], name: str) -> int | None:
-    """An id that a caller of the API may name in the address; None where they do not. Raises InvalidError: not an id."""
-    if (text := given.get(name)) is None:
-        return None
-    found = read_id(text)
-    if found is None:
-        raise InvalidError(_("%(name)s must be a number") % {"name": name}, fields={name: "number"})
     return found

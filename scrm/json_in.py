@@ -24,21 +24,31 @@ def loads(text: str | bytes) -> Any:
     try:
         found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        raise ValueError(_("nested too deep")) from error
     if _HALF.search(text) and _HALF_READ.search(json.dumps(found, ensure_ascii=False)):
-        raise ValueError("half a character")
+        raise ValueError(_("half a character"))
     return found
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(_("%(word)s is no value of JSON") % {"word": constant})
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError("a number without end")
+        raise ValueError(_("a number without end"))
     return number
+
+
+def _words(error: ValueError) -> str:
+    """What is wrong, for whoever sent it: Python's own words are English only."""
+    if isinstance(error, json.JSONDecodeError):
+        place = {"line": error.lineno, "column": error.colno}
+        return _("it cannot be read at line %(line)s, column %(column)s") % place
+    if isinstance(error, UnicodeDecodeError):
+        return _("it is not in UTF-8")
+    return str(error)
 
 
 class PlainJSONParser(JSONParser):
@@ -48,7 +58,7 @@ class PlainJSONParser(JSONParser):
         try:
             body = loads(stream.read())
         except ValueError as error:
-            raise ParseError(f"This is not JSON: {error}") from error
+            raise ParseError(_("This is not JSON: %(problem)s") % {"problem": _words(error)}) from error
         if not isinstance(body, dict):
             raise ParseError(_("The body must be a JSON object"))
         return body

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from rest_framework.views import exception_handler
 
@@ -20,7 +21,15 @@ def error_response(request: HttpRequest, error: SCRMError) -> HttpResponse:
         response["HX-Reswap"] = "none"
         response["HX-Trigger"] = json.dumps({"toast": {"text": str(error.message), "kind": "danger"}})
         return response
-    return render(request, "errors/error.html", {"error": error}, status=error.http_status)
+    context = {"error": error, "came_from": _came_from(request)}
+    return render(request, "errors/error.html", context, status=error.http_status)
+
+
+def _came_from(request: HttpRequest) -> str:
+    """The page of ours whose button or link led here; empty: none, or this very page."""
+    page = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
+    return page if ours and page != request.build_absolute_uri() else ""
 
 
 def error_body(error: SCRMError) -> dict[str, Any]:

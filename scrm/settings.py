@@ -196,15 +196,22 @@ STORAGES = {
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = (
+    10_000  # thousands of members and departments may be ticked; Django's 1,000 is a bare 400
+)
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # ---- API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["org.api_auth.BrandAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["org.api_auth.HasCapability", "scrm.api_query.KnownParameters"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "org.api_auth.HasCapability",
+        "scrm.api_query.KnownParameters",
+        "scrm.api_body.KnownKeys",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["scrm.json_in.PlainJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "scrm.api_schema.Described",
     "EXCEPTION_HANDLER": "scrm.responses.api_error",
     "UNAUTHENTICATED_USER": None,
 }

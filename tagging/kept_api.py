@@ -8,15 +8,15 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
-from contacts.identities import readable
-from scrm.api_batch import number
+from contacts.identities import listed
+from scrm.api_pages import asked_page, page_answer, paged
+from scrm.api_query import asked_number, asked_word
 from scrm.errors import InvalidError, NotFoundError
-from scrm.keyset import keyset_page
 from tagging.models import ComputedTag, Tag, WaitingTag
 from tagging.services import waiting
 from tagging.views.library import carriers
 
-SIZE, MAX_SIZE = 50, 200
+SIZE = 50
 
 
 class BracketOut(serializers.Serializer):
@@ -47,7 +47,10 @@ class WaitingTagOut(serializers.Serializer):
     id = serializers.IntegerField()
     kind = serializers.ChoiceField(choices=[kind.value for kind in waiting.KINDS])
     scope = serializers.CharField()
-    value = serializers.CharField(help_text="a phone number without its middle, unless the key may see it")
+    value = serializers.CharField(
+        help_text="without its middle: a phone number where the key has not `contacts.phones`, a unionid or openid where it "
+        "has not `contacts.edit`"
+    )
     tag_id = serializers.IntegerField()
     tag = serializers.CharField()
     group = serializers.CharField()
@@ -110,38 +113,31 @@ class WaitingTagViewSet(viewsets.ViewSet):
             OpenApiParameter("kind", str, enum=[kind.value for kind in waiting.KINDS]),
             OpenApiParameter("value", str, description="exactly this identity; with `kind`"),
             OpenApiParameter("tag", int, description="id of a tag"),
-            OpenApiParameter("after", str, description="`next` of the page before"),
-            OpenApiParameter(
-                "limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given"
-            ),
+            *paged(SIZE),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/waiting-tags/: tags of people who are known by an identity only, newest first."""
         query, rows = request.query_params, WaitingTag.objects.select_related("tag__group")
-        if kind := query.get("kind"):
-            if kind not in waiting.KINDS:
-                raise InvalidError(_("Unknown kind"), fields={"kind": ", ".join(waiting.KINDS)})
+        if kind := asked_word(query, "kind", waiting.KINDS):
             rows = rows.filter(kind=kind)
         if value := query.get("value", "").replace("\x00", ""):
             if not kind:
                 raise InvalidError(_("Say of which kind"), fields={"kind": ", ".join(waiting.KINDS)})
             rows = rows.filter(value=value)
-        if (tag_id := number(request, "tag")) is not None:
+        if (tag_id := asked_number(request.query_params, "tag")) is not None:
             rows = rows.filter(tag=tag_id)
-        size = number(request, "limit", MAX_SIZE) or SIZE
-        page = keyset_page(rows, order=("-pk",), after=query.get("after"), size=size)
-        may_phones = request.user.can("contacts.phones")
+        page = asked_page(request, rows, ("-pk",), SIZE)
         found = [
             {
                 name: getattr(row, name)
                 for name in ("id", "kind", "scope", "tag_id", "source", "at", "expires_at")
             }
             | {
-                "value": readable(row.kind, row.value, may_phones),
+                "value": listed(row.kind, row.value, request.user.can),
                 "tag": row.tag.name,
                 "group": row.tag.group.name,
             }
             for row in page
         ]
-        return JsonResponse({"results": WaitingTagOut(found, many=True).data, "next": page.next})
+        return page_answer(WaitingTagOut(found, many=True).data, page)

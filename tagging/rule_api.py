@@ -6,14 +6,14 @@ from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
+from scrm.api_body import Body, read_body
 from scrm.errors import NotFoundError
 from tagging.models import TagAct, TagRule
 from tagging.rule_events import EVENTS, FILTERS
 from tagging.services import rule_preview, rules
-from tagging.tag_api import valid
 
 
-class RuleIn(serializers.Serializer):
+class RuleIn(Body):
     """Kind `event` needs `event` (GET tag-rules/events/); kind `condition` needs `condition`, as segments have it."""
 
     name = serializers.CharField(max_length=60)
@@ -38,7 +38,7 @@ class RuleOut(RuleIn):
     problem = serializers.CharField(help_text="why it cannot run; empty when all is well")
 
 
-class OnIn(serializers.Serializer):
+class OnIn(Body):
     confirm = serializers.BooleanField(
         required=False, help_text="needed when it would hit more than 30 % of everybody"
     )
@@ -105,13 +105,13 @@ class RuleViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="tag_rules_create", request=RuleIn, responses={201: RuleOut})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/tag-rules/: a rule, switched off. 409 `circle` names the circle of rules that it would close."""
-        rule = rules.create(request.brand, by=request.user, values=valid(RuleIn, request))
+        rule = rules.create(request.brand, by=request.user, values=read_body(RuleIn, request))
         return JsonResponse(_out(rule), status=201)
 
     @extend_schema(operation_id="tag_rules_update", request=RuleIn, responses=RuleOut)
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/tag-rules/<id>/: 409 `confirm` when it is on and would hit very many; `?confirm=1` says yes."""
-        rule, values = _get(pk), valid(RuleIn, request, partial=True)
+        rule, values = _get(pk), read_body(RuleIn, request, partial=True)
         yes = request.query_params.get("confirm") == "1"
         rule = rules.edit(request.brand, by=request.user, rule=rule, values=values, confirmed=yes)
         return JsonResponse(_out(rule))
@@ -125,7 +125,7 @@ class RuleViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="tag_rules_preview", request=RuleIn, responses=PREVIEW_OUT)
     def preview(self, request: Any) -> JsonResponse:
         """POST /api/v1/tag-rules/preview/: what a rule would do now; events of the last 30 days. Nothing is changed."""
-        rule = rules.build(request.brand, valid(RuleIn, request))
+        rule = rules.build(request.brand, read_body(RuleIn, request))
         found = rule_preview.preview(request.brand, rule)
         return JsonResponse(
             {
@@ -145,7 +145,7 @@ class RuleViewSet(viewsets.ViewSet):
     def on(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/tag-rules/<id>/on/: 409 `confirm` with n_people, n_everybody and share when it would hit very many
         and `confirm` is not set."""
-        rule, given = _get(pk), valid(OnIn, request)
+        rule, given = _get(pk), read_body(OnIn, request)
         rules.switch_on(
             request.brand,
             by=request.user,

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from contacts.models import EventType as T
 from scrm.errors import InvalidError
+from tagging.event_text import holds_sql
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,6 @@ _SEEN_PRODUCT = (
     "EXISTS (SELECT 1 FROM commerce_product p WHERE p.brand_id = %(brand)s AND p.id = e.object_id AND {})"
 )
 _OBJECT = "e.object_id = ANY(%({})s)"
-_TEXT = (
-    "EXISTS (SELECT 1 FROM unnest(%({})s::text[]) w WHERE strpos(lower(concat_ws(' ', e.data ->> 'text',"
-    " e.data ->> 'word', e.data ->> 'title', e.data ->> 'code', e.data ->> 'page', e.data ->> 'query')), lower(w)) > 0)"
-)
 _ANSWER = (
     "EXISTS (SELECT 1 FROM jsonb_array_elements(%({})s::jsonb) a"
     " WHERE e.data -> 'answers' ->> (a ->> 'question') = a ->> 'answer'"
@@ -122,7 +119,7 @@ FILTERS: dict[str, Filter] = {
     "behaviour_ids": Filter(_("One of these behaviours"), IDS, _OBJECT),
     "tag_ids": Filter(_("One of these tags"), IDS, _OBJECT),
     "staff_ids": Filter(_("With one of these guides"), IDS, "e.staff_id = ANY(%({})s)"),
-    "words": Filter(_("Text holds one of these words"), WORDS, _TEXT),
+    "words": Filter(_("Text holds one of these words"), WORDS, holds_sql("e.data", "%({})s")),
     "answers": Filter(_("Answered"), ANSWERS, _ANSWER),
 }  # fmt: skip
 

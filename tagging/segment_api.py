@@ -6,79 +6,32 @@ from typing import Any
 from django.http import HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
+from scrm.api_body import read_body
+from scrm.api_pages import asked_page, asked_size, page_answer, paged
 from scrm.errors import InvalidError
-from scrm.keyset import keyset_page
+from scrm.ids import read_id
 from tagging.conditions import references
 from tagging.conditions.leaves import LEAVES
 from tagging.conditions.summary import sentence
 from tagging.models import Segment
-from tagging.services import audience, naming, segments, snapshots, why
-
-SIZE, MAX_SIZE = 100, 1_000
-MAX_IDS = 10_000
-
-
-class SegmentOut(serializers.Serializer):
-    """A segment. `n` is its size when it was last counted."""
-
-    id = serializers.IntegerField()
-    name = serializers.CharField()
-    note = serializers.CharField()
-    kind = serializers.ChoiceField(choices=Segment.Kind.values)
-    condition = serializers.JSONField(allow_null=True)
-    sentence = serializers.CharField(help_text="the condition in words")
-    n = serializers.IntegerField(allow_null=True)
-    counted_at = serializers.DateTimeField(allow_null=True)
-    error = serializers.CharField(help_text="why it cannot be counted any more; empty when all is well")
-    created_at = serializers.DateTimeField()
-    changed_at = serializers.DateTimeField()
-
-
-class SegmentIn(serializers.Serializer):
-    """`condition` makes a dynamic segment, `contact_ids` a list, `combine` one of others."""
-
-    name = serializers.CharField(max_length=60)
-    note = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    condition = serializers.JSONField(required=False)
-    contact_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), max_length=MAX_IDS, required=False
-    )
-    operation = serializers.ChoiceField(choices=segments.OPERATIONS, required=False)
-    segment_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), max_length=50, required=False
-    )
-
-
-class MembersIn(serializers.Serializer):
-    add = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), max_length=MAX_IDS, required=False
-    )
-    remove = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), max_length=MAX_IDS, required=False
-    )
-
-
-PAGE_OUT = inline_serializer(
-    "SegmentPage", {"results": SegmentOut(many=True), "next": serializers.CharField()}
+from tagging.segment_shapes import (
+    COUNT_OUT,
+    MEMBERS_OUT,
+    OVERLAPS_OUT,
+    PAGE_OUT,
+    PROFILE_OUT,
+    ConditionIn,
+    FreezeIn,
+    MembersIn,
+    SegmentIn,
+    SegmentOut,
 )
-MEMBERS_OUT = inline_serializer(
-    "SegmentMembers",
-    {"results": serializers.ListField(child=serializers.IntegerField()), "next": serializers.CharField()},
-)
-COUNT_IN = inline_serializer("ConditionIn", {"condition": serializers.JSONField()})
-COUNT_OUT = inline_serializer(
-    "ConditionCount",
-    {
-        "n": serializers.IntegerField(),
-        "sample": serializers.ListField(child=serializers.IntegerField()),
-        "condition": serializers.JSONField(),
-        "sentence": serializers.CharField(),
-    },
-)
-AFTER = OpenApiParameter("after", str, description="`next` of the page before")
+from tagging.services import audience, naming, portrait, segments, snapshots, why
+
+SIZE, MOST = 100, 1_000
 
 
 class SegmentViewSet(viewsets.ViewSet):
@@ -89,6 +42,8 @@ class SegmentViewSet(viewsets.ViewSet):
         "members": "segments.view",
         "why": "segments.view",
         "sizes": "segments.view",
+        "profile": "segments.view",
+        "overlaps": "segments.view",
         "kinds": "segments.view",
         "create": "segments.edit",
         "partial_update": "segments.edit",
@@ -97,14 +52,12 @@ class SegmentViewSet(viewsets.ViewSet):
         "freeze": "segments.edit",
     }
 
-    @extend_schema(operation_id="segments_list", responses=PAGE_OUT, parameters=[AFTER])
+    @extend_schema(operation_id="segments_list", responses=PAGE_OUT, parameters=paged())
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/segments/: segments, last changed first."""
         rows = Segment.objects.filter(deleted_at=None)
-        page = keyset_page(
-            rows, order=("-changed_at", "-pk"), after=request.query_params.get("after"), size=SIZE
-        )
-        return JsonResponse({"results": _out(page.rows), "next": page.next})
+        page = asked_page(request, rows, ("-changed_at", "-pk"))
+        return page_answer(_out(page.rows), page)
 
     @extend_schema(operation_id="segments_retrieve", responses=SegmentOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -114,7 +67,7 @@ class SegmentViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="segments_create", request=SegmentIn, responses={201: SegmentOut})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/segments/: by conditions, by ids, or of other segments."""
-        given = _valid(SegmentIn, request)
+        given = read_body(SegmentIn, request)
         brand, by, name, note = request.brand, request.user, given["name"], given.get("note", "")
         ways = [key for key in ("condition", "contact_ids", "operation") if key in given]
         if len(ways) != 1:
@@ -136,7 +89,7 @@ class SegmentViewSet(viewsets.ViewSet):
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/segments/<id>/: name, note, condition."""
         segment = segments.get_segment(pk)
-        given = _valid(SegmentIn, request, partial=True)
+        given = read_body(SegmentIn, request, partial=True)
         changed = segments.update_segment(
             request.brand,
             by=request.user,
@@ -153,12 +106,11 @@ class SegmentViewSet(viewsets.ViewSet):
         segments.delete_segment(request.brand, by=request.user, segment=segments.get_segment(pk))
         return HttpResponse(status=204)
 
-    @extend_schema(operation_id="segments_count", request=COUNT_IN, responses=COUNT_OUT)
+    @extend_schema(operation_id="segments_count", request=ConditionIn, responses=COUNT_OUT)
     def count(self, request: Any) -> JsonResponse:
         """POST /api/v1/segments/count/: how many match a condition now, some of them, and the condition in words. 422
         `condition` with `problems: [{path, param, text}]` where it cannot be read."""
-        body = request.data if isinstance(request.data, dict) else {}
-        condition = audience.read(request.brand, body.get("condition"))
+        condition = audience.read(request.brand, read_body(ConditionIn, request).get("condition"))
         n, sample = audience.Audience(request.brand, condition).count_and_sample(10)
         words = sentence(condition, naming.known(condition))
         return JsonResponse({"n": n, "sample": sample, "condition": condition, "sentence": words})
@@ -167,17 +119,18 @@ class SegmentViewSet(viewsets.ViewSet):
         operation_id="segments_members",
         responses=MEMBERS_OUT,
         parameters=[
-            AFTER,
-            OpenApiParameter("limit", int, description=f"at most {MAX_SIZE}; {SIZE} if not given"),
+            *paged(SIZE, MOST),
         ],
     )
     def members(self, request: Any, pk: int) -> JsonResponse:
         """GET /api/v1/segments/<id>/members/: ids of the members now, newest first."""
         segment = segments.get_segment(pk)
-        size = _whole(request.query_params.get("limit", str(SIZE)), MAX_SIZE)
-        after = request.query_params.get("after")
+        after, size = request.query_params.get("after"), asked_size(request, SIZE, MOST)
+        position = read_id(after)
+        if after and (position is None or position >= 2**31):
+            raise InvalidError(_("This page link is not valid any more"), code="bad_page")
         people = audience.Audience(request.brand, snapshots.condition_of(segment))
-        page = people.page(after=_whole(after) if after else None, size=size)
+        page = people.page(after=position, size=size)
         following = str(page[-1][1]) if len(page) == size else ""
         return JsonResponse({"results": [contact_id for contact_id, _position in page], "next": following})
 
@@ -189,7 +142,7 @@ class SegmentViewSet(viewsets.ViewSet):
     def change_members(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/segments/<id>/members/: put people on a list or take them off."""
         segment = segments.get_segment(pk)
-        given = _valid(MembersIn, request)
+        given = read_body(MembersIn, request)
         n = segments.change_list(
             request.brand,
             by=request.user,
@@ -210,16 +163,36 @@ class SegmentViewSet(viewsets.ViewSet):
         rows = snapshots.curve(segments.get_segment(pk), days=400)
         return JsonResponse({"results": [{**row, "on": row["on"].isoformat()} for row in rows]})
 
+    @extend_schema(operation_id="segments_profile", responses=PROFILE_OUT)
+    def profile(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/segments/<id>/profile/: its people beside everybody, as of its newest version: tags and channels that
+        tell, gender and reach, money, value groups, stages."""
+        version = portrait.version_of(segments.get_segment(pk))
+        found = portrait.profile(request.brand, version) if version else {}
+        rows = {key: [_share(row) for row in found.get(key, ())] for key in portrait.PROFILE}
+        return JsonResponse(
+            {"n": version.n if version else None, "at": version.at if version else None, **rows}
+        )
+
+    @extend_schema(operation_id="segments_overlaps", responses=OVERLAPS_OUT)
+    def overlaps(self, request: Any, pk: int) -> JsonResponse:
+        """GET /api/v1/segments/<id>/overlaps/: the segments that share most people with it, by their newest versions."""
+        rows = portrait.overlaps(request.brand, segments.get_segment(pk))
+        found = [
+            {"id": o.segment.pk, "name": o.segment.name, "n": o.n, "share": round(o.share, 4)} for o in rows
+        ]
+        return JsonResponse({"results": found})
+
     @extend_schema(
         operation_id="segments_freeze",
-        request=inline_serializer("FreezeIn", {"name": serializers.CharField(max_length=60)}),
+        request=FreezeIn,
         responses={201: SegmentOut},
     )
     def freeze(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/segments/<id>/freeze/: a new segment of who is in it now, for good."""
         segment = segments.get_segment(pk)
-        body = request.data if isinstance(request.data, dict) else {}
-        made = segments.freeze(request.brand, by=request.user, name=body.get("name", ""), segment=segment)
+        given = read_body(FreezeIn, request)
+        made = segments.freeze(request.brand, by=request.user, name=given["name"], segment=segment)
         return JsonResponse(_out([made])[0], status=201)
 
     @extend_schema(operation_id="segments_kinds", responses=OpenApiTypes.OBJECT)
@@ -243,6 +216,11 @@ class SegmentViewSet(viewsets.ViewSet):
             for kind, leaf in LEAVES.items()
         }
         return JsonResponse({"kinds": found})
+
+
+def _share(row: portrait.Share) -> dict[str, Any]:
+    shares = {"share": round(row.share, 4), "share_all": round(row.share_all, 4)}
+    return {"name": row.name, "n": row.n, "n_all": row.n_all, **shares}
 
 
 def _out(rows: Any) -> list[dict[str, Any]]:
@@ -275,15 +253,3 @@ def _out(rows: Any) -> list[dict[str, Any]]:
         )
         for s in rows
     ]
-
-
-def _valid(kind: type[serializers.Serializer], request: Any, *, partial: bool = False) -> dict[str, Any]:
-    given = kind(data=request.data, partial=partial)
-    given.is_valid(raise_exception=True)
-    return given.validated_data
-
-
-def _whole(value: str, most: int = 2**31) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 11 and int(value) <= most):
-        raise InvalidError(_("This must be a number"), fields={"limit": f"1 … {most}"})
-    return int(value)

@@ -14,6 +14,7 @@ from rest_framework import serializers, viewsets
 from contacts.identities import normal
 from contacts.models import Contact, Identity
 from org.models import Corp, Job
+from scrm.api_body import Body, id_list, read_body
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from scrm.ids import read_id
 from tagging.models import Color, Tag, TagAct, TagGroup
@@ -37,7 +38,7 @@ class ApiTagOut(serializers.Serializer):
     n_contacts = serializers.IntegerField()
 
 
-class TagIn(serializers.Serializer):
+class TagIn(Body):
     """`group` is the name of an own group; it is made when there is none."""
 
     group = serializers.CharField(max_length=60)
@@ -45,13 +46,13 @@ class TagIn(serializers.Serializer):
     color = serializers.ChoiceField(choices=Color.values, required=False)
 
 
-class TagChange(serializers.Serializer):
+class TagChange(Body):
     name = serializers.CharField(max_length=60, required=False)
     color = serializers.CharField(max_length=8, required=False, allow_blank=True)
     is_archived = serializers.BooleanField(required=False)
 
 
-class IdentityIn(serializers.Serializer):
+class IdentityIn(Body):
     kind = serializers.ChoiceField(choices=Identity.Kind.values)
     scope = serializers.CharField(
         required=False, allow_blank=True, help_text="corp id or app id where one is needed"
@@ -59,13 +60,13 @@ class IdentityIn(serializers.Serializer):
     value = serializers.CharField(max_length=64)
 
 
-class ContactTagsIn(serializers.Serializer):
+class ContactTagsIn(Body):
     """Contacts by id or by identity, at most 1,000 together."""
 
-    contacts = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    contacts = id_list(required=False)
     identities = serializers.ListField(child=IdentityIn(), required=False)
-    add = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
-    remove = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    add = id_list(required=False)
+    remove = id_list(required=False)
     days = serializers.IntegerField(min_value=1, max_value=mass.MAX_DAYS, required=False)
     wait = serializers.BooleanField(
         required=False, help_text="unknown phones, member numbers, unionids wait for the tags"
@@ -103,12 +104,6 @@ TAGS_OF = inline_serializer(
 )
 
 
-def valid(shape: type[serializers.Serializer], request: Any, **kwargs: Any) -> dict[str, Any]:
-    given = shape(data=request.data, **kwargs)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
-
-
 class TagViewSet(viewsets.ViewSet):
     capabilities = {
         "list": "contacts.view", "create": "tags.edit", "partial_update": "tags.edit", "destroy": "tags.edit",
@@ -137,7 +132,7 @@ class TagViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="tags_create", request=TagIn, responses={201: TAGS_OUT})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/tags/: own tags; those that are there already stay."""
-        given = valid(TagIn, request)
+        given = read_body(TagIn, request)
         names = library.clean_names(given["names"])
         group = TagGroup.objects.filter(
             corp=None, name=library.clean_name(given["group"]), deleted_at=None
@@ -159,7 +154,7 @@ class TagViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="tags_update", request=TagChange, responses=ApiTagOut)
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/tags/<id>/: name (own tags), colour, archived."""
-        tag, given = _get(pk), valid(TagChange, request, partial=True)
+        tag, given = _get(pk), read_body(TagChange, request, partial=True)
         if "name" in given:
             library.rename(request.brand, by=request.user, item=_own(tag), name=given["name"])
         if "color" in given:
@@ -198,7 +193,7 @@ class ContactTagViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="contact_tags_change", request=ContactTagsIn, responses=ActOut)
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/contact-tags/: put tags on up to 1,000 contacts and take others off. Safe to repeat."""
-        given = valid(ContactTagsIn, request)
+        given = read_body(ContactTagsIn, request)
         ids, unknown, waiters = _people(request.brand, given)
         add, remove = given.get("add", []), given.get("remove", [])
         if not add and not remove:

@@ -2,7 +2,20 @@
 
 from django.urls import path, re_path
 
-from tagging.views import acts, computed, conditions, files, library, removing, rules, segments, value
+from tagging.views import (
+    acts,
+    computed,
+    conditions,
+    files,
+    library,
+    lookalike,
+    removing,
+    rules,
+    segment_lists,
+    segment_parts,
+    segments,
+    value,
+)
 
 _ITEM = r"^tags/(?P<kind>tag|group)/(?P<item_id>\d{1,18})"
 
@@ -54,20 +67,28 @@ urlpatterns = [
     path("segments/builder/", conditions.meta, name="condition_meta"),
     path("segments/count/", conditions.count, name="segment_count"),
     path("segments/choices/", conditions.choices, name="segment_choices"),
+    path("segments/list/", segment_lists.list_new, name="segment_list_new"),
+    path("segments/list/make/", segment_lists.list_save, name="segment_list_make"),
+    path("segments/<int:segment_id>/list/", segment_lists.list_new, name="segment_list_change"),
+    path("segments/<int:segment_id>/list/save/", segment_lists.list_save, name="segment_list_save"),
+    path("segments/<int:segment_id>/list/drop/", segment_lists.list_drop, name="segment_list_drop"),
     path("segments/<int:segment_id>/", segments.segment_detail, name="segment"),
     path("segments/<int:segment_id>/edit/", segments.segment_edit, name="segment_edit"),
     path("segments/<int:segment_id>/tag/", segments.segment_tag, name="segment_tag"),
-    path("segments/<int:segment_id>/why/", segments.segment_why, name="segment_why"),
+    path("segments/<int:segment_id>/people/", segment_parts.segment_people, name="segment_people"),
+    path("segments/<int:segment_id>/profile/", segment_parts.segment_profile, name="segment_profile"),
+    path("segments/<int:segment_id>/why/", segment_parts.segment_why, name="segment_why"),
     re_path(
         r"^segments/(?P<segment_id>\d{1,18})/(?P<act>count|freeze|delete)/$",
         segments.segment_act,
         name="segment_act",
     ),
     path("value/", value.overview, name="value"),
+    path("value/recompute/", value.recompute, name="value_recompute"),
     path("value/people/", value.people, name="value_people"),
     path("value/next/", value.next_orders, name="value_next"),
     path("value/lifecycle/", value.lifecycle_page, name="value_lifecycle"),
-    path("value/lookalike/", value.lookalike_page, name="value_lookalike"),
+    path("value/lookalike/", lookalike.lookalike_page, name="value_lookalike"),
     path("value/settings/", value.settings, name="value_settings"),
     path("value/stages/", value.stages, name="value_stages"),
     path("tags/waiting/", acts.waiting_list, name="tags_waiting"),

@@ -3,19 +3,20 @@
 from datetime import timedelta
 from typing import Any
 
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from org.models import Job
 from scrm import clock
-from scrm.api_batch import number
+from scrm.api_body import Body, Id, read_body
+from scrm.api_pages import asked_page, page_answer, paged
+from scrm.api_query import asked_number
 from scrm.errors import NotFoundError
-from scrm.keyset import keyset_page
 from tagging.models import ValueGroup, ValueSetting
 from tagging.services import lifecycle, lookalike, segments, value
 
-SIZE, MAX_SIZE, MAX_DAYS = 50, 200, 400
+SIZE, MAX_DAYS = 50, 400
 
 
 class ValueGroupOut(serializers.Serializer):
@@ -64,8 +65,8 @@ class LifecycleFlowOut(serializers.Serializer):
     moves = LifecycleMoveOut(many=True)
 
 
-class LookalikeIn(serializers.Serializer):
-    segment_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+class LookalikeIn(Body):
+    segment_id = Id()
     size = serializers.IntegerField(min_value=1, max_value=lookalike.MAX_SIZE)
     name = serializers.CharField(max_length=60, help_text="of the list that is made")
 
@@ -92,7 +93,7 @@ class LookalikeOut(serializers.Serializer):
 
 
 class ValueStandViewSet(viewsets.ViewSet):
-    capabilities = {"list": "segments.view", "stages": "segments.view"}
+    capabilities = {"list": "segments.view", "stages": "segments.view", "recompute": "segments.edit"}
 
     @extend_schema(operation_id="value_retrieve", responses=ValueStandOut)
     def list(self, request: Any) -> JsonResponse:
@@ -117,6 +118,13 @@ class ValueStandViewSet(viewsets.ViewSet):
         }
         return JsonResponse(dict(ValueStandOut(found).data))
 
+    @extend_schema(operation_id="value_recompute", request=None, responses={202: None})
+    def recompute(self, request: Any) -> HttpResponse:
+        """POST /api/v1/value/recompute/: score everybody now, as each night; `computed_at` tells when it is done. 409
+        `too_soon` within a minute after the last time."""
+        value.ask_recompute(request.brand, by=request.user)
+        return HttpResponse(status=202)
+
     @extend_schema(
         operation_id="value_lifecycle",
         responses=LifecycleFlowOut,
@@ -126,7 +134,7 @@ class ValueStandViewSet(viewsets.ViewSet):
     )
     def stages(self, request: Any) -> JsonResponse:
         """GET /api/v1/value/lifecycle/: who is at which stage, and who moved in the last days."""
-        days = number(request, "days", MAX_DAYS) or 30
+        days = asked_number(request.query_params, "days", MAX_DAYS) or 30
         found = lifecycle.flow(request.brand, clock.today(request.brand.timezone) - timedelta(days=days - 1))
         problems = lifecycle.problems_of(request.brand, [stage for stage, _n in found.stages])
         body = {
@@ -149,18 +157,14 @@ class LookalikeViewSet(viewsets.ViewSet):
             "LookalikePage", {"results": LookalikeOut(many=True), "next": serializers.CharField()}
         ),
         parameters=[
-            OpenApiParameter("after", str, description="`next` of the page before"),
-            OpenApiParameter(
-                "limit", int, description=f"rows of a page, at most {MAX_SIZE}; {SIZE} if not given"
-            ),
+            *paged(SIZE),
         ],
     )
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/lookalikes/: searches for people like others, newest first."""
-        size = number(request, "limit", MAX_SIZE) or SIZE
         rows = Job.objects.filter(kind="lookalike")
-        page = keyset_page(rows, order=("-pk",), after=request.query_params.get("after"), size=size)
-        return JsonResponse({"results": [_search(job) for job in page], "next": page.next})
+        page = asked_page(request, rows, ("-pk",), SIZE)
+        return page_answer([_search(job) for job in page], page)
 
     @extend_schema(operation_id="lookalikes_retrieve", responses=LookalikeOut)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
@@ -173,9 +177,7 @@ class LookalikeViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="lookalikes_create", request=LookalikeIn, responses={202: LookalikeOut})
     def create(self, request: Any) -> JsonResponse:
         """POST /api/v1/lookalikes/: begin to look for people like those of a segment."""
-        given = LookalikeIn(data=request.data)
-        given.is_valid(raise_exception=True)
-        wanted = given.validated_data
+        wanted = read_body(LookalikeIn, request)
         segment = segments.get_segment(wanted["segment_id"])
         job = lookalike.start(
             request.brand, segment=segment, size=wanted["size"], name=wanted["name"], by=request.user

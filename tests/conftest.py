@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import hypothesis
 import psycopg2
 import pytest
 from django.conf import settings
@@ -14,6 +15,12 @@ from scrm.redis import redis_client
 from tenants.models import Brand, User
 from tests import factories
 from tests.factories import in_brand
+
+# a machine that is busy with something else is slow, and nothing is wrong
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

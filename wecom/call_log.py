@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 KEEP = 50_000  # lines per brand; if nobody drains the list, the oldest go
 KEEP_S = 2 * 86_400
+# refusals that say how it is: a member without customers has no list of them
+ORDINARY = {("externalcontact/list", 84061), ("externalcontact/batch/get_by_user", 84061)}
 
 
 class Line(NamedTuple):
@@ -36,6 +38,10 @@ class Line(NamedTuple):
     ms: int
     waited_ms: int  # for a place under the limits
     attempt: int
+
+    @property
+    def is_failed(self) -> bool:
+        return self.errcode != 0 and (self.api, self.errcode) not in ORDINARY
 
 
 def key(brand_id: int) -> str:

@@ -25,6 +25,7 @@ HANDLERS: dict[tuple[str, str], str] = {
     (_CONTACT, "edit_external_contact"): "contacts.services.edits.on_contact_edited",
     (_CONTACT, "del_external_contact"): "livecodes.services.arrival.on_deleted_by_staff",
     (_CONTACT, "del_follow_user"): "livecodes.services.arrival.on_deleted_by_customer",
+    (_CONTACT, "msg_audit_approved"): "livecodes.services.consent.on_consent",
     (_CONTACT, "transfer_fail"): "handover.services.results.on_transfer_fail",
     (_CHAT, "create"): "groups.services.events.on_chat_created",
     (_CHAT, "update"): "groups.services.events.on_chat_changed",
@@ -72,7 +73,6 @@ VERIFY = ("verify_url", "")  # our own word for WeCom's check of the callback ad
 NOTED: frozenset[tuple[str, str]] = frozenset(
     {
         VERIFY,
-        (_CONTACT, "msg_audit_approved"),
         (_MEMBERS, "update_tag"),
         *((_LINKS, change) for change in _ACQUISITION.split()),
         *((event, "") for event in _APP.split()),

@@ -48,6 +48,20 @@ WORDS: dict[tuple[str, str], Promise] = {
     ("unsubscribe", ""): _("Member may not use the app any more"),
     ("batch_job_result", ""): _("A job in WeCom has ended"),
     ("upload_media_job_finish", ""): _("An upload has ended"),
+    ("click", ""): _("Member used the app's menu"),
+    ("view", ""): _("Member used the app's menu"),
+    ("template_card_event", ""): _("Member answered a card"),
+    ("template_card_menu_event", ""): _("Member answered a card"),
+    ("LOCATION", ""): _("Member told where they are"),
+    ("location_select", ""): _("Member told where they are"),
+    **{
+        (kind, ""): _("Member wrote to the app")
+        for kind in ("text", "image", "voice", "video", "location", "link")
+    },
+    **{
+        (kind, ""): _("Member used the camera of the app's menu")
+        for kind in ("scancode_push", "scancode_waitmsg", "pic_sysphoto", "pic_photo_or_album", "pic_weixin")
+    },
 }
 
 

@@ -1,23 +1,36 @@
 """One HTTP exchange with WeCom: a request goes out, a JSON object (or a file) comes back, or one of our
 exceptions.
 
-What `requests` raises never leaves this module, not even as the context of another exception: its texts hold
-the URL, and the URL holds the access token or the secret.
+It stands on urllib3, the layer below `requests`, whose sessions take as long for each call as all the rest. What urllib3
+raises never leaves this module, not even as the context of another exception: its texts hold the URL, and the URL holds the
+access token or the secret.
 """
 
 import json
 import os
 import re
+import ssl
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from http.cookiejar import DefaultCookiePolicy
+from functools import cache
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import requests
 import urllib3
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+from urllib3.fields import RequestField
 
 from wecom.errors import LostAnswer, WeComUnavailable
 
@@ -30,7 +43,16 @@ _FILENAMES = (
 )
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "scrm"}
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
+# what happened, as the log of calls names it
+_NAMES: dict[type[Exception], str] = {
+    ConnectTimeoutError: "ConnectTimeout",
+    ReadTimeoutError: "ReadTimeout",
+    NewConnectionError: "ConnectionError",
+    NameResolutionError: "ConnectionError",
+    ProtocolError: "ConnectionError",
+}
 
 _local = threading.local()
 
@@ -55,7 +77,7 @@ def exchange(
     """Send once and read the answer.
 
     Args:
-        files: as for requests; contents as bytes, never file objects (a repeat would send an exhausted one).
+        files: parts of a form: name → (filename, contents as bytes).
         file: WeCom answers with the file itself, or with JSON when it refuses.
         end: `time.monotonic()` at which the answer must be there; the usual time-outs hold as well.
         repeatable: tells which exception a missing answer becomes.
@@ -71,23 +93,22 @@ def exchange(
     reason, is_file = "", False
     left = max(0.1, end - time.monotonic())
     try:
-        response = _session(url, fresh=not repeatable).request(
+        response = _connections(url, fresh=not repeatable).urlopen(
             method,
-            url,
-            params=dict(params),
-            data=data,
-            files=files,
-            headers={**(headers or {}), **(_JSON if data is not None else {})},
-            timeout=(min(CONNECT_S, left), min(READ_S, left)),
-            allow_redirects=False,  # a redirect would carry the token to another host
-            stream=True,
+            _address(url, params),
+            **_body(data, files, headers),
+            timeout=urllib3.Timeout(min(CONNECT_S, left), min(READ_S, left)),
+            redirect=False,  # a redirect would carry the token to another host
+            retries=False,
+            preload_content=False,
         )
         with response:
-            status, content = response.status_code, _read(response, end)
+            status, content = response.status, _read(response, end)
             if file:
                 is_file = _is_file(response.headers)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        reason, never_sent = type(error).__name__, _never_sent(error)
+    except (HTTPError, OSError, ValueError) as error:
+        reason = _NAMES.get(type(error), type(error).__name__)
+        never_sent = isinstance(error, ConnectTimeoutError)  # refused and no such name, too
     if reason:  # raised here, outside the except block, so that the exception with the URL is not its context
         raise (NotSent if never_sent else problem)(api=api, errmsg=reason)
     if content is None:
@@ -135,27 +156,37 @@ def _about_file(headers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _read(response: requests.Response, end: float) -> bytes | None:
+def _address(url: str, params: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in params.items() if value is not None}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(given, doseq=True)}" if given else url
+
+
+def _body(
+    data: bytes | None, files: Mapping[str, Any] | None, headers: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """The body of a request and its headers."""
+    if files:
+        parts = [RequestField(name, data=content, filename=named) for name, (named, content) in files.items()]
+        for part in parts:
+            part.make_multipart()
+        data, kind = urllib3.encode_multipart_formdata(parts)
+        return {"body": data, "headers": {**_HEADERS, "Content-Type": kind, **(headers or {})}}
+    return {"body": data, "headers": {**_HEADERS, **(headers or {}), **(_JSON if data is not None else {})}}
+
+
+def _read(response: urllib3.BaseHTTPResponse, end: float) -> bytes | None:
     """The body, or None if it is too long or comes too slowly (a read time-out alone is renewed by every
     byte)."""
     content = bytearray()
-    while chunk := response.raw.read1(65_536, decode_content=True):
+    while chunk := response.read1(65_536, decode_content=True):
         content += chunk
         if len(content) > MAX_ANSWER_BYTES or time.monotonic() > end:
             return None
     return bytes(content)
 
 
-def _never_sent(error: Exception) -> bool:
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return True
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(cause, urllib3.exceptions.NewConnectionError)  # refused, or no such name
-
-
-def _session(url: str, *, fresh: bool) -> requests.Session:
-    """This thread's connections (requests promises nothing across threads, and a fork must not share
-    sockets).
+def _connections(url: str, *, fresh: bool) -> urllib3.PoolManager:
+    """This thread's connections (a fork must not share sockets).
 
     Args:
         url: of WeCom: all calls go to one host.
@@ -163,15 +194,31 @@ def _session(url: str, *, fresh: bool) -> requests.Session:
             sent, which
             would leave a call that must happen once without an answer.
     """
-    session: requests.Session | None = getattr(_local, "session", None)
-    if session is None or _local.pid != os.getpid():
-        session = requests.Session()
-        # proxies and certificates of the environment, read once and not for every call; no password file
-        session.trust_env = False
-        session.proxies = requests.utils.get_environ_proxies(url)
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # shared by corps: no cookies
-        _local.session, _local.pid = session, os.getpid()
+    found: urllib3.PoolManager | None = getattr(_local, "connections", None)
+    if found is None or _local.pid != os.getpid():
+        found = _local.connections = _open(url)
+        _local.pid = os.getpid()
     elif fresh:
-        session.close()
-    return session
+        found.clear()
+    return found
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    bundle = (
+        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    )
+    is_folder = Path(bundle).is_dir()
+    return ssl.create_default_context(
+        cafile=None if is_folder else bundle, capath=bundle if is_folder else None
+    )
+
+
+def _open(url: str) -> urllib3.PoolManager:
+    """Through the environment's proxy, with its certificates; no password file, and no cookies, because corps share the
+    connections."""
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    if proxy:
+        proxy = requests.utils.prepend_scheme_if_needed(proxy, "http")
+        return requests.adapters.HTTPAdapter().proxy_manager_for(proxy, ssl_context=_trusted())
+    return urllib3.PoolManager(ssl_context=_trusted())

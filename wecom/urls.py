@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from wecom.views import callback, calls, inbox, login, media, outbound, setup
+from wecom.views import callback, calls, inbox, login, media, outbound, setup, support
 
 urlpatterns = [
     path("wecom/callback/<str:path>/", callback.callback, name="wecom_callback"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("login/wecom/<str:corpid>/done/", login.done, name="wecom_login_done"),
     path("setup/", setup.setup_list, name="setup"),
     path("setup/calls/", calls.call_list, name="calls"),
+    path("platform/<int:brand_id>/calls/", support.brand_calls, name="platform_calls"),
     path("setup/new/", setup.setup_new, name="setup_new"),
     path("setup/<int:corp_id>/", setup.setup_corp, name="setup_corp"),
     path("setup/<int:corp_id>/edit/", setup.setup_edit, name="setup_edit"),

@@ -2,11 +2,13 @@
 
 from campaigns.models.alerts import Alert, AlertMessage, AlertPolicy, AlertRule
 from campaigns.models.broadcasts import Broadcast, Variant, Wave, WaveSet
-from campaigns.models.ledger import SendTask, StepBlocked, Touch, TouchKey, TouchOrder
+from campaigns.models.ledger import DirectUse, SendTask, StepBlocked, Touch, TouchKey, TouchOrder
 from campaigns.models.moments import Moment, MomentGuide
 from campaigns.models.policy import Cap, NoContactRule, Refusal, TouchPolicy
+from campaigns.models.sop_requests import SopRequest
 from campaigns.models.sops import (
     Enrolment,
+    EnrolmentDue,
     EntryMark,
     NodeFlow,
     NodeTrouble,
@@ -24,7 +26,9 @@ __all__ = [
     "AlertRule",
     "Broadcast",
     "Cap",
+    "DirectUse",
     "Enrolment",
+    "EnrolmentDue",
     "EntryMark",
     "GuideNotice",
     "Moment",
@@ -36,6 +40,7 @@ __all__ = [
     "SendTask",
     "Sop",
     "SopCall",
+    "SopRequest",
     "SopStep",
     "SopVersion",
     "StaffTask",

@@ -12,6 +12,17 @@ from tenants.base import KeyedTenantModel, TenantModel
 from tenants.fields import BrandForeignKey, PartitionKey
 
 
+class SendTaskQuerySet(models.QuerySet):
+    def unconfirmed(self) -> "SendTaskQuerySet":
+        """Guides have them, or will in a moment, and have not confirmed; also those that somebody stops just now."""
+        states = [SendTask.State.CALLING, SendTask.State.HANDED]
+        return self.filter(state__in=states, confirmed_at=None)
+
+    def to_confirm(self) -> "SendTaskQuerySet":
+        """Guides have them and can confirm them."""
+        return self.filter(state=SendTask.State.HANDED, confirmed_at=None, cancelled_at=None)
+
+
 class SendTask(TenantModel):
     """A chunk: one content, one guide, at most 1,000 contacts, one call of add_msg_template, one claim.
 
@@ -70,6 +81,8 @@ class SendTask(TenantModel):
     moved_at = models.DateTimeField(null=True)  # planned anew then, from another guide's task
     moved_from = models.BigIntegerField(null=True)
     error = models.CharField(max_length=500, blank=True)
+
+    objects = SendTaskQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -155,8 +168,10 @@ class Touch(TenantModel):
         WAVE_CONDITION = 17, _("The condition of the wave does not hold")
         CONTENT = 18, _("The content may not be sent any more")
         BRAND_HOLD_OUT = 19, _("Brand's hold-out group: gets no campaign, to measure what they all do")
+        GUIDE_BUSY = 20, _("The guide has enough messages to confirm on that day")
 
-    partition_fillfactor = 55  # each row changes its state twice; with room in its page no index is touched
+    # a row that is marked becomes longer (`done_at`): a page holds all of its rows once more, so that no index is touched
+    partition_fillfactor = 47
 
     at = PartitionKey()
     kind = models.SmallIntegerField(choices=Kind)
@@ -221,6 +236,20 @@ class TouchOrder(KeyedTenantModel):
 
     class Meta:
         indexes = [models.Index(fields=["brand", "touch_id"], name="touch_order_touch")]
+
+
+class DirectUse(KeyedTenantModel):
+    """How often a guide has sent a version of the library in the chat, and what came of it: a fold of the ledger, which
+    nobody counts for a list. A row for each guide, so that guides never wait for each other."""
+
+    pk = models.CompositePrimaryKey("brand", "version_id", "staff_id")
+    version_id = models.BigIntegerField()
+    staff_id = models.BigIntegerField()
+    n_sent = models.IntegerField(default=0)
+    n_opened = models.IntegerField(default=0)
+    n_replied = models.IntegerField(default=0)
+    n_converted = models.IntegerField(default=0)
+    last_at = models.DateTimeField(null=True)
 
 
 class StepBlocked(KeyedTenantModel):

@@ -25,6 +25,13 @@ class TouchPolicy(TenantModel):
         LATEST = "latest", _("The guide added last")
         FIRST = "first", _("The guide added first")
 
+    class Busy(models.TextChoices):
+        """What becomes of what is too much for a guide on a day."""
+
+        WARN = "warn", _("Nothing: the dry run and the calendar warn")
+        LEAVE_OUT = "leave_out", _("It is left out")
+        NEXT_DAY = "next_day", _("It waits for the guide's next free day")
+
     min_gap_hours = models.IntegerField(_("Hours between two touches at least"), default=0)
     quiet_start = models.TimeField(_("Quiet from"), null=True, blank=True)
     quiet_end = models.TimeField(_("until"), null=True, blank=True)
@@ -37,12 +44,17 @@ class TouchPolicy(TenantModel):
         choices=Sender,
         default=Sender.LATEST,
     )
-    # a threshold of warnings (dry run, calendar), no limit: nothing is held back for it
-    guide_tasks_a_day = models.IntegerField(
-        _("Warn when a guide gets more send tasks a day than"), null=True, blank=True
+    # of all broadcasts and SOPs together (services/workload.py); with WARN thresholds of warnings, no limits
+    guide_tasks_a_day = models.IntegerField(_("Send tasks of a guide a day at most"), null=True, blank=True)
+    guide_people_a_day = models.IntegerField(_("Customers of a guide a day at most"), null=True, blank=True)
+    guide_busy = models.CharField(
+        _("What is too much for a guide"), max_length=9, choices=Busy, default=Busy.WARN
     )
     needs_approval = models.BooleanField(
         _("Broadcasts and moments need a second person's approval"), default=False
+    )
+    sops_need_approval = models.BooleanField(
+        _("SOPs need a second person's approval: switching on, other steps, new versions"), default=False
     )
     # people who get no campaign at all; drawn anew with each round, watched from the day of the last change on
     hold_out_percent = models.SmallIntegerField(_("Brand's hold-out group, per cent"), default=0)

@@ -1,5 +1,6 @@
 """SOP: steps or a graph, and who is in them."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -26,8 +27,12 @@ class Sop(TenantModel):
     name = models.CharField(_("Name"), max_length=60)
     state = models.CharField(_("State"), max_length=6, choices=State, default=State.DRAFT)
     late_days = models.IntegerField(_("A late step is still sent within days"), default=3)
+    # 1 … 9: its messages that are only planned give way to a campaign of higher priority, and those of lower ones to it
+    priority = models.SmallIntegerField(_("Priority"), default=5)
     created_by = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    # who has worked at what is not in force yet, [[name, id of the user or null]]: none of them may approve it
+    makers = models.JSONField(default=list, editable=False)
     # of a graph: what is being drawn, and the version (SopVersion) into which people come
     form = models.CharField(max_length=5, choices=Form, default=Form.STEPS, editable=False)
     draft = models.JSONField(null=True, editable=False)
@@ -57,6 +62,7 @@ class SopVersion(TenantModel):
     note = models.CharField(_("What is new"), max_length=200, blank=True)
     published_by = models.CharField(max_length=64, blank=True)
     published_at = models.DateTimeField(default=clock.now)
+    approved_by = models.CharField(max_length=64, blank=True)  # second person; empty: nobody was asked
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand", "sop", "n"], name="sop_version_n")]
@@ -122,7 +128,7 @@ class Enrolment(TenantModel):
     joined_at = models.DateTimeField()  # day 0
     position = models.IntegerField(default=0)
     next_run_at = models.DateTimeField(null=True)  # empty when ended
-    is_parked = models.BooleanField(default=False)  # came due while the SOP was paused: off the due index
+    is_parked = models.BooleanField(default=False)  # came due while the SOP was paused: in no list
     entered_at = models.DateTimeField(default=clock.now)
     ended_at = models.DateTimeField(null=True)
     end_kind = models.CharField(max_length=8, choices=End, blank=True)
@@ -139,14 +145,10 @@ class Enrolment(TenantModel):
                 fields=["brand", "sop", "contact"], name="enrolment_once", condition=models.Q(ended_at=None)
             )
         ]
+        # none on what a step changes: its row is rewritten within its page. Who is due stands in EnrolmentDue
         indexes = [
-            models.Index(
-                fields=["brand", "next_run_at"],
-                name="enrolment_due",
-                condition=models.Q(ended_at=None, is_parked=False),
-            ),
             models.Index(fields=["brand", "contact"], name="enrolment_contact"),
-            # those in it now are listed by enrolment_once; each index less makes a step cheaper
+            # those in it now are listed by enrolment_once
             models.Index(
                 fields=["brand", "sop", "-id"],
                 include=["end_kind"],
@@ -154,6 +156,19 @@ class Enrolment(TenantModel):
                 condition=models.Q(ended_at__isnull=False),
             ),
         ]
+
+
+class EnrolmentDue(TenantModel):
+    """Enrolments that wait for one moment (services/dues.py). Whoever is in an SOP and not parked stands in a list of their
+    `next_run_at`; who was moved since may stand in older ones as well."""
+
+    next_run_at = models.DateTimeField()
+    is_graph = models.BooleanField()
+    n = models.IntegerField()
+    ids = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "is_graph", "next_run_at"], name="enrolment_due")]
 
 
 class NodeFlow(KeyedTenantModel):

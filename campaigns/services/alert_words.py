@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from campaigns.models import Alert
 from contacts.models import Event
-from contacts.sentences import lines
+from contacts.sentences import Line, lines
 
 SHOWN = 8  # customers in one message
 PER_PERSON = 3  # things of one customer
@@ -32,26 +32,30 @@ class Words:
 def texts(sends: Mapping[int, Sequence[Alert]]) -> dict[int, Words]:
     """{guide: message}; a constant number of queries however many."""
     everything = [alert for alerts in sends.values() for alert in alerts]
-    events = [
-        Event(
-            pk=alert.event_id, at=alert.at, contact_id=alert.contact_id, type=alert.type, staff_id=alert.staff_id,
-            object_id=alert.object_id, source="", data=alert.data,
-        )
-        for alert in everything
-    ]  # fmt: skip
-    said = {line.event.pk: line for line in lines(everything[0].contact, events)} if events else {}
+    said = {alert.event_id: _one(line) for alert, line in zip(everything, lines_of(everything), strict=True)}
     found = {}
     for staff_id, alerts in sends.items():
         by_contact: dict[int, list[Alert]] = defaultdict(list)
         for alert in sorted(alerts, key=lambda a: a.at, reverse=True):
             by_contact[alert.contact_id].append(alert)
-        found[staff_id] = _message(by_contact, {pk: _one(line) for pk, line in said.items()})
+        found[staff_id] = _message(by_contact, said)
     return found
 
 
-def _one(line: object) -> str:
-    text, detail = getattr(line, "text", ""), getattr(line, "detail", "")
-    return f"{text} ({detail[:60]})" if detail else text
+def lines_of(alerts: Sequence[Alert]) -> list[Line]:
+    """What happened, a sentence for each alert."""
+    events = [
+        Event(
+            pk=alert.event_id, at=alert.at, contact_id=alert.contact_id, type=alert.type, staff_id=alert.staff_id,
+            object_id=alert.object_id, source="", data=alert.data,
+        )
+        for alert in alerts
+    ]  # fmt: skip
+    return lines(events)
+
+
+def _one(line: Line) -> str:
+    return f"{line.text} ({line.detail[:60]})" if line.detail else line.text
 
 
 def _message(by_contact: Mapping[int, Sequence[Alert]], said: Mapping[int, str]) -> Words:

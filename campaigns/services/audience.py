@@ -3,8 +3,10 @@
 from typing import Any
 
 from campaigns.models import Touch
+from campaigns.services import left_out
 from tagging.conditions.leaves import TOUCH_KINDS
 from tagging.services.compile import is_one_of
+from tagging.services.compile_leaves import is_at_all, within
 
 _ARRIVED = f"t.state = {Touch.State.DELIVERED:d}"
 # of a broadcast the send task says it (campaigns/services/waiting.py)
@@ -44,4 +46,14 @@ def touches_sql(build: Any, leaf: dict[str, Any]) -> str:
         )
         if leaf.get("result") == "held_back":
             parts.append(f"{rows} AND t.send_task_id IS NULL AND t.{of_these}")
-    return " UNION ALL ".join(parts) or rows
+    parts = parts or [rows]
+    kinds = leaf.get("kinds") or ["broadcast"]
+    if leaf.get("result") == "held_back" and "broadcast" in kinds and (broadcasts or not sops):
+        among = build.among("s.contact_id")
+        once = "" if among or not is_at_all(leaf["compare"]) else _planned_within(build, leaf["window"])
+        parts.append(left_out.held_sql(brand, broadcasts, among, once))
+    return " UNION ALL ".join(parts)
+
+
+def _planned_within(build: Any, window: Any) -> str:
+    return "true" if window["type"] == "ever" else within("v.planned_at", window, build)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcasts
+from campaigns.services import broadcasts, rest_waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from org.access import Actor
 from scrm import clock
@@ -29,7 +29,8 @@ def duplicate(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
         VariantInput(v.text, v.attachments, v.weight, v.content_id) for v in old.variants.order_by("letter")
     ]
     waves = _written(old)
-    days, zone = _days(waves[0].at), ZoneInfo(brand.timezone)
+    zone = ZoneInfo(brand.timezone)
+    days = _days(waves[0].at, zone)
     until = old.repeat.get("until")
     given = BroadcastInput(
         name=_("%(name)s (copy)") % {"name": old.name[:50]},
@@ -47,14 +48,18 @@ def duplicate(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
 
 
 def _written(old: Broadcast) -> list[Wave]:
-    """The waves that somebody has written: not those that a rhythm or a comparison has added."""
+    """The waves that somebody has written: not those that a rhythm, a comparison or guides without room have added."""
     rows = list(Wave.objects.filter(broadcast=old).order_by("n"))
-    return rows[:1] if old.repeat else [wave for wave in rows if not wave.condition.get("winner")]
+    if old.repeat:
+        return rows[:1]
+    return [wave for wave in rows if not wave.condition.get("winner") and not rest_waves.is_rest(wave)]
 
 
-def _days(first: datetime) -> int:
+def _days(first: datetime, zone: ZoneInfo) -> int:
     """Whole days until the first wave lies ahead."""
-    return max(-((first - clock.now()) // DAY), 0)
+    days = max(-((first - clock.now()) // DAY), 0)
+    # where clocks went forward meanwhile, so many days of the calendar are an hour less
+    return days if _later(first, days, zone) >= clock.now() else days + 1
 
 
 def _later(at: datetime, days: int, zone: ZoneInfo) -> datetime:

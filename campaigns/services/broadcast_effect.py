@@ -15,7 +15,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from campaigns.models import Broadcast, Touch, Wave
-from campaigns.services import fanout, planes
+from campaigns.services import fanout, planes, rest_waves
 from campaigns.services.hold_out import LIFE_S, Effect, Group, compare
 from campaigns.services.rules import policy_of
 from tagging.models import BITS
@@ -46,7 +46,8 @@ def effect_of_broadcast(brand: Brand, broadcast: Broadcast) -> Effect | None:
     if not broadcast.hold_out_percent:
         return None
     rows = Wave.objects.filter(broadcast=broadcast, planned_at__isnull=False).order_by("planned_at", "pk")
-    waves = [wave for wave in rows if not wave.condition.get("after")]
+    # a wave for what is left of another is for people who count from that one on
+    waves = [wave for wave in rows if not wave.condition.get("after") and not rest_waves.is_rest(wave)]
     if not waves:
         return None
     days = policy_of(brand).attribution_days

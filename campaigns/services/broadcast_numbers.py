@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from django.db.models import Count, Sum
 
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
+from campaigns.services import rest_waves
 from org.models import Staff
 
 State = SendTask.State
@@ -46,7 +47,7 @@ class Report:
     refused: list[tuple[int, str, int, int]] = field(default_factory=list)
     waves: list[tuple[Wave, Numbers]] = field(default_factory=list)
     variants: list[tuple[Variant, Numbers]] = field(default_factory=list)
-    guides: list[tuple[str, Numbers]] = field(default_factory=list)
+    guides: list[tuple[int, str, Numbers]] = field(default_factory=list)  # id, name
 
 
 def _grouped(broadcast_ids: Sequence[int], by: str) -> dict[int, Numbers]:
@@ -83,12 +84,16 @@ def report(broadcast: Broadcast, *, n_guides: int = 50) -> Report:
     """The figures of one broadcast; a constant number of queries."""
     found = Report()
     waves, variants = _grouped([broadcast.pk], "wave_id"), _grouped([broadcast.pk], "variant_id")
-    for wave in Wave.objects.filter(broadcast=broadcast).order_by("n"):
+    rows = list(Wave.objects.filter(broadcast=broadcast).order_by("n"))
+    # those who waited for their guide's next free day are counted there, unless that day was left out
+    moved = {rest_waves.rest_of(wave) for wave in rows if wave.state != Wave.State.SKIPPED}
+    for wave in rows:
         found.waves.append((wave, waves.get(wave.pk, Numbers())))
         # whom a wave's condition leaves out may be of another wave: they are counted where they are meant
-        found.wanted += int(wave.numbers.get("wanted", 0)) - int(wave.numbers.get("wave_condition", 0))
+        if not rest_waves.is_rest(wave):
+            found.wanted += int(wave.numbers.get("wanted", 0)) - int(wave.numbers.get("wave_condition", 0))
         for name, n in wave.numbers.items():
-            if name not in PLANS and n:
+            if name not in PLANS and n and not (name == "guide_busy" and wave.pk in moved):
                 reason = Touch.Reason[name.upper()]
                 found.refused.append((int(reason), str(reason.label), n, wave.pk))
     found.refused.sort(key=lambda row: -row[2])
@@ -99,6 +104,6 @@ def report(broadcast: Broadcast, *, n_guides: int = 50) -> Report:
     found.total = of_broadcasts([broadcast.pk]).get(broadcast.pk, Numbers())
     guides = _grouped([broadcast.pk], "staff_id")
     names = dict(Staff.objects.filter(pk__in=guides).values_list("pk", "name"))
-    rows = sorted(guides.items(), key=lambda row: (row[1].n_confirmed / (row[1].n_tasks or 1), -row[1].n))
-    found.guides = [(names.get(staff_id, "—"), numbers) for staff_id, numbers in rows[:n_guides]]
+    least = sorted(guides.items(), key=lambda row: (row[1].n_confirmed / (row[1].n_tasks or 1), -row[1].n))
+    found.guides = [(staff_id, names.get(staff_id, "—"), numbers) for staff_id, numbers in least[:n_guides]]
     return found

@@ -12,12 +12,20 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import gate, second_person, touches, variables, winners
+from campaigns.services import (
+    gate,
+    second_person,
+    second_person_notices,
+    send_task_jobs,
+    touches,
+    variables,
+    winners,
+)
+from campaigns.services.launch_checks import check_launch
 from campaigns.services.rules import policy_of
 from content.services import library, sensitive
 from org import audit
 from org.access import Actor
-from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from tagging.conditions import ConditionError
@@ -168,14 +176,15 @@ def _checked(brand: Brand, given: BroadcastInput) -> BroadcastInput:
     elif given.repeat and len(given.waves) > 1:
         wrong["repeat"] = _("What is repeated has one wave")
     _check_audience(brand, given.audience, wrong)
-    _check_waves(brand, given.waves, wrong)
+    of_waves: dict[int, str] = {}
+    _check_waves(brand, given.waves, wrong, of_waves)
     problems: dict[int, str] = {}
     variants = _check_variants(brand, given.variants, wrong, problems)
     test = winners.check(given.test, len(given.variants), wrong)
     if test and (given.repeat or (test["percent"] != 100 and len(given.waves) > 1)):
         wrong["test"] = _("A comparison whose winner goes to the rest has one wave and is not repeated")
     if wrong:
-        raise InvalidError(next(iter(wrong.values())), fields=wrong, contents=problems)
+        raise InvalidError(next(iter(wrong.values())), fields=wrong, contents=problems, waves=of_waves)
     return BroadcastInput(
         **{**given.__dict__, "name": given.name.strip(), "variants": variants, "test": test}
     )
@@ -206,23 +215,30 @@ def _check_audience(brand: Brand, given: dict[str, Any], wrong: dict[str, str]) 
         wrong["audience"] = _("Choose whom it is for")
 
 
-def _check_waves(brand: Brand, waves: Sequence[WaveInput], wrong: dict[str, str]) -> None:
+def _check_waves(
+    brand: Brand, waves: Sequence[WaveInput], wrong: dict[str, str], problems: dict[int, str]
+) -> None:
+    """`problems`: what is wrong with which of them, counted from 0; the last one stands in `wrong` as well."""
     if not 1 <= len(waves) <= MAX_WAVES:
         wrong["waves"] = _("1 to %(n)s waves") % {"n": MAX_WAVES}
         return
     for n, wave in enumerate(waves, 1):
         before = waves[n - 2].at if n > 1 else None
         if wave.after not in AFTER or (n == 1 and wave.after):
-            wrong["waves"] = _("Wave %(n)s: unknown condition") % {"n": n}
+            problems[n - 1] = _("Wave %(n)s: unknown condition") % {"n": n}
         elif n > 1 and wave.at is None:
-            wrong["waves"] = _("Wave %(n)s: when?") % {"n": n}
+            problems[n - 1] = _("Wave %(n)s: when?") % {"n": n}
+        elif wave.at and wave.at < clock.now():
+            problems[n - 1] = _("Wave %(n)s: this time has passed") % {"n": n}
         elif wave.at and before and wave.at <= before:
-            wrong["waves"] = _("Wave %(n)s: before the wave before it") % {"n": n}
+            problems[n - 1] = _("Wave %(n)s: before the wave before it") % {"n": n}
         elif wave.condition:
             try:
                 audience.read(brand, wave.condition)
             except ConditionError as error:
-                wrong["waves"] = _("Wave %(n)s: %(error)s") % {"n": n, "error": error}
+                problems[n - 1] = _("Wave %(n)s: %(error)s") % {"n": n, "error": error}
+    if problems:
+        wrong["waves"] = problems[max(problems)]
 
 
 def _check_variants(
@@ -281,35 +297,19 @@ def launch(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
 
     Raises:
         ConflictError: not a draft.
+        InvalidError: what has changed since it was written (launch_checks.py).
     """
     gate.enter_gate(brand)
     broadcast = get_broadcast(broadcast_id, lock=True)
-    check_library(brand, broadcast)
+    check_launch(brand, broadcast)
     needs_approval = policy_of(brand).needs_approval
     broadcast.launched_by, broadcast.launched_by_user_id = by.name, by.user_id
     broadcast.save(update_fields=["launched_by", "launched_by_user_id"])
     if needs_approval:
-        return _switch(broadcast, {State.DRAFT}, State.APPROVAL, by, "broadcast.submit")
+        _switch(broadcast, {State.DRAFT}, State.APPROVAL, by, "broadcast.submit")
+        second_person_notices.tell_of(brand, broadcast)
+        return broadcast
     return _start(brand, broadcast, {State.DRAFT}, by, "broadcast.launch")
-
-
-def check_library(brand: Brand, broadcast: Broadcast, at: datetime | None = None) -> None:
-    """Whether what was written may still be sent at `at` (default: now).
-
-    Raises:
-        InvalidError: what comes from the library has expired or was put into the archive meanwhile; or the brand refuses
-            words of it by now.
-    """
-    for letter, version in broadcast.variants.exclude(content_id=None).values_list("letter", "content_id"):
-        try:
-            library.usable_version(brand, version or 0, at)
-        except InvalidError as error:
-            text = _("Content %(letter)s: %(error)s") % {"letter": letter, "error": error.message}
-            raise InvalidError(text, code=error.code, fields={"variants": text}) from error
-    for variant in broadcast.variants.all():
-        if said := sensitive.refused_now(brand, variant.text, variant.attachments):
-            text = _("Content %(letter)s: %(error)s") % {"letter": variant.letter, "error": said}
-            raise InvalidError(text, code="sensitive_words", fields={"variants": text})
 
 
 @transaction.atomic
@@ -318,6 +318,7 @@ def approve(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
 
     Raises:
         ForbiddenError: the person who wrote or submitted it.
+        InvalidError: as `launch`.
     """
     gate.enter_gate(brand)
     broadcast = get_broadcast(broadcast_id, lock=True)
@@ -327,7 +328,7 @@ def approve(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
     )
     if second_person.is_own(by, *makers):
         raise ForbiddenError(_("Somebody else has to approve it"))
-    check_library(brand, broadcast)
+    check_launch(brand, broadcast)
     return _start(brand, broadcast, {State.APPROVAL}, by, "broadcast.approve")
 
 
@@ -394,7 +395,7 @@ def cancel(brand: Brand, *, broadcast_id: int, by: Actor) -> Broadcast:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
     # these and no other: one that is planned again only now is cancelled by its next claim
     SendTask.objects.filter(pk__in=[task.pk for task in planned]).update(state=SendTask.State.CANCELLED)
-    _job(brand, broadcast, "broadcast_cancel", _("Stop “%(name)s”") % {"name": broadcast.name}, by)
+    _job(brand, broadcast, "broadcast_cancel", _("Stop “%(name)s”"), by)
     return broadcast
 
 
@@ -404,13 +405,7 @@ def remind_all(brand: Brand, *, broadcast_id: int, by: Actor) -> None:
     broadcast = get_broadcast(broadcast_id)
     if broadcast.state not in (State.ON, State.PAUSED):
         raise ConflictError(_("Nobody has to confirm anything here"))
-    _job(
-        brand,
-        broadcast,
-        "broadcast_remind",
-        _("Remind the guides of “%(name)s”") % {"name": broadcast.name},
-        by,
-    )
+    _job(brand, broadcast, "broadcast_remind", _("Remind the guides of “%(name)s”"), by)
 
 
 @transaction.atomic
@@ -419,14 +414,12 @@ def reassign_all(brand: Brand, *, broadcast_id: int, by: Actor) -> None:
     broadcast = get_broadcast(broadcast_id)
     if broadcast.state not in (State.ON, State.PAUSED):
         raise ConflictError(_("Nobody has to confirm anything here"))
-    name = {"name": broadcast.name}
-    _job(brand, broadcast, "broadcast_reassign", _("Other guides for “%(name)s”") % name, by)
+    _job(brand, broadcast, "broadcast_reassign", _("Other guides for “%(name)s”"), by)
 
 
 def _job(brand: Brand, broadcast: Broadcast, kind: str, title: str, by: Actor) -> None:
-    waiting = SendTask.objects.filter(broadcast=broadcast, state__in=["calling", "handed"], confirmed_at=None)
-    params = {"broadcast_id": broadcast.pk, "after": 0}
-    jobs.start_job(brand, kind=kind, title=title, params=params, by=by, n_total=waiting.count())
+    title = title % {"name": broadcast.name}
+    send_task_jobs.start(brand, kind=kind, title=title, by=by, broadcast_id=broadcast.pk)
 
 
 def _switch(broadcast: Broadcast, allowed: Collection[str], state: str, by: Actor, action: str) -> Broadcast:

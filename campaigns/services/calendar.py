@@ -58,6 +58,7 @@ class Day:
     entries: list[Entry] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     overloaded: list[tuple[int, int]] = field(default_factory=list)  # (guide, tasks)
+    n_crowded: int = 0  # guides with more customers in their send tasks than the brand wants
 
     @property
     def n(self) -> int:
@@ -115,9 +116,13 @@ def read(
             for entry in import_string(path)(span):
                 if entry.on in days:
                     days[entry.on].entries.append(entry)
-    a_day = policy_of(brand).guide_tasks_a_day or A_DAY
+    policy = policy_of(brand)
+    a_day, people_a_day = policy.guide_tasks_a_day or A_DAY, policy.guide_people_a_day
     for on, staff_id, n in _overloaded(span, a_day):
         days[on].overloaded.append((staff_id, n))
+    if people_a_day:
+        for on, n in _crowded(span, people_a_day):
+            days[on].n_crowded = n
     today = clock.today(brand.timezone)
     zone = ZoneInfo(brand.timezone)
     for day in days.values():
@@ -125,7 +130,7 @@ def read(
             entry.time = entry.at.astimezone(zone).strftime("%H:%M")
         day.entries.sort(key=lambda e: (e.at, e.source, e.source_id, e.is_forecast))
         if day.on >= today:
-            _conflicts(day, a_day)
+            _conflicts(day, a_day, people_a_day)
     found = list(days.values())
     return Calendar(found, a_day, max((day.n for day in found), default=0))
 
@@ -167,6 +172,22 @@ def _overloaded(span: Span, a_day: int) -> list[tuple[date, int, int]]:
         return cursor.fetchall()
 
 
+_CROWDED = """
+    SELECT x.on_day, count(*) FROM (
+        SELECT (t.at AT TIME ZONE %(zone)s)::date AS on_day, t.staff_id FROM campaigns_sendtask t
+         WHERE t.brand_id = %(b)s AND t.at >= %(start)s AND t.at < %(end)s AND t.state NOT IN ('cancelled', 'failed')
+           AND (%(all)s OR t.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2 HAVING sum(t.n) > %(people)s) x
+     GROUP BY 1
+"""
+
+
+def _crowded(span: Span, people_a_day: int) -> list[tuple[date, int]]:
+    """(day, guides with more customers in their send tasks)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CROWDED, span.params(people=people_a_day))
+        return cursor.fetchall()
+
+
 def load(
     brand: Brand, first: date, last: date, *, viewer: Staff | None = None, guide_id: int | None = None
 ) -> list[tuple[int, str, dict[date, int], int]]:
@@ -188,11 +209,14 @@ def load(
 # ---- conflicts
 
 
-def _conflicts(day: Day, a_day: int) -> None:
+def _conflicts(day: Day, a_day: int, people_a_day: int | None) -> None:
     if day.overloaded:
         n = len(day.overloaded)
         text = _("%(n)s guides have more than %(most)s things to do by hand") % {"n": n, "most": a_day}
         day.conflicts.append(Conflict("load", text))
+    if day.n_crowded:
+        text = _("%(n)s guides have more than %(most)s customers in their send tasks")
+        day.conflicts.append(Conflict("load", text % {"n": day.n_crowded, "most": people_a_day}))
     names = sorted({entry.name for entry in day.entries if entry.source == "broadcast" and not entry.is_held})
     if len(names) > 1:
         text = _("Broadcasts compete for the same day: %(names)s") % {"names": ", ".join(names[:5])}

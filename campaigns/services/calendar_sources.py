@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from campaigns.governance import day_of, midnight
 from campaigns.graph.shape import before_messages
 from campaigns.models import Broadcast, Moment, Sop, SopVersion, Wave
+from campaigns.services import rest_waves
 from campaigns.services.schedule import next_in_rhythm
+from org.models import Staff
 from scrm import clock
 from scrm.redis import redis_client
 from tagging.models import Dim, Flag, Segment
@@ -148,10 +150,13 @@ def broadcasts(span: Span) -> list[Entry]:
     ]
     sizes = _sizes(span.brand, {wave.broadcast_id: wave.broadcast.audience for wave, _at in coming})
     for wave, at in coming:
+        n = sizes[wave.broadcast_id] if wave.n == 1 else None
+        if rest_waves.is_rest(wave):
+            n = wave.numbers.get("wanted")
         found.append(
             Entry(
                 span.day(at), "broadcast", wave.broadcast_id, wave.broadcast.name, at, f"/broadcasts/{wave.broadcast_id}/",
-                sizes[wave.broadcast_id] if span.staff_ids is None and wave.n == 1 else None,
+                n if span.staff_ids is None else None,
                 is_forecast=True, is_held=wave.broadcast.state != Broadcast.State.ON,
             )
         )  # fmt: skip
@@ -160,7 +165,8 @@ def broadcasts(span: Span) -> list[Entry]:
 
 def _moments_of(span: Span, wave: Wave, first: datetime) -> Iterator[datetime]:
     """The wave's own time, and its repetitions, within the span; `first`: of the broadcast's first wave."""
-    every, until = wave.broadcast.repeat.get("every"), wave.broadcast.repeat.get("until")
+    rhythm = {} if rest_waves.is_rest(wave) else wave.broadcast.repeat
+    every, until = rhythm.get("every"), rhythm.get("until")
     at, now = wave.at, clock.now()
     own = max(at, now) if at < span.start else at
     if span.start <= own < span.end:
@@ -202,9 +208,11 @@ def _sizes(brand: Brand, audiences: dict[int, dict[str, Any]]) -> dict[int, int 
 
 SOP_DUE = """
     SELECT (e.next_run_at AT TIME ZONE %(zone)s)::date, e.sop_id, e.version_id, e.node, min(e.next_run_at), count(*)
-      FROM campaigns_enrolment e
-     WHERE e.brand_id = %(b)s AND e.next_run_at >= %(start)s AND e.next_run_at < %(end)s AND e.ended_at IS NULL
-       AND NOT e.is_parked
+      FROM (SELECT DISTINCT p.id FROM campaigns_enrolmentdue d CROSS JOIN LATERAL unnest(d.ids) AS p(id)
+             WHERE d.brand_id = %(b)s AND d.is_graph IN (false, true) AND d.next_run_at >= %(start)s
+               AND d.next_run_at < %(end)s) l
+      JOIN campaigns_enrolment e ON e.brand_id = %(b)s AND e.id = l.id
+     WHERE e.next_run_at >= %(start)s AND e.next_run_at < %(end)s AND e.ended_at IS NULL AND NOT e.is_parked
      GROUP BY 1, 2, 3, 4
 """
 
@@ -261,17 +269,22 @@ def _to_a_message(rows: list[Any]) -> list[tuple[date, int, datetime, int]]:
 
 
 def moments(span: Span) -> list[Entry]:
-    """Moments by their time; before WeCom has made them, the guides chosen are counted."""
+    """Moments by their time; before WeCom has made them, the guides chosen are counted (with tags alone at most so many)."""
     idle = [Moment.State.DRAFT, Moment.State.FAILED]
     rows = Moment.objects.filter(at__gte=span.start, at__lt=span.end).exclude(state__in=idle)
     rows = rows.exclude(state=Moment.State.CANCELLED, n_guides=0)
     if span.staff_ids is not None:
         mine = sorted(span.staff_ids)
-        rows = rows.filter(Q(staff_ids__overlap=mine) | Q(guides__staff__in=mine)).distinct()
+        corps = Staff.objects.filter(pk__in=mine).values("corp")
+        # nobody is chosen: it is for all guides of its company, once it may go out
+        everybodys = Q(staff_ids=[], out_at=None, corp__in=corps) & ~Q(state=Moment.State.APPROVAL)
+        rows = rows.filter(everybodys | Q(staff_ids__overlap=mine) | Q(guides__staff__in=mine)).distinct()
     found = []
-    for row in rows.order_by("at", "pk")[:1000]:
+    some = list(rows.order_by("at", "pk")[:1000])
+    everybody = _guides_by_corp() if any(row.out_at is None and not row.staff_ids for row in some) else {}
+    for row in some:
         out = row.out_at is not None
-        n_tasks = row.n_guides if out else len(row.staff_ids)
+        n_tasks = row.n_guides if out else len(row.staff_ids) or everybody.get(row.corp_id, 0)
         n_open = 0 if row.cancelled_at else n_tasks - row.n_published
         found.append(
             Entry(
@@ -281,6 +294,12 @@ def moments(span: Span) -> list[Entry]:
             )
         )  # fmt: skip
     return found
+
+
+def _guides_by_corp() -> dict[int | None, int]:
+    """{corp: guides who could publish}: where nobody is chosen, all of them."""
+    rows = Staff.objects.guides().exclude(userid="").order_by().values_list("corp_id")
+    return dict(rows.annotate(n=Count("pk")))
 
 
 TASKS = """

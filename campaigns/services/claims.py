@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from campaigns import governance
@@ -17,6 +17,7 @@ from campaigns.services.journeys import slots
 from contacts.models import EventType
 from content.services import library, links, sensitive
 from scrm import clock
+from tenants.db.clash import turns
 from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 State = SendTask.State
 
 TRIES = 4
-DEADLOCK = "40P01"  # Postgres' word
 LEASE = timedelta(seconds=90)  # a call ends after 20 s; then the process is gone, or its answer is
 WHILE_TWIN = timedelta(seconds=60)
 WAIT_WHILE_PAUSED = timedelta(minutes=10)
@@ -79,15 +79,11 @@ def claim(
 def _claim_again(
     brand: Brand, task_ids: Collection[int], attached: Mapping[int, slots.Attachments | None] | None
 ) -> list[Claim]:
-    """A claim that Postgres has taken back because of a deadlock is made again: the other one is through by then."""
-    for left in reversed(range(TRIES)):
-        try:
-            with transaction.atomic():
-                return _claim_rows(brand, task_ids, attached)
-        except OperationalError as error:
-            if not left or getattr(error.__cause__, "pgcode", None) != DEADLOCK:
-                raise
-            log.warning("a claim of %s send tasks met another one and is made again", len(task_ids))
+    """A claim that Postgres has taken back because of another one is made again."""
+    for turn in turns(TRIES):
+        with turn, transaction.atomic():
+            return _claim_rows(brand, task_ids, attached)
+        log.warning("a claim of %s send tasks met another one and is made again", len(task_ids))
     return []
 
 

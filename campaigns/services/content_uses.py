@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
-from campaigns.models import Broadcast, Moment, SendTask, Sop, SopStep, Variant
+from campaigns.models import Broadcast, DirectUse, Moment, SendTask, Sop, SopStep, Variant
 from campaigns.services.named import graphs_in_use
 from content.hooks import Use
 from content.models import ContentVersion
@@ -78,7 +78,7 @@ def _use(version_id: int | None, kind: str, name: str, url: str, is_live: bool) 
 
 
 def results(brand: Brand, version_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Sent, opened, replied, converted of each version: folds of the send tasks."""
+    """Sent, opened, replied, converted of each version: folds of the send tasks, and of what guides sent in the chat."""
     rows: Any = (
         SendTask.objects.filter(content_id__in=version_ids)
         .values("content_id")
@@ -86,4 +86,16 @@ def results(brand: Brand, version_ids: Sequence[int]) -> dict[int, dict[str, int
             sent=Sum("n_sent"), opened=Sum("n_opened"), replied=Sum("n_replied"), converted=Sum("n_converted")
         )
     )
-    return {row.pop("content_id"): row for row in rows}
+    found = {row.pop("content_id"): row for row in rows}
+    direct: Any = (
+        DirectUse.objects.filter(version_id__in=version_ids)
+        .values("version_id")
+        .annotate(
+            sent=Sum("n_sent"), opened=Sum("n_opened"), replied=Sum("n_replied"), converted=Sum("n_converted")
+        )
+    )
+    for row in direct:
+        total = found.setdefault(row.pop("version_id"), dict.fromkeys(row, 0))
+        for name, n in row.items():
+            total[name] += n
+    return found

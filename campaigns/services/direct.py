@@ -5,7 +5,7 @@ everybody sees that the customer has just heard from the brand.
 """
 
 from django.core import signing
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Touch
@@ -25,6 +25,13 @@ def make_ready(*, contact_id: int, staff_id: int, version_id: int | None = None)
     nothing is written before it was sent."""
     [touch_id] = touches.new_ids(1)
     return touch_id, signing.dumps([touch_id, contact_id, staff_id, version_id or 0], salt=SALT)
+
+
+_USED = """
+    INSERT INTO campaigns_directuse AS u (brand_id, version_id, staff_id, n_sent, n_opened, n_replied, n_converted, last_at)
+    VALUES (%s, %s, %s, 1, 0, 0, 0, %s)
+    ON CONFLICT (brand_id, version_id, staff_id) DO UPDATE SET n_sent = u.n_sent + 1, last_at = excluded.last_at
+"""
 
 
 @transaction.atomic
@@ -47,7 +54,7 @@ def record_direct(brand: Brand, *, contact_id: int, staff_id: int, ticket: str, 
     if pair != [contact_id, staff_id]:
         raise InvalidError(_("This message was not made ready here, or too long ago"), code="bad_ticket")
     now = clock.now()
-    if not touches.put_keys(brand, [(f"d:{touch_id}", now, touch_id)]):
+    if not touches.put_key(brand, f"d:{touch_id}", now, touch_id):
         return False
     Touch.objects.create(
         pk=touch_id,
@@ -70,4 +77,7 @@ def record_direct(brand: Brand, *, contact_id: int, staff_id: int, ticket: str, 
         source_key=str(touch_id),
         data={"direct": 1, "text": text[: touches.EXCERPT]},
     )
+    if version_id:  # last: its row is held as shortly as may be
+        with connection.cursor() as cursor:
+            cursor.execute(_USED, [brand.pk, version_id, staff_id, now])
     return True

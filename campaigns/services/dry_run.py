@@ -1,16 +1,17 @@
 """What a launch at this moment would do: who gets it, with which content, from which guide, and who does not and why.
 Nothing is written but temporary tables; everything runs in the caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 
 from campaigns import governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import fanout, outranking, planes, rules, waves
+from campaigns.services import fanout, launch_checks, outranking, planes, rest_waves, rules, waves, workload
 from campaigns.services.gate import Verdict
 from campaigns.services.senders import ORDERS
 from campaigns.services.touches import array
@@ -34,7 +35,7 @@ class Load(NamedTuple):
     Attributes:
         n_tasks, n: send tasks and people of this broadcast.
         confirmed_ratio: of such tasks this guide confirmed lately.
-        n_already: send tasks of all campaigns that the guide has on that day without it.
+        n_already, n_people: send tasks of all campaigns that the guide has on that day without it, and their people.
     """
 
     staff_id: int
@@ -43,6 +44,7 @@ class Load(NamedTuple):
     n: int
     confirmed_ratio: float
     n_already: int
+    n_people: int
 
 
 @dataclass
@@ -59,9 +61,12 @@ class DryRun:
         expected: people who will get it if guides confirm as they did.
         left_per_person: touches of WeCom's allowance left per person after it, on average, as far as we know: mass
             messages that a guide makes in WeCom count there as well.
-        over_limit: guides who would have more tasks on that day, of all campaigns, than the brand wants to be warned of.
+        over_limit: guides who would have more tasks or people on that day, of all campaigns, than the brand wants.
+        waits_until: when those for whom a guide has no room on that day are tried again; None: they are left out.
         n_taken: planned touches of lower campaigns that give way.
         is_held: quiet hours put it off to `at`.
+        problem: why a launch would be refused now; "" where it would not.
+        warnings: what would not do what is meant.
     """
 
     at: datetime
@@ -77,11 +82,19 @@ class DryRun:
     left_per_person: float = 0.0
     over_limit: int = 0
     n_taken: int = 0
+    waits_until: datetime | None = None
     is_held: bool = False
+    problem: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def n_held(self) -> int:
         return sum(n for _reason, _words, n in self.refused)
+
+    @property
+    def n_busy(self) -> int:
+        """Those of them for whom a guide has no room on that day."""
+        return sum(n for reason, _words, n in self.refused if reason == Touch.Reason.GUIDE_BUSY)
 
     @property
     def work_minutes(self) -> int:
@@ -99,24 +112,7 @@ class _Outcome(NamedTuple):
     asked_for: datetime
 
 
-_GUIDES = """
-    WITH person AS (
-        SELECT s.contact_id, s.n_follows
-          FROM contacts_contactstat s JOIN dry_allowed q ON q.chunk = s.position / 8192
-         WHERE s.brand_id = %(b)s AND get_bit(q.bits, s.position %% 8192) = 1
-    ), relation AS (
-        SELECT p.contact_id, p.n_follows, f.staff_id, f.added_at, f.id
-          FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
-         WHERE f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id = ANY(%(guides)s::bigint[])
-    ), chosen AS (
-        SELECT contact_id, staff_id FROM relation WHERE n_follows = 1
-        UNION ALL
-        SELECT contact_id, staff_id FROM (
-            SELECT DISTINCT ON (f.contact_id) f.contact_id, f.staff_id
-              FROM relation f WHERE f.n_follows > 1 ORDER BY f.contact_id, {order}) several
-    )
-    SELECT staff_id, {variant} AS variant, count(*) FROM chosen GROUP BY 1, 2
-"""
+_GUIDES = f"SELECT c.staff_id, {{variant}} AS variant, count(*) FROM ({fanout.CHOSEN}) c GROUP BY 1, 2"  # noqa: S608
 _WITH_GUIDE = """
     SELECT s.position FROM contacts_contactstat s JOIN dry_allowed q ON q.chunk = s.position / 8192
      WHERE s.brand_id = %s AND get_bit(q.bits, s.position %% 8192) = 1
@@ -129,21 +125,15 @@ _CONFIRMED = """
      WHERE brand_id = %s AND staff_id = ANY(%s::bigint[]) AND at > %s AND at < %s AND state IN ('handed', 'final')
      GROUP BY 1
 """
-_OF_THE_DAY = """
-    SELECT staff_id, count(*) FROM campaigns_sendtask
-     WHERE brand_id = %s AND staff_id = ANY(%s::bigint[]) AND at >= %s AND at < %s
-       AND state NOT IN ('cancelled', 'failed')
-     GROUP BY 1
-"""
 
 
-def dry_run(brand: Brand, broadcast: Broadcast, *, wave: Wave | None = None) -> DryRun:
-    """Who would get it and who would not and why, how much work, what is left. `wave`: the first one by itself.
+def dry_run(brand: Brand, broadcast: Broadcast) -> DryRun:
+    """Of the first wave: who would get it and who would not and why, how much work, what is left.
 
     Raises:
         ConditionError: the segment or what a condition names does not exist any more.
     """
-    allowed, wave = rules.rules_of(brand), wave or _first(broadcast)
+    allowed, wave = rules.rules_of(brand), _first(broadcast)
     seen = _outcome(brand, broadcast, wave, allowed)
     verdict = seen.verdict
     found = DryRun(
@@ -151,13 +141,22 @@ def dry_run(brand: Brand, broadcast: Broadcast, *, wave: Wave | None = None) -> 
         wanted=frames.count(seen.wanted),
         n_taken=len(seen.taken),
         is_held=seen.at > seen.asked_for,
+        problem=launch_checks.problem_of(brand, broadcast),
+        warnings=launch_checks.warnings_of(brand, broadcast),
     )
     contents = fanout.contents_of(wave)
     shares = _shares(brand, wave, contents)
-    found.planned = sum(shares.values())
     refused = {reason: frames.count(bits) for reason, bits in verdict.refused.items()}
-    if alone := frames.count(verdict.allowed) - found.planned:  # only guides who have left have them
+    if alone := frames.count(verdict.allowed) - sum(shares.values()):  # only guides who have left have them
         refused[Touch.Reason.NOT_FOLLOWED] = refused.get(Touch.Reason.NOT_FOLLOWED, 0) + alone
+    if limits := workload.limits_of(brand):
+        days = workload.days_of(brand, {staff_id for staff_id, _ in shares}, seen.at, broadcast.priority)
+        kept = workload.fit(shares, days, limits)
+        refused[Touch.Reason.GUIDE_BUSY] = sum(shares.values()) - sum(kept.values())
+        found.n_taken += sum(row.n for row in workload.gives_way(kept, days, limits))
+        found.waits_until = rest_waves.next_day(brand, wave, seen.asked_for)
+        shares = kept
+    found.planned = sum(shares.values())
     rows = sorted(refused.items(), key=lambda row: -row[1])
     found.refused = [(int(reason), str(reason.label), n) for reason, n in rows if n]
     found.contents = [
@@ -169,18 +168,29 @@ def dry_run(brand: Brand, broadcast: Broadcast, *, wave: Wave | None = None) -> 
     return found
 
 
-def people(brand: Brand, broadcast: Broadcast, *, what: int = GETS_IT, limit: int = 200) -> list[int]:
-    """Contacts who would get it (GETS_IT), or whom a reason (Touch.Reason) would hold back, by position.
+def set_of(brand: Brand, broadcast: Broadcast, what: int) -> tuple[Frame, Bits]:
+    """Contacts who would get it (GETS_IT), or whom a reason (Touch.Reason) would hold back; people_pages.py shows them.
 
     Raises:
         ConditionError: as `dry_run`.
     """
-    seen = _outcome(brand, broadcast, _first(broadcast), rules.rules_of(brand))
+    wave = _first(broadcast)
+    seen = _outcome(brand, broadcast, wave, rules.rules_of(brand))
     chosen = seen.verdict.refused.get(Touch.Reason(what), seen.frame.empty())
     if what in (GETS_IT, Touch.Reason.NOT_FOLLOWED):
-        reached = seen.frame.select(_WITH_GUIDE, [brand.pk, brand.pk, array(fanout.guides())])
+        reached = with_guide(brand, seen.frame, fanout.guides())
         chosen = reached if what == GETS_IT else chosen | (seen.verdict.allowed & ~reached)
-    return frames.contacts_at(brand, seen.frame, chosen, limit)
+    limits = workload.limits_of(brand)
+    if limits and what in (GETS_IT, Touch.Reason.GUIDE_BUSY):
+        fanout.cut_tasks(brand, wave, seen.frame, seen.verdict.allowed)
+        busy, _kept = workload.trim(brand, seen.frame, seen.at, broadcast.priority, limits)
+        chosen = chosen & ~busy if what == GETS_IT else busy
+    return seen.frame, chosen
+
+
+def with_guide(brand: Brand, frame: Frame, guide_ids: Sequence[int]) -> Bits:
+    """Those of the table `dry_allowed` whom one of some guides has."""
+    return frame.select(_WITH_GUIDE, [brand.pk, brand.pk, array(guide_ids)], joins_all=True)
 
 
 def _first(broadcast: Broadcast) -> Wave:
@@ -191,7 +201,7 @@ def _outcome(brand: Brand, broadcast: Broadcast, wave: Wave, allowed: governance
     asked_for = max(clock.now(), wave.at)
     at = governance.release_at(asked_for, allowed.quiet, allowed.zone)
     frame = Frame.whole(brand)
-    wanted = waves.wanted_of(brand, broadcast, wave, frame)
+    wanted = waves.wanted_of(brand, wave, frame)
     fails = waves.fails_of(brand, wave, frame, wanted)
     verdict, taken = fanout.decide(frame, wanted, broadcast, at, allowed, fails)
     rows = list(frame.rows(verdict.allowed))
@@ -207,8 +217,10 @@ def _outcome(brand: Brand, broadcast: Broadcast, wave: Wave, allowed: governance
 def _shares(brand: Brand, wave: Wave, contents: list[Variant]) -> dict[tuple[int, int], int]:
     """{(guide, content): people}."""
     order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
-    sql = _GUIDES.format(order=order, variant=fanout.variant_sql(wave.broadcast_id, contents))
-    with connection.cursor() as cursor, joined_by_hash(cursor, work_mem="192MB"):
+    sql = _GUIDES.format(
+        bits="dry_allowed", order=order, variant=fanout.variant_sql(wave.broadcast_id, contents)
+    )
+    with connection.cursor() as cursor, joined_by_hash(cursor, work_mem="192MB", sorting=False):
         cursor.execute(sql, {"b": brand.pk, "guides": array(fanout.guides())})
         return {(staff_id, variant_id): n for staff_id, variant_id, n in cursor.fetchall()}
 
@@ -223,16 +235,29 @@ def _add_guides(brand: Brand, found: DryRun, shares: dict[tuple[int, int], int])
         n_tasks[staff_id] = n_tasks.get(staff_id, 0) - (-n // fanout.CHUNK)
         n_people[staff_id] = n_people.get(staff_id, 0) + n
     names = dict(Staff.objects.filter(pk__in=n_people).values_list("pk", "name"))
-    past, already = _past(brand, list(n_people), found.at), _of_the_day(brand, list(n_people), found.at)
-    limit = rules.policy_of(brand).guide_tasks_a_day
+    past = _past(brand, list(n_people), found.at)
+    days = workload.days_of(brand, n_people, found.at)
+    policy = rules.policy_of(brand)
     rows = [
-        Load(pk, names.get(pk, "—"), n_tasks[pk], n, past.get(pk, USUAL_CONFIRMED), already.get(pk, 0))
+        Load(
+            pk,
+            names.get(pk, "—"),
+            n_tasks[pk],
+            n,
+            past.get(pk, USUAL_CONFIRMED),
+            days[pk].tasks,
+            days[pk].people,
+        )
         for pk, n in n_people.items()
     ]
     found.n_guides, found.n_tasks = len(rows), sum(n_tasks.values())
     found.work_s = found.n_tasks * CONFIRM_S
     found.expected = sum(round(row.n * row.confirmed_ratio) for row in rows)
-    found.over_limit = sum(row.n_tasks + row.n_already > limit for row in rows) if limit else 0
+    if policy.guide_busy == TouchPolicy.Busy.WARN:  # otherwise nobody gets more
+        most_tasks, most_people = policy.guide_tasks_a_day or inf, policy.guide_people_a_day or inf
+        found.over_limit = sum(
+            row.n_tasks + row.n_already > most_tasks or row.n + row.n_people > most_people for row in rows
+        )
     found.guides = sorted(rows, key=lambda row: -row.n)[:SHOWN_GUIDES]
 
 
@@ -243,21 +268,11 @@ def _past(brand: Brand, staff_ids: list[int], at: datetime) -> dict[int, float]:
         return {staff_id: confirmed / n for staff_id, n, confirmed in cursor.fetchall()}
 
 
-def _of_the_day(brand: Brand, staff_ids: list[int], at: datetime) -> dict[int, int]:
-    """{guide: send tasks of the day of `at`}, whatever they are of."""
-    zone = ZoneInfo(brand.timezone)
-    start = at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    with connection.cursor() as cursor:
-        cursor.execute(_OF_THE_DAY, [brand.pk, staff_ids, start, start + timedelta(days=1)])
-        return dict(cursor.fetchall())
-
-
 def _left(frame: Frame, planned: Bits, at: datetime, allowed: governance.Rules) -> float:
     n = frames.count(planned)
     if not n:
         return 0.0
-    on = at.astimezone(ZoneInfo(allowed.zone)).date()
-    first, last, most = governance.allowance_period(on, allowed.allowance)
+    first, last, most, _is_exact = governance.allowance_days(at, allowed.allowance, allowed.zone)
     used, touched = 0, planes.counts_by_day(frame, first, last, planes.ALL)[0]
     mask = planes.unpack(planned)
     for counts in touched.values():

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import gate, schedule, sops
+from campaigns.services import dues, gate, schedule, sops
 from campaigns.services.journeys import entering, leaving, trouble
 from campaigns.services.touches import array
 from contacts.models import Contact, EventType
@@ -26,16 +26,18 @@ SLICE = 1_000  # people in one step of a job
 OPEN = (Sop.State.ON, Sop.State.PAUSED)  # people who come while it is paused wait with the others
 
 # Nobody is put into an SOP twice at a time, and nobody whom no guide can reach.
-_INSERT = """
-    INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at,
+_INSERT = dues.listing(
+    """
+    INSERT INTO campaigns_enrolment AS e (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at,
                                      entered_at, is_parked, end_kind)
     SELECT c.brand_id, %(sop)s, c.id, %(source)s, %(joined_at)s, %(position)s, %(next_at)s, %(now)s, false, ''
       FROM contacts_contact c
      WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s::bigint[]) AND c.lost_at IS NULL
      ORDER BY c.id
     ON CONFLICT (brand_id, sop_id, contact_id) WHERE ended_at IS NULL DO NOTHING
-    RETURNING id, contact_id
-"""
+    """,
+    "SELECT id, contact_id FROM moved",
+)
 
 
 def enrol(brand: Brand, *, contact: Contact, sop: Sop, at: datetime, source: str) -> Enrolment | None:

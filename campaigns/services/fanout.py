@@ -12,7 +12,18 @@ from django.db import connection, transaction
 
 from campaigns import chance, governance
 from campaigns.models import Broadcast, Touch, TouchPolicy, Variant, Wave
-from campaigns.services import gate, outranking, planes, planning, rules, touches, variables
+from campaigns.services import (
+    gate,
+    left_out,
+    outranking,
+    planes,
+    planning,
+    rules,
+    touches,
+    variables,
+    workload,
+    workload_room,
+)
 from campaigns.services.hold_out import share_of_all
 from campaigns.services.senders import ORDERS
 from org.models import Staff
@@ -33,62 +44,65 @@ BITS_TABLE = "CREATE TEMPORARY TABLE {name} (chunk int PRIMARY KEY, bits bit(819
 FILL = "INSERT INTO {name} SELECT c, b::bit(8192) FROM unnest(%s::int[], %s::text[]) AS r(c, b)"
 
 # one pass over the relations and one over the people, joined by hash: what the planner expects of a bitmap's people is far
-# too little, so its loops are switched off for this statement. Who has one guide needs no choice.
-_TASKS = """
-    WITH person AS (
-        SELECT s.contact_id, s.n_follows
-          FROM contacts_contactstat s JOIN plan_allowed q ON q.chunk = s.position / 8192
-         WHERE s.brand_id = %(b)s AND get_bit(q.bits, s.position %% 8192) = 1
-    ), relation AS (
-        SELECT p.contact_id, p.n_follows, f.staff_id, f.corp_id, f.added_at, f.id
-          FROM person p JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
-         WHERE f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id = ANY(%(guides)s::bigint[])
-    ), chosen AS (
-        SELECT contact_id, staff_id, corp_id FROM relation WHERE n_follows = 1
-        UNION ALL
-        SELECT * FROM (
-            SELECT DISTINCT ON (f.contact_id) f.contact_id, f.staff_id, f.corp_id
-              FROM relation f WHERE f.n_follows > 1 ORDER BY f.contact_id, {order}) several
-    ), whole AS (
-        SELECT staff_id, corp_id, {variant} AS variant, array_agg(contact_id) AS ids FROM chosen GROUP BY 1, 2, 3
+# too little, so its loops are switched off for this statement. Who has one guide needs no choice; the second part costs a
+# pass over the people when nobody has several.
+_PERSON = """
+    SELECT s.contact_id FROM contacts_contactstat s JOIN {{bits}} q ON q.chunk = s.position / 8192
+     WHERE s.brand_id = %(b)s AND get_bit(q.bits, s.position %% 8192) = 1 AND s.n_follows {several} OFFSET 0
+"""
+_RELATION = """
+    JOIN contacts_follow f ON f.brand_id = %(b)s AND f.contact_id = p.contact_id
+     WHERE f.ended_at IS NULL AND NOT f.is_pending AND f.staff_id = ANY(%(guides)s::bigint[])
+"""
+# who writes to whom of the people of a table of bitmaps; also the dry run
+CHOSEN = f"""
+    SELECT p.contact_id, f.staff_id, f.corp_id FROM ({_PERSON.format(several="= 1")}) p {_RELATION}
+     UNION ALL
+    SELECT * FROM (
+        SELECT DISTINCT ON (p.contact_id) p.contact_id, f.staff_id, f.corp_id
+          FROM ({_PERSON.format(several="> 1")}) p {_RELATION} ORDER BY p.contact_id, {{order}}) several
+"""  # noqa: S608
+_TASKS = f"""
+    WITH whole AS (
+        SELECT c.staff_id, c.corp_id, {{variant}} AS variant, array_agg(c.contact_id) AS ids FROM ({CHOSEN}) c
+         GROUP BY 1, 2, 3
     )
     INSERT INTO plan_task (staff_id, corp_id, variant, contact_ids)
-    SELECT w.staff_id, w.corp_id, w.variant, w.ids[n * {chunk} + 1 : (n + 1) * {chunk}]
-      FROM whole w, LATERAL generate_series(0, (cardinality(w.ids) - 1) / {chunk}) AS n
-"""
-_SEND_TASKS = """
-    INSERT INTO campaigns_sendtask (brand_id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
-                                    at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed, n_opened,
-                                    n_replied, n_converted, converted_fen, state, msgid, next_try_at, n_tries,
-                                    reminded_at, is_moving, error)
-    SELECT %(b)s, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id, %(at)s, t.text,
-           v.attachments, t.digest, t.contact_ids, cardinality(t.contact_ids), 0, 0, 0, 0, 0, 0, 'planned', '', %(at)s, 0,
-           '{}', false, ''
-      FROM plan_task t JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id
-"""
+    SELECT w.staff_id, w.corp_id, w.variant, w.ids[n * {{chunk}} + 1 : (n + 1) * {{chunk}}]
+      FROM whole w, LATERAL generate_series(0, (cardinality(w.ids) - 1) / {{chunk}}) AS n ORDER BY n, w.staff_id
+"""  # noqa: S608
+# the tasks have their ids before they are written, so that the touches can be written before them; tasks are put in their
+# order, not people: no join that would lose it, and each list is read as it is written
 _LEDGER = """
     INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, staff_id, broadcast_id, wave_id, variant_id, content_id,
                                  send_task_id, state, reason, error)
-    SELECT %(b)s, t.at, t.kind, c.id, t.staff_id, t.broadcast_id, t.wave_id, t.variant_id, t.content_id,
+    SELECT %(b)s, %(at)s, %(kind)s, unnest(t.contact_ids), t.staff_id, %(broadcast)s, %(wave)s, t.variant, t.content_id,
            t.id, %(planned)s, 0, ''
-      FROM campaigns_sendtask t, LATERAL unnest(t.contact_ids) AS c(id)
-     WHERE t.brand_id = %(b)s AND t.broadcast_id = %(broadcast)s AND t.wave_id = %(wave)s ORDER BY t.id
+      FROM (SELECT p.id, p.staff_id, p.variant, p.contact_ids, (SELECT v.content_id FROM campaigns_variant v
+             WHERE v.brand_id = %(b)s AND v.id = p.variant) AS content_id FROM plan_task p ORDER BY p.id OFFSET 0) t
+     ORDER BY t.id
 """
-# ids are drawn in the order of the tasks: a task's lie beyond those drawn for the tasks before it and below those of the
-# tasks after it; what somebody else has drawn meanwhile only makes the stretch a little longer
-_STRETCHES = """
-    UPDATE campaigns_sendtask t SET touch_first = x.first, touch_last = x.last
-      FROM (SELECT id, %(before)s + 1 + sum(n) OVER (ORDER BY id) - n AS first,
-                   %(after)s - 1 - sum(n) OVER (ORDER BY id DESC) + n AS last
-              FROM campaigns_sendtask WHERE brand_id = %(b)s AND broadcast_id = %(broadcast)s AND wave_id = %(wave)s) x
-     WHERE t.brand_id = %(b)s AND t.broadcast_id = %(broadcast)s AND t.wave_id = %(wave)s AND t.id = x.id
+# ids of touches are drawn in the order of the tasks: a task's lie beyond those drawn for the tasks before it and below those
+# of the tasks after it; what somebody else has drawn meanwhile only makes the stretch a little longer
+_SEND_TASKS = """
+    INSERT INTO campaigns_sendtask (brand_id, id, kind, priority, corp_id, staff_id, broadcast_id, wave_id, variant_id,
+                                    content_id, at, text, attachments, content_digest, contact_ids, n, n_sent, n_failed,
+                                    n_opened, n_replied, n_converted, converted_fen, touch_first, touch_last, state, msgid,
+                                    next_try_at, n_tries, reminded_at, is_moving, error)
+    SELECT %(b)s, t.id, %(kind)s, %(priority)s, t.corp_id, t.staff_id, %(broadcast)s, %(wave)s, v.id, v.content_id,
+           %(at)s, t.text, v.attachments, t.digest, t.contact_ids, t.n, 0, 0, 0, 0, 0, 0,
+           %(before)s + 1 + sum(t.n) OVER (ORDER BY t.id) - t.n, %(after)s - 1 - sum(t.n) OVER (ORDER BY t.id DESC) + t.n,
+           'planned', '', %(at)s, 0, '{}', false, ''
+      FROM (SELECT *, cardinality(contact_ids) AS n FROM plan_task) t
+      JOIN campaigns_variant v ON v.brand_id = %(b)s AND v.id = t.variant ORDER BY t.id
 """
 _HELD = """
     INSERT INTO campaigns_touch (brand_id, at, kind, contact_id, broadcast_id, wave_id, state, reason, done_at, error)
     SELECT %(b)s, %(at)s, %(kind)s, s.contact_id, %(broadcast)s, %(wave)s, %(blocked)s, w.what, %(at)s, ''
       FROM campaigns_waveset w
       JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.position / 8192 = w.chunk
-     WHERE w.brand_id = %(b)s AND w.wave_id = %(wave)s AND w.what <> 0 AND get_bit(w.bits, s.position %% 8192) = 1
+     WHERE w.brand_id = %(b)s AND w.wave_id = %(wave)s AND w.what <> 0 AND w.what <> ALL(%(unlisted)s::smallint[])
+       AND get_bit(w.bits, s.position %% 8192) = 1
 """
 
 
@@ -97,6 +111,7 @@ def plan_wave(
     brand: Brand, wave_id: int, frame: Frame, wanted: Bits, fails: Bits | None = None
 ) -> dict[str, int] | None:
     """Plan one wave: ask the gate, write send tasks, one row of the ledger for each person wanted, and what counts.
+    Many people whom a wave's condition leaves out have no row: left_out.py.
 
     Args:
         wanted: the audience of the wave.
@@ -112,19 +127,25 @@ def plan_wave(
     now, allowed = clock.now(), rules.rules_of(brand)
     at = governance.release_at(max(now, wave.at), allowed.quiet, allowed.zone)
     verdict, taken = decide(frame, wanted, wave.broadcast, at, allowed, fails)
-    outranking.take_back(brand, frame, taken, now)
+    tasks, priority = cut_tasks(brand, wave, frame, verdict.allowed), wave.broadcast.priority
+    if limits := workload.limits_of(brand):
+        busy, kept = workload.trim(brand, frame, at, priority, limits)
+        verdict, tasks = without(verdict, Touch.Reason.GUIDE_BUSY, busy), n_cut()
+        left = set(frame.positions(verdict.allowed).tolist()) if taken else set()
+        taken = [row for row in taken if row.position in left]
+        outranking.take_back(brand, frame, taken, now)
+        workload_room.make_way(brand, kept, at=at, priority=priority, limits=limits, now=now)
+    else:
+        outranking.take_back(brand, frame, taken, now)
     _keep_sets(wave, frame, wanted, verdict.refused)
-    tasks = _write_tasks(brand, wave, frame, verdict.allowed, at)
-    reached = _ledger(brand, wave)
+    before, reached, after = _ledger(brand, wave, at)
+    put_tasks(brand, wave, at, before, after)
     n_allowed = frames.count(verdict.allowed)
     if reached != n_allowed:  # nobody among the active guides has them
         alone = verdict.allowed & ~_planned_bits(brand, wave, frame)
-        verdict.refused[Touch.Reason.NOT_FOLLOWED] = (
-            verdict.refused.get(Touch.Reason.NOT_FOLLOWED, frame.empty()) | alone
-        )
+        verdict = without(verdict, Touch.Reason.NOT_FOLLOWED, alone)
         _keep_sets(wave, frame, wanted, verdict.refused)
-        verdict = verdict._replace(allowed=verdict.allowed & ~alone)
-    _held(brand, wave, at)
+    _held(brand, wave, at, left_out.unlisted(verdict.refused))
     planes.add(frame, governance.day_of(at, allowed.zone), int(Touch.Kind.BROADCAST), verdict.allowed)
     numbers = {"wanted": frames.count(wanted), "planned": reached, "tasks": tasks}
     numbers |= {reason.name.lower(): frames.count(found) for reason, found in verdict.refused.items()}
@@ -158,6 +179,16 @@ def decide(
     return gate.Verdict(verdict.allowed | freed, refused), taken
 
 
+def without(verdict: gate.Verdict, reason: Touch.Reason, some: Bits) -> gate.Verdict:
+    """Some of those allowed are refused after all."""
+    if not some.any():
+        return verdict
+    refused = verdict.refused | {
+        reason: verdict.refused[reason] | some if reason in verdict.refused else some
+    }
+    return gate.Verdict(verdict.allowed & ~some, refused)
+
+
 def hold_out(frame: Frame, wanted: Bits, broadcast: Broadcast) -> Bits:
     """Those of the wanted who get nothing, to measure the effect: always the same for one broadcast."""
     if not broadcast.hold_out_percent:
@@ -186,8 +217,9 @@ def _keep_sets(wave: Wave, frame: Frame, wanted: Bits, refused: dict[Touch.Reaso
         )
 
 
-def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: datetime) -> int:
-    """Chunks of at most 1,000 contacts for each guide and variant; gives how many."""
+def cut_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits) -> int:
+    """Chunks of at most 1,000 contacts for each guide and variant, in the temporary table `plan_task`; gives how many. The wave
+    need not be planned: the dry run asks as well."""
     variants = contents_of(wave)
     order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
     rows = list(frame.rows(allowed))
@@ -198,25 +230,39 @@ def _write_tasks(brand: Brand, wave: Wave, frame: Frame, allowed: Bits, at: date
         cursor.execute(FILL.format(name="plan_allowed"), [[row[0] for row in rows], [row[1] for row in rows]])
         cursor.execute("ANALYZE plan_allowed")
         cursor.execute(
-            "CREATE TEMPORARY TABLE plan_task (id serial, staff_id bigint, corp_id bigint, variant int,"
-            " contact_ids bigint[] STORAGE EXTERNAL, text text, digest text) ON COMMIT DROP"
+            "CREATE TEMPORARY TABLE plan_task (id bigint DEFAULT nextval('campaigns_sendtask_id_seq'), staff_id bigint,"
+            " corp_id bigint, variant bigint, contact_ids bigint[] STORAGE EXTERNAL, text text, digest text)"
+            " ON COMMIT DROP"
         )
-        sql = _TASKS.format(order=order, variant=variant_sql(wave.broadcast_id, variants), chunk=CHUNK)
-        with joined_by_hash(cursor, work_mem="192MB"):
+        sql = _TASKS.format(
+            bits="plan_allowed", order=order, variant=variant_sql(wave.broadcast_id, variants), chunk=CHUNK
+        )
+        with joined_by_hash(cursor, work_mem="192MB", sorting=False):
             cursor.execute(sql, {"b": brand.pk, "guides": touches.array(guides())})
+            tasks = cursor.rowcount
         _fill_contents(cursor, brand, variants)
+        return tasks
+
+
+def n_cut() -> int:
+    """Send tasks in `plan_task`."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM plan_task")
+        return int(cursor.fetchone()[0])
+
+
+def put_tasks(brand: Brand, wave: Wave, at: datetime, before: int, after: int) -> None:
+    """The send tasks of `plan_task`, whose touches have ids between `before` and `after`."""
+    with connection.cursor() as cursor:
+        given = _given(brand, wave, at)
         cursor.execute(
-            _SEND_TASKS,
-            {
-                "b": brand.pk,
-                "kind": int(Touch.Kind.BROADCAST),
-                "priority": wave.broadcast.priority,
-                "broadcast": wave.broadcast_id,
-                "wave": wave.pk,
-                "at": at,
-            },
+            _SEND_TASKS, {**given, "priority": wave.broadcast.priority, "before": before, "after": after}
         )
-        return cursor.rowcount
+
+
+def _given(brand: Brand, wave: Wave, at: datetime) -> dict[str, Any]:
+    kind = int(Touch.Kind.BROADCAST)
+    return {"b": brand.pk, "kind": kind, "broadcast": wave.broadcast_id, "wave": wave.pk, "at": at}
 
 
 def contents_of(wave: Wave) -> list[Variant]:
@@ -271,41 +317,26 @@ def _fill_contents(cursor: Any, brand: Brand, variants: Sequence[Variant]) -> No
     )
 
 
-def _ledger(brand: Brand, wave: Wave) -> int:
-    given = {
-        "b": brand.pk,
-        "broadcast": wave.broadcast_id,
-        "wave": wave.pk,
-        "planned": int(Touch.State.PLANNED),
-    }
+def _ledger(brand: Brand, wave: Wave, at: datetime) -> tuple[int, int, int]:
+    """A touch for everybody in `plan_task`; gives how many, between an id drawn before them and one drawn after them."""
     [before] = touches.new_ids(1)
     with connection.cursor() as cursor:
-        cursor.execute(_LEDGER, given)
+        cursor.execute(_LEDGER, {**_given(brand, wave, at), "planned": int(Touch.State.PLANNED)})
         reached = cursor.rowcount
-        [after] = touches.new_ids(1)
-        cursor.execute(_STRETCHES, {**given, "before": before, "after": after})
-    return reached
+    [after] = touches.new_ids(1)
+    return before, reached, after
 
 
-def _held(brand: Brand, wave: Wave, at: datetime) -> None:
-    with connection.cursor() as cursor:
+def _held(brand: Brand, wave: Wave, at: datetime, unlisted: list[int]) -> None:
+    with connection.cursor() as cursor, joined_by_hash(cursor, work_mem="64MB", merging=False):
         cursor.execute(
-            _HELD,
-            {
-                "b": brand.pk,
-                "at": at,
-                "kind": int(Touch.Kind.BROADCAST),
-                "broadcast": wave.broadcast_id,
-                "wave": wave.pk,
-                "blocked": int(Touch.State.BLOCKED),
-            },
+            _HELD, {**_given(brand, wave, at), "blocked": int(Touch.State.BLOCKED), "unlisted": unlisted}
         )
 
 
 def _planned_bits(brand: Brand, wave: Wave, frame: Frame) -> Bits:
-    return frame.select(
-        "SELECT s.position FROM campaigns_sendtask t, LATERAL unnest(t.contact_ids) AS c(id)"
-        " JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = c.id"
-        " WHERE t.brand_id = %s AND t.broadcast_id = %s AND t.wave_id = %s",
-        [brand.pk, brand.pk, wave.broadcast_id, wave.pk],
+    return frame.select_people(
+        "SELECT unnest(contact_ids) AS contact_id FROM campaigns_sendtask"
+        " WHERE brand_id = %s AND broadcast_id = %s AND wave_id = %s",
+        [brand.pk, wave.broadcast_id, wave.pk],
     )

@@ -6,7 +6,7 @@ A handful of people is looked up in the ledger, a large set in bitmaps; both giv
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -80,25 +80,33 @@ def try_gate(brand: Brand) -> bool:
 
 
 def ask(
-    brand: Brand, contact_ids: Collection[int], at: datetime, *, kind: Touch.Kind = Touch.Kind.SOP
+    brand: Brand,
+    contact_ids: Collection[int],
+    at: datetime,
+    *,
+    kind: Touch.Kind = Touch.Kind.SOP,
+    found: tuple[Frame, dict[int, int]] | None = None,
 ) -> dict[int, Touch.Reason]:
     """Who of these people may not get a touch at `at`, and why; whoever is not in the answer may get one.
 
     Takes the brand's gate: write the touches in the same transaction, at most one for each person and question.
+
+    Args:
+        found: `frames.frame_of` these people, from a caller who needs it too.
     """
     enter_gate(brand)
     ids = sorted(set(contact_ids))
     if not ids:
         return {}
     stored.flush()
-    frame, places = frames.frame_of(brand, ids)
+    frame, places = found or frames.frame_of(brand, ids)
     everybody = frame.of_positions(places)
     rules = rules_of(brand)
     held = hold_out.of_places(frame, places, rules)
     if len(ids) > FEW:
         verdict = judge(frame, everybody, at=at, kind=kind, rules=rules, held=held)
     else:
-        left, refused = _by_wish(frame, everybody, at, kind, held, ids)
+        left, refused = _by_wish(frame, everybody, at, kind, held, places)
         asked = {places[position] for position in frame.positions(left)}
         verdict = Verdict(left, refused | _by_ledger(frame, places, asked, at, kind, rules))
     answer = {
@@ -141,7 +149,7 @@ def wishes(brand: Brand, contact_ids: Collection[int], at: datetime, kind: int) 
     """Who of these people is to be left alone by now, and why; caps and other numbers are not asked again."""
     stored.flush()
     frame, places = frames.frame_of(brand, sorted(set(contact_ids)))
-    _left, refused = _by_wish(frame, frame.of_positions(places), at, kind, frame.empty(), places.values())
+    _left, refused = _by_wish(frame, frame.of_positions(places), at, kind, frame.empty(), places)
     return {
         places[position]: reason
         for reason, bits in refused.items()
@@ -151,23 +159,18 @@ def wishes(brand: Brand, contact_ids: Collection[int], at: datetime, kind: int) 
 
 
 def _by_wish(
-    frame: Frame, audience: Bits, at: datetime, kind: int, held: Bits, few: Collection[int] | None = None
+    frame: Frame, audience: Bits, at: datetime, kind: int, held: Bits, few: Mapping[int, int] | None = None
 ) -> tuple[Bits, dict[Touch.Reason, Bits]]:
     """Who of the audience is left, and whom which wish keeps out.
 
     Args:
-        few: the contacts of the audience, where they are few; otherwise all refusals are read.
+        few: {position: contact} of the audience, where they are few; otherwise all refusals are read.
     """
-    brand, left, refused = frame.brand, audience, {}
-    of_few = "" if few is None else " AND r.contact_id = ANY(%s::bigint[])"
+    left, refused = audience, {}
     sets = (
         ~frame.one(Dim.FLAG, Flag.REACHABLE),
         frame.one(Dim.FLAG, Flag.DO_NOT_CONTACT),
-        frame.select(
-            "SELECT s.position FROM campaigns_refusal r JOIN contacts_contactstat s ON s.brand_id = %s"  # noqa: S608
-            f" AND s.contact_id = r.contact_id WHERE r.brand_id = %s AND r.kind = %s{of_few}",
-            [brand.pk, brand.pk, int(kind), *([] if few is None else [array(few)])],
-        ),
+        _refusing(frame, kind, few),
         held,
         under_rules(frame, at, kind),
     )
@@ -177,6 +180,17 @@ def _by_wish(
             refused[reason] = found
             left = left & ~found
     return left, refused
+
+
+def _refusing(frame: Frame, kind: int, few: Mapping[int, int] | None) -> Bits:
+    if few is None:
+        sql = "SELECT contact_id FROM campaigns_refusal WHERE brand_id = %s AND kind = %s"
+        return frame.select_people(sql, [frame.brand.pk, int(kind)])
+    return frame.select(
+        "SELECT i.position FROM unnest(%s::bigint[], %s::bigint[]) AS i(position, id) CROSS JOIN LATERAL (SELECT"
+        " FROM campaigns_refusal WHERE brand_id = (SELECT %s) AND contact_id = i.id AND kind = %s OFFSET 0) r",
+        [array(few), array(few.values()), frame.brand.pk, int(kind)],
+    )
 
 
 def under_rules(frame: Frame, at: datetime, kind: int) -> Bits:
@@ -201,7 +215,8 @@ def under_rules(frame: Frame, at: datetime, kind: int) -> Bits:
 
 def _by_planes(frame: Frame, left: Bits, at: datetime, kind: int, rules: Rules) -> dict[Touch.Reason, Bits]:
     day = governance.day_of(at, rules.zone)
-    first, last, allowed = governance.allowance_period(date.fromordinal(day), rules.allowance)
+    # planes know the brand's days: where WeCom's begin at another hour they say who might have used it up
+    first, last, allowed, is_exact = governance.allowance_days(at, rules.allowance, rules.zone)
     reach = rules.reach_days
     span = min(day - reach, first), max(day + reach, last)
     shape = (len(frame.chunks), frames.BITS)
@@ -219,6 +234,8 @@ def _by_planes(frame: Frame, left: Bits, at: datetime, kind: int, rules: Rules) 
         Reason.ALLOWANCE: used_up,
     }
     doubtful = left & dirty & (capped | used_up)
+    if not is_exact:
+        doubtful = doubtful | (left & used_up)
     if doubtful.any():
         asked = frames.contacts_at(frame.brand, frame, doubtful)
         exact = {reason: frame.empty() for reason in BY_NUMBER}
@@ -233,11 +250,10 @@ def _by_planes(frame: Frame, left: Bits, at: datetime, kind: int, rules: Rules) 
 def _too_soon(frame: Frame, at: datetime, rules: Rules) -> Bits:
     if not rules.gap:
         return frame.empty()
-    return frame.select(
-        "SELECT s.position FROM campaigns_touch t JOIN contacts_contactstat s ON s.brand_id = %s"
-        " AND s.contact_id = t.contact_id"
-        " WHERE t.brand_id = %s AND t.at > %s AND t.at < %s AND t.kind = ANY(%s) AND t.state = ANY(%s)",
-        [frame.brand.pk, frame.brand.pk, at - rules.gap, at + rules.gap, *_counted()],
+    return frame.select_people(
+        "SELECT contact_id FROM campaigns_touch"
+        " WHERE brand_id = %s AND at > %s AND at < %s AND kind = ANY(%s) AND state = ANY(%s)",
+        [frame.brand.pk, at - rules.gap, at + rules.gap, *_counted()],
     )
 
 
@@ -258,25 +274,30 @@ def _by_ledger(
 
 
 _COUNTS = """
-    SELECT t.contact_id, t.kind, t.at FROM campaigns_touch t
-     WHERE t.brand_id = %s AND t.contact_id = ANY(%s::bigint[]) AND t.at >= %s AND t.at < %s
-       AND t.kind = ANY(%s::smallint[]) AND t.state = ANY(%s::smallint[])
+    SELECT i.id, t.kind, t.at FROM unnest(%s::bigint[]) AS i(id) CROSS JOIN LATERAL (
+        SELECT kind, at FROM campaigns_touch
+         WHERE brand_id = (SELECT %s) AND contact_id = i.id AND at >= %s AND at < %s
+           AND kind = ANY(%s::smallint[]) AND state = ANY(%s::smallint[]) OFFSET 0) t
 """
+
+
+def span_of(at: datetime, rules: Rules) -> tuple[datetime, datetime]:
+    """(beginning, end) of the time whose touches matter for one at `at`."""
+    day, reach = governance.day_of(at, rules.zone), rules.reach_days
+    start, end, _n = governance.allowance_span(at, rules.allowance)
+    return (
+        min(governance.midnight(day - reach, rules.zone), start),
+        max(governance.midnight(day + reach + 1, rules.zone), end),
+    )
 
 
 def counted_touches(
     brand: Brand, contact_ids: Collection[int], at: datetime, rules: Rules
 ) -> Iterator[tuple[int, int, datetime]]:
     """(contact, kind, at) of touches that matter for one at `at`."""
-    day = governance.day_of(at, rules.zone)
-    first, last, _n = governance.allowance_period(date.fromordinal(day), rules.allowance)
-    reach = rules.reach_days
-    span = min(day - reach, first), max(day + reach, last) + 1
+    since, until = span_of(at, rules)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _COUNTS,
-            [brand.pk, array(contact_ids), *(governance.midnight(d, rules.zone) for d in span), *_counted()],
-        )
+        cursor.execute(_COUNTS, [array(set(contact_ids)), brand.pk, since, until, *_counted()])
         yield from cursor.fetchall()
 
 
@@ -290,25 +311,37 @@ def reasons_by_number(
     for contact_id, of_kind, moment in counted_touches(brand, contact_ids, at, rules):
         touches[contact_id].append((of_kind, moment))
     found: dict[int, Touch.Reason] = {}
+    days: dict[datetime, int] = {}
     for contact_id, rows in touches.items():
-        if reason := reason_of(rules, rows, at, kind):
+        if reason := reason_of(rules, rows, at, kind, days):
             found[contact_id] = reason
     return found
 
 
 def reason_of(
-    rules: Rules, rows: Collection[tuple[int, datetime]], at: datetime, kind: int
+    rules: Rules,
+    rows: Collection[tuple[int, datetime]],
+    at: datetime,
+    kind: int,
+    days: dict[datetime, int] | None = None,
 ) -> Touch.Reason | None:
-    """Why somebody with these touches (kind, moment) may not get one more; None: they may."""
+    """Why somebody with these touches (kind, moment) may not get one more; None: they may.
+
+    Args:
+        days: of moments that were asked about before, by the same rules: many people have the same ones.
+    """
     day = governance.day_of(at, rules.zone)
-    first, last, allowed = governance.allowance_period(date.fromordinal(day), rules.allowance)
+    start, end, allowed = governance.allowance_span(at, rules.allowance)
     counts: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    days = {} if days is None else days
     for of_kind, moment in rows:
-        counts[of_kind][governance.day_of(moment, rules.zone)] += 1
+        if moment not in days:
+            days[moment] = governance.day_of(moment, rules.zone)
+        counts[of_kind][days[moment]] += 1
     if governance.is_capped(rules, counts, day, kind):
         return Reason.CAPPED
     if rules.gap and any(abs(moment - at) < rules.gap for _kind, moment in rows):
         return Reason.TOO_SOON
-    if sum(n for of_kind in counts.values() for d, n in of_kind.items() if first <= d <= last) >= allowed:
+    if sum(start <= moment < end for _kind, moment in rows) >= allowed:
         return Reason.ALLOWANCE
     return None

@@ -16,10 +16,11 @@ from campaigns.graph import kinds, words
 from campaigns.graph.shape import Graph, Problem
 from campaigns.graph.templates import TEMPLATES
 from campaigns.models import Sop, SopStep, SopVersion
-from campaigns.services import gate, graph_checks, sops
+from campaigns.services import gate, graph_checks, sop_requests, sops
 from campaigns.services.journeys import arrivals, moving, plans, reacting, rehearsing
 from campaigns.services.journeys.moving import MoveEffect
 from contacts.models import Contact
+from content.services import library
 from org import audit
 from org.access import SYSTEM, Actor
 from org.models import Job
@@ -68,6 +69,7 @@ def create_graph_sop(brand: Brand, *, name: str, graph: Any = None, by: Actor = 
         draft_by=by.name,
         draft_at=clock.now(),
         created_by=by.name,
+        makers=[[by.name, by.user_id]],
     )
     sops.save_sop(sop)
     audit.record(by, "sop.create", sop, after={"name": sop.name, "form": sop.form})
@@ -91,17 +93,13 @@ def create_from_template(brand: Brand, *, key: str, name: str = "", by: Actor = 
 @transaction.atomic
 def rename(brand: Brand, *, sop_id: int, name: str, by: Actor) -> Sop:
     """Raises InvalidError where the name is taken."""
-    sop = get_graph_sop(sop_id, lock=True)
-    before = {"name": sop.name}
-    sop.name = sops.checked_name(name, sop)
-    sops.save_sop(sop)
-    audit.record(by, "sop.edit", sop, before=before, after={"name": sop.name})
-    return sop
+    return sops.rename(get_graph_sop(sop_id, lock=True), name, by)
 
 
 @transaction.atomic
 def save_draft(brand: Brand, *, sop_id: int, graph: Any, by: Actor, draft_n: int | None = None) -> Sop:
-    """Keep what is being drawn; nobody's way changes before it is published.
+    """Keep what is being drawn; nobody's way changes before it is published. What waits for a second person is overtaken by
+    another graph, not by other places on the canvas.
 
     Args:
         draft_n: the save that this one goes on from; None does not look.
@@ -119,9 +117,13 @@ def save_draft(brand: Brand, *, sop_id: int, graph: Any, by: Actor, draft_n: int
             code="draft_changed",
             draft_n=sop.draft_n,
         )
-    sop.draft, sop.draft_n = graphs.tidy(graph), sop.draft_n + 1
+    drawn = graphs.tidy(graph)
+    if words.differences(graphs.tidy(sop.draft or EMPTY), drawn):
+        sop_requests.note_maker(sop, by)
+        sop_requests.overtake(sop, by)
+    sop.draft, sop.draft_n = drawn, sop.draft_n + 1
     sop.draft_by, sop.draft_at = by.name, clock.now()
-    sop.save(update_fields=["draft", "draft_n", "draft_by", "draft_at"])
+    sop.save(update_fields=["draft", "draft_n", "draft_by", "draft_at", "makers"])
     return sop
 
 
@@ -165,27 +167,32 @@ def publish(
 
     Raises:
         InvalidError: `problems` in its details; they stand at nodes and fields.
-        ConflictError: the SOP has ended, or the draft was changed since.
+        ConflictError: the SOP has ended, the draft was changed since, or a second person has to approve it
+            (sop_approval.publish hands it in).
     """
+    sop_requests.check_alone(brand)
     gate.enter_gate(brand)
+    sop = to_publish(sop_id, draft_n)
+    clean = checked(brand, sop.draft or EMPTY, people)
+    return put_in_force(brand, sop, clean, by=by, note=note, people=people, mapping=mapping)
+
+
+def to_publish(sop_id: int, draft_n: int | None = None) -> Sop:
+    """The SOP, locked. Raises ConflictError: it has ended, or its draft was changed since `draft_n`."""
     sop = get_graph_sop(sop_id, lock=True)
     if sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
     if draft_n is not None and draft_n != sop.draft_n:
         raise ConflictError(_("The draft was changed meanwhile. Load the page again."), code="draft_changed")
-    return _publish(brand, sop, sop.draft or EMPTY, by=by, note=note, people=people, mapping=mapping)
+    return sop
 
 
-def _publish(
-    brand: Brand,
-    sop: Sop,
-    graph: Graph,
-    *,
-    by: Actor,
-    note: str,
-    people: str,
-    mapping: Mapping[str, str] | None,
-) -> tuple[SopVersion, Job | None]:
+def checked(brand: Brand, graph: Graph, people: str) -> Graph:
+    """The graph with clean values.
+
+    Raises:
+        InvalidError: what keeps it from being published, as `problems`; people neither stay nor move.
+    """
     if people not in (STAY, MOVE):
         raise InvalidError(_("Choose whether people stay or move"), fields={"people": f"{STAY}, {MOVE}"})
     clean, problems = graph_checks.check(brand, graphs.tidy(graph))
@@ -196,27 +203,57 @@ def _publish(
             code="graph_problems",
             problems=problems,
         )
-    now = clock.now()
+    return clean
+
+
+def is_present(sop: Sop, graph: Graph) -> SopVersion | None:
+    """The newest version, where people come into it and the graph is the same."""
     last = SopVersion.objects.filter(sop=sop).order_by("-n").first()
-    if last and last.pk == sop.version_id and not words.differences(graphs.tidy(last.graph), clean):
+    is_same = last and last.pk == sop.version_id and not words.differences(graphs.tidy(last.graph), graph)
+    return last if is_same else None
+
+
+def put_in_force(
+    brand: Brand,
+    sop: Sop,
+    clean: Graph,
+    *,
+    by: Actor,
+    note: str,
+    people: str,
+    mapping: Mapping[str, str] | None,
+    published_by: str = "",
+    approved_by: str = "",
+) -> tuple[SopVersion, Job | None]:
+    """A clean graph becomes the version into which people come. The caller holds the gate and the SOP's row, and has seen
+    to the second person.
+
+    Args:
+        published_by, approved_by: who wanted it and who said yes, where that is not `by` alone.
+    """
+    now = clock.now()
+    sop_requests.overtake(sop, by)
+    if (present := is_present(sop, clean)) is not None:
         # nothing is new (a double click, an answer that was lost): the same version; people may still be moved into it
-        return last, moving.start(brand, sop, mapping or {}, by) if people == MOVE else None
+        return present, moving.start(brand, sop, mapping or {}, by) if people == MOVE else None
+    last = SopVersion.objects.filter(sop=sop).order_by("-n").first()
     is_first_of_brand = not Sop.objects.filter(form=Sop.Form.GRAPH, version_id__isnull=False).exists()
     version = SopVersion.objects.create(
         sop=sop,
         n=last.n + 1 if last else 1,
         graph=clean,
-        note=note.strip()[:200],
-        published_by=by.name,
+        note=note.replace("\x00", "").strip()[:200],
+        published_by=published_by or by.name,
         published_at=now,
+        approved_by=approved_by,
     )
     _write_steps(brand, version)
     before = {"state": sop.state, "version": last.n if last else 0}
-    sop.version_id, sop.draft = version.pk, clean
+    sop.version_id, sop.draft, sop.makers = version.pk, clean, []
     sop.draft_n += 1
     if sop.state == Sop.State.DRAFT:
         sop.state = Sop.State.ON
-    sop.save(update_fields=["version_id", "draft", "draft_n", "state"])
+    sop.save(update_fields=["version_id", "draft", "draft_n", "state", "makers"])
     if is_first_of_brand:
         reacting.begin(brand)
     arrivals.begin(brand, plans.load([version.pk])[version.pk], now)
@@ -289,28 +326,40 @@ def roll_back(
     people: str = STAY,
     mapping: Mapping[str, str] | None = None,
 ) -> tuple[SopVersion, Job | None]:
-    """Publish an older version again, as a new one; the draft becomes it.
+    """Publish an older version again, as a new one; the draft becomes it. One that a second person has approved needs no
+    other yes.
 
     Raises:
         InvalidError: what it names does not exist any more (`problems`).
-        ConflictError: it is the present one, or the SOP has ended.
+        ConflictError: it is the present one, the SOP has ended, or a second person has to approve it
+            (sop_approval.roll_back hands it in).
     """
     gate.enter_gate(brand)
-    sop = get_graph_sop(sop_id, lock=True)
+    sop = to_publish(sop_id)
+    version = older_version(sop, n)
+    clean = checked(brand, version.graph, people)
+    if not is_approved(version, clean):
+        sop_requests.check_alone(brand)
+    return put_in_force(
+        brand, sop, clean, by=by, note=back_note(n), people=people, mapping=mapping, approved_by=version.approved_by
+    )  # fmt: skip
+
+
+def older_version(sop: Sop, n: int) -> SopVersion:
+    """Raises NotFoundError; ConflictError: it is the present one."""
     version = get_version(sop.pk, n)
-    if sop.state == Sop.State.ENDED:
-        raise ConflictError(_("The SOP has ended. Copy it to use it again."))
     if version.pk == sop.version_id:
         raise ConflictError(_("This is the present version"))
-    return _publish(
-        brand,
-        sop,
-        version.graph,
-        by=by,
-        note=_("Back to version %(n)s") % {"n": n},
-        people=people,
-        mapping=mapping,
-    )
+    return version
+
+
+def is_approved(version: SopVersion, clean: Graph) -> bool:
+    """Whether a second person has said yes to exactly this graph, when it was this version."""
+    return bool(version.approved_by) and not words.differences(graphs.tidy(version.graph), clean)
+
+
+def back_note(n: int) -> str:
+    return _("Back to version %(n)s") % {"n": n}
 
 
 # ---- try it before it is on
@@ -360,16 +409,23 @@ def open_as_graph(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     sop = sops.get_sop(sop_id)
     if sop.is_graph:
         raise ConflictError(_("It is on a canvas already"))
-    return create_graph_sop(brand, name=sops.free_name(sop.name), graph=graph_of_steps(sop), by=by)
+    copy = create_graph_sop(brand, name=sops.free_name(sop.name), graph=graph_of_steps(sop), by=by)
+    return sops.set_priority(brand, sop_id=copy.pk, priority=sop.priority, by=by)
 
 
 def graph_of_steps(sop: Sop) -> Graph:
     """The graph of an SOP of steps: a wait until its day and a message for each."""
     nodes: list[dict[str, Any]] = [{"id": "in", "kind": "entry", "by": "hand", "x": 80, "y": 80}]
-    for n, step in enumerate(sops.live_steps(sop.pk), 1):
+    steps = sops.live_steps(sop.pk)
+    picked = library.names_of(step.content_id for step in steps)
+    for n, step in enumerate(steps, 1):
         time = f"{step.hour:02}:{step.minute:02}"
         nodes.append({"id": f"w{n}", "kind": "wait", "mode": "day", "day": step.day, "time": time})
-        nodes.append({"id": f"t{n}", "kind": "touch", "text": step.text, "attachments": step.attachments})
+        said: dict[str, Any] = {"text": step.text, "attachments": step.attachments}
+        about = picked.get(step.content_id or 0)
+        if about and about["newer"] is None:  # a node takes what is in force: the words stay the same
+            said = {"content_id": about["content_id"]}
+        nodes.append({"id": f"t{n}", "kind": "touch", **said})
     nodes.append({"id": "end", "kind": "end"})
     for n, node in enumerate(nodes):
         node |= {"x": 80, "y": 80 + 120 * n}

@@ -21,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from campaigns.models import SendTask, Touch, TouchOrder
+from campaigns.models import DirectUse, SendTask, Touch, TouchOrder
 from campaigns.services.rules import policy_of
 from campaigns.services.touches import array
 from contacts.models import EventType, OutboxPosition
@@ -142,7 +142,7 @@ _UNMARK = """
                      FROM gone g GROUP BY 1, 2)
     UPDATE campaigns_touch t SET converted_at = l.at FROM left_ l
      WHERE t.brand_id = %(b)s AND t.at = l.touch_at AND t.id = l.touch_id AND t.converted_at = ANY(l.ats)
-    RETURNING t.send_task_id, t.converted_at IS NULL
+    RETURNING t.send_task_id, t.converted_at IS NULL, t.content_id, t.staff_id, t.kind
 """
 
 
@@ -169,8 +169,14 @@ def _take_back(brand: Brand) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute(_UNMARK, given)
-        unmarked: Counter[int] = Counter(
-            task_id for task_id, is_gone in cursor.fetchall() if is_gone and task_id is not None
+        gone = [(task_id, *by) for task_id, is_gone, *by in cursor.fetchall() if is_gone]
+    unmarked: Counter[int] = Counter(task_id for task_id, *_by in gone if task_id is not None)
+    direct = Counter(
+        (version_id, staff_id) for _task, version_id, staff_id, kind in gone if kind == Touch.Kind.DIRECT
+    )
+    for (version_id, staff_id), n in sorted(direct.items(), key=str):
+        DirectUse.objects.filter(version_id=version_id, staff_id=staff_id).update(
+            n_converted=Greatest(F("n_converted") - n, 0)
         )
     fen: Counter[int] = Counter()
     for _touch_at, touch_id, _at, amount in rows:
@@ -203,10 +209,15 @@ _MARK = """
     UPDATE campaigns_touch t SET {mark} = f.at
       FROM (SELECT touch_at, touch_id, min(at) AS at FROM pg_temp.touch_mark_found GROUP BY 1, 2) f
      WHERE t.brand_id = %(b)s AND t.at = f.touch_at AND t.id = f.touch_id AND t.{mark} IS NULL
-    RETURNING t.send_task_id
+    RETURNING t.send_task_id, t.content_id, t.staff_id, t.kind
 """
 _FOLD = """
-    WITH done AS ({mark}), n AS (
+    WITH done AS ({mark}), direct AS (
+        INSERT INTO campaigns_directuse AS u (brand_id, version_id, staff_id, n_sent, {others}, {fold})
+        SELECT %(b)s, content_id, staff_id, 0, 0, 0, count(*) FROM done
+         WHERE kind = {direct} AND content_id IS NOT NULL AND staff_id IS NOT NULL GROUP BY 2, 3 ORDER BY 2, 3
+        ON CONFLICT (brand_id, version_id, staff_id) DO UPDATE SET {fold} = u.{fold} + excluded.{fold}
+    ), n AS (
         SELECT send_task_id AS id, count(*) AS n, 0::numeric AS fen FROM done WHERE send_task_id IS NOT NULL GROUP BY 1
          UNION ALL
         SELECT send_task_id, 0, sum(fen) FROM pg_temp.touch_mark_found WHERE send_task_id IS NOT NULL GROUP BY 1
@@ -249,5 +260,8 @@ def _write(brand: Brand, mark: str, found: str, given: dict[str, Any]) -> None:
         if is_order:
             cursor.execute(_TAKE_ORDERS, given)
             cursor.execute(_COUNTED, [[row[0] for row in cursor.fetchall()]])
-        sql = _FOLD.format(mark=_MARK.format(mark=mark), fold=_FOLDS[mark])
+        fold = _FOLDS[mark]
+        others = ", ".join(name for name in _FOLDS.values() if name != fold)
+        names = {"fold": fold, "others": others, "direct": int(Touch.Kind.DIRECT)}
+        sql = _FOLD.format(mark=_MARK.format(mark=mark), **names)
         cursor.execute(sql, {"b": brand.pk})

@@ -23,7 +23,6 @@ from wecom.models import MediaFile, MediaUpload
 from wecom.services import media
 
 KINDS = ("image", "video", "link")
-TEXT_BYTES = 4000  # WeCom's newer page; its older one says 2,000 characters: both hold
 _PLACEHOLDER = "0"  # stands for a media_id while the rest is checked
 
 
@@ -52,7 +51,7 @@ def _text(given: Any) -> str:
     if not isinstance(given, str):
         raise InvalidError(_("Text must be text"))
     text = given.replace("\r\n", "\n").replace("\x00", "").strip()
-    if len(text.encode()) > TEXT_BYTES:
+    if len(text.encode()) > api.TEXT_BYTES:
         raise InvalidError(_("The text is too long: WeCom takes 4,000 bytes, about 1,300 Chinese characters"))
     if used := [name for name in variables.names_in(text) if name in variables.VARIABLES]:
         raise InvalidError(

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from campaigns import governance
 from campaigns.models import Moment, Sop
 from campaigns.services import moment_content, moment_results, rules
+from campaigns.services.moment_failures import fail
 from campaigns.services.moments import corp_tags
 from content.services import library, sensitive
 from org.models import Staff
@@ -151,7 +152,7 @@ def _claim_row(brand: Brand, moment_id: int) -> Claim | None:
         problem = _not_usable(brand, moment.content_id, now)
     problem = problem or sensitive.refused_now(brand, moment.text, moment.attachments)
     if problem:
-        Moment.objects.filter(pk=moment.pk).update(state=State.FAILED, ended_at=now, error=problem[:500])
+        fail(moment, problem, Moment.objects.all())
         return None
     moment.state, moment.called_at, moment.next_try_at = State.CALLING, now, now + LEASE
     moment.n_tries += 1
@@ -215,7 +216,7 @@ def _refused(moment: Moment, error: WeComRejected | InvalidError) -> None:
         _postpone(moment, error)
         return
     with transaction.atomic():
-        _mine(moment).update(state=State.FAILED, ended_at=clock.now(), error=_words(error))
+        fail(moment, _words(error), _mine(moment))
 
 
 def _words(error: Any) -> str:
@@ -327,7 +328,7 @@ def _job_over(brand: Brand, moment: Moment, result: api.JobResult) -> None:
     if result.get("errcode") or not moment_id:
         error = f"{result.get('errmsg') or '—'} ({result.get('errcode')})"
         with transaction.atomic():
-            _running(moment).update(state=State.FAILED, ended_at=clock.now(), error=error[:500])
+            fail(moment, error, _running(moment))
         return
     left_out = {
         "users": (result.get("invalid_sender_list") or {}).get("user_list") or [],
@@ -340,8 +341,7 @@ def _job_over(brand: Brand, moment: Moment, result: api.JobResult) -> None:
         except WeComUnavailable:
             return  # the job is asked about again
         with transaction.atomic():
-            values = {"moment_id": moment_id, "warnings": left_out, "ended_at": clock.now(), "error": problem}
-            _running(moment).update(state=State.FAILED, **values)
+            fail(moment, problem, _running(moment), moment_id=moment_id, warnings=left_out)
         return
     _out(moment, moment_id, {name: ids[:100] for name, ids in left_out.items() if ids})
     moment_results.poll(brand, moment.pk)
@@ -367,7 +367,7 @@ def _lost_job(client: WeComClient, moment: Moment) -> None:
         _out(moment, found)
         return
     with transaction.atomic():
-        _running(moment).update(state=State.FAILED, ended_at=clock.now(), error="job")
+        fail(moment, "job", _running(moment))
 
 
 def _out(moment: Moment, moment_id: str, warnings: dict[str, Any] | None = None) -> None:

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Moment, MomentGuide
-from campaigns.services import moment_content, second_person
+from campaigns.services import moment_content, second_person, second_person_notices
 from campaigns.services.rules import policy_of
 from content.services import library
 from org import audit
@@ -210,6 +210,7 @@ def launch(brand: Brand, *, moment_id: int, by: Actor) -> Moment:
         _switch(moment, {State.DRAFT}, State.APPROVAL)
         moment.save(update_fields=["state", "launched_by", "launched_by_user_id"])
         audit.record(by, "moment.submit", moment)
+        second_person_notices.tell_of(brand, moment)
         return moment
     return _plan(brand, moment, State.DRAFT, by, "moment.launch")
 
@@ -300,7 +301,9 @@ def create_for(
     except IntegrityError:
         return Moment.objects.get(key=whole)  # somebody else has just ordered the same
     audit.record(by, "moment.create", moment, after=_as_audit(moment))
-    if not waits:
+    if waits:
+        second_person_notices.tell_of(brand, moment)
+    else:
         _start(brand, moment)
     return moment
 

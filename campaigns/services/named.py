@@ -7,7 +7,17 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from campaigns.models import AlertRule, Broadcast, Enrolment, Moment, NoContactRule, Sop, SopVersion, Wave
+from campaigns.models import (
+    AlertRule,
+    Broadcast,
+    Enrolment,
+    Moment,
+    NoContactRule,
+    Sop,
+    SopRequest,
+    SopVersion,
+    Wave,
+)
 from tagging.named import segments_in, swapped, tags_in, with_tag
 from tagging.services.references import Use
 from tenants.models import Brand
@@ -100,6 +110,7 @@ def replace_tag(brand: Brand, old_id: int, new_id: int) -> int:
         (Wave.objects.all(), ("condition",)),
         (Sop.objects.exclude(draft=None), ("draft",)),
         (SopVersion.objects.all(), ("graph",)),
+        (SopRequest.objects.filter(kind=SopRequest.Kind.VERSION), ("proposal",)),
         (AlertRule.objects.all(), ("filters", "condition")),
     ):
         for row in rows.select_for_update(no_key=True):

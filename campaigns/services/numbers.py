@@ -25,6 +25,7 @@ class StepNumbers:
         n_waiting: planned, being handed over, or with a guide who has not confirmed.
         n_sent: delivered, as WeCom reports it.
         n_failed: WeCom or the customer's side refused it.
+        n_cancelled: given up before the guide confirmed it.
         n_opened, n_replied, n_converted: of those delivered.
         blocked: held back before they went to WeCom, by reason.
     """
@@ -154,7 +155,7 @@ def unconfirmed(
     *, sop_id: int | None = None, broadcast_id: int | None = None, limit: int = 50
 ) -> list[SendTask]:
     """Send tasks that wait for their guide, the oldest first."""
-    rows = SendTask.objects.filter(state=SendTask.State.HANDED, confirmed_at=None, cancelled_at=None)
+    rows = SendTask.objects.to_confirm()
     if sop_id is not None:
         rows = rows.filter(sop=sop_id)
     if broadcast_id is not None:

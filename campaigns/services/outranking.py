@@ -1,13 +1,13 @@
-"""A planned touch gives way to a later broadcast of strictly higher priority.
+"""A planned touch gives way to a later campaign, broadcast or SOP, of strictly higher priority.
 
 Somebody for whom a cap, the gap or the allowance is in the way may be so because of touches that are only planned: held by
 quiet hours, by a pause, or waiting for their turn. Those of lower priority are taken back, the lowest first and no more
-than needed; where even all of them would not help, none is. What WeCom has already is never taken back. SOP messages
-have priority 5. Under the brand's gate, so no send task is claimed meanwhile.
+than needed; where even all of them would not help, none is. What WeCom has already is never taken back. Messages of an
+SOP have its priority. Under the brand's gate, so no send task is claimed meanwhile.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,10 +15,14 @@ from django.db import connection
 
 from campaigns.governance import Rules
 from campaigns.models import SendTask, Touch, Wave, WaveSet
-from campaigns.services import gate, planes, planning, touches
+from campaigns.services import gate, planes, planning, senders, workload
+from campaigns.services.rules import rules_of
 from campaigns.services.touches import array
 from contacts.models import EventType
+from contacts.services.timeline import EventRow, record_events
+from tagging.services import frames
 from tagging.services.frames import Bits, Frame
+from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
 Reason = Touch.Reason
@@ -56,6 +60,20 @@ _LOWER = """
      ORDER BY p.priority, t.id
 """
 
+# of a few people: from their own touches, however much is planned for others
+_LOWER_OF_FEW = """
+    SELECT s.position, t.id, t.at, t.kind, t.contact_id, k.id, k.priority
+      FROM (SELECT contact_id, position FROM contacts_contactstat
+             WHERE brand_id = %(b)s AND contact_id = ANY(%(few)s::bigint[]) OFFSET 0) s
+     CROSS JOIN LATERAL (
+           SELECT t.id, t.at, t.kind, t.contact_id, t.send_task_id FROM campaigns_touch t
+            WHERE t.brand_id = (SELECT %(b)s) AND t.contact_id = s.contact_id AND t.at >= %(since)s AND t.at < %(until)s
+              AND t.state = %(planned)s OFFSET 0) t
+      JOIN campaigns_sendtask k ON k.brand_id = %(b)s AND k.id = t.send_task_id AND k.at = t.at
+     WHERE k.state = 'planned' AND k.priority < %(priority)s
+     ORDER BY k.priority, t.id
+"""
+
 
 def find(
     brand: Brand,
@@ -66,24 +84,28 @@ def find(
     kind: int,
     priority: int,
     rules: Rules,
+    few: Collection[int] | None = None,
 ) -> tuple[Bits, list[Planned]]:
-    """Whom the gate would let through if planned touches of lower priority gave way, and these touches."""
+    """Whom the gate would let through if planned touches of lower priority gave way, and these touches.
+
+    Args:
+        few: the contacts who were refused, where they are few.
+    """
     in_the_way = frame.empty()
     for reason in gate.BY_NUMBER:
         in_the_way = in_the_way | refused.get(reason, frame.empty())
-    if not in_the_way.any() or not SendTask.objects.filter(state="planned", priority__lt=priority).exists():
+    if not in_the_way.any() or not _is_any_below(priority):
         return frame.empty(), []
-    chunks = list(frame.rows(in_the_way))
-    given: dict[str, Any] = {
-        "b": brand.pk,
-        "priority": priority,
-        "planned": int(Touch.State.PLANNED),
-        "chunks": [row[0] for row in chunks],
-        "bits": [row[1] for row in chunks],
-    }
+    given: dict[str, Any] = {"b": brand.pk, "priority": priority, "planned": int(Touch.State.PLANNED)}
+    if few is None:
+        chunks = list(frame.rows(in_the_way))
+        given |= {"chunks": [row[0] for row in chunks], "bits": [row[1] for row in chunks]}
+    else:
+        since, until = gate.span_of(at, rules)
+        given |= {"few": array(few), "since": since, "until": until}
     lower: dict[int, list[Planned]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(_LOWER, given)
+        cursor.execute(_LOWER if few is None else _LOWER_OF_FEW, given)
         for row in cursor:
             lower[row[4]].append(Planned(*row))
     if not lower:
@@ -93,11 +115,62 @@ def find(
         counted[contact_id].append((of_kind, moment))
     taken: list[Planned] = []
     for contact_id, rows in lower.items():
-        taken += _needed(rows, counted[contact_id], at, kind, rules)
+        taken += needed(rows, counted[contact_id], at, kind, rules)
     return frame.of_positions(row.position for row in taken), taken
 
 
-def _needed(
+def _is_any_below(priority: int) -> bool:
+    return SendTask.objects.filter(state="planned", priority__lt=priority).exists()
+
+
+def make_room(
+    brand: Brand,
+    refused: dict[int, Touch.Reason],
+    priorities: Mapping[int, int],
+    *,
+    at: datetime,
+    now: datetime,
+) -> dict[int, Touch.Reason]:
+    """Of people whom the gate has refused a message of an SOP: who still is after planned touches of lower campaigns have
+    given way, which are taken back here. In the caller's transaction, which holds the gate.
+
+    Args:
+        priorities: {contact: priority of the SOP that speaks to them}.
+    """
+    asked = [contact_id for contact_id, reason in refused.items() if reason in gate.BY_NUMBER]
+    if not asked or not _is_any_below(max(priorities[contact_id] for contact_id in asked)):
+        return refused
+    # who has no guide now, or one without room on that day, would get nothing for what is taken
+    by_priority: dict[int, dict[int, int]] = defaultdict(dict)
+    for contact_id, sender in senders.choose(brand, asked).items():
+        by_priority[priorities[contact_id]][contact_id] = sender.staff_id
+    rules, freed = rules_of(brand), set()
+    for priority, guides in sorted(by_priority.items(), reverse=True):
+        contact_ids = workload.with_room(brand, guides, at=at, priority=priority)
+        frame, places = frames.frame_of(brand, contact_ids)
+        position_of = {contact_id: position for position, contact_id in places.items()}
+        in_the_way = {
+            reason: frame.of_positions(
+                position_of[pk] for pk in contact_ids if pk in position_of and refused[pk] == reason
+            )
+            for reason in gate.BY_NUMBER
+        }
+        room, taken = find(
+            brand,
+            frame,
+            in_the_way,
+            at=at,
+            kind=Touch.Kind.SOP,
+            priority=priority,
+            rules=rules,
+            few=contact_ids,
+        )
+        take_back(brand, frame, taken, now)
+        freed |= {places[position] for position in frame.positions(room)}
+    return {contact_id: reason for contact_id, reason in refused.items() if contact_id not in freed}
+
+
+def needed(
     lower: Sequence[Planned], counted: list[tuple[int, datetime]], at: datetime, kind: int, rules: Rules
 ) -> list[Planned]:
     """The touches of one person that have to go, the lowest first; none when all of them would not help."""
@@ -118,52 +191,95 @@ def _needed(
 
 
 def take_back(brand: Brand, frame: Frame, taken: Sequence[Planned], now: datetime) -> None:
-    """Write it: touches held back with their reason, send tasks without them, figures of their waves and steps."""
+    """Write it: touches held back with their reason, send tasks without them, figures of their waves and steps. By sets: a
+    campaign that waits may lose a few people from each of a thousand tasks."""
     if not taken:
         return
     by_task: dict[int, list[Planned]] = defaultdict(list)
     for row in taken:
         by_task[row.task_id].append(row)
-    tasks = SendTask.objects.select_for_update(of=("self",)).select_related("broadcast", "sop").order_by("pk")
+    locked = (
+        SendTask.objects.select_for_update(of=("self",)).select_related("broadcast", "sop").order_by("pk")
+    )
+    # cancelled meanwhile: left alone
+    tasks = list(locked.filter(pk__in=by_task, state=SendTask.State.PLANNED))
+    # who is not planned any more keeps what they have
+    done = _block(brand, [row for task in tasks for row in by_task[task.pk]], now)
     blocked: dict[tuple[int, int, int], int] = defaultdict(int)
-    of_wave: dict[int, list[Planned]] = defaultdict(list)
-    for task in tasks.filter(pk__in=by_task, state=SendTask.State.PLANNED):  # cancelled meanwhile: left alone
-        done = _block(brand, task, by_task[task.pk], now)
-        taken_ids = {
-            touch_id for touch_id, _contact_id in done
-        }  # who is not planned any more keeps what they have
-        rows = [row for row in by_task[task.pk] if row.touch_id in taken_ids]
+    of_wave: dict[int, list[int]] = defaultdict(list)
+    events: list[EventRow] = []
+    left: list[tuple[int, list[int]]] = []
+    for task in tasks:
+        rows = [row for row in by_task[task.pk] if row.touch_id in done]
         gone = {row.contact_id for row in rows}
-        touches.tell(
-            brand, EventType.TOUCH_BLOCKED, done, at=now, staff_id=task.staff_id, reason=Reason.OUTRANKED,
-            data={"broadcast": task.broadcast.name} if task.broadcast else {"sop": task.sop.name if task.sop else ""},
-            source="broadcast" if task.broadcast_id else "sop",
-        )  # fmt: skip
-        left = [pk for pk in task.contact_ids if pk not in gone]
-        state = SendTask.State.PLANNED if left else SendTask.State.CANCELLED
-        SendTask.objects.filter(pk=task.pk).update(contact_ids=left, n=len(left), state=state)
+        left.append((task.pk, [pk for pk in task.contact_ids if pk not in gone]))
+        events += _told(task, {row.touch_id: done[row.touch_id] for row in rows}, now)
         if task.sop_id and task.step_id:
-            blocked[(task.sop_id, task.step_id, int(Reason.OUTRANKED))] += len(done)
+            blocked[(task.sop_id, task.step_id, int(Reason.OUTRANKED))] += len(rows)
         if task.wave_id:
-            of_wave[task.wave_id] += rows
-    planning.count_blocked(brand, now, blocked)
-    for wave_id, rows in sorted(of_wave.items()):
-        note_held(brand, frame, wave_id, Reason.OUTRANKED, [row.position for row in rows])
+            of_wave[task.wave_id] += [row.position for row in rows]
+    record_events(brand, events)
+    _shorten(brand, left)
+    planning.count_blocked(brand, now, {key: n for key, n in blocked.items() if n})
+    for wave_id, positions in sorted(of_wave.items()):
+        note_held(brand, frame, wave_id, Reason.OUTRANKED, positions)
 
 
-def _block(brand: Brand, task: SendTask, rows: Sequence[Planned], now: datetime) -> list[tuple[int, int]]:
-    with connection.cursor() as cursor:
+def _block(brand: Brand, rows: Sequence[Planned], now: datetime) -> dict[int, int]:
+    """{touch: contact} of those that are held back now; one statement for each moment that they were planned for."""
+    by_moment: dict[datetime, list[int]] = defaultdict(list)
+    for row in rows:
+        by_moment[row.at].append(row.touch_id)
+    held: dict[int, int] = {}
+    for at, touch_ids in sorted(by_moment.items()):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE campaigns_touch SET state = %s, reason = %s, done_at = %s WHERE brand_id = %s AND at = %s"
+                " AND id = ANY(%s::bigint[]) AND state = %s RETURNING id, contact_id",
+                [
+                    int(Touch.State.BLOCKED), int(Reason.OUTRANKED), now, brand.pk, at, array(sorted(touch_ids)),
+                    int(Touch.State.PLANNED),
+                ],
+            )  # fmt: skip
+            done = cursor.fetchall()
+        planes.mark_dirty(brand, at, [contact_id for _touch_id, contact_id in done])
+        held |= dict(done)
+    return held
+
+
+def _told(task: SendTask, held: dict[int, int], now: datetime) -> list[EventRow]:
+    name = (
+        {"broadcast": task.broadcast.name} if task.broadcast else {"sop": task.sop.name if task.sop else ""}
+    )
+    data = {**name, "reason": Reason.OUTRANKED.name.lower()}
+    source = "broadcast" if task.broadcast_id else "sop"
+    return [
+        {
+            "contact_id": contact_id, "type": EventType.TOUCH_BLOCKED, "at": now, "staff_id": task.staff_id,
+            "object_id": touch_id, "source": source, "data": data,
+        }
+        for touch_id, contact_id in held.items()
+    ]  # fmt: skip
+
+
+def _shorten(brand: Brand, left: Sequence[tuple[int, list[int]]]) -> None:
+    """Send tasks keep those who are left; a task without anybody is cancelled."""
+    if not left:
+        return
+    with connection.cursor() as cursor, joined_by_loop(cursor):
         cursor.execute(
-            "UPDATE campaigns_touch SET state = %s, reason = %s, done_at = %s WHERE brand_id = %s AND at = %s"
-            " AND id = ANY(%s::bigint[]) AND state = %s RETURNING id, contact_id",
+            "UPDATE campaigns_sendtask t SET contact_ids = v.ids::bigint[], n = v.n,"
+            " state = CASE v.n WHEN 0 THEN %s ELSE %s END"
+            " FROM unnest(%s::bigint[], %s::text[], %s::int[]) AS v(id, ids, n) WHERE t.brand_id = %s AND t.id = v.id",
             [
-                int(Touch.State.BLOCKED), int(Reason.OUTRANKED), now, brand.pk, task.at, array(row.touch_id for row in rows),
-                int(Touch.State.PLANNED),
+                SendTask.State.CANCELLED.value,
+                SendTask.State.PLANNED.value,
+                [task_id for task_id, _ids in left],
+                [array(ids) for _task_id, ids in left],
+                [len(ids) for _task_id, ids in left],
+                brand.pk,
             ],
-        )  # fmt: skip
-        done = cursor.fetchall()
-    planes.mark_dirty(brand, task.at, [contact_id for _touch_id, contact_id in done])
-    return done
+        )
 
 
 def note_held(

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from campaigns.governance import day_of, midnight
 from campaigns.models import Touch
 from scrm import clock
-from tagging.models import Dim
+from tagging.models import BITS, Dim
 from tagging.services import bits as stored
 from tagging.services.frames import Bits, Frame, frame_of
 from tenants.models import Brand
@@ -49,11 +49,27 @@ def add(frame: Frame, day: int, kind: int, who: Bits) -> None:
         _write(frame, changed)
 
 
-def count(brand: Brand, at: datetime, kind: int, contact_ids: Collection[int]) -> None:
-    """One touch more at `at` for some contacts; kinds that do not count are passed over."""
+def count(
+    brand: Brand,
+    at: datetime,
+    kind: int,
+    contact_ids: Collection[int],
+    places: Mapping[int, int] | None = None,
+) -> None:
+    """One touch more at `at` for some contacts; kinds that do not count are passed over.
+
+    Args:
+        places: {position: contact} of these contacts and maybe of others, from a caller who knows it.
+    """
     if contact_ids and kind in KINDS:
-        frame, places = frame_of(brand, contact_ids)
-        add(frame, day_of(at, brand.timezone), int(kind), frame.of_positions(places))
+        if places is None:
+            frame, places = frame_of(brand, contact_ids)
+            positions = list(places)
+        else:
+            wanted = set(contact_ids)
+            positions = [position for position, contact_id in places.items() if contact_id in wanted]
+            frame = Frame(brand, {position // BITS for position in positions})
+        add(frame, day_of(at, brand.timezone), int(kind), frame.of_positions(positions))
 
 
 def _write(frame: Frame, planes: Iterable[tuple[int, Bits, Bits]]) -> None:
@@ -79,6 +95,12 @@ def mark_dirty(brand: Brand, at: datetime, contact_ids: Collection[int]) -> None
         return
     day = day_of(at, brand.timezone)
     stored.set_bits(brand, Dim.TOUCH, {val_of(day, ALL, DIRTY): contact_ids})
+
+
+def mark_vals(brand: Brand, vals: Iterable[int], contact_ids: Collection[int]) -> None:
+    """The same for the days of some planes."""
+    days = {val // 256 for val in vals}
+    stored.set_bits(brand, Dim.TOUCH, {val_of(day, ALL, DIRTY): contact_ids for day in days})
 
 
 def counts_by_day(frame: Frame, first: int, last: int, slot: int) -> tuple[dict[int, Counts], Bits]:
@@ -132,7 +154,8 @@ _REBUILD = """
     INSERT INTO tagging_dimbits (brand_id, dim, val, chunk, bits)
     SELECT %(b)s, %(dim)s, (n.on_day - DATE '0001-01-01' + 1)::bigint * 256 + n.slot * 16 + l.level, s.position / 8192,
            bit_or(set_bit(0::bit(8192), s.position %% 8192, 1))
-      FROM n JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = n.contact_id,
+      FROM n CROSS JOIN LATERAL (SELECT position FROM contacts_contactstat
+                                  WHERE brand_id = (SELECT %(b)s) AND contact_id = n.contact_id OFFSET 0) s,
            LATERAL generate_series(1, least(n.n, %(levels)s)) AS l(level)
      GROUP BY 3, 4
 """

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,16 +16,18 @@ from org.models import Staff
 from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
+USUAL = 5  # priority of a campaign for which nobody has chosen another
+NO_PRIORITIES: Mapping[int, int] = {}
 CHUNK = 1_000  # contacts in one send task; WeCom allows 10,000 in one call
 
 
 class Wanted(NamedTuple):
-    """A touch to be planned."""
+    """Touches of one step to be planned, all by one sender."""
 
-    contact_id: int
     step: SopStep
     sender: Sender
-    touch_id: int
+    contact_ids: Sequence[int]
+    touch_ids: Sequence[int]
 
 
 def digest_of(text: str, attachments: Sequence[Mapping[str, Any]]) -> str:
@@ -35,54 +36,67 @@ def digest_of(text: str, attachments: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha1(plain.encode(), usedforsecurity=False).hexdigest()
 
 
-def write_plan(brand: Brand, at: datetime, wanted: Sequence[Wanted]) -> None:
-    """Send tasks and their touches, in the caller's transaction, which holds the gate.
+def write_tasks(
+    brand: Brand,
+    at: datetime,
+    wanted: Sequence[Wanted],
+    priorities: Mapping[int, int] = NO_PRIORITIES,
+) -> list[touches.TouchSet]:
+    """Send tasks, in the caller's transaction, which holds the gate; gives their touches, which are still to be written.
+
+    Args:
+        wanted: each step and guide once.
+        priorities: of the SOPs; one that is not named has that of any campaign.
 
     A task of the same tick that still has room is filled up first: a guide confirms each task by hand, so a
     tick of many batches must not leave many small ones.
     """
-    groups: dict[tuple[int, int], list[Wanted]] = defaultdict(list)
+    if not wanted:
+        return []
+    staff = Staff.objects.select_related("store").in_bulk({one.sender.staff_id for one in wanted})
+    with_room = _tasks_with_room(at, {one.step.id for one in wanted})
+    new: list[tuple[SendTask, slice, Wanted]] = []
+    filled: list[tuple[SendTask, slice, Wanted]] = []
     for one in wanted:
-        groups[(one.sender.staff_id, one.step.pk)].append(one)
-    if not groups:
-        return
-    staff = Staff.objects.select_related("store").in_bulk({staff_id for staff_id, _ in groups})
-    with_room = _tasks_with_room(at, {step_id for _, step_id in groups})
-    new: list[tuple[SendTask, list[Wanted]]] = []
-    filled: list[tuple[SendTask, list[Wanted]]] = []
-    for (staff_id, step_id), rows in groups.items():
-        step = rows[0].step
+        step, (corp_id, staff_id) = one.step, one.sender
         text = variables.fill_in(step.text, brand=brand, staff=staff[staff_id])
-        digest = digest_of(text, step.attachments)
-        if task := with_room.get((staff_id, step_id, digest)):
-            filled.append((task, rows[: CHUNK - task.n]))
-            rows = rows[CHUNK - task.n :]
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
+        digest, first = digest_of(text, step.attachments), 0
+        if task := with_room.get((staff_id, step.id, digest)):
+            first = CHUNK - task.n
+            filled.append((task, slice(0, first), one))
+        for start in range(first, len(one.contact_ids), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            contact_ids = list(one.contact_ids[chunk])
             task = SendTask(
-                corp_id=rows[0].sender.corp_id,
+                corp_id=corp_id,
                 staff_id=staff_id,
                 sop_id=step.sop_id,
-                step_id=step_id,
+                step_id=step.id,
                 at=at,
                 text=text,
                 attachments=step.attachments,
                 content_id=step.content_id,
                 content_digest=digest,
-                contact_ids=[one.contact_id for one in chunk],
-                n=len(chunk),
+                contact_ids=contact_ids,
+                n=len(contact_ids),
                 next_try_at=at,
                 kind=int(Touch.Kind.SOP),
+                priority=priorities.get(step.sop_id, USUAL),
             )
-            new.append((task, chunk))
-    _fill_up(brand, filled)
-    SendTask.objects.bulk_create([task for task, _ in new])  # gives the ids
-    rows_of_ledger = [
-        (one.touch_id, one.contact_id, task.staff_id, task.sop_id, task.step_id, task.pk, 0)
-        for task, chunk in (*filled, *new)
-        for one in chunk
+            new.append((task, chunk, one))
+    _fill_up(brand, [(task, one.contact_ids[chunk]) for task, chunk, one in filled])
+    SendTask.objects.bulk_create([task for task, _chunk, _one in new])  # gives the ids
+    return [
+        touches.TouchSet(
+            one.touch_ids[chunk],
+            one.contact_ids[chunk],
+            one.sender.staff_id,
+            one.step.sop_id,
+            one.step.id,
+            task.pk,
+        )
+        for task, chunk, one in (*filled, *new)
     ]
-    touches.write(brand, at, Touch.Kind.SOP, rows_of_ledger)
 
 
 def _tasks_with_room(at: datetime, step_ids: set[int]) -> dict[tuple[int, int | None, str], SendTask]:
@@ -96,7 +110,7 @@ def _tasks_with_room(at: datetime, step_ids: set[int]) -> dict[tuple[int, int | 
     }
 
 
-def _fill_up(brand: Brand, filled: Sequence[tuple[SendTask, list[Wanted]]]) -> None:
+def _fill_up(brand: Brand, filled: Sequence[tuple[SendTask, Sequence[int]]]) -> None:
     if not filled:
         return
     with connection.cursor() as cursor, joined_by_loop(cursor):
@@ -106,8 +120,8 @@ def _fill_up(brand: Brand, filled: Sequence[tuple[SendTask, list[Wanted]]]) -> N
             " t.id = v.id",
             [
                 [task.pk for task, _ in filled],
-                [touches.array(one.contact_id for one in rows) for _, rows in filled],
-                [len(rows) for _, rows in filled],
+                [touches.array(contact_ids) for _, contact_ids in filled],
+                [len(contact_ids) for _, contact_ids in filled],
                 brand.pk,
             ],
         )

@@ -14,14 +14,16 @@ from campaigns.services.rules import caps_of, policy_of
 from contacts import hooks
 from contacts.models import Contact
 from org import audit
-from org.access import Actor
+from org.access import SYSTEM, Actor
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from tagging.models import Tag
 from tenants.models import Brand
 
 MAX_CAPS, MAX_N, MAX_GAP_HOURS = 10, 100, 24 * 30
+MAX_GUIDE_PEOPLE = 50_000  # a day through one guide
 MAX_ATTRIBUTION_DAYS = 90
+NIGHT = time(21), time(9)  # quiet hours of a new brand, in its zone
 MAX_HOLD_OUT = 20  # per cent of all customers
 CAPPED_KINDS = (0, int(Touch.Kind.SOP), int(Touch.Kind.BROADCAST))
 REFUSABLE = (Touch.Kind.SOP, Touch.Kind.BROADCAST)
@@ -62,6 +64,12 @@ def change_policy(
     return policy
 
 
+def start_brand(brand: Brand) -> None:
+    """What a newly opened brand begins with: nobody is written to at night. Its people may change that."""
+    quiet_start, quiet_end = NIGHT
+    change_policy(brand, by=SYSTEM, quiet_start=quiet_start, quiet_end=quiet_end)
+
+
 def _snapshot(brand: Brand, policy: TouchPolicy) -> dict[str, Any]:
     columns = [f.name for f in TouchPolicy._meta.local_fields if f.name not in ("id", "brand")]
     caps = [
@@ -85,6 +93,16 @@ def _check(policy: TouchPolicy) -> None:
         wrong["sender"] = _("Unknown rule")
     if policy.guide_tasks_a_day is not None and not 1 <= policy.guide_tasks_a_day <= MAX_N:
         wrong["guide_tasks_a_day"] = _("Between 1 and %(n)s") % {"n": MAX_N}
+    if policy.guide_people_a_day is not None and not 1 <= policy.guide_people_a_day <= MAX_GUIDE_PEOPLE:
+        wrong["guide_people_a_day"] = _("Between 1 and %(n)s") % {"n": MAX_GUIDE_PEOPLE}
+    if policy.guide_busy not in TouchPolicy.Busy.values:
+        wrong["guide_busy"] = _("Unknown rule")
+    elif (
+        policy.guide_busy != TouchPolicy.Busy.WARN
+        and policy.guide_tasks_a_day is None
+        and policy.guide_people_a_day is None
+    ):
+        wrong["guide_busy"] = _("Say how many send tasks or customers a day are enough")
     if not 1 <= policy.attribution_days <= MAX_ATTRIBUTION_DAYS:
         wrong["attribution_days"] = _("Between 1 and %(n)s days") % {"n": MAX_ATTRIBUTION_DAYS}
     if not 0 <= policy.hold_out_percent <= MAX_HOLD_OUT:
@@ -242,6 +260,3 @@ def set_refusal(
         label = str(Touch.Kind(kind).label)
         audit.record(by, "contact.refusal", contact, before={label: not refused}, after={label: refused})
     return changed
-
-
-QUIET_SUGGESTED = (time(22), time(8))

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from django.db import connection
 
-from campaigns.services import schedule
+from campaigns.services import dues, schedule
 from campaigns.services.schedule import StepTime
 from campaigns.services.touches import array
 from scrm import clock
@@ -91,11 +91,13 @@ def replan(brand: Brand, sop_id: int, old: Sequence[StepTime], new: Sequence[Ste
         )
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE campaigns_enrolment e SET next_run_at = v.new_at, position = v.position"
-                " FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[], %s::int[]) AS v(day_0,"
-                " old_at, new_at, position)"
-                " WHERE e.brand_id = %s AND e.sop_id = %s AND e.ended_at IS NULL"
-                " AND (e.joined_at AT TIME ZONE %s)::date = v.day_0 AND e.next_run_at = v.old_at",
+                dues.listing(
+                    "UPDATE campaigns_enrolment e SET next_run_at = v.new_at, position = v.position"
+                    " FROM unnest(%s::date[], %s::timestamptz[], %s::timestamptz[], %s::int[]) AS v(day_0,"
+                    " old_at, new_at, position)"
+                    " WHERE e.brand_id = %s AND e.sop_id = %s AND e.ended_at IS NULL"
+                    " AND (e.joined_at AT TIME ZONE %s)::date = v.day_0 AND e.next_run_at = v.old_at"
+                ),
                 [*map(array, columns), brand.pk, sop_id, brand.timezone],
             )
     return effect_of(plans)

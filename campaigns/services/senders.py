@@ -17,14 +17,16 @@ class Sender(NamedTuple):
 
 
 # DISTINCT ON the unique index (brand, contact, staff): a few rows for each contact, whatever the guides'
-# sizes
+# sizes. A row for each guide comes back, with all contacts as text: thousands of rows cost more than their choice
 _CHOOSE = """
-    SELECT DISTINCT ON (f.contact_id) f.contact_id, f.corp_id, f.staff_id
-      FROM contacts_follow f
-      JOIN org_staff s ON s.brand_id = f.brand_id AND s.id = f.staff_id
-     WHERE f.brand_id = %s AND f.contact_id = ANY(%s::bigint[]) AND f.ended_at IS NULL AND NOT f.is_pending
-       AND s.state = 'active' AND s.is_guide
-     ORDER BY f.contact_id, {order}
+    SELECT corp_id, staff_id, string_agg(contact_id::text, ',') FROM (
+        SELECT DISTINCT ON (f.contact_id) f.contact_id, f.corp_id, f.staff_id
+          FROM contacts_follow f
+          JOIN org_staff s ON s.brand_id = f.brand_id AND s.id = f.staff_id
+         WHERE f.brand_id = %s AND f.contact_id = ANY(%s::bigint[]) AND f.ended_at IS NULL AND NOT f.is_pending
+           AND s.state = 'active' AND s.is_guide
+         ORDER BY f.contact_id, {order}) chosen
+     GROUP BY corp_id, staff_id
 """
 ORDERS = {
     TouchPolicy.Sender.LATEST: "f.added_at DESC, f.id DESC",
@@ -39,7 +41,10 @@ def choose(brand: Brand, contact_ids: Collection[int]) -> dict[int, Sender]:
     with connection.cursor() as cursor:
         order = ORDERS[TouchPolicy.Sender(rules.policy_of(brand).sender)]
         cursor.execute(_CHOOSE.format(order=order), [brand.pk, array(contact_ids)])
-        return {contact_id: Sender(corp_id, staff_id) for contact_id, corp_id, staff_id in cursor}
+        chosen: dict[int, Sender] = {}
+        for corp_id, staff_id, of_guide in cursor.fetchall():
+            chosen |= dict.fromkeys(map(int, of_guide.split(",")), Sender(corp_id, staff_id))
+        return chosen
 
 
 def receivers(brand: Brand, staff_id: int, contact_ids: Collection[int]) -> tuple[dict[str, int], set[int]]:

@@ -4,42 +4,42 @@ What changes plans holds the brand's gate (gate.py), so it never meets a tick in
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, ProtectedError, QuerySet
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError, QuerySet
 from django.utils.translation import gettext as _
 
-from campaigns.models import Enrolment, Moment, SendTask, Sop, SopStep, Touch
-from campaigns.services import gate, replanning, touches, variables
+from campaigns.models import Enrolment, Moment, SendTask, Sop, Touch
+from campaigns.services import dues, gate, replanning, send_task_jobs, sop_requests, touches
 from campaigns.services.journeys import leaving
 from campaigns.services.replanning import EditEffect
-from campaigns.services.schedule import MAX_DAY, StepTime
-from content.services import sensitive
+from campaigns.services.schedule import StepTime
+from campaigns.services.sop_steps import (
+    MAX_STEPS,
+    StepInput,
+    changes_sending,
+    check_content,
+    check_contents,
+    check_ids,
+    live_steps,
+    ordered,
+    step_times,
+    write_steps,
+)
 from org import audit
 from org.access import SYSTEM, Actor
-from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.models import Brand
-from wecom.services import attachments
 
-MAX_STEPS = 50
 MAX_LATE_DAYS = 30
 CLOSE_SLICE = 5_000
-
-
-@dataclass(frozen=True)
-class StepInput:
-    """One step as it is written; `step_id` names the step that it changes, None makes a new one."""
-
-    day: int
-    hour: int
-    minute: int
-    text: str = ""
-    attachments: list[dict[str, Any]] = field(default_factory=list)
-    step_id: int | None = None
+MIN_PRIORITY, MAX_PRIORITY = 1, 9
+_LET_GO_ON = dues.listing(
+    "UPDATE campaigns_enrolment e SET is_parked = false"
+    " WHERE e.brand_id = %s AND e.sop_id = %s AND e.ended_at IS NULL AND e.is_parked"
+)
 
 
 def get_sop(sop_id: int, *, lock: bool = False) -> Sop:
@@ -55,15 +55,6 @@ def get_sop(sop_id: int, *, lock: bool = False) -> Sop:
     return sop
 
 
-def live_steps(sop_id: int) -> list[SopStep]:
-    """The steps in force, in order."""
-    return list(SopStep.objects.filter(sop=sop_id, removed_at=None).order_by("position"))
-
-
-def step_times(steps: Sequence[SopStep]) -> list[StepTime]:
-    return [StepTime(s.day, s.hour, s.minute, s.position, s.pk) for s in steps]
-
-
 # ---- write and change
 
 
@@ -77,8 +68,9 @@ def create_sop(
         InvalidError: a name that is taken, steps that WeCom would not take.
     """
     name, steps = _checked(brand, name, late_days, steps)
-    sop = save_sop(Sop(name=name, late_days=late_days, created_by=by.name))
-    _write_steps(sop, steps)
+    makers = [[by.name, by.user_id]]
+    sop = save_sop(Sop(name=name, late_days=late_days, created_by=by.name, makers=makers))
+    write_steps(sop, steps)
     audit.record(by, "sop.create", sop, after=_as_audit(sop))
     return sop
 
@@ -94,19 +86,49 @@ def edit_sop(
     finished.
 
     Raises:
-        ConflictError: the SOP has ended.
+        ConflictError: the SOP has ended, or it is not a draft any more and a second person has to approve other steps
+            (sop_approval.edit hands them in).
     """
     gate.enter_gate(brand)
+    sop = to_edit(sop_id)
+    name, steps = check_edit(brand, sop, name, late_days, steps)
+    if changes_sending(sop, late_days, steps):
+        if sop.state != Sop.State.DRAFT:
+            sop_requests.check_alone(brand)
+        sop_requests.overtake(sop, by)
+    return put_in_force(brand, sop_id=sop.pk, name=name, late_days=late_days, steps=steps, by=by)
+
+
+def to_edit(sop_id: int) -> Sop:
+    """The SOP, locked. Raises ConflictError: it is drawn, or has ended."""
     sop = get_sop(sop_id, lock=True)
     if sop.is_graph:
         raise ConflictError(_("This SOP is drawn on the canvas"))
     if sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
-    name, steps = _checked(brand, name, late_days, steps, sop)
+    return sop
+
+
+def check_edit(
+    brand: Brand, sop: Sop, name: str, late_days: int, steps: Sequence[StepInput]
+) -> tuple[str, list[StepInput]]:
+    """Name and steps in order, tidy. Raises InvalidError, also where a step is not there any more."""
+    name, checked = _checked(brand, name, late_days, steps, sop)
+    check_ids(sop, checked)
+    return name, checked
+
+
+def put_in_force(
+    brand: Brand, *, sop_id: int, name: str, late_days: int, steps: Sequence[StepInput], by: Actor
+) -> EditEffect:
+    """Checked steps become those of the SOP. The caller holds the gate, and has seen to the second person."""
+    sop = to_edit(sop_id)
     before, old = _as_audit(sop), step_times(live_steps(sop.pk))
     sop.name, sop.late_days = name, late_days
+    if sop.state == Sop.State.DRAFT:
+        sop_requests.note_maker(sop, by)
     save_sop(sop)
-    _write_steps(sop, steps)
+    write_steps(sop, steps)
     effect = replanning.replan(brand, sop.pk, old, step_times(live_steps(sop.pk)))
     audit.record(by, "sop.edit", sop, before=before, after=_as_audit(sop))
     return effect
@@ -115,8 +137,8 @@ def edit_sop(
 def preview_edit(brand: Brand, *, sop_id: int, steps: Sequence[StepInput]) -> EditEffect:
     """What `edit_sop` with these steps would do to the people in it; changes nothing."""
     get_sop(sop_id)
-    ordered = _ordered(steps)
-    times = [StepTime(s.day, s.hour, s.minute, i, s.step_id or 0) for i, s in enumerate(ordered)]
+    rows = enumerate(ordered(steps))
+    times = [StepTime(s.day, s.hour, s.minute, i, s.step_id or 0) for i, s in rows]
     old = step_times(live_steps(sop_id))
     return replanning.effect_of(replanning.plans_after(brand, sop_id, old, times))
 
@@ -160,32 +182,25 @@ def _checked(
         raise InvalidError(_("At most %(n)s steps") % {"n": MAX_STEPS})
     if sop and sop.state != Sop.State.DRAFT and not steps:
         raise InvalidError(_("An SOP that is switched on needs at least one step"))
-    return name, _ordered(steps)
-
-
-def _ordered(steps: Sequence[StepInput]) -> list[StepInput]:
-    """In order of time, each of them checked."""
-    seen: set[tuple[int, int, int]] = set()
-    checked = []
+    checked = ordered(steps)
+    kept = {s.pk: s.content_id for s in live_steps(sop.pk)} if sop else {}
     for n, step in enumerate(steps, 1):
-        if not (0 <= step.day <= MAX_DAY and 0 <= step.hour <= 23 and 0 <= step.minute <= 59):
-            raise InvalidError(
-                _("Step %(n)s: day 0 to %(most)s, a time of day") % {"n": n, "most": MAX_DAY}, step=n
-            )
-        if (moment := (step.day, step.hour, step.minute)) in seen:
-            raise InvalidError(_("Step %(n)s has the same day and time as another one") % {"n": n}, step=n)
-        seen.add(moment)
-        if not step.text.strip() and not step.attachments:
-            raise InvalidError(_("Step %(n)s has neither text nor attachment") % {"n": n}, step=n)
-        try:
-            variables.check_text(step.text)
-            clean = attachments.validate(step.attachments)
-            sensitive.check_here(step.text, clean)
-        except InvalidError as error:
-            text = _("Step %(n)s: %(error)s") % {"n": n, "error": error.message}
-            raise InvalidError(text, code=error.code, step=n, problem=str(error.message)) from error
-        checked.append(replace(step, text=step.text.strip(), attachments=clean))
-    return sorted(checked, key=lambda s: (s.day, s.hour, s.minute))
+        if step.content_version != kept.get(step.step_id or 0):  # chosen now
+            check_content(brand, step.content_version, n)
+    return name, checked
+
+
+def rename(sop: Sop, name: str, by: Actor) -> Sop:
+    """Of both forms, at once: a name goes to nobody. The caller holds the SOP's row.
+
+    Raises:
+        InvalidError: the name is taken.
+    """
+    before = {"name": sop.name}
+    sop.name = checked_name(name, sop)
+    save_sop(sop)
+    audit.record(by, "sop.edit", sop, before=before, after={"name": sop.name})
+    return sop
 
 
 def save_sop(sop: Sop) -> Sop:
@@ -200,30 +215,29 @@ def save_sop(sop: Sop) -> Sop:
     return sop
 
 
-def _write_steps(sop: Sop, steps: Sequence[StepInput]) -> None:
-    """Make the stored steps those given (in order): changed in place, added, or taken out but kept."""
-    old = {step.pk: step for step in live_steps(sop.pk)}
-    given = [step.step_id for step in steps if step.step_id is not None]
-    if set(given) - old.keys() or len(given) != len(set(given)):
-        raise InvalidError(_("The SOP was changed by somebody else meanwhile. Load the page again."))
-    now = clock.now()
-    gone = [pk for pk in old if pk not in given]
-    SopStep.objects.filter(pk__in=gone).update(removed_at=now)
-    # out of each other's way first: positions are unique
-    SopStep.objects.filter(pk__in=given).update(position=-1 - F("position"))
-    for position, step in enumerate(steps):
-        values: dict[str, Any] = {
-            "position": position,
-            "day": step.day,
-            "hour": step.hour,
-            "minute": step.minute,
-            "text": step.text,
-            "attachments": step.attachments,
-        }
-        if step.step_id is None:
-            SopStep.objects.create(sop=sop, **values)
-        else:
-            SopStep.objects.filter(pk=step.step_id).update(**values)
+@transaction.atomic
+def set_priority(brand: Brand, *, sop_id: int, priority: int, by: Actor) -> Sop:
+    """1 … 9, of both forms; also of its messages that are planned and that WeCom does not have yet. What waits for a second
+    person is overtaken by it.
+
+    Raises:
+        InvalidError. ConflictError: the SOP has ended.
+    """
+    if not MIN_PRIORITY <= priority <= MAX_PRIORITY:
+        text = _("Between 1 and 9")
+        raise InvalidError(text, fields={"priority": text})
+    gate.enter_gate(brand)
+    sop = get_sop(sop_id, lock=True)
+    if sop.state == Sop.State.ENDED:
+        raise ConflictError(_("The SOP has ended. Copy it to use it again."))
+    before = sop.priority
+    if before != priority:
+        sop_requests.overtake(sop, by)
+        sop.priority = priority
+        sop.save(update_fields=["priority"])
+        SendTask.objects.filter(sop=sop, state=SendTask.State.PLANNED).update(priority=priority)
+        audit.record(by, "sop.edit", sop, before={"priority": before}, after={"priority": priority})
+    return sop
 
 
 # ---- states
@@ -234,14 +248,31 @@ def switch_on(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """People can be put into it from now on.
 
     Raises:
-        ConflictError: not a draft.
+        ConflictError: not a draft, or a second person has to approve it (sop_approval.switch_on hands it in).
         InvalidError: no step.
     """
+    sop_requests.check_alone(brand)
+    return start(get_to_start(brand, sop_id), by)
+
+
+def get_to_start(brand: Brand, sop_id: int) -> Sop:
+    """The SOP of steps, locked. Raises as `switch_on`."""
     sop = get_sop(sop_id, lock=True)
     if sop.is_graph:
         raise ConflictError(_("A canvas is switched on by publishing it"))
-    if not live_steps(sop.pk):
+    _check_state(sop, {Sop.State.DRAFT})
+    steps = live_steps(sop.pk)
+    if not steps:
         raise InvalidError(_("Write at least one step first"))
+    check_contents(brand, steps)
+    return sop
+
+
+def start(sop: Sop, by: Actor) -> Sop:
+    """On from now on. The caller holds the SOP's row, and has seen to the second person."""
+    sop_requests.overtake(sop, by)
+    sop.makers = []
+    sop.save(update_fields=["makers"])
     return _switch(sop, {Sop.State.DRAFT}, Sop.State.ON, by, "sop.on")
 
 
@@ -258,7 +289,8 @@ def resume(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     """Go on; steps that came due meanwhile are caught up or recorded as too late, as after any stop."""
     gate.enter_gate(brand)
     sop = _switch(get_sop(sop_id, lock=True), {Sop.State.PAUSED}, Sop.State.ON, by, "sop.resume")
-    Enrolment.objects.filter(sop=sop, ended_at=None, is_parked=True).update(is_parked=False)
+    with connection.cursor() as cursor:
+        cursor.execute(_LET_GO_ON, [brand.pk, sop.pk])
     SendTask.objects.filter(sop=sop, state=SendTask.State.PLANNED).update(next_try_at=clock.now())
     _planned_moments(sop.pk).filter(at__lte=clock.now()).update(next_try_at=clock.now())
     return sop
@@ -276,17 +308,12 @@ def end(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     gate.enter_gate(brand)
     sop = get_sop(sop_id, lock=True)
     _switch(sop, {Sop.State.ON, Sop.State.PAUSED}, Sop.State.ENDED, by, "sop.end")
+    sop_requests.overtake(sop, by)
     close_sop.delay_on_commit(brand_id=brand.pk, sop_id=sop.pk)
-    if n := unconfirmed(sop.pk).count():
-        title, params = _("Stop “%(name)s”") % {"name": sop.name}, {"sop_id": sop.pk, "after": 0}
-        jobs.start_job(brand, kind="sop_stop", title=title, params=params, by=by, n_total=n)
+    if SendTask.objects.unconfirmed().filter(sop=sop.pk).exists():
+        title = _("Stop “%(name)s”") % {"name": sop.name}
+        send_task_jobs.start(brand, kind="sop_stop", title=title, by=by, sop_id=sop.pk)
     return sop
-
-
-def unconfirmed(sop_id: int) -> "QuerySet[SendTask]":
-    """Send tasks that guides have, or will have in a moment, and have not confirmed."""
-    open_states = [SendTask.State.CALLING, SendTask.State.HANDED]
-    return SendTask.objects.filter(sop=sop_id, state__in=open_states, confirmed_at=None).order_by()
 
 
 def close_slice(brand: Brand, *, sop_id: int, limit: int = CLOSE_SLICE) -> int:
@@ -328,9 +355,14 @@ def duplicate(brand: Brand, *, sop_id: int, by: Actor) -> Sop:
     sop = get_sop(sop_id)
     name = free_name(sop.name)
     if sop.is_graph:
-        return graphs.create_graph_sop(brand, name=name, graph=sop.draft, by=by)
-    steps = [StepInput(s.day, s.hour, s.minute, s.text, s.attachments) for s in live_steps(sop.pk)]
-    return create_sop(brand, name=name, late_days=sop.late_days, steps=steps, by=by)
+        copy = graphs.create_graph_sop(brand, name=name, graph=sop.draft, by=by)
+        return set_priority(brand, sop_id=copy.pk, priority=sop.priority, by=by)
+    steps = [
+        StepInput(s.day, s.hour, s.minute, s.text, s.attachments, content_version=s.content_id)
+        for s in live_steps(sop.pk)
+    ]
+    copy = create_sop(brand, name=name, late_days=sop.late_days, steps=steps, by=by)
+    return set_priority(brand, sop_id=copy.pk, priority=sop.priority, by=by)
 
 
 @transaction.atomic
@@ -351,9 +383,13 @@ def delete_draft(brand: Brand, *, sop_id: int, by: Actor) -> None:
         raise ConflictError(_("A channel code leads into this SOP; change the code first")) from error
 
 
-def _switch(sop: Sop, allowed: set[str], state: str, by: Actor, action: str) -> Sop:
+def _check_state(sop: Sop, allowed: set[str]) -> None:
     if sop.state not in allowed:
         raise ConflictError(_("The SOP is “%(state)s” now") % {"state": sop.get_state_display()})
+
+
+def _switch(sop: Sop, allowed: set[str], state: str, by: Actor, action: str) -> Sop:
+    _check_state(sop, allowed)
     before, sop.state = {"state": sop.state}, state
     sop.save(update_fields=["state"])
     audit.record(by, action, sop, before=before, after={"state": state})
@@ -367,7 +403,9 @@ def _as_audit(sop: Sop) -> dict[str, Any]:
             "time": f"{s.hour:02}:{s.minute:02}",
             "text": s.text,
             "attachments": [a.get("title") or a.get("type") for a in s.attachments],
+            **({"content": s.content_id} if s.content_id else {}),
         }
         for s in live_steps(sop.pk)
     ]
-    return {"name": sop.name, "late_days": sop.late_days, "state": sop.state, "steps": steps}
+    about = {"name": sop.name, "late_days": sop.late_days, "state": sop.state, "priority": sop.priority}
+    return {**about, "steps": steps}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
 
@@ -19,6 +19,7 @@ from campaigns.services import senders, staff_tasks
 from campaigns.services.staff_task_numbers import visible_ids
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import Contact
+from contacts.services import positions
 from org import audit
 from org.access import Actor
 from org.models import Job, Staff
@@ -197,7 +198,7 @@ def _next_ids(brand: Brand, params: dict[str, Any], staff: Staff, after: int) ->
         return [pk for pk in params["contact_ids"] if pk > after][:SLICE]  # kept in order
     condition = snapshots.condition_of(segments.get_segment(params["segment_id"]))
     sql, values = audience.members_sql(brand, condition, staff=staff)
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         cursor.execute(
             f"SELECT m.contact_id FROM ({sql}) m WHERE m.contact_id > {int(after)} ORDER BY 1 LIMIT {SLICE}",  # noqa: S608
             values,

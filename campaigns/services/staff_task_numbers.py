@@ -9,8 +9,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from campaigns.models import SendTask
-from org.models import Scope, Staff
+from campaigns.models import Moment, MomentGuide, SendTask
+from org.models import Staff
 from scrm import clock
 from tenants.models import Brand
 
@@ -97,21 +97,22 @@ def total(rows: Collection[Numbers]) -> Numbers:
 
 def visible_ids(staff: Staff) -> list[int] | None:
     """Guides whose tasks a person sees; None: all."""
-    if staff.role and staff.role.scope == Scope.BRAND:
+    if staff.sees_brand:
         return None
     return list(Staff.objects.visible_to(staff).values_list("pk", flat=True))
 
 
 def sends_to_confirm(staff: Staff) -> QuerySet[SendTask]:
     """Sends that wait for a guide's confirmation in WeCom, oldest first."""
-    rows = SendTask.objects.filter(
-        staff=staff,
-        state=SendTask.State.HANDED,
-        confirmed_at=None,
-        cancelled_at=None,
-        called_at__isnull=False,
-    )
+    rows = SendTask.objects.to_confirm().filter(staff=staff, called_at__isnull=False)
     return rows.select_related("sop", "step", "broadcast").order_by("called_at", "pk")
+
+
+def moments_to_publish(staff: Staff) -> QuerySet[MomentGuide]:
+    """Moments that wait for a guide to publish them in WeCom, the newest first."""
+    rows = MomentGuide.objects.filter(staff=staff, state=MomentGuide.State.WAITING)
+    rows = rows.filter(moment__state=Moment.State.OUT, moment__cancelled_at=None)
+    return rows.select_related("moment").order_by("-pk")
 
 
 def of_batches(brand: Brand, job_ids: Collection[int]) -> dict[int, dict[str, int]]:

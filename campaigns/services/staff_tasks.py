@@ -187,17 +187,19 @@ def cancel(
     source_id: int | None = None,
 ) -> int:
     """Take open tasks back: some by id, or all of one source; gives how many."""
-    rows = StaffTask.objects.filter(state=State.OPEN)
-    if task_ids is not None:
-        rows = rows.filter(pk__in=list(task_ids))
-    elif source:
-        rows = rows.filter(source=source, source_id=source_id)
-    else:
-        raise InvalidError(_("Choose which tasks to cancel"))
+    rows = _meant(task_ids, source, source_id).filter(state=State.OPEN)
     n = rows.update(state=State.CANCELLED, done_at=clock.now(), done_by=by.name)
     if n:
         audit.record(by, "task.cancel", after={"n": n, "source": source, "source_id": source_id})
     return n
+
+
+def _meant(task_ids: Collection[int] | None, source: str, source_id: int | None) -> QuerySet[StaffTask]:
+    if task_ids is not None:
+        return StaffTask.objects.filter(pk__in=list(task_ids))
+    if source:
+        return StaffTask.objects.filter(source=source, source_id=source_id)
+    raise InvalidError(_("Choose which tasks"))
 
 
 @transaction.atomic
@@ -225,13 +227,8 @@ def restore(
     source_id: int | None = None,
 ) -> int:
     """Undo a cancellation within a day; gives how many are open again. Guides are told of them anew."""
-    rows = StaffTask.objects.filter(state=State.CANCELLED, done_at__gt=clock.now() - UNDO_WITHIN)
-    if task_ids is not None:
-        rows = rows.filter(pk__in=list(task_ids))
-    elif source:
-        rows = rows.filter(source=source, source_id=source_id)
-    else:
-        raise InvalidError(_("Choose which tasks to open again"))
+    rows = _meant(task_ids, source, source_id)
+    rows = rows.filter(state=State.CANCELLED, done_at__gt=clock.now() - UNDO_WITHIN)
     n = rows.update(state=State.OPEN, done_at=None, done_by="", told_at=None)
     if n:
         audit.record(by, "task.restore", after={"n": n, "source": source, "source_id": source_id})

@@ -2,9 +2,9 @@
 keys."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -13,6 +13,7 @@ from campaigns.services import planes
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_event, record_events
 from scrm import clock
+from tenants.db.under_way import begin
 from tenants.models import Brand
 
 EXCERPT = 80  # characters of a message that its timeline entry shows
@@ -61,7 +62,7 @@ def record_no_welcome(
 
 def _claim(brand: Brand, key: str, *, at: datetime, **fields: Any) -> Touch | None:
     [touch_id] = new_ids(1)
-    if not put_keys(brand, [(key, at, touch_id)]):
+    if not put_key(brand, key, at, touch_id):
         return None
     return Touch.objects.create(pk=touch_id, at=at, kind=Touch.Kind.WELCOME, **fields)
 
@@ -107,47 +108,84 @@ def record_welcome_result(
 # ---- sets
 
 
-def take_keys(brand: Brand, keys: Sequence[str], at: datetime) -> dict[str, int]:
-    """Claim touches that are about to be written: {key: id of its touch} of those that nobody has claimed
-    before."""
+class TouchSet(NamedTuple):
+    """Touches about to be written that differ in their person only; a reason makes them held back."""
+
+    ids: Sequence[int]
+    contact_ids: Sequence[int]
+    staff_id: int | None = None
+    sop_id: int | None = None
+    step_id: int | None = None
+    send_task_id: int | None = None
+    reason: int = 0
+
+
+def claim_keys(brand: Brand, at: datetime, keys: Sequence[str], ids: Sequence[int]) -> set[int]:
+    """Claim touches that are about to be written, under the gate; gives the ids of those whose key is taken already.
+
+    Under the gate nobody else claims keys of these people, so those that are there are looked up first: a plain insert
+    costs half of one that may meet a conflict. Should one come all the same, nothing of the transaction is written.
+    """
     if not keys:
-        return {}
-    rows = [(key, at, touch_id) for key, touch_id in zip(keys, new_ids(len(keys)), strict=True)]
-    taken = put_keys(brand, rows)
-    return {key: touch_id for key, _, touch_id in rows if key in taken}
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT key FROM {TouchKey._meta.db_table} WHERE brand_id = %s AND key = ANY(%s::text[])",  # noqa: S608
+            [brand.pk, array(keys)],
+        )
+        taken = {row[0] for row in cursor.fetchall()}
+    lost: set[int] = set()
+    if taken or len(set(keys)) < len(keys):
+        free: dict[str, int] = {}
+        for key, touch_id in zip(keys, ids, strict=True):
+            if key in taken or free.setdefault(key, touch_id) != touch_id:
+                lost.add(touch_id)
+        keys, ids = list(free), list(free.values())
+    begin(
+        f"INSERT INTO {TouchKey._meta.db_table} (brand_id, key, touch_at, touch_id)"  # noqa: S608
+        " SELECT %s, k.key, %s, k.id FROM unnest(%s::text[], %s::bigint[]) AS k(key, id)",
+        [brand.pk, at, array(keys), array(ids)],
+        len(keys),
+    )
+    return lost
 
 
-def write(brand: Brand, at: datetime, kind: Touch.Kind, rows: Sequence[Sequence[Any]]) -> None:
+def write(
+    brand: Brand,
+    at: datetime,
+    kind: Touch.Kind,
+    sets: Sequence[TouchSet],
+    places: Mapping[int, int] | None = None,
+) -> None:
     """Insert touches in one statement, under the gate; those that count for caps are counted.
 
     Args:
-        rows: (id, contact_id, staff_id, sop_id, step_id, send_task_id, reason); a reason other than 0 makes
-            it held back.
+        places: {position: contact} of these people, where the caller knows it.
     """
-    if not rows:
+    if not sets:
         return
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO campaigns_touch (brand_id, at, kind, id, contact_id, staff_id, sop_id, step_id,"
-            " send_task_id, reason,"
-            " state, done_at, error)"
-            " SELECT %s, %s, %s, r.*, CASE r.reason WHEN 0 THEN %s ELSE %s END, CASE r.reason WHEN 0 THEN"
-            " NULL ELSE %s END, ''"
-            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],"
-            " %s::bigint[], %s::smallint[])"
-            " AS r(id, contact_id, staff_id, sop_id, step_id, send_task_id, reason)",
-            [
-                brand.pk,
-                at,
-                int(kind),
-                int(Touch.State.PLANNED),
-                int(Touch.State.BLOCKED),
-                at,
-                *map(array, columns),
-            ],
-        )
-    planes.count(brand, at, kind, [row[1] for row in rows if not row[6]])
+    planes.count(brand, at, kind, [pk for one in sets if not one.reason for pk in one.contact_ids], places)
+    begin(
+        "INSERT INTO campaigns_touch (brand_id, at, kind, id, contact_id, staff_id, sop_id, step_id,"
+        " send_task_id, reason, state, done_at, error)"
+        " SELECT %s, %s, %s, r.id, r.contact_id, s.staff_id, s.sop_id, s.step_id, s.send_task_id, s.reason,"
+        " CASE s.reason WHEN 0 THEN %s ELSE %s END, CASE s.reason WHEN 0 THEN NULL ELSE %s END, ''"
+        " FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[])"
+        " AS s(ids, contact_ids, staff_id, sop_id, step_id, send_task_id, reason)"
+        " CROSS JOIN LATERAL unnest(s.ids::bigint[], s.contact_ids::bigint[]) AS r(id, contact_id)",
+        [
+            brand.pk,
+            at,
+            int(kind),
+            int(Touch.State.PLANNED),
+            int(Touch.State.BLOCKED),
+            at,
+            [array(one.ids) for one in sets],
+            [array(one.contact_ids) for one in sets],
+            *map(array, list(zip(*sets, strict=True))[2:]),
+        ],
+        sum(len(one.ids) for one in sets),
+    )
 
 
 def settle(
@@ -211,14 +249,12 @@ def within(brand: Brand, send_task_id: int, contact_ids: str | None = None) -> t
         )
         row = cursor.fetchone()
     if row and row[0] is not None:
-        return _stretch(row[0], row[1], row[2] if contact_ids is None else contact_ids)
+        first, last, everybody = row
+        among = everybody if contact_ids is None else contact_ids
+        return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [first, last, among]
     if contact_ids is None:
         return " AND broadcast_id IS NULL", []
     return " AND broadcast_id IS NULL AND contact_id = ANY(%s::bigint[])", [contact_ids]
-
-
-def _stretch(first: int, last: int, contact_ids: str) -> tuple[str, list[Any]]:
-    return " AND id BETWEEN %s AND %s AND contact_id = ANY(%s::bigint[])", [first, last, contact_ids]
 
 
 def tell(
@@ -255,29 +291,30 @@ def array(values: Iterable[Any]) -> str:
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
+def quoted(values: Iterable[str]) -> str:
+    """The same of words that hold neither quotes nor backslashes: `null` stays a word, commas do not part."""
+    return '{"' + '","'.join(values) + '"}'
+
+
 def new_ids(n: int) -> list[int]:
     """Ids of touches that are about to be written, in rising order."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('campaigns_touch_id_seq') FROM generate_series(1, %s)", [n])
-        return [row[0] for row in cursor]
+        cursor.execute(
+            "SELECT string_agg(nextval('campaigns_touch_id_seq')::text, ',') FROM generate_series(1, %s)", [n]
+        )
+        (ids,) = cursor.fetchone()
+        return sorted(map(int, ids.split(","))) if ids else []
 
 
-def put_keys(brand: Brand, rows: Sequence[tuple[str, datetime, int]]) -> set[str]:
-    """The same for (key, at, id of the touch) whose ids are drawn already: the keys that nobody has claimed before."""
+def put_key(brand: Brand, key: str, at: datetime, touch_id: int) -> bool:
+    """Claim one touch whose id is drawn already; False: it is claimed."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {TouchKey._meta.db_table} (brand_id, key, touch_at, touch_id)"  # noqa: S608
-            " SELECT %s, k.key, k.at, k.id FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS"
-            " k(key, at, id)"
-            " ON CONFLICT (brand_id, key) DO NOTHING RETURNING key",
-            [
-                brand.pk,
-                array(r[0] for r in rows),
-                array(r[1].isoformat() for r in rows),
-                array(r[2] for r in rows),
-            ],
+            " VALUES (%s, %s, %s, %s) ON CONFLICT (brand_id, key) DO NOTHING",
+            [brand.pk, key, at, touch_id],
         )
-        return {row[0] for row in cursor}
+        return cursor.rowcount == 1
 
 
 def _digest(text: str) -> str:

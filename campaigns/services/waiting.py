@@ -10,6 +10,8 @@ from django.db.models import Q, QuerySet
 
 from campaigns.models import SendTask, Touch
 
+NOT_THERE_YET = 0  # beside the states: planned, or waiting for the guide
+
 
 def show(touches: Iterable[Touch]) -> None:
     """Put the state that people see into these rows, in memory; at most one statement."""
@@ -28,7 +30,9 @@ def show(touches: Iterable[Touch]) -> None:
 
 
 def in_state(rows: "QuerySet[Touch]", state: int) -> "QuerySet[Touch]":
-    """Those whose state, as people see it, is this one."""
+    """Those whose state, as people see it, is this one, or NOT_THERE_YET."""
+    if state == NOT_THERE_YET:
+        return rows.filter(state__in=[Touch.State.PLANNED, Touch.State.HANDED])
     by_task = Q(
         state=Touch.State.PLANNED, broadcast_id__isnull=False, send_task_id__in=_handed().values("pk")
     )

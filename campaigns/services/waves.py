@@ -1,35 +1,32 @@
 """Waves of broadcasts: who is wanted, plan those that are due, end what is over. What would happen is dry_run.py."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from campaigns.models import Broadcast, SendTask, Touch, Wave
 from campaigns.services import (
-    broadcasts,
+    broadcast_failures,
     fanout,
     gate,
-    reassign,
-    results,
-    schedule,
+    launch_checks,
+    launchers,
+    rest_waves,
+    rhythm,
     winners,
 )
 from campaigns.services.due import due_waves
-from org.access import Actor
-from org.models import Job, Staff
-from org.services import jobs
+from campaigns.services.wave_sets import set_of
 from scrm import clock
-from scrm.errors import ConflictError, LimitError, SCRMError
+from scrm.errors import ConflictError, SCRMError
 from tagging.services import audience, frames
 from tagging.services.audience import Audience
 from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
-from wecom.errors import WeComForbidden, WeComRejected
-from wecom.services.notices import notify_staff
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +34,24 @@ log = logging.getLogger(__name__)
 # ---- who is wanted
 
 
-def wanted_of(brand: Brand, broadcast: Broadcast, wave: Wave | None, frame: Frame) -> Bits:
-    """The audience of a wave, before its condition and the gate are asked. None: everybody whom the broadcast is for.
+def wanted_of(brand: Brand, wave: Wave, frame: Frame) -> Bits:
+    """The audience of a wave, before its condition and the gate are asked.
 
     Raises:
         ConditionError: the segment or what a condition names does not exist any more.
     """
-    asked: dict[str, Any] = wave.condition if wave else {}
-    after = asked.get("after", "")
-    if after:
-        wanted = _of_wave_before(brand, wave, frame, after)  # type: ignore[arg-type]
+    broadcast = wave.broadcast
+    if rest_waves.is_rest(wave):
+        left, after = rest_waves.left_by(frame, wave), wave.condition.get("after", "")
+        return left & _of_wave_before(brand, wave, frame, after) if after else left
+    if after := wave.condition.get("after", ""):
+        wanted = _of_wave_before(brand, wave, frame, after)
     else:
         wanted = _audience(brand, broadcast.audience, frame)
-        if wave and not broadcast.repeat:
+        if not broadcast.repeat:
             wanted = wanted & ~_in_earlier_waves(brand, wave, frame)
     test = winners.rule_of(broadcast)
-    if test and test.percent < 100 and not asked.get("winner"):  # the others wait for the winner
+    if test and test.percent < 100 and not wave.condition.get("winner"):  # the others wait for the winner
         wanted = wanted & fanout.in_test(frame, broadcast, test.percent)
     return wanted
 
@@ -91,20 +90,9 @@ def _in_earlier_waves(brand: Brand, wave: Wave, frame: Frame) -> Bits:
     return found
 
 
-def set_of(frame: Frame, wave_id: int, what: int) -> Bits:
-    """A kept set of a planned wave: who was wanted (0), or whom a reason held back."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT chunk, bit_send(bits) FROM campaigns_waveset WHERE brand_id = %s AND wave_id = %s AND what = %s",
-            [frame.brand.pk, wave_id, what],
-        )
-        return frame.of_chunks({chunk: bytes(sent)[4:] for chunk, sent in cursor})
-
-
 _REACHED = """
-    SELECT s.position FROM campaigns_touch t
-      JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = t.contact_id
-     WHERE t.brand_id = %s AND t.at = ANY(%s) AND t.broadcast_id = %s AND t.wave_id = %s AND t.state = %s {only}
+    SELECT t.contact_id FROM campaigns_touch t
+     WHERE t.brand_id = %s AND t.at = ANY(%s) AND t.broadcast_id = %s AND t.wave_id = ANY(%s) AND t.state = %s {only}
 """
 _ONLY = {
     "everybody": "",
@@ -115,18 +103,14 @@ _ONLY = {
 
 
 def _of_wave_before(brand: Brand, wave: Wave, frame: Frame, after: str) -> Bits:
-    """People to whom the wave before was delivered and for whom `after` holds."""
-    before = Wave.objects.get(broadcast=wave.broadcast_id, n=wave.n - 1)
+    """People to whom the wave before, or what was left of it, was delivered and for whom `after` holds."""
+    n = rest_waves.root_of(wave) - 1
+    rows = Wave.objects.filter(Q(n=n) | Q(condition__root=n), broadcast=wave.broadcast_id)
+    before = list(rows.values_list("pk", flat=True))
     delivered = int(Touch.State.DELIVERED)
     moments = winners.moments_of(wave.broadcast_id)
-    params = [brand.pk, brand.pk, moments, wave.broadcast_id, before.pk, delivered]
-    return frame.select(_REACHED.format(only=_ONLY[after]), params)
-
-
-def people_of(brand: Brand, wave: Wave, what: int, limit: int = 100) -> list[int]:
-    """Contacts of a planned wave: those wanted (0) or held back for a reason, by position."""
-    frame = Frame.whole(brand)
-    return frames.contacts_at(brand, frame, set_of(frame, wave.pk, what), limit)
+    params = [brand.pk, moments, wave.broadcast_id, before, delivered]
+    return frame.select_people(_REACHED.format(only=_ONLY[after]), params)
 
 
 # ---- the tick
@@ -154,8 +138,8 @@ def plan(brand: Brand, wave_id: int) -> bool:
         frame = Frame.whole(brand)
         try:
             _check_time(wave)
-            broadcasts.check_library(brand, wave.broadcast)
-            wanted = wanted_of(brand, wave.broadcast, wave, frame)
+            launch_checks.check_content(brand, wave.broadcast, launch_checks.goes_out_at(brand, wave.at))
+            wanted = wanted_of(brand, wave, frame)
             fails = fails_of(brand, wave, frame, wanted)
         except SCRMError as error:  # also a segment that names one that is gone
             _leave_out(brand, wave, str(error)[:300])
@@ -164,18 +148,21 @@ def plan(brand: Brand, wave_id: int) -> bool:
         if numbers is None:
             return False
         log.info("broadcast %s wave %s: %s", wave.broadcast_id, wave.n, numbers)
+        rest_waves.follow(brand, wave.pk)
         _repeat(brand, wave)
         return True
 
 
 def _check_time(wave: Wave) -> None:
     """After an outage or a pause: as late as its broadcast allows a message to be handed over. One that is repeated goes
-    out once instead of all the times that were missed.
+    out once instead of all the times that were missed, and what is left of an earlier time does not go out beside it.
 
     Raises:
         ConflictError: later than that.
     """
     broadcast = wave.broadcast
+    if rest_waves.is_overtaken(wave):
+        raise ConflictError(_("The broadcast has gone out anew since: nobody gets it twice"))
     due_at = max(wave.at, broadcast.launched_at or wave.at)  # whoever approves it later means it
     if not broadcast.repeat and clock.now() > due_at + timedelta(hours=broadcast.late_hours):
         raise ConflictError(
@@ -186,35 +173,27 @@ def _check_time(wave: Wave) -> None:
 
 def _leave_out(brand: Brand, wave: Wave, error: str) -> None:
     Wave.objects.filter(pk=wave.pk).update(state=Wave.State.SKIPPED, numbers={"error": error})
-    # without its test the rest has nothing to wait for, and would be everybody
-    rest = Wave.objects.filter(broadcast=wave.broadcast_id, state=Wave.State.HELD)
-    rest.update(state=Wave.State.SKIPPED, numbers={"error": error})
+    if not rest_waves.is_rest(
+        wave
+    ):  # without its test the rest has nothing to wait for, and would be everybody
+        rest = Wave.objects.filter(broadcast=wave.broadcast_id, state=Wave.State.HELD)
+        rest.update(state=Wave.State.SKIPPED, numbers={"error": error})
     log.warning("broadcast %s wave %s is left out", wave.broadcast_id, wave.n)
     _repeat(brand, wave)
     broadcast = wave.broadcast
-    launcher = broadcast.launched_by_user_id or broadcast.created_by_user_id
-    person = Staff.objects.select_related("corp").filter(user_id=launcher).first() if launcher else None
-    if person is not None:
-        words = {"name": broadcast.name, "n": wave.n}
-        title = _("“%(name)s”: wave %(n)s was left out, nobody got it") % words
-        url = f"/broadcasts/{broadcast.pk}/"
-        notify_staff(brand, staff=person, key=f"wave:{wave.pk}", text=f"{title}\n{error}", url=url)
+    title = _("“%(name)s”: wave %(n)s was left out, nobody got it") % {"name": broadcast.name, "n": wave.n}
+    url = f"/broadcasts/{broadcast.pk}/"
+    launchers.tell(brand, broadcast, key=f"wave:{wave.pk}", text=f"{title}\n{error}", url=url)
 
 
 def _repeat(brand: Brand, wave: Wave) -> None:
     """The next time of a broadcast that is repeated."""
-    rhythm = wave.broadcast.repeat
-    if not rhythm:
+    if rest_waves.is_rest(wave):
         return
-    first = Wave.objects.filter(broadcast=wave.broadcast_id, n=1).values_list("at", flat=True).get()
-    at = schedule.next_in_rhythm(wave.at, rhythm["every"], brand.timezone, first)
-    while (
-        at <= clock.now()
-    ):  # days that an outage or a pause has missed are not made up for one after the other
-        at = schedule.next_in_rhythm(at, rhythm["every"], brand.timezone, first)
-    if at <= datetime.fromisoformat(rhythm["until"]):
+    if at := rhythm.next_time(brand, wave.broadcast, wave.at):
         condition = {**wave.condition, "now": False}
-        Wave.objects.create(broadcast=wave.broadcast, n=wave.n + 1, at=at, condition=condition)
+        n = rest_waves.next_n(wave.broadcast)
+        Wave.objects.create(broadcast=wave.broadcast, n=n, at=at, condition=condition)
 
 
 LAUNCHED = (Broadcast.State.ON, Broadcast.State.PAUSED, Broadcast.State.CANCELLED)
@@ -223,7 +202,9 @@ OPEN_TASKS = (SendTask.State.PLANNED, SendTask.State.CALLING, SendTask.State.HAN
 
 @transaction.atomic
 def finish(brand: Brand) -> int:
-    """End waves and broadcasts of which nothing is open any more; gives how many broadcasts."""
+    """End waves and broadcasts of which nothing is open any more; gives how many broadcasts. Before that somebody is told
+    of what WeCom has refused whole."""
+    broadcast_failures.tell(brand)
     done = 0
     mine = SendTask.objects.filter(broadcast=OuterRef("broadcast"), wave_id=OuterRef("pk"))
     planned = Wave.objects.filter(state=Wave.State.PLANNED, broadcast__state__in=LAUNCHED)
@@ -237,54 +218,3 @@ def finish(brand: Brand) -> int:
             state=Broadcast.State.DONE, ended_at=clock.now()
         )
     return done
-
-
-# ---- jobs: every guide at once (org/services/jobs.py)
-
-JOB_SLICE = 20
-
-
-def stop_step(brand: Brand, job: Job) -> bool:
-    """Stop send tasks of a broadcast or an SOP that guides have and have not confirmed."""
-    return _each_task(brand, job, results.cancel)
-
-
-def reassign_step(brand: Brand, job: Job) -> bool:
-    """Give send tasks that their guides have not confirmed to other guides of the same customers."""
-    return _each_task(brand, job, reassign.reassign)
-
-
-def remind_step(brand: Brand, job: Job) -> bool:
-    """Remind guides who have not confirmed."""
-    return _each_task(brand, job, results.remind)
-
-
-def _each_task(brand: Brand, job: Job, act: Any) -> bool:
-    with transaction.atomic():
-        of = (
-            {"sop": job.params["sop_id"]}
-            if "sop_id" in job.params
-            else {"broadcast": job.params["broadcast_id"]}
-        )
-        rows = SendTask.objects.filter(**of, pk__gt=job.params["after"], state=SendTask.State.HANDED)
-        rows = rows.filter(confirmed_at=None).order_by("pk")
-        task_ids = list(rows.values_list("pk", flat=True)[:JOB_SLICE])
-    failed, done = int(job.params.get("failed", 0)), 0
-    try:
-        for task_id in task_ids:
-            try:
-                act(brand, task_id=task_id, by=Actor(job.created_by))
-            except WeComForbidden:
-                raise  # somebody has to mend it first
-            except (ConflictError, LimitError, WeComRejected):
-                failed += 1  # confirmed meanwhile, reminded often enough, its guide has left
-            done += 1
-    finally:  # what is done is not done again when WeCom does not answer the next
-        with transaction.atomic():
-            after = task_ids[done - 1] if done else job.params["after"]
-            jobs.save_step(
-                job,
-                params={**job.params, "after": after, "failed": failed},
-                n_done=(job.n_done or 0) + done,
-            )
-    return len(task_ids) == JOB_SLICE

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from campaigns import sequential
@@ -24,7 +25,7 @@ from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tenants.models import Brand
 
 GOALS = {"opened": "opened_at", "replied": "replied_at", "bought": "converted_at"}
-LOOKED_FOR = timedelta(days=45)  # after the launch nothing is compared any more
+LOOKED_FOR = timedelta(days=45)  # after the last plan of a wave nothing is compared any more
 MAX_HOURS, MAX_LEAST = 24 * 14, 100_000
 BY_RULE, BY_TIME = "rule", "time"
 
@@ -40,7 +41,8 @@ class Rule:
         confidence: per cent.
         percent: of the audience in the test; the rest waits for the winner. 100: there is no rest.
         auto: the rest gets the winner by itself; otherwise somebody presses a button.
-        wait_hours: with `auto`: after so many hours without a winner the rest gets the content that leads.
+        wait_hours: with `auto`: when so many hours have gone by without a winner since the comparison went out, the rest
+            gets the content that leads.
     """
 
     goal: str = "opened"
@@ -139,6 +141,7 @@ class Test:
     Attributes:
         rows: (content, its share, whether it is the winner).
         rest: the wave that waits for the winner or has got it; None: everybody was in the test.
+        is_to_come: the comparison itself has not gone out yet, so nobody chooses.
     """
 
     rule: Rule
@@ -147,6 +150,7 @@ class Test:
     rest: Wave | None
     winner: Variant | None
     leader: Variant | None
+    is_to_come: bool
 
     @property
     def certainty(self) -> float:
@@ -169,9 +173,8 @@ def test_of(brand: Brand, broadcast: Broadcast) -> Test | None:
     seen = compare(rule, found)
     rest = Wave.objects.filter(broadcast=broadcast, condition__winner=True).first()
     rows = [(v, found.get(pk, Share(0, 0)), pk == broadcast.winner_id) for pk, v in variants.items()]
-    return Test(
-        rule, seen, rows, rest, variants.get(broadcast.winner_id or 0), variants.get(seen.leader or 0)
-    )
+    winner, leader = variants.get(broadcast.winner_id or 0), variants.get(seen.leader or 0)
+    return Test(rule, seen, rows, rest, winner, leader, _is_to_come(broadcast.pk))
 
 
 # ---- decide
@@ -181,10 +184,9 @@ def look_at_all(brand: Brand) -> int:
     """Name winners that the rules have found, and send them to the rest where that is wished; gives how many."""
     now = clock.now()
     with transaction.atomic():
+        lately = Wave.objects.filter(broadcast=OuterRef("pk"), planned_at__gt=now - LOOKED_FOR)
         rows = Broadcast.objects.filter(
-            state__in=[Broadcast.State.ON, Broadcast.State.DONE],
-            winner_id=None,
-            launched_at__gt=now - LOOKED_FOR,
+            Exists(lately), state__in=[Broadcast.State.ON, Broadcast.State.DONE], winner_id=None
         )
         waiting = list(rows.exclude(test={}).order_by("pk").values_list("pk", flat=True))
     return sum(_look_at(brand, broadcast_id, now) for broadcast_id in waiting)
@@ -216,9 +218,15 @@ def _look_at(brand: Brand, broadcast_id: int, now: datetime) -> bool:
 
 
 def _is_over(broadcast: Broadcast, rule: Rule, now: datetime) -> bool:
-    return broadcast.launched_at is not None and now >= broadcast.launched_at + timedelta(
-        hours=rule.wait_hours
-    )
+    """Counted from the moment for which the comparison was planned: a launch may be days before it, quiet hours hold it."""
+    first = Wave.objects.get(broadcast=broadcast, n=1)
+    went_out = min(moments_of(broadcast.pk), default=first.planned_at)
+    return went_out is not None and now >= went_out + timedelta(hours=rule.wait_hours)
+
+
+def _is_to_come(broadcast_id: int) -> bool:
+    """Whether the comparison is not planned yet. Its people would be among the rest then, and get both."""
+    return Wave.objects.filter(broadcast=broadcast_id, n=1, state=Wave.State.WAITING).exists()
 
 
 @transaction.atomic
@@ -226,7 +234,7 @@ def choose(brand: Brand, *, broadcast_id: int, variant_id: int, by: Actor) -> No
     """Somebody says which content the rest gets, before the rule has spoken or after it.
 
     Raises:
-        ConflictError: nobody waits for it any more.
+        ConflictError: nobody waits for it any more, or the comparison is still to come.
     """
     gate.enter_gate(brand)
     if not Broadcast.objects.filter(pk=broadcast_id).exists():
@@ -235,6 +243,8 @@ def choose(brand: Brand, *, broadcast_id: int, variant_id: int, by: Actor) -> No
         raise InvalidError(_("Unknown content"), fields={"variant": _("Unknown content")})
     if not Wave.objects.filter(broadcast=broadcast_id, state=Wave.State.HELD).exists():
         raise ConflictError(_("Nobody waits for the winner any more"))
+    if _is_to_come(broadcast_id):
+        raise ConflictError(_("The comparison has not gone out yet. Its winner is chosen afterwards."))
     _name(brand, broadcast_id, variant_id, by.name, by=by, release=True)
 
 

@@ -12,13 +12,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Alert, AlertMessage, AlertRule
-from campaigns.services import alert_preview, alert_rules, alerts, scope
+from campaigns.services import alert_preview, alert_rules, alert_words, alerts, scope
 from campaigns.services.alert_rules import ALERTS, TEMPLATES, label_of
-from contacts.models import Event
-from contacts.sentences import lines
 from org.access import staff_can
 from org.forms import add_errors
-from org.models import Staff
 from scrm import clock, json_in
 from scrm.errors import ForbiddenError, InvalidError, SCRMError
 from scrm.ids import read_id
@@ -80,29 +77,20 @@ def alert_list(request: Any) -> HttpResponse:
         "states": Alert.State.choices,
         "reasons": [pair for pair in Alert.Reason.choices if pair[0]],
         "rules": list(AlertRule.objects.order_by("name").values_list("pk", "name")[:500]),
-        "guides": _guides(request.staff),
+        "guides": scope.guide_choices(request.staff),
         "periods": PERIODS,
         "has_rules": alert_rules.has_work(),
     }
     return render(request, "campaigns/alerts/list.html", context)
 
 
-def _guides(staff: Staff) -> list[tuple[int, str]]:
-    return list(Staff.objects.visible_to(staff).guides().order_by("name").values_list("pk", "name")[:500])
-
-
 def _said(rows: list[Alert]) -> list[dict[str, Any]]:
     """Each alert with its sentence and what became of its message."""
-    events = [
-        Event(
-            pk=row.pk, at=row.at, contact_id=row.contact_id, type=row.type, staff_id=row.staff_id,
-            object_id=row.object_id, source="", data=row.data,
-        )
-        for row in rows
-    ]  # fmt: skip
-    said = {line.event.pk: line for line in lines(rows[0].contact, events)} if rows else {}
     calls = _calls([row.message for row in rows if row.message])
-    return [{"row": row, "line": said[row.pk], "call": calls.get(row.message_id or 0)} for row in rows]
+    return [
+        {"row": row, "line": line, "call": calls.get(row.message_id or 0)}
+        for row, line in zip(rows, alert_words.lines_of(rows), strict=True)
+    ]
 
 
 def _calls(messages: list[AlertMessage]) -> dict[int, OutboundCall]:

@@ -21,7 +21,7 @@ from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInpu
 from campaigns.views.media import files_of
 from content.services import library
 from org.access import staff_can
-from org.forms import add_errors
+from org.forms import add_errors, is_for_saving
 from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, SCRMError
 from scrm.ids import read_id
@@ -58,7 +58,10 @@ _TEST = ("goal", "hours", "least", "confidence", "percent", "auto", "wait_hours"
 
 class BroadcastForm(forms.Form):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=60)
-    audience = forms.ChoiceField(label=gettext_lazy("For whom"))
+    audience = forms.ChoiceField(
+        label=gettext_lazy("For whom"),
+        widget=forms.Select(attrs={"data-search-select": gettext_lazy("Nothing found")}),
+    )
     priority = forms.IntegerField(
         label=gettext_lazy("Priority"),
         min_value=1,
@@ -176,7 +179,7 @@ def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpRespons
         "kept": _kept(request.brand, broadcast),
     }
     context["segments"] = segment_choices(row["segment"] for row in context["waves"])
-    if posted and form.is_valid():
+    if is_for_saving(request, form):
         try:
             given = _input(request, form.cleaned_data, broadcast, context)
             saved = broadcasts.save_draft(request.brand, given, by=request.actor, broadcast_id=broadcast_id)
@@ -185,8 +188,15 @@ def broadcast_edit(request: Any, broadcast_id: int | None = None) -> HttpRespons
             )
         except SCRMError as error:
             add_errors(form, error)
-            for n, problem in error.details.get("contents", {}).items():
-                context["contents"][n]["error"] = problem
+            for rows in ("contents", "waves"):
+                for n, problem in error.details.get(rows, {}).items():
+                    context[rows][n]["error"] = problem
+    elif (
+        posted and "brought_back" not in request.POST
+    ):  # what is missing further down is told with it, not at the next try
+        for row in context["contents"]:
+            if not (row["text"].strip() or row["content"] or row["attachments"] not in ("", "[]")):
+                row["error"] = _("neither text nor attachment")
     context["contents"] = _with_names(context["contents"])
     context["files"] = files_of(row["attachments"] for row in context["contents"])
     return render(request, "campaigns/broadcasts/edit.html", context, status=422 if posted else 200)
@@ -359,7 +369,8 @@ def _wave(n: int, row: dict[str, Any], zone: ZoneInfo, kept: dict[str, dict[str,
     try:
         at = datetime.fromisoformat(row["at"]).replace(tzinfo=zone) if row["at"] else None
     except ValueError as error:
-        raise InvalidError(_("Wave %(n)s: when?") % {"n": n}) from error
+        text = _("Wave %(n)s: when?") % {"n": n}
+        raise InvalidError(text, waves={n - 1: text}) from error
     chosen, condition = row["segment"], dict[str, Any]()
     if segment_id := read_id(chosen):
         condition = _in_segment(segment_id)

@@ -17,25 +17,28 @@ from campaigns.services import (
     broadcasts,
     dry_run,
     numbers,
+    people_pages,
     waves,
     winners,
 )
 from campaigns.services.rules import policy_of
 from campaigns.views.broadcast_edit import AFTERS, condition_words, everybody
 from campaigns.views.effect import rows_of
-from contacts.models import Contact
+from campaigns.views.launching import launch_words
+from campaigns.views.touches import lists_of
 from content.services import library
 from org.access import staff_can
 from org.models import Job
+from scrm import clock
 from scrm.errors import ForbiddenError, InvalidError, NotFoundError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import ConditionError
 from tagging.models import Segment
+from tagging.services.frames import Bits, Frame
 
 State = Broadcast.State
-SHOWN_PEOPLE = 200
 
 
 @require_GET
@@ -81,7 +84,7 @@ def broadcast_detail(request: Any, broadcast_id: int) -> HttpResponse:
         "library": library.names_of(v.content_id for v in variants),
         "test_rule": winners.rule_of(broadcast),
         "planned_waves": _planned_waves(request.brand, broadcast),
-        **_numbers(request.brand, broadcast),
+        **_numbers(request, broadcast),
     }
     return render(request, "campaigns/broadcasts/detail.html", context)
 
@@ -99,7 +102,9 @@ def _planned_waves(brand: Any, broadcast: Broadcast) -> list[dict[str, Any]]:
     return rows
 
 
-def _numbers(brand: Any, broadcast: Broadcast) -> dict[str, Any]:
+def _numbers(request: Any, broadcast: Broadcast) -> dict[str, Any]:
+    brand = request.brand
+    may_list = request.actor.can("sops.view")
     found = broadcast_numbers.report(broadcast)
     effect = broadcast_effect.effect_of_broadcast(brand, broadcast)
     return {
@@ -107,8 +112,10 @@ def _numbers(brand: Any, broadcast: Broadcast) -> dict[str, Any]:
         "effect_rows": rows_of(effect, _("Customers")) if effect else [],
         "attribution_days": policy_of(brand).attribution_days,
         "broadcast": broadcast,
+        "lists": lists_of("broadcast", broadcast.pk) if may_list else {},
         "report": found,
         "test": winners.test_of(brand, broadcast) if broadcast.launched_at else None,
+        "is_starting": broadcast.state == State.ON and _is_starting(found),
         "is_live": broadcast.state in (State.ON, State.PAUSED),
         "unconfirmed": numbers.unconfirmed(broadcast_id=broadcast.pk, limit=20)
         if broadcast.launched_at
@@ -116,11 +123,17 @@ def _numbers(brand: Any, broadcast: Broadcast) -> dict[str, Any]:
     }
 
 
+def _is_starting(report: broadcast_numbers.Report) -> bool:
+    """Whether the first wave waits for the next tick: its time has come and nobody has been planned."""
+    first = report.waves[0][0] if report.waves else None
+    return first is not None and first.state == Wave.State.WAITING and first.at <= clock.now()
+
+
 @require_GET
 @staff_can("broadcasts.view")
 def live_numbers(request: Any, broadcast_id: int) -> HttpResponse:
     """The figures alone; a running page asks for them every few seconds."""
-    context = _numbers(request.brand, broadcasts.get_broadcast(broadcast_id))
+    context = _numbers(request, broadcasts.get_broadcast(broadcast_id))
     return render(request, "campaigns/broadcasts/_numbers.html", context)
 
 
@@ -144,7 +157,12 @@ def broadcast_check(request: Any, broadcast_id: int) -> HttpResponse:
         found = dry_run.dry_run(request.brand, broadcast)
     except ConditionError as error:
         return render(request, "campaigns/broadcasts/_dry_run.html", {"error": error}, status=200)
-    context = {"run": found, "broadcast": broadcast, "few": _too_few(broadcast, found.expected)}
+    context = {
+        "run": found,
+        "broadcast": broadcast,
+        "few": _too_few(broadcast, found.expected),
+        "question": launch_words(request.brand, broadcast, found),
+    }
     return render(request, "campaigns/broadcasts/_dry_run.html", context)
 
 
@@ -164,11 +182,11 @@ def check_people(request: Any, broadcast_id: int) -> HttpResponse:
     broadcast = broadcasts.get_broadcast(broadcast_id)
     what = _reason(request)
     try:
-        ids = dry_run.people(request.brand, broadcast, what=what, limit=SHOWN_PEOPLE)
+        frame, bits = dry_run.set_of(request.brand, broadcast, what)
     except ConditionError as error:
         raise InvalidError(str(error)) from error
     words = Touch.Reason(what).label if what else _("Get it")
-    return _people(request, broadcast, ids, str(words))
+    return _people(request, broadcast, frame, bits, str(words))
 
 
 def _reason(request: Any) -> int:
@@ -178,10 +196,11 @@ def _reason(request: Any) -> int:
     return what
 
 
-def _people(request: Any, broadcast: Broadcast, ids: list[int], words: str) -> HttpResponse:
-    people = Contact.objects.visible_to(request.staff).filter(pk__in=ids).order_by("-added_at")
-    context = {"people": people, "limit": SHOWN_PEOPLE, "broadcast": broadcast, "words": words}
-    return render(request, "campaigns/broadcasts/people.html", context)
+def _people(request: Any, broadcast: Broadcast, frame: Frame, bits: Bits, words: str) -> HttpResponse:
+    found = people_pages.people_page(frame, bits, staff=request.staff, after=request.GET.get("after"))
+    context = {"people": found, "page": found.page, "broadcast": broadcast, "words": words}
+    template = "campaigns/broadcasts/_people.html" if request.htmx else "campaigns/broadcasts/people.html"
+    return render(request, template, context)
 
 
 @require_GET
@@ -192,9 +211,9 @@ def wave_people(request: Any, broadcast_id: int, wave_id: int) -> HttpResponse:
     what = _reason(request)
     if wave is None:
         raise NotFoundError()
-    ids = waves.people_of(request.brand, wave, what, limit=SHOWN_PEOPLE)
+    frame = Frame.whole(request.brand)
     words = str(Touch.Reason(what).label) if what else _("Audience")
-    return _people(request, wave.broadcast, ids, words)
+    return _people(request, wave.broadcast, frame, waves.set_of(frame, wave.pk, what), words)
 
 
 def _audience_words(broadcast: Broadcast) -> str:
@@ -211,12 +230,13 @@ _ACTS: dict[str, tuple[set[str], str, Any, str, Any, str]] = {
     # act: (states, icon, label, kind, question, right)
     "launch": (
         {State.DRAFT}, "rocket", gettext_lazy("Launch"), "primary",
-        gettext_lazy("It goes out as planned. Guides confirm it in WeCom; what is sent cannot be taken back."),
+        gettext_lazy("How many people would get it is still being worked out; wait a moment, or it goes out as planned."),
         "broadcasts.edit",
     ),
     "approve": (
         {State.APPROVAL}, "check", gettext_lazy("Approve"), "primary",
-        gettext_lazy("It goes out as planned."), "broadcasts.approve",
+        gettext_lazy("How many people would get it is still being worked out; wait a moment, or it goes out as planned."),
+        "broadcasts.approve",
     ),
     "reject": ({State.APPROVAL}, "undo-2", gettext_lazy("Back to a draft"), "", "", "broadcasts.edit"),
     "pause": ({State.ON}, "pause", gettext_lazy("Pause"), "", "", "broadcasts.edit"),
@@ -246,6 +266,7 @@ _ACTS: dict[str, tuple[set[str], str, Any, str, Any, str]] = {
 def _acts(broadcast: Broadcast, actor: Any) -> list[dict[str, Any]]:
     return [
         {"act": act, "icon": icon, "label": label, "kind": kind, "confirm": question}
+        | ({"question": "#launch-words"} if act in ("launch", "approve") else {})
         for act, (states, icon, label, kind, question, right) in _ACTS.items()
         if broadcast.state in states and actor.can(right)
     ]

@@ -8,10 +8,9 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from campaigns.services import calendar
+from campaigns.services import calendar, scope
 from campaigns.services.calendar import SOURCES
 from org.access import staff_can
-from org.models import Staff
 from scrm import clock
 from scrm.errors import NotFoundError
 from scrm.ids import read_id
@@ -96,12 +95,8 @@ def calendar_page(request: Any) -> HttpResponse:
         context["load"] = _load_rows(request, first, last, given["guide"], found.a_day)
     template = "campaigns/calendar/_grid.html" if request.htmx else "campaigns/calendar/page.html"
     if not request.htmx:
-        context["guides"] = _guides(request.staff)
+        context["guides"] = scope.guide_choices(request.staff)
     return render(request, template, context)
-
-
-def _guides(staff: Staff) -> list[tuple[int, str]]:
-    return list(Staff.objects.visible_to(staff).guides().order_by("name").values_list("pk", "name")[:500])
 
 
 def _load_rows(

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Sop
-from campaigns.services import graphs
+from campaigns.services import graphs, sop_requests
 from campaigns.views import canvas_data
 from campaigns.views.media import files_of
 from campaigns.views.sops import tabs_of
@@ -44,6 +44,7 @@ def edit(request: Any, sop_id: int) -> HttpResponse:
         "sop": sop,
         "canvas": data,
         "tabs": tabs_of(sop, "canvas"),
+        "asked": sop_requests.last_of(sop),
         "files": files_of(json.dumps(node.get("attachments") or []) for node in graph["nodes"]),
     }
     return render(request, "campaigns/sops/canvas/edit.html", context)

@@ -40,6 +40,7 @@ SOURCES = {"tags", "codes", "segments", "group_codes", *FILTER_SOURCES.values()}
 
 WORDS: dict[str, Any] = {
     "add": lazy("Add a node"), "add_after": lazy("A node after this one"), "remove": lazy("Delete"),
+    "up": lazy("Move up"), "down": lazy("Move down"),
     "close": lazy("Close"), "choose": lazy("Choose…"), "title": lazy("Name of this node"),
     "not_set": lazy("not set yet"), "empty": lazy("Nothing here yet"), "goes_on": lazy("Goes on to"),
     "nowhere": lazy("— nowhere yet"), "goes_to": lazy("goes on at “{name}”"),

@@ -11,7 +11,6 @@ from campaigns.services import hold_out
 from campaigns.services.hold_out import Difference
 from campaigns.views.touches import tabs
 from org.access import staff_can
-from org.models import Scope
 from scrm.errors import ForbiddenError
 from scrm.templatetags.scrm import yuan
 
@@ -24,7 +23,7 @@ def effect(request: Any) -> HttpResponse:
     Raises:
         ForbiddenError: the role sees a part of the customers.
     """
-    if request.staff.role is None or request.staff.role.scope != Scope.BRAND:
+    if not request.staff.sees_brand:
         raise ForbiddenError(_("These are figures of the whole brand; your role sees a part of it."))
     found = hold_out.effect_of(request.brand)
     context = {

@@ -15,12 +15,13 @@ from campaigns.graph import words
 from campaigns.graph.kinds import MESSAGES
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
-from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sops
+from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sop_requests, sops
 from campaigns.services.journeys import figures, moments, trouble
 from campaigns.services.journeys.figures import NodeNumbers
+from campaigns.services.moment_failures import reason_of
 from campaigns.views import canvas_data
-from campaigns.views.moments import reason_of
 from campaigns.views.sop_tabs import tabs_of
+from campaigns.views.touches import lists_of
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import NotFoundError
@@ -52,6 +53,7 @@ def detail(request: Any, sop: Sop, acts: list[dict[str, Any]], stops: list[Job])
     context = {
         **fresh_part,
         "acts": acts,
+        "asked": sop_requests.last_of(sop),
         "tabs": tabs_of(sop, "detail", fresh_part["total"].n_in),
         "versions": found,
         "has_changes": bool(version) and graphs.has_changes(sop),
@@ -98,6 +100,7 @@ def _fresh(
         "version": version,
         "only": only,
         "total": numbers.of_sops([sop.pk])[sop.pk],
+        "lists": lists_of("sop", sop.pk),
         "rows": [
             _row(node, by_node.get(node["id"], NodeNumbers()))
             for node in graph["nodes"]
@@ -169,7 +172,9 @@ def _row(node: Node, found: NodeNumbers) -> dict[str, Any]:
 
 def _result_chart(reach: list[Node], by_node: Mapping[str, NodeNumbers]) -> dict[str, Any] | None:
     rows = [(words.name_of(node), by_node.get(node["id"], NodeNumbers())) for node in reach]
-    if not any(n.touched or n.waiting_for_guide or n.n_blocked or n.failed for _name, n in rows):
+    if not any(
+        n.touched or n.waiting_for_guide or n.n_blocked or n.failed or n.cancelled for _name, n in rows
+    ):
         return None
     return {
         "kind": "stack",
@@ -180,6 +185,7 @@ def _result_chart(reach: list[Node], by_node: Mapping[str, NodeNumbers]) -> dict
             {"name": _("Waiting"), "data": [n.waiting_for_guide for _name, n in rows], "color": "blue"},
             {"name": _("Held back"), "data": [n.n_blocked for _name, n in rows], "color": "amber"},
             {"name": _("Not delivered"), "data": [n.failed for _name, n in rows], "color": "red"},
+            {"name": _("Cancelled"), "data": [n.cancelled for _name, n in rows], "color": "grey"},
         ],
     }
 

@@ -14,15 +14,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from campaigns.models import Moment, MomentGuide
 from campaigns.services import moment_reach, moments
+from campaigns.services.moment_failures import PROBLEMS, reason_of
 from campaigns.services.moments import MomentInput
 from campaigns.views.media import files_of
 from content.services import library
 from org.access import brand_transaction, staff_can, staff_can_outside
-from org.forms import add_errors
+from org.forms import add_errors, is_for_saving
 from org.models import Corp, Staff
 from scrm import json_in
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, SCRMError
-from scrm.ids import read_id
+from scrm.ids import read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tenants.scoping import tenant_scope
@@ -30,17 +31,6 @@ from tenants.scoping import tenant_scope
 State, Part = Moment.State, MomentGuide.State
 OVER = [State.DONE, State.CANCELLED, State.FAILED]
 MOST_CHOICES = 2_000
-PROBLEMS = {
-    "late": gettext_lazy("It came too late: nobody is given a moment so long after its time"),
-    "guides": gettext_lazy("None of the guides chosen can publish any more"),
-    "tags": gettext_lazy("WeCom knows none of the tags chosen any more"),
-    "job": gettext_lazy("WeCom lost it: it is not among its records a day later"),
-}
-
-
-def reason_of(error: str) -> str:
-    """Why a moment is not out, in words; WeCom's own as they are."""
-    return str(PROBLEMS.get(error, error))
 
 
 class MomentForm(forms.Form):
@@ -104,7 +94,7 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
     form = MomentForm(request.POST or None, corps=corps, initial=_initial(request, moment))
     given = _given(request.POST) if posted else _stored(moment)
     text_error = ""
-    if posted and form.is_valid():
+    if is_for_saving(request, form):
         try:
             written = _input(request, form.cleaned_data, given)
             saved = moments.save_draft(request.brand, written, by=request.actor, moment_id=moment_id)
@@ -154,15 +144,12 @@ def _stored(moment: Moment | None) -> dict[str, Any]:
 
 
 def _given(data: Any) -> dict[str, Any]:
-    def ids(name: str) -> list[int]:
-        return [pk for value in data.getlist(name) if (pk := read_id(value))]
-
     return {
         "text": data.get("text", ""),
         "attachments": data.get("attachments") or "[]",
-        "guides": ids("guides"),
-        "tags": ids("tags"),
-        "content": next(iter(ids("content")), ""),
+        "guides": read_ids(data, "guides"),
+        "tags": read_ids(data, "tags"),
+        "content": next(iter(read_ids(data, "content")), ""),
     }
 
 

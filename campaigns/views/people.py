@@ -8,11 +8,11 @@ from django.core.cache import cache
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments, recipients, scope, sops
+from campaigns.services import enrolments, graph_checks, recipients, scope, sops
 from campaigns.services.journeys import plans
 from campaigns.services.recipients import Found
 from campaigns.views.sop_tabs import tabs_of
@@ -21,7 +21,7 @@ from org.access import staff_can
 from org.forms import add_errors
 from org.models import Job
 from scrm.errors import ConflictError, InvalidError, NotFoundError
-from scrm.ids import read_id
+from scrm.ids import read_id, read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.models import Segment
@@ -43,14 +43,14 @@ def people(request: Any, sop_id: int) -> HttpResponse:
     steps = {s.position: s for s in sops.live_steps(sop.pk)}
     context = {"sop": sop, "page": page, "left": left, "steps": steps}
     if sop.is_graph:
-        context["places"] = plans.places(page)
+        context["places"] = plans.places(page, graph_checks.say_for(request.brand))
     if request.htmx:
         return render(request, "campaigns/sops/_people.html", context)
     jobs = Job.objects.filter(kind="sop_enrol", params__sop_id=sop.pk).order_by("-created_at")
     context |= {
         "tabs": tabs_of(sop, "people"),
         "jobs": [job for job in jobs[:3] if job.is_live or str(job.pk) == request.GET.get("job")],
-        "choices": [("", _("In it now")), ("left", _("Have left"))],
+        "choices": [("", _("In it now")), ("left", pgettext("SOP", "Have left"))],
         "show": "left" if left else "",
         "can_enrol": sop.state in enrolments.OPEN,
     }
@@ -90,6 +90,7 @@ class ListForm(forms.Form):
         label=gettext_lazy("Or a segment"),
         required=False,
         help_text=gettext_lazy("Those who are in it now."),
+        widget=forms.Select(attrs={"data-search-select": gettext_lazy("Nothing found")}),
     )
 
     def __init__(self, *args: Any, with_segments: bool, **kwargs: Any) -> None:
@@ -130,7 +131,7 @@ def enrol(request: Any, sop_id: int) -> HttpResponse:
 @staff_can("sops.edit")
 def enrol_chosen(request: Any) -> HttpResponse:
     """People chosen in the list of contacts (`ids`): which SOP (`sop`), then the preview."""
-    ids = [pk for text in request.POST.getlist("ids") if (pk := read_id(text))]
+    ids = read_ids(request.POST)
     if not ids:
         raise InvalidError(_("Choose at least one contact"))
     if sop_id := request.POST.get("sop", ""):

@@ -5,22 +5,18 @@ from typing import Any
 from django import forms
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from campaigns.governance import MAX_DAYS, CapRule
-from campaigns.models import NoContactRule, Refusal, Touch, TouchPolicy
-from campaigns.services import policy, rules, scope
+from campaigns.models import NoContactRule, Touch, TouchPolicy
+from campaigns.services import policy, rules
 from contacts import hooks
-from contacts.models import Contact
 from org.access import staff_can
 from org.forms import add_errors
 from org.views.settings import tabs as settings_tabs
 from scrm.errors import InvalidError, NotFoundError
-from scrm.ids import read_id
-from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.models import Tag
 
@@ -30,11 +26,6 @@ KINDS = [
     (int(Touch.Kind.SOP), Touch.Kind.SOP.label),
     (int(Touch.Kind.BROADCAST), Touch.Kind.BROADCAST.label),
 ]
-SOURCES = {  # of a wish
-    "page": gettext_lazy("noted on the contact's page"),
-    "api": gettext_lazy("through the API"),
-    "customer": gettext_lazy("by the customer"),
-}
 _COLUMNS = (
     "min_gap_hours",
     "quiet_start",
@@ -42,9 +33,12 @@ _COLUMNS = (
     "allowance",
     "sender",
     "guide_tasks_a_day",
+    "guide_people_a_day",
+    "guide_busy",
     "attribution_days",
     "hold_out_percent",
     "needs_approval",
+    "sops_need_approval",
 )
 
 
@@ -76,12 +70,30 @@ class PolicyForm(forms.Form):
         label=gettext_lazy("Who writes to a customer with several guides"), choices=TouchPolicy.Sender.choices
     )
     guide_tasks_a_day = forms.IntegerField(
-        label=gettext_lazy("Warn when a guide gets more send tasks a day than"),
+        label=gettext_lazy("Send tasks of a guide a day at most"),
         required=False,
         min_value=1,
         max_value=policy.MAX_N,
         help_text=gettext_lazy(
-            "Each has to be confirmed by hand. The dry run of a broadcast and the calendar warn; nothing is held back."
+            "Each has to be confirmed by hand; those of all broadcasts and SOPs count. Empty: any number."
+        ),
+    )
+    guide_people_a_day = forms.IntegerField(
+        label=gettext_lazy("Customers of a guide a day at most"),
+        required=False,
+        min_value=1,
+        max_value=policy.MAX_GUIDE_PEOPLE,
+        help_text=gettext_lazy(
+            "Who answers so many in one day? Customers in these send tasks. Empty: any number."
+        ),
+    )
+    guide_busy = forms.ChoiceField(
+        label=gettext_lazy("What is too much for a guide"),
+        choices=TouchPolicy.Busy.choices,
+        required=False,  # left out: as it is
+        help_text=gettext_lazy(
+            "Campaigns of higher priority keep the place. What waits is tried for seven days and then left out; the ledger names"
+            " the reason."
         ),
     )
     attribution_days = forms.IntegerField(
@@ -108,6 +120,13 @@ class PolicyForm(forms.Form):
     )
     needs_approval = forms.BooleanField(
         label=gettext_lazy("Broadcasts and moments need a second person's approval"), required=False
+    )
+    sops_need_approval = forms.BooleanField(
+        label=gettext_lazy("SOPs need a second person's approval: switching on, other steps, new versions"),
+        required=False,
+        help_text=gettext_lazy(
+            "Nobody approves their own work. Pausing, ending and going back to an approved version need nobody."
+        ),
     )
 
     def __init__(self, *args: Any, caps: list[CapRule], **kwargs: Any) -> None:
@@ -183,6 +202,7 @@ def touch_policy(request: Any) -> HttpResponse:
     form = PolicyForm(request.POST or None, initial=initial, caps=rules.caps_of(request.brand))
     if request.method == "POST" and form.is_valid():
         values = {name: form.cleaned_data[name] for name in _COLUMNS}
+        values["guide_busy"] = values["guide_busy"] or present.guide_busy
         try:
             policy.change_policy(
                 request.brand,
@@ -279,34 +299,3 @@ def rule_edit(request: Any, rule_id: int) -> HttpResponse:
 def rule_delete(request: Any, rule_id: int) -> HttpResponse:
     policy.delete_no_contact_rule(request.brand, rule_id=rule_id, by=request.actor)
     return go(request, "/settings/touch/", _("The rule is gone"))
-
-
-@require_POST
-@staff_can("contacts.edit")
-def refusal(request: Any, contact_id: int) -> HttpResponse:
-    """A customer's wish about one kind of message, from the contact's page."""
-    contact = Contact.objects.visible_to(request.staff).filter(pk=contact_id).first()
-    kind = read_id(request.POST.get("kind"))
-    if contact is None or kind is None or kind >= 2**15:
-        raise NotFoundError()
-    refused = request.POST.get("refused") == "1"
-    policy.set_refusal(request.brand, contact_id=contact.pk, kind=kind, refused=refused, by=request.actor)
-    text = _("Noted: no messages of this kind") if refused else _("Noted: messages of this kind are welcome")
-    is_list = request.POST.get("from") == "list"
-    return go(request, reverse("refusals") if is_list else f"/contacts/{contact.pk}/", text)
-
-
-@require_GET
-@staff_can("contacts.edit")
-def refusals(request: Any) -> HttpResponse:
-    """Who wants no messages of a kind, who noted it and when; the customers added last come first."""
-    rows = scope.of_contacts(Refusal.objects.select_related("contact"), request.staff)
-    page = keyset_page(rows, order=("-contact_id", "-kind"), after=request.GET.get("after"))
-    context = {"page": page, "kinds": dict(Touch.Kind.choices), "sources": SOURCES}
-    if request.htmx:
-        return render(request, "campaigns/touches/_refusals.html", context)
-    return render(
-        request,
-        "campaigns/touches/refusals.html",
-        {**context, "may_set": request.actor.can("brand.edit"), "tabs": settings_tabs(request, "touch")},
-    )

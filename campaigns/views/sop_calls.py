@@ -14,7 +14,7 @@ from campaigns.services import graphs
 from campaigns.services.journeys import hooks, plans
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can
-from scrm.errors import InvalidError
+from scrm.errors import FilterError
 from scrm.ids import need_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
@@ -29,7 +29,7 @@ def call_list(request: Any, sop_id: int) -> HttpResponse:
     rows = SopCall.objects.filter(sop=sop).defer("body")
     if state:
         if state not in SopCall.State.values:
-            raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+            raise FilterError()
         rows = rows.filter(state=state)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=50)
     names: dict[str, str] = {}

@@ -3,8 +3,13 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop
+from campaigns.services import sop_requests
+from tenants.models import Brand
+
+WAITS = gettext_lazy("Handed in: a second person has to approve it now")
 
 
 def tabs_of(sop: Sop, active: str, n_in: int | None = None) -> list[dict[str, Any]]:
@@ -30,3 +35,13 @@ def tabs_of(sop: Sop, active: str, n_in: int | None = None) -> list[dict[str, An
         {"url": url, "label": label, "active": key == active, "n": n_in if key == "people" else None}
         for key, url, label in rows
     ]
+
+
+def list_tabs(brand: Brand, active: str) -> list[dict[str, Any]]:
+    """Tabs of the list of SOPs; what waits for a second person where the brand wants one, or something still waits."""
+    n = sop_requests.waiting().count()
+    rows: list[tuple[str, str, Any, int | None]] = [("", "/sops/", _("In use"), None)]
+    if n or active == "requests" or sop_requests.are_needed(brand):
+        rows.append(("requests", "/sops/requests/", _("Waits for approval"), n))
+    rows.append(("ended", "/sops/?show=ended", _("Ended"), None))
+    return [{"url": url, "label": label, "active": key == active, "n": n} for key, url, label, n in rows]

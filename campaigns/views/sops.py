@@ -10,17 +10,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from campaigns.models import Enrolment, Sop, SopStep, SopVersion
-from campaigns.services import graphs, numbers, sops, variables
+from campaigns.models import Enrolment, SendTask, Sop, SopRequest, SopStep, SopVersion
+from campaigns.services import graphs, numbers, sop_approval, sop_requests, sops, variables
 from campaigns.services.sops import StepInput
 from campaigns.views import graph_pages
 from campaigns.views.media import files_of
-from campaigns.views.sop_tabs import tabs_of
+from campaigns.views.sop_tabs import WAITS, list_tabs, tabs_of
+from campaigns.views.touches import lists_of
+from content.services import library
 from org.access import staff_can
-from org.forms import add_errors
+from org.forms import add_errors, is_for_saving
 from org.models import Job
 from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, SCRMError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -45,16 +48,13 @@ def sop_list(request: Any) -> HttpResponse:
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=30)
     ids = [sop.pk for sop in page]
     drawn = SopVersion.objects.filter(pk__in=[sop.version_id for sop in page if sop.version_id])
-    tabs = [
-        {"url": "/sops/", "label": _("In use"), "active": not ended},
-        {"url": f"/sops/?show={ENDED}", "label": _("Ended"), "active": ended},
-    ]
     context = {
         "page": page,
         "numbers": numbers.of_sops(ids),
         "steps": numbers.steps_of(ids),
         "versions": dict(drawn.values_list("pk", "n")),
-        "tabs": tabs,
+        "waiting": set(sop_requests.waiting().filter(sop__in=ids).values_list("sop_id", flat=True)),
+        "tabs": list_tabs(request.brand, ENDED if ended else ""),
         "ended": ended,
     }
     return render(
@@ -67,8 +67,9 @@ def sop_list(request: Any) -> HttpResponse:
 
 def _steps_of(data: Any) -> list[dict[str, Any]]:
     """The rows of the editor as they were sent: parallel lists of fields."""
-    names = ("step_id", "day", "time", "text", "attachments")
+    names = ("step_id", "day", "time", "text", "attachments", "content")
     columns = [data.getlist(name) for name in names]
+    columns[-1] = columns[-1] or [""] * len(columns[0])
     if len({len(column) for column in columns}) > 1:
         raise InvalidError(_("The steps did not arrive complete. Load the page again."))
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -80,15 +81,35 @@ def _step_input(number: int, row: dict[str, Any]) -> StepInput:
         attachments = json_in.loads(row["attachments"] or "[]")
         step_id = int(row["step_id"]) if row["step_id"] else None
         return StepInput(
-            int(row["day"]), hour, minute, row["text"].replace("\r\n", "\n"), attachments, step_id
+            int(row["day"]),
+            hour,
+            minute,
+            row["text"].replace("\r\n", "\n"),
+            attachments,
+            step_id,
+            read_id(row["content"]),
         )
     except ValueError as error:
         raise InvalidError(_("Step %(n)s: day and time are needed") % {"n": number}, step=number) from error
 
 
-def _rows_of(sop: Sop | None) -> list[dict[str, Any]]:
+def _rows_of(sop: Sop | None, asked: SopRequest | None = None) -> list[dict[str, Any]]:
+    """As they are in force, or as they were handed in."""
     if sop is None:
-        return [{"step_id": "", "day": 1, "time": "10:00", "text": "", "attachments": "[]"}]
+        return [{"step_id": "", "day": 1, "time": "10:00", "text": "", "attachments": "[]", "content": ""}]
+    if asked is not None:
+        live = {step.pk for step in sops.live_steps(sop.pk)}
+        return [
+            {
+                "step_id": row["id"] if row["id"] in live else "",
+                "day": row["day"],
+                "time": f"{row['hour']:02}:{row['minute']:02}",
+                "text": row["text"],
+                "attachments": json.dumps(row["attachments"], ensure_ascii=False),
+                "content": row["content_version"] or "",
+            }
+            for row in asked.steps
+        ]
     return [
         {
             "step_id": step.pk,
@@ -96,6 +117,7 @@ def _rows_of(sop: Sop | None) -> list[dict[str, Any]]:
             "time": f"{step.hour:02}:{step.minute:02}",
             "text": step.text,
             "attachments": json.dumps(step.attachments, ensure_ascii=False),
+            "content": step.content_id or "",
         }
         for step in sops.live_steps(sop.pk)
     ]
@@ -109,12 +131,19 @@ def sop_edit(request: Any, sop_id: int | None = None) -> HttpResponse:
         return go(request, f"/sops/{sop.pk}/canvas/")
     if sop and sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
+    asked = sop_requests.last_of(sop) if sop else None
+    taken_up = sop_requests.change_of(sop, read_id(request.GET.get("taken_up"))) if sop else None
     initial = {"name": sop.name if sop else "", "late_days": sop.late_days if sop else 3}
+    if taken_up:
+        initial["late_days"] = taken_up.late_days
     form = SopForm(request.POST or None, initial=initial)
-    context: dict[str, Any] = {"form": form, "sop": sop, "variables": variables.NAMES}
+    context: dict[str, Any] = {"form": form, "sop": sop, "variables": variables.NAMES, "asked": asked}
+    if sop and sop.state != Sop.State.DRAFT:
+        context["needs"] = sop_requests.are_needed(request.brand)
+        context["note"] = request.POST.get("note", taken_up.note if taken_up else "")
     if request.method == "POST":
         context["rows"] = _steps_of(request.POST)
-        if form.is_valid():
+        if is_for_saving(request, form):
             try:
                 if response := _save(request, sop, form, context):
                     return response
@@ -123,7 +152,10 @@ def sop_edit(request: Any, sop_id: int | None = None) -> HttpResponse:
                 if (n := error.details.get("step")) and 0 < n <= len(context["rows"]):
                     context["rows"][n - 1]["error"] = error.details.get("problem", error.message)
     else:
-        context["rows"] = _rows_of(sop)
+        context["rows"] = _rows_of(sop, taken_up)
+    picked = library.names_of(read_id(row["content"]) for row in context["rows"])
+    for row in context["rows"]:
+        row["picked"] = picked.get(read_id(row["content"]) or 0)
     context["files"] = files_of(row["attachments"] for row in context["rows"])
     if sop:
         context["n_people"] = Enrolment.objects.filter(sop=sop, ended_at=None).count()
@@ -142,7 +174,16 @@ def _save(request: Any, sop: Sop | None, form: SopForm, context: dict[str, Any])
     if (effect.n_moved or effect.n_finished) and not request.POST.get("agreed"):
         context["effect"] = effect
         return None
-    sops.edit_sop(request.brand, sop_id=sop.pk, steps=steps, by=request.actor, **form.cleaned_data)
+    asked = sop_approval.edit(
+        request.brand,
+        sop_id=sop.pk,
+        steps=steps,
+        note=request.POST.get("note", ""),
+        by=request.actor,
+        **form.cleaned_data,
+    ).request
+    if asked:
+        return go(request, f"/sops/requests/{asked.pk}/", WAITS)
     return go(request, f"/sops/{sop.pk}/", _("Saved"))
 
 
@@ -156,6 +197,7 @@ def sop_detail(request: Any, sop_id: int) -> HttpResponse:
     if sop.is_graph:
         n_in = Enrolment.objects.filter(sop=sop, ended_at=None).count()
         return graph_pages.detail(request, sop, _acts(sop, n_in), stops_of(sop))
+    asked, needs = sop_requests.last_of(sop), sop_requests.are_needed(request.brand)
     steps = sops.live_steps(sop.pk)
     by_step, waiting = numbers.of_steps([sop.pk]), numbers.waiting_at(sop.pk)
     rows = [
@@ -167,13 +209,15 @@ def sop_detail(request: Any, sop_id: int) -> HttpResponse:
         "sop": sop,
         "rows": rows,
         "total": total,
+        "lists": lists_of("sop", sop.pk),
         "tabs": tabs_of(sop, "detail", total.n_in),
         "due": _calendar_chart(request.brand, sop, steps)
         if sop.state in (Sop.State.ON, Sop.State.PAUSED)
         else None,
         "result": _result_chart(rows),
         "unconfirmed": numbers.unconfirmed(sop_id=sop.pk, limit=20),
-        "acts": _acts(sop, total.n_in),
+        "acts": _acts(sop, total.n_in, needs=needs, asked=asked),
+        "asked": asked,
         "jobs": stops_of(sop),
     }
     return render(request, "campaigns/sops/detail.html", context)
@@ -201,6 +245,7 @@ def _result_chart(rows: list[dict[str, Any]]) -> dict[str, Any]:
             {"name": _("Waiting"), "data": [row["numbers"].n_waiting for row in rows], "color": "blue"},
             {"name": _("Held back"), "data": [row["numbers"].n_blocked for row in rows], "color": "amber"},
             {"name": _("Not delivered"), "data": [row["numbers"].n_failed for row in rows], "color": "red"},
+            {"name": _("Cancelled"), "data": [row["numbers"].n_cancelled for row in rows], "color": "grey"},
         ],
     }
 
@@ -210,11 +255,20 @@ def step_name(step: SopStep) -> str:
     return _("Day %(day)s %(time)s") % {"day": step.day, "time": f"{step.hour:02}:{step.minute:02}"}
 
 
-def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
-    """What can be done with the SOP in its state, with the words of the question that comes first."""
+def _acts(
+    sop: Sop, n_in: int, *, needs: bool = False, asked: SopRequest | None = None
+) -> list[dict[str, Any]]:
+    """What can be done with the SOP in its state, with the words of the question that comes first.
+
+    Args:
+        needs: a second person has to approve that it is switched on. asked: what waits, or was sent back.
+    """
     people = ngettext("%(n)s person is in it.", "%(n)s people are in it.", n_in) % {"n": f"{n_in:,}"}
     all_acts = {
         "on": (
+            _("Ask for approval"), "send", "primary",
+            _("A second person looks at it and switches it on, or sends it back with a reason."),
+        ) if needs else (
             _("Switch on"), "play", "primary",
             _("From now on people can be put into it, by hand and by channel codes. Nobody is in it yet."),
         ),
@@ -248,6 +302,8 @@ def _acts(sop: Sop, n_in: int) -> list[dict[str, Any]]:
     }
     if not sop.is_graph:
         order[State.ON].insert(2, "graph")
+    if asked is not None and asked.state == SopRequest.State.WAITING and "on" in order[State.DRAFT]:
+        order[State.DRAFT].remove("on")
     keys = ("label", "icon", "kind", "confirm")
     return [{"act": act, **dict(zip(keys, all_acts[act], strict=True))} for act in order[State(sop.state)]]
 
@@ -256,7 +312,7 @@ ENDING = (Sop.State.ON, Sop.State.PAUSED)  # may be ended
 
 
 def _stopped_words(sop: Sop) -> str:
-    n = sops.unconfirmed(sop.pk).count()
+    n = SendTask.objects.unconfirmed().filter(sop=sop.pk).count()
     if not n:
         return _("All of them leave it, and what was planned is not sent.")
     return ngettext(
@@ -273,7 +329,6 @@ def stops_of(sop: Sop) -> list[Job]:
 
 
 _DO = {
-    "on": (sops.switch_on, gettext_lazy("It is on. Put people in, or choose it in a channel code.")),
     "pause": (sops.pause, gettext_lazy("Paused")),
     "resume": (sops.resume, gettext_lazy("It goes on with the next minute")),
     "end": (sops.end, gettext_lazy("Ended")),
@@ -296,6 +351,10 @@ def sop_act(request: Any, sop_id: str, act: str) -> HttpResponse:
     if act == "delete":
         sops.delete_draft(request.brand, sop_id=number, by=request.actor)
         return go(request, "/sops/", _("Deleted"))
+    if act == "on":
+        if asked := sop_approval.switch_on(request.brand, sop_id=number, by=request.actor).request:
+            return go(request, f"/sops/requests/{asked.pk}/", WAITS)
+        return go(request, f"/sops/{number}/", _("It is on. Put people in, or choose it in a channel code."))
     service, words = _DO[act]
     service(request.brand, sop_id=number, by=request.actor)
     return go(request, f"/sops/{number}/", words)

@@ -15,8 +15,8 @@ from campaigns.services import scope, staff_task_batches, staff_task_numbers, st
 from org.access import staff_can
 from org.models import Job, Staff
 from scrm import clock
-from scrm.errors import InvalidError, NotFoundError
-from scrm.ids import read_id
+from scrm.errors import FilterError, InvalidError, NotFoundError
+from scrm.ids import read_id, read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 
@@ -47,7 +47,7 @@ def task_list(request: Any) -> HttpResponse:
     """Open tasks by their deadline; others newest first."""
     show = request.GET.get("show", "")
     if show not in dict(SHOWS):
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+        raise FilterError()
     rows = scope.of_guides(StaffTask.objects.all(), request.staff)
     now = clock.now()
     if show in ("", "late"):
@@ -152,7 +152,7 @@ def task_act(request: Any, task_id: int, act: str) -> HttpResponse:
 @staff_can("tasks.edit")
 def chosen(request: Any) -> HttpResponse:
     """The ticked tasks (`ids`) are cancelled, or go to a colleague (`to`)."""
-    given = [pk for text in request.POST.getlist("ids") if (pk := read_id(text))]
+    given = read_ids(request.POST)
     rows = scope.of_guides(StaffTask.objects.filter(pk__in=given, state=State.OPEN), request.staff)
     ids = list(rows.values_list("pk", flat=True))
     if not ids:

@@ -17,7 +17,7 @@ from campaigns.models import StaffTask, TaskPolicy
 from campaigns.services import recipients, staff_task_batches, staff_tasks, task_policy
 from campaigns.services.staff_tasks import TaskInput
 from org.access import staff_can
-from org.forms import add_errors
+from org.forms import add_errors, is_for_saving
 from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError, SCRMError
@@ -63,7 +63,10 @@ class TaskForm(forms.Form):
         initial="segment",
     )
     segment = forms.ModelChoiceField(
-        label=gettext_lazy("Segment"), queryset=Segment.objects.none(), required=False
+        label=gettext_lazy("Segment"),
+        queryset=Segment.objects.none(),
+        required=False,
+        widget=forms.Select(attrs={"data-search-select": gettext_lazy("Nothing found")}),
     )
     values = forms.CharField(
         label=gettext_lazy("People"),
@@ -115,7 +118,9 @@ def _form(request: Any, *args: Any, **kwargs: Any) -> TaskForm:
     return TaskForm(
         *args,
         zone=request.brand.timezone,
-        segments=Segment.objects.order_by("name") if can_segment else Segment.objects.none(),
+        segments=Segment.objects.filter(deleted_at=None).order_by("name")
+        if can_segment
+        else Segment.objects.none(),
         guides=Staff.objects.visible_to(request.staff).guides().order_by("name"),
         policy=task_policy.policy_of(request.brand),
         **kwargs,
@@ -140,7 +145,7 @@ def task_new(request: Any) -> HttpResponse:
     if request.method == "GET":
         return _page(request, _form(request, initial=_initial(request)))
     form = _form(request, request.POST)
-    if not form.is_valid():
+    if not is_for_saving(request, form):
         return _page(request, form, status=422)
     given = form.cleaned_data
     common: dict[str, Any] = {

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
-from campaigns.services import reassign, results, scope, waiting
+from campaigns.services import broadcast_touches, broadcasts, reassign, results, scope, waiting
 from contacts.models import Contact
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff
@@ -26,7 +26,16 @@ PERIODS = [
     (7, gettext_lazy("7 days")),
     (30, gettext_lazy("30 days")),
     (90, gettext_lazy("90 days")),
+    (0, gettext_lazy("Any time")),
 ]
+ANY_TIME = 0  # of what is looked up by itself: a broadcast, an SOP, a contact; else the longest period
+MARKS = [
+    ("opened", gettext_lazy("Opened")),
+    ("replied", gettext_lazy("Replied")),
+    ("converted", gettext_lazy("Bought")),
+]
+STATES = [(waiting.NOT_THERE_YET, gettext_lazy("Not with the customer yet")), *Touch.State.choices]
+BROADCASTS = 200  # the newest, to choose from
 COLUMNS = {
     "kind": "kind",
     "state": "state",
@@ -83,6 +92,25 @@ HELP = {
 }
 
 
+# figure of a campaign → what the ledger is asked for
+_LISTS = {
+    "all": "",
+    "n_sent": f"&state={Touch.State.DELIVERED.value}",
+    "n_waiting": f"&state={waiting.NOT_THERE_YET}",
+    "n_blocked": f"&state={Touch.State.BLOCKED.value}",
+    "n_failed": f"&state={Touch.State.FAILED.value}",
+    "n_cancelled": f"&state={Touch.State.CANCELLED.value}",
+    "n_opened": "&mark=opened",
+    "n_replied": "&mark=replied",
+    "n_converted": "&mark=converted",
+}
+
+
+def lists_of(what: str, pk: int) -> dict[str, str]:
+    """Figure → address of the people behind it; `what` is broadcast or sop."""
+    return {name: f"/touches/?{what}={pk}&days={ANY_TIME}{asked}" for name, asked in _LISTS.items()}
+
+
 def tabs(active: str) -> list[dict[str, Any]]:
     return [
         {"url": "/touches/", "label": _("Touches"), "active": active == "touches"},
@@ -95,11 +123,22 @@ def tabs(active: str) -> list[dict[str, Any]]:
 @staff_can("sops.view")
 def touch_list(request: Any) -> HttpResponse:
     """The ledger, newest first."""
-    given = {name: read_id(request.GET.get(name)) for name in (*COLUMNS, "days")}
-    given["days"] = given["days"] if given["days"] in dict(PERIODS) else 30
-    rows = Touch.objects.filter(at__gte=clock.now() - timedelta(days=given["days"] or 30))
+    given: dict[str, Any] = {name: read_id(request.GET.get(name)) for name in (*COLUMNS, "days")}
+    given["mark"] = request.GET.get("mark", "")
+    rows = Touch.objects.all()
+    if given["broadcast"] is not None:
+        rows = broadcast_touches.of_broadcast(rows, broadcasts.get_broadcast(given["broadcast"]))
+    is_found = any(given[name] is not None for name in ("broadcast", "sop", "contact"))
+    if given["days"] not in dict(PERIODS):
+        given["days"] = ANY_TIME if given["broadcast"] is not None else 30
+    if given["days"] == ANY_TIME and not is_found:
+        given["days"] = 90
+    if given["days"] != ANY_TIME:
+        rows = rows.filter(at__gte=clock.now() - timedelta(days=given["days"]))
+    if given["mark"] in broadcast_touches.MARKS:
+        rows = broadcast_touches.marked(rows, given["mark"])
     for name, column in COLUMNS.items():
-        if (asked := given[name]) is not None:
+        if (asked := given[name]) is not None and name != "broadcast":
             rows = waiting.in_state(rows, asked) if name == "state" else rows.filter(**{column: asked})
     page = keyset_page(
         scope.of_contacts(rows, request.staff), order=("-at", "-pk"), after=request.GET.get("after")
@@ -112,13 +151,24 @@ def touch_list(request: Any) -> HttpResponse:
         "given": given,
         "tabs": tabs("touches"),
         "kinds": Touch.Kind.choices,
-        "states": Touch.State.choices,
+        "states": STATES,
+        "marks": MARKS,
+        "broadcast_choices": _broadcasts(given["broadcast"]),
         "reasons": [pair for pair in R.choices if pair[0]],
         "sop_choices": list(Sop.objects.order_by("name").values_list("pk", "name")),
         "guides": _guides(request.staff),
         "periods": PERIODS,
     }
     return render(request, "campaigns/touches/list.html", context)
+
+
+def _broadcasts(chosen: int | None) -> list[tuple[int, str]]:
+    """The newest ones that have gone out, and the chosen one."""
+    rows = Broadcast.objects.exclude(state=Broadcast.State.DRAFT).order_by("-pk")
+    found = list(rows.values_list("pk", "name")[:BROADCASTS])
+    if chosen is not None and chosen not in dict(found):
+        found += Broadcast.objects.filter(pk=chosen).values_list("pk", "name")
+    return found
 
 
 def names_of(touches: list[Touch]) -> dict[str, Any]:
@@ -162,6 +212,7 @@ def task_list(request: Any) -> HttpResponse:
         "tabs": tabs("tasks"),
         "states": SendTask.State.choices,
         "sop_choices": list(Sop.objects.order_by("name").values_list("pk", "name")),
+        "broadcast_choices": _broadcasts(given["broadcast"]),
         "guides": _guides(request.staff),
     }
     return render(request, "campaigns/touches/tasks.html", context)

@@ -93,7 +93,7 @@ def _jobs(sop: Sop) -> Any:
 
 
 @require_GET
-@staff_can("sops.edit")
+@staff_can("sops.view")  # whoever is to approve it looks as well
 def rehearsal(request: Any, sop_id: int, job_id: int) -> HttpResponse:
     """The result of one, or its progress."""
     sop = graphs.get_graph_sop(sop_id)

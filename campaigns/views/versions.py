@@ -13,10 +13,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import graph_checks, graphs
+from campaigns.services import graph_checks, graphs, sop_approval, sop_requests
 from campaigns.services.graphs import MOVE, STAY
 from campaigns.views import canvas_data
-from campaigns.views.sop_tabs import tabs_of
+from campaigns.views.sop_tabs import WAITS, tabs_of
 from org.access import staff_can
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.ids import read_id
@@ -33,17 +33,21 @@ def publish(request: Any, sop_id: int) -> HttpResponse:
     sop = graphs.get_graph_sop(sop_id)
     graph = tidy(sop.draft or graphs.EMPTY)
     context = _question(request, sop, graph)
-    context |= {"problems": graphs.validate(request.brand, graph), "act": "publish"}
+    context |= {
+        "problems": graphs.validate(request.brand, graph),
+        "act": "publish",
+        "needs": sop_requests.are_needed(request.brand),
+    }
     if sop.version_id:
         before = SopVersion.objects.get(pk=sop.version_id)
         context |= {"before": before, "changes": graphs.compare(request.brand, before.graph, graph)}
     if request.method == "POST" and request.POST.get("go"):
         try:
-            version, job = graphs.publish(
+            outcome = sop_approval.publish(
                 request.brand, sop_id=sop.pk, by=request.actor, note=request.POST.get("note", ""),
                 people=context["people"], mapping=context["mapping"], draft_n=read_id(request.POST.get("draft_n")),
             )  # fmt: skip
-            return _gone(request, sop, version, job)
+            return _gone(request, sop, outcome)
         except InvalidError as error:
             context |= {"problems": error.details.get("problems", []), "error": str(error)}
         except SCRMError as error:
@@ -63,16 +67,17 @@ def roll_back(request: Any, sop_id: int, n: int) -> HttpResponse:
         "version": version,
         "problems": graphs.validate(request.brand, graph),
         "loses_draft": graphs.has_changes(sop),
+        "needs": sop_requests.are_needed(request.brand) and not graphs.is_approved(version, graph),
     }
     if sop.version_id:
         present = SopVersion.objects.get(pk=sop.version_id)
         context |= {"before": present, "changes": graphs.compare(request.brand, present.graph, graph)}
     if request.method == "POST" and request.POST.get("go"):
         try:
-            new, job = graphs.roll_back(
+            outcome = sop_approval.roll_back(
                 request.brand, sop_id=sop.pk, n=n, by=request.actor, people=context["people"], mapping=context["mapping"]
             )  # fmt: skip
-            return _gone(request, sop, new, job)
+            return _gone(request, sop, outcome)
         except InvalidError as error:
             context |= {"problems": error.details.get("problems", []), "error": str(error)}
         except SCRMError as error:
@@ -80,7 +85,11 @@ def roll_back(request: Any, sop_id: int, n: int) -> HttpResponse:
     return render(request, "campaigns/sops/canvas/_publish.html", context)
 
 
-def _gone(request: Any, sop: Sop, version: SopVersion, job: Any) -> HttpResponse:
+def _gone(request: Any, sop: Sop, outcome: sop_approval.Outcome) -> HttpResponse:
+    version, job = outcome.version, outcome.job
+    if outcome.request or version is None:
+        assert outcome.request is not None
+        return go(request, f"/sops/requests/{outcome.request.pk}/", WAITS)
     text = _("Version %(n)s is published; people come into it from now on") % {"n": version.n}
     return go(request, f"/sops/{sop.pk}/" + (f"?job={job.pk}" if job else ""), text)
 
@@ -94,6 +103,7 @@ def _question(request: Any, sop: Sop, graph: Graph) -> dict[str, Any]:
     mapping = {old: new for old, new in mapping.items() if new in known or not new}
     context: dict[str, Any] = {
         "sop": sop,
+        "asked": sop_requests.waiting().filter(sop=sop).first(),
         "people": people if people in (STAY, MOVE) else STAY,
         "mapping": mapping,
         "note": given.get("note", ""),
@@ -160,9 +170,9 @@ def compare(request: Any, sop_id: int) -> HttpResponse:
     a = request.GET.get("a") or str(found[1].n if b == str(found[0].n) else found[0].n) if found else DRAFT
     old, new = _graph(sop, found, a), _graph(sop, found, b)
     changes = graphs.compare(request.brand, old, new)
-    merged = _merged(old, new, changes)
-    canvas = {**canvas_data.meta(), **canvas_data.of_graph(request.brand, merged), "readonly": True}
-    canvas["details"] = _details(changes)
+    both = merged(old, new, changes)
+    canvas = {**canvas_data.meta(), **canvas_data.of_graph(request.brand, both), "readonly": True}
+    canvas["details"] = details(changes)
     context = {
         "sop": sop, "tabs": tabs_of(sop, "versions"), "choices": choices, "a": a, "b": b, "changes": changes, "canvas": canvas,
     }  # fmt: skip
@@ -178,7 +188,7 @@ def _graph(sop: Sop, found: list[SopVersion], which: str) -> Graph:
     raise NotFoundError()
 
 
-def _merged(old: Graph, new: Graph, changes: list[dict[str, str]]) -> Graph:
+def merged(old: Graph, new: Graph, changes: list[dict[str, str]]) -> Graph:
     """Everything of the new graph and what has gone from the old one, each with its look."""
     looks: dict[str, str] = {}
     for row in changes:
@@ -194,7 +204,8 @@ def _merged(old: Graph, new: Graph, changes: list[dict[str, str]]) -> Graph:
     return {**new, "nodes": nodes, "edges": edges + [{**e, "look": "removed"} for e in gone]}
 
 
-def _details(changes: list[dict[str, str]]) -> dict[str, list[str]]:
+def details(changes: list[dict[str, str]]) -> dict[str, list[str]]:
+    """What has changed at each node, in words."""
     found: dict[str, list[str]] = {}
     for row in changes:
         if row["node"]:

@@ -8,9 +8,10 @@ PAID_STATES = (
 
 # guide of a customer at a moment, and the guide's store
 GUIDE_AT = """
-    SELECT f.staff_id, m.store_id FROM contacts_follow f
-      JOIN org_staff m ON m.brand_id = %(brand)s AND m.id = f.staff_id
-     WHERE f.brand_id = %(brand)s AND f.contact_id = {contact} AND NOT f.is_pending AND f.added_at <= {at}
+    SELECT f.staff_id, (SELECT m.store_id FROM org_staff m WHERE m.brand_id = (SELECT %(brand)s) AND m.id = f.staff_id)
+           AS store_id
+      FROM contacts_follow f
+     WHERE f.brand_id = (SELECT %(brand)s) AND f.contact_id = {contact} AND NOT f.is_pending AND f.added_at <= {at}
        AND (f.ended_at IS NULL OR f.ended_at > {at}) AND {needed}
      ORDER BY f.added_at DESC, f.id DESC LIMIT 1
 """

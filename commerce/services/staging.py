@@ -58,8 +58,16 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
-# columns of the merge itself; a COPY therefore names its columns
-_OWN = {"order_in": {"round": "smallint DEFAULT 0"}}
+# columns of the merge itself; a COPY therefore names its columns. What the caller has just looked for need not be looked for
+# once more: `is_fresh`, the order was not there; `found_id`, whose the buyer's identity was; `new_id`, for an order that is made
+_OWN = {
+    "order_in": {
+        "round": "smallint DEFAULT 0",
+        "is_fresh": "boolean DEFAULT false",
+        "found_id": "bigint",
+        "new_id": "bigint",
+    }
+}
 
 
 def open_tables(cursor: Any, *names: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from commerce.services import refund_merge, stats
-from commerce.services.order_merge import CHANGED, TELL_CHANGED
+from commerce.services import owners, refund_merge, stats
+from commerce.services.order_merge_sql import CHANGED, TELL_CHANGED
+from commerce.services.owners import owner_of
 from commerce.services.sql import GUIDE_AT, is_to_tell
 from contacts.services.staging import drop, numbers
 from contacts.services.timeline import FUTURE
@@ -29,21 +30,19 @@ OF_CONTACTS = """
      WHERE i.brand_id = (SELECT %(brand)s) AND i.contact_id = ANY(%(contacts)s::bigint[])
 """
 # the next orders that wait, newest first, each with the contact whose identity is there by now
-OF_ORDERS = """
+OF_ORDERS = f"""
     SELECT o.id, i.contact_id, o.placed_at
       FROM (SELECT id, placed_at, buyer_kind, buyer_scope, buyer_value FROM commerce_order
              WHERE brand_id = %(brand)s AND contact_id IS NULL AND (placed_at, id) < (%(at)s, %(id)s)
              ORDER BY placed_at DESC, id DESC LIMIT %(limit)s) o
-      LEFT JOIN LATERAL (
-           SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = o.buyer_kind
-              AND i.scope = o.buyer_scope AND i.value = o.buyer_value OFFSET 0) i ON true
+      LEFT JOIN LATERAL {owner_of("o")} i ON true
      ORDER BY o.placed_at DESC, o.id DESC
-"""
+"""  # noqa: S608
 UPDATE = f"""
     WITH found AS (
         SELECT o.*, x.contact_id AS new_contact_id FROM commerce_order o
           JOIN unnest(%(ids)s::bigint[], %(owners)s::bigint[]) x(id, contact_id) ON x.id = o.id
-         WHERE o.brand_id = %(brand)s AND o.id = ANY(%(ids)s) AND o.contact_id IS NULL
+         WHERE o.brand_id = (SELECT %(brand)s) AND o.id = ANY(%(ids)s) AND o.contact_id IS NULL
          ORDER BY o.id FOR NO KEY UPDATE OF o
     ), final AS (
         SELECT w.id, w.new_contact_id AS contact_id, w.paid_at, w.state, w.is_told, coalesce(w.staff_id, d.staff_id) AS staff_id,
@@ -53,7 +52,7 @@ UPDATE = f"""
     ), done AS (
         UPDATE commerce_order o SET contact_id = f.contact_id, staff_id = f.staff_id, store_id = f.store_id,
                is_told = f.is_told OR {is_to_tell("f")}
-          FROM final f WHERE o.brand_id = %(brand)s AND o.id = ANY(%(ids)s) AND o.id = f.id
+          FROM final f WHERE o.brand_id = (SELECT %(brand)s) AND o.id = ANY(%(ids)s) AND o.id = f.id
         RETURNING o.id, o.order_no, o.contact_id, NULL::bigint, o.staff_id, o.paid_at, o.amount_fen,
                   NOT f.is_told AND o.is_told
     )
@@ -78,6 +77,7 @@ def attach(brand: Brand, contact_ids: Sequence[int]) -> int:
 def attach_all(brand: Brand) -> int:
     """Go through everything that waits, orders for their people and refunds for their orders: what came in at the
     same moment as what it waited for. Nightly; gives how many."""
+    owners.release(brand)
     n = 0
     after: dict[str, Any] = {"at": clock.now() + timedelta(days=366), "id": 0}
     while True:
@@ -101,6 +101,8 @@ def attach_all(brand: Brand) -> int:
 
 
 def _give(cursor: Any, brand: Brand, pairs: Sequence[tuple[int, int]]) -> int:
+    there = owners.hold(cursor, brand, (owner for _order, owner in pairs)) if pairs else set()
+    pairs = [(order, owner) for order, owner in pairs if owner in there]
     if not pairs:
         return 0
     values: dict[str, Any] = {

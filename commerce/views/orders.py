@@ -44,17 +44,13 @@ def looked(rows: Any) -> list[Any]:
     return found
 
 
-def _number(request: Any, name: str) -> int | None:
-    return read_id(request.GET.get(name))
-
-
 @require_GET
 @staff_can("orders.view")
 @vary_on_headers("HX-Request")
 def order_list(request: Any) -> HttpResponse:
     """The page, or its rows alone for a changed filter and for the next page."""
-    given = {name: _number(request, name) for name in ("contact", "guide", "store", "state")}
-    days = _number(request, "days")
+    given = {name: read_id(request.GET.get(name)) for name in ("contact", "guide", "store", "state")}
+    days = read_id(request.GET.get("days"))
     # one customer, one number and what waits are looked for at any time
     narrow = given["contact"] or request.GET.get("q") or request.GET.get("waiting")
     days = days if days in dict(PERIODS) else 0 if narrow else 30

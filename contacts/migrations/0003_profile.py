@@ -1,5 +1,5 @@
 
-import contacts.models.people
+import contacts.models.events
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import scrm.clock
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='event',
             name='type',
-            field=models.SmallIntegerField(choices=contacts.models.people.event_types),
+            field=models.SmallIntegerField(choices=contacts.models.events.event_types),
         ),
         migrations.CreateModel(
             name='BehaviourKind',

@@ -1,17 +1,15 @@
 """客户: one module for each topic; import the models from here."""
 
 from contacts.models.behaviour import BehaviourKind, WaitingBehaviour
+from contacts.models.events import Event, EventKey, EventType, OutboxPosition
+from contacts.models.merges import Merge, NotSame
 from contacts.models.people import (
     BrandCounter,
     Contact,
     ContactGram,
     ContactQuerySet,
-    Event,
-    EventKey,
-    EventType,
     Follow,
     Identity,
-    OutboxPosition,
     SavedView,
     Stage,
     visible_follows,
@@ -33,6 +31,8 @@ __all__ = [
     "EventType",
     "Follow",
     "Identity",
+    "Merge",
+    "NotSame",
     "OutboxPosition",
     "Reminder",
     "SavedView",

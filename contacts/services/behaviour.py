@@ -14,6 +14,7 @@ from contacts import hooks
 from contacts.identities import normal
 from contacts.models import BehaviourKind, EventType, Identity
 from contacts.services.outcomes import Counts, Outcome, Result
+from contacts.services.owner_sql import whose
 from contacts.services.staging import (
     SCOPE,
     analyze,
@@ -88,9 +89,7 @@ MERGE = f"""
     ), given AS MATERIALIZED (
         SELECT DISTINCT ON (t.key) t.*, coalesce(t.given_contact_id, i.contact_id) AS contact_id
           FROM told t
-          LEFT JOIN LATERAL (
-               SELECT i.contact_id FROM contacts_identity i WHERE i.brand_id = %(brand)s AND i.kind = t.buyer_kind
-                  AND i.scope = t.buyer_scope AND i.value = t.buyer_value OFFSET 0) i ON t.buyer_value <> ''
+          LEFT JOIN LATERAL {whose("t.buyer_kind", "t.buyer_scope", "t.buyer_value")} i ON t.buyer_value <> ''
          ORDER BY t.key, t.n
     ), fresh AS (
         INSERT INTO contacts_eventkey (brand_id, source, source_key)

@@ -35,13 +35,20 @@ def get_visible(staff: Staff, contact_id: int) -> Contact:
 
 @transaction.atomic
 def set_do_not_contact(
-    brand: Brand, *, contacts: Iterable[Contact | int], value: bool, by: Actor, audited: bool = True
+    brand: Brand,
+    *,
+    contacts: Iterable[Contact | int],
+    value: bool,
+    by: Actor,
+    audited: bool = True,
+    source: str = "",
 ) -> int:
     """Put contacts on do-not-contact (不主动触达) or take them off; gives how many were changed. Safe to
     repeat.
 
     Args:
         audited: False for a part of a job, whose start is in the audit log.
+        source: of the timeline entry; otherwise page or api, by who does it.
     """
     ids = sorted({c.pk if isinstance(c, Contact) else int(c) for c in contacts})
     rows = Contact.objects.select_for_update(no_key=True).filter(pk__in=ids).exclude(do_not_contact=value)
@@ -55,7 +62,7 @@ def set_do_not_contact(
             "type": EventType.DO_NOT_CONTACT,
             "at": now,
             "staff_id": by.staff.pk if by.staff else None,
-            "source": "page" if by.staff else "api",
+            "source": source or ("page" if by.staff else "api"),
             "data": {"value": value, "by": by.name},
         }
         for pk in changed

@@ -86,8 +86,7 @@ def record_follow(
         inherited: handed over by a colleague: no adding of the customer's own, so no event of one.
     """
     told_at, at = at, believable(at)
-    contact, is_new_contact = _contact_of(brand, corp, external_userid, at, name)
-    found = None if is_new_contact else Follow.objects.filter(contact=contact, staff=staff).first()
+    contact, found, is_new_contact = _pair_of(brand, corp, staff, external_userid, at, name)
     fact = {"state": state, "add_way": add_way, "channel_code_id": channel_code_id}
     kind = EventType.HALF_ADDED if pending else EventType.ADDED
     word = "half" if pending else "add"
@@ -127,7 +126,7 @@ def record_follow(
 
     figures = recount(brand, [contact.pk], added_at=at)
     contact.n_follows, contact.lost_at, contact.added_at = figures[contact.pk]
-    if inherited:
+    if inherited or (found and word == "add" and _is_told(contact, staff, at)):
         return result
     record_event(
         brand,
@@ -144,10 +143,11 @@ def record_follow(
     return result
 
 
-def _contact_of(
-    brand: Brand, corp: Corp, external_userid: str, at: datetime, name: str
-) -> tuple[Contact, bool]:
-    """The contact behind an external_userid, its row locked; made when there is none.
+def _pair_of(
+    brand: Brand, corp: Corp, staff: Staff, external_userid: str, at: datetime, name: str
+) -> tuple[Contact, Follow | None, bool]:
+    """The contact behind an external_userid, its row locked, and the relation with a guide; the contact is made (True)
+    when there is none.
 
     Raises:
         ConflictError: the id belongs to a contact that does not exist, also after `TRIES` looks at it.
@@ -168,17 +168,27 @@ def _contact_of(
             if name:
                 refresh_grams(brand, [contact.pk])
             hooks.identities_noted(brand, [contact.pk])
-            return contact, True
+            return contact, None, True
         # all changes of one contact's relations queue here, so that n_follows and lost_at stay right
         locked = Contact.objects.select_for_update(no_key=True).filter(pk=identity.contact_id).first()
         if locked is None:  # joined with another contact in this moment
             continue
+        follow = Follow.objects.filter(contact=locked, staff=staff).first()
+        is_its_own = follow is not None and follow.external_userid == external_userid
+        if not is_its_own and not Identity.objects.filter(contact=locked, **key).exists():
+            continue  # parted from it in this moment
         if name and not locked.name:
             locked.name = name[:100]
             locked.save(update_fields=["name"])
             refresh_grams(brand, [locked.pk])
-        return locked, False
+        return locked, follow, False
     raise nobodys(external_userid)
+
+
+def _is_told(contact: Contact, staff: Staff, at: datetime) -> bool:
+    """Whether the timeline tells this adding already: the sync writes its event without a key."""
+    same = Event.objects.filter(contact_id=contact.pk, staff_id=staff.pk, at=at)
+    return same.filter(type=EventType.ADDED).exists()
 
 
 def nobodys(value: str) -> ConflictError:
@@ -275,8 +285,7 @@ def end_follow(
     key = {"kind": Identity.Kind.EXTERNAL_USERID, "scope": corp.corpid, "value": external_userid}
     if kind == Follow.End.GONE and not Identity.objects.filter(**key).exists():
         return None
-    contact, _is_new = _contact_of(brand, corp, external_userid, at, "")
-    follow = Follow.objects.filter(contact=contact, staff=staff).first()
+    contact, follow, _is_new = _pair_of(brand, corp, staff, external_userid, at, "")
     if follow is None:
         follow = Follow.objects.create(
             contact=contact, staff=staff, corp=corp, external_userid=external_userid,

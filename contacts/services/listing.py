@@ -14,19 +14,24 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
+from django.db import connection
 from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from contacts import hooks
 from contacts.filters import Filters
 from contacts.models import Contact, ContactQuerySet, Follow, visible_follows
+from contacts.services import positions
 from contacts.services.search import Search
 from org.models import Staff
 from scrm.keyset import Page, beyond, keyset_page
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 SMALL = 20_000
 WINDOW = 20_000
 COUNTED = 10_000  # counts are exact up to here
+NEWEST = ("-added_at", "-pk")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,14 @@ class InArray(Func):
 
     template = "%(expressions)s)"
     arg_joiner = " = ANY("
+    output_field = BooleanField()
+
+
+class Looked(Func):
+    """A test of one contact that stays one: made a join it would be of everybody, in a brand that Postgres does not know
+    of each with each."""
+
+    template = "coalesce(%(expressions)s, false)"
     output_field = BooleanField()
 
 
@@ -65,6 +78,8 @@ def page(
     Raises:
         InvalidError: bad token.
     """
+    if base is None and (of_text := _of_text(brand, staff, filters)) is not None:
+        return keyset_page(of_text, order=NEWEST, after=after, size=size)
     plain, sets, order = _parts(brand, staff, filters)
     if base is not None:
         plain = plain & base
@@ -72,7 +87,7 @@ def page(
         return keyset_page(plain, order=order, after=after, size=size)
     sizes = [_size(s, SMALL) for s in sets]
     if min(sizes) > SMALL:
-        tested, near = plain.filter(*(s.test for s in sets)), _nearest(plain, order, after)
+        tested, near = plain.filter(*(Looked(s.test) for s in sets)), _nearest(plain, order, after)
         if near is None:
             return keyset_page(tested, order=order, after=after, size=size)
         found = keyset_page(tested.filter(near), order=order, after=after, size=size)
@@ -80,9 +95,34 @@ def page(
             return found
         sizes = [_size(s, 10 * SMALL) for s in sets]
     smallest = min(range(len(sets)), key=sizes.__getitem__)
-    others = [s.test for n, s in enumerate(sets) if n != smallest]
+    others = [Looked(s.test) for n, s in enumerate(sets) if n != smallest]
     led = plain.filter(InArray(F("pk"), ArraySubquery(sets[smallest].ids.order_by())), *others)
     return keyset_page(led, order=order, after=after, size=size)
+
+
+_HOW_MANY = (
+    "SELECT count(*) FROM (SELECT FROM contacts_contactgram WHERE brand_id = %s AND gram = %s LIMIT %s) g"
+)
+_HAS_GRAM = (
+    "contacts_contact.id = ANY (ARRAY("
+    "SELECT contact_id FROM contacts_contactgram WHERE brand_id = %s AND gram = %s))"
+)
+
+
+def _of_text(brand: Brand, staff: Staff | None, filters: Filters) -> ContactQuerySet | None:
+    """Whom a text of one or two characters finds: looked for most, and while it is typed, so it is put together without
+    what the other filters need. None: something else is asked, or too many have it."""
+    gram = Search(filters.q).plain
+    if not 1 <= len(gram) <= 2 or filters != Filters(q=filters.q):
+        return None
+    if staff is not None and visible_follows(staff) is not None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(_HOW_MANY, [brand.pk, gram, SMALL + 1])
+        (n,) = cursor.fetchone()
+    if n > SMALL:
+        return None
+    return Contact.objects.filter(RawSQL(_HAS_GRAM, [brand.pk, gram], BooleanField()))  # noqa: S611
 
 
 def _size(of: _Set, limit: int) -> int:
@@ -108,7 +148,7 @@ def _parts(
     brand: Brand, staff: Staff | None, filters: Filters
 ) -> tuple[ContactQuerySet, list[_Set], tuple[str, str]]:
     """Conditions on the contact's own columns, the sets, and the order."""
-    plain, order = Contact.objects.all(), ("-added_at", "-pk")
+    plain, order = Contact.objects.all(), NEWEST
     sets: list[_Set] = []
     since, before = filters.moments(brand.timezone)
     if staff is not None and (mine := visible_follows(staff)) is not None:
@@ -178,7 +218,9 @@ def count(brand: Brand, *, staff: Staff | None, filters: Filters) -> Count:
     """How many contacts a filter holds, without ever counting all of a large one."""
     plain, sets, _order = _parts(brand, staff, filters)
     rows = plain.filter(*(s.test for s in sets)).order_by()
-    n = rows[: COUNTED + 1].count()
+    is_new = bool(sets) and positions.are_unknown(brand)
+    with connection.cursor() as cursor, joined_by_hash(cursor, None if is_new else 0):
+        n = rows[: COUNTED + 1].count()
     if n <= COUNTED:
         return Count(n, is_exact=True)
     guess = _planned_rows(rows)

@@ -2,10 +2,15 @@
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection, transaction
 
+from tenants.db.commits import hurry
+from tenants.db.joins import joined_by_hash
+from tenants.db.statistics import is_surprised
 from tenants.models import Brand
 
 BLOCK = 32
@@ -55,6 +60,7 @@ class Places:
         wanted = min(n_rows, int(n_rows * share * 1.1) + MARGIN) if share else 0
         if (n := wanted - len(self._spare)) > 1:
             with transaction.atomic():
+                hurry()
                 first = _advance(self.brand, n)
             self._spare.extend(range(first, first + n))
 
@@ -86,3 +92,32 @@ def _advance(brand: Brand, n: int) -> int:
             [brand.pk, n, n],
         )
         return cursor.fetchone()[0] - n
+
+
+LARGE = 5_000  # contacts, from which on it matters what Postgres knows of them
+
+
+def n_taken(brand: Brand) -> int:
+    """How many positions the brand has taken: no fewer than it has contacts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(max(next_value), 0) FROM contacts_brandcounter WHERE brand_id = %s AND name = 'contact'",
+            [brand.pk],
+        )
+        return cursor.fetchone()[0]
+
+
+@contextmanager
+def joined(brand: Brand) -> Iterator[Any]:
+    """A cursor for one statement over everybody of a brand: where Postgres does not know of them, nothing goes from row to
+    row. In the caller's transaction."""
+    n_rows = None if are_unknown(brand) else 0
+    with connection.cursor() as cursor, joined_by_hash(cursor, n_rows):
+        yield cursor
+
+
+def are_unknown(brand: Brand) -> bool:
+    """Whether Postgres knows nothing of the brand's many contacts: joining them it would compare each with each. In the
+    caller's transaction."""
+    n = n_taken(brand)
+    return n > LARGE and is_surprised(brand, "contacts_contactstat", n)

@@ -51,7 +51,7 @@ def move_reminder(brand: Brand, reminder_id: int, *, due_at: datetime) -> Remind
 
 
 @transaction.atomic
-def finish(brand: Brand, reminder_id: int, *, by: Actor, done: bool = True) -> Reminder:
+def finish(brand: Brand, reminder_id: int, *, by: Actor, done: bool = True, source: str = "page") -> Reminder:
     """It is done (on the timeline), or not after all. Safe to repeat."""
     row = get_reminder(reminder_id)
     if (row.done_at is not None) == done:
@@ -66,7 +66,7 @@ def finish(brand: Brand, reminder_id: int, *, by: Actor, done: bool = True) -> R
             at=clock.now(),
             staff_id=by.staff.pk if by.staff else None,
             object_id=row.pk,
-            source="page",
+            source=source,
             data={"by": by.name, "text": row.text},
         )
     return row

@@ -42,9 +42,9 @@ def analyze(cursor: Any, *names: str) -> None:
     cursor.execute(f"SET LOCAL default_statistics_target = 10; ANALYZE {', '.join(names)}")
 
 
-def numbers(ids: Iterable[int]) -> str:
+def numbers(ids: Iterable[int | None]) -> str:
     """Many ids for `%(ids)s::bigint[]`, as one text: ARRAY[1, 2, …] is read number by number, in ten times as long."""
-    return f"{{{','.join(map(str, ids))}}}"
+    return f"{{{','.join(map(str, ids)).replace('None', 'NULL')}}}"
 
 
 def open_results(cursor: Any, kind: str) -> None:

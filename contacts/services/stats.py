@@ -48,9 +48,9 @@ def make(brand: Brand, first: int, n: int) -> None:
     hooks.contacts_made(brand, first, n)
 
 
-def join(brand: Brand, *, keep_id: int, lose_id: int) -> None:
-    """Two contacts become one: orders are added up, the row of the one that ends is deleted with its bits."""
-    hooks.contacts_joined(brand, keep_id=keep_id, lose_id=lose_id)
+def join(brand: Brand, *, keep_id: int, lose_id: int, bits: Iterable[tuple[int, int]]) -> None:
+    """Two contacts become one: orders are added up, the row of the one that ends is deleted with its bits (`hooks.bits_of`)."""
+    hooks.contacts_joined(brand, keep_id=keep_id, lose_id=lose_id, bits=bits)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE contacts_contactstat k SET n_orders = k.n_orders + l.n_orders,"

@@ -174,7 +174,7 @@ def _contacts(run: Run) -> None:
                 return halves.wait()
         halves.wait()
     with transaction.atomic():
-        for name in ("lanes", "apart", "after", "size", "people"):
+        for name in ("lanes", "apart", "after", "people"):
             at.pop(name, None)
         if at.pop("only", None) is None or "listed" in at:
             return run.next("lists")
@@ -197,10 +197,10 @@ def _keep(run: Run, pages: Sequence[Page], halves: Halves) -> Lanes:
 
 
 def _tell_postgres(run: Run, told: int) -> int:
-    """The next batches look up what this sync has made: Postgres has to know that it is there. Asked whenever twice as
+    """The next batches look up what this sync has made: Postgres has to know that it is there. Asked whenever four times as
     much is new as `told`; gives how much that is now."""
     n_new = int(run.job.result.get("new_relations", 0))
-    if n_new < max(MANY, 2 * told):
+    if n_new < max(MANY, 4 * told):
         return told
     for count, tables in TABLES.items():
         if (n := int(run.job.result.get(count, 0))) >= MANY:

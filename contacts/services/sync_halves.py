@@ -21,6 +21,8 @@ from contacts.services.sync_merge import merge
 from contacts.services.sync_rows import lines
 from contacts.services.sync_run import Run
 from contacts.services.sync_types import Conflict, Merged, Row
+from tenants.db.clash import is_clash, turns
+from tenants.db.commits import hurry
 
 TRIES = 12  # each finds a few more of those who arrive at the same time
 WAIT_S = 30  # of one half for the other's saving
@@ -95,13 +97,10 @@ class Halves:
                 raise problem
 
     def _half(self, rows: Sequence[Row], text: bytes, places: Places) -> None:
-        for attempt in range(TRIES):
-            try:
-                return self._once(rows, text, places, careful=attempt > 0)
-            except (Conflict, DatabaseError) as error:
-                # an arrival made the same customer, or both waited for each other
-                if attempt == TRIES - 1 or not may_repeat(error):
-                    raise
+        # an arrival made the same customer, or both waited for each other
+        for turn in turns(TRIES, may_repeat):
+            with turn:
+                return self._once(rows, text, places, careful=turn.n > 0)
         return None
 
     def _once(self, rows: Sequence[Row], text: bytes, places: Places, *, careful: bool) -> None:
@@ -126,14 +125,6 @@ class Halves:
                 raise
 
 
-def hurry() -> None:
-    """The commit of this transaction waits for no disk. If Postgres falls in that moment, rows and position are gone
-    together, and what others have committed since is gone as well: it lies behind in the same log."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL synchronous_commit = off")
-
-
 def may_repeat(error: Exception) -> bool:
     """Whether a merge that ended so may go well the next time."""
-    deadlock = getattr(error.__cause__, "pgcode", "") in ("40P01", "40001")
-    return deadlock or isinstance(error, (Conflict, IntegrityError))
+    return is_clash(error) or isinstance(error, (Conflict, IntegrityError))

@@ -42,7 +42,7 @@ PEOPLE, SINGLE = (
     200,
     20,
 )  # customers in a lane of those who are read one by one; in what counts as a page of them
-PER_LANE = 8  # lists that a lane reads one after the other, so that no lane is left alone at the end
+PER_LANE = 4  # of what is left a lane takes so small a part, so that no lane is left alone at the end
 AHEAD = 60  # pages that are read and not merged yet: what a sync keeps in memory
 SWITCH_S = 0.001  # who has an answer in hand does not wait long for a thread that computes
 COLLECT = 50_000  # objects; a page has hundreds, none of them in a circle
@@ -85,8 +85,6 @@ def fill_lanes(run: Run) -> Lanes:
     at = run.at
     lanes: list[Lane] = at.setdefault("lanes", [])
     apart: list[list[int]] = at.setdefault("apart", [])
-    if "size" not in at:
-        at["size"] = max(1, min(GUIDES, -(-guides_of(run).count() // (LANES * PER_LANE))))
     most = LANES + LANES // 2
     n_people = sum("people" in lane for lane in lanes)
     while at.get("people") and n_people < most:
@@ -96,15 +94,17 @@ def fill_lanes(run: Run) -> Lanes:
         lanes.append({"people": at["people"][:size]})
         at["people"] = at["people"][size:]
         n_people += 1
-    while len(lanes) - n_people < most:
+    left = guides_of(run).filter(pk__gt=at.get("after", 0)).count()
+    while len(lanes) - n_people < most and (apart or left):
         if apart:
             staff = apart.pop(0)
         else:
             later = guides_of(run).filter(pk__gt=at.get("after", 0)).order_by("pk")
-            staff = list(later.values_list("pk", flat=True)[: at["size"]])
+            size = min(GUIDES, -(-left // (LANES * PER_LANE)))  # smaller towards the end
+            staff = list(later.values_list("pk", flat=True)[:size])
             if not staff:
                 break
-            at["after"] = staff[-1]
+            at["after"], left = staff[-1], left - len(staff)
         lanes.append({"staff": staff, "cursor": ""})
     staff_of = Staff.objects.filter(corp=run.corp).exclude(userid="")
     wanted = [pk for lane in lanes for pk in lane.get("staff", ())]

@@ -55,7 +55,7 @@ def merge(
 def _write(
     brand: Brand, corp: Corp, rows: Sequence[Row], found: Found, done: Merged, careful: bool, places: Places
 ) -> None:
-    _lock(brand, found.contact_ids)
+    _lock(brand, corp, found.contact_ids)
     new = sync_new.New(brand, corp, rows)
     if found.n_persons:
         new.make_contacts(places.take(found.n_persons))
@@ -106,11 +106,11 @@ def is_back(row: Row, known: Known) -> bool:
     return known.ended_at is not None and known.end_kind == Follow.End.GONE and row.added_at <= known.ended_at
 
 
-def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
+def _lock(brand: Brand, corp: Corp, contact_ids: Sequence[int]) -> None:
     """In one order everywhere: whoever changes relations of a contact holds its row (services/follow.py).
 
     Raises:
-        Conflict: somebody has been joined with another contact since the comparison.
+        Conflict: somebody has been joined with another contact, or parted from one, since the comparison.
     """
     if contact_ids:
         with connection.cursor() as cursor:
@@ -119,5 +119,5 @@ def _lock(brand: Brand, contact_ids: Sequence[int]) -> None:
                 " ORDER BY id FOR NO KEY UPDATE",
                 [brand.pk, numbers(contact_ids)],
             )
-            if cursor.rowcount != len(contact_ids):
+            if cursor.rowcount != len(contact_ids) or sync_stage.have_moved(brand, corp):
                 raise Conflict

@@ -13,6 +13,7 @@ from django.db import connection
 from contacts import hooks
 from contacts.models import EventType
 from contacts.services.follow import recount
+from contacts.services.owner_sql import whose_phone
 from contacts.services.search import first_grams, refresh_grams
 from contacts.services.sync_types import Row
 from contacts.services.timeline import record_selected
@@ -90,13 +91,14 @@ _MAKE_FOLLOWS = f"""
      WHERE s.follow_id IS NULL ORDER BY s.contact_id, p.staff_id
 """  # noqa: S608
 ASSIGNED = 202  # WeCom's add_way of whom a colleague has handed over: they did not come by themselves
-# the key is that of services/follow.py, so the callback's event does not double it
+# Without a key, which would be one more row of a million: whoever hears of the same adding later finds the relation, and
+# looks for its event (services/follow.py).
 _ADDED = f"""
     SELECT s.contact_id, {EventType.ADDED} AS type, to_timestamp(p.added_s) AS at, p.staff_id, c.id AS object_id,
            'sync' AS source,
            CASE WHEN p.state <> '' THEN jsonb_build_object('state', p.state) ELSE '{{}}' END
            || CASE WHEN p.add_way <> 0 THEN jsonb_build_object('add_way', p.add_way) ELSE '{{}}' END AS data,
-           'follow' AS key_source, 'add:' || p.staff_id || ':' || p.external_userid || ':' || p.added_s AS source_key
+           NULL AS key_source, NULL AS source_key
       FROM sync_found s JOIN sync_page p ON p.n = s.n {_CODES}
      WHERE s.follow_id IS NULL AND NOT (p.add_way = {ASSIGNED} AND s.person IS NULL)
 """  # noqa: S608
@@ -124,14 +126,14 @@ _WORDS = """
      WHERE s.person IS NOT NULL AND p.remark_words <> ''
 """
 # Those who wait have an index, small until a list of members is imported; whoever has the number is looked up by key.
-_MEMBERS = """
+_MEMBERS = f"""
     SELECT DISTINCT s.contact_id, x.value FROM sync_found s
       JOIN sync_page p ON p.n = s.n AND p.phones <> '', unnest(string_to_array(p.phones, ' ')) AS x(value)
-      JOIN contacts_identity i ON i.brand_id = (SELECT %(b)s) AND i.kind = 'phone' AND i.scope = '' AND i.value = x.value
+      JOIN LATERAL {whose_phone("x.value", brand="%(b)s")} i ON true
       JOIN LATERAL (SELECT id, member_at, n_follows, lost_at FROM contacts_contact
                      WHERE brand_id = (SELECT %(b)s) AND id = i.contact_id OFFSET 0) c ON true
      WHERE c.id <> s.contact_id AND c.member_at IS NOT NULL AND c.n_follows = 0 AND c.lost_at IS NULL
-"""
+"""  # noqa: S608
 
 
 class New:

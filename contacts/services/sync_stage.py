@@ -13,6 +13,7 @@ from django.db import connection
 
 from contacts.models import Follow
 from contacts.services.follow import SAME
+from contacts.services.owner_sql import whose, whose_phone
 from contacts.services.sync_rows import lines
 from contacts.services.sync_types import Known, Row
 from org.models import Corp
@@ -25,6 +26,13 @@ _PAGE = """
         corp_name text, unionid text, phones text, remark text, description text, added_s bigint, add_way smallint,
         state text, tag_ids text, seen_s double precision, words text, remark_words text) ON COMMIT DROP
 """
+# whose the ids of a row are: `u` by unionid and, without a relation `f`, `i` by external_userid
+_UNION_OWNER = whose("'unionid'", "''", "p.unionid", brand="%(b)s", given="p.unionid <> ''")
+_EXTERNAL_OWNER = whose(
+    "'external_userid'", "(SELECT %(corpid)s)", "p.external_userid", brand="%(b)s", given="f.id IS NULL"
+)
+_PHONE_OWNER = whose_phone("x.value", brand="%(b)s")
+_OWNERS = f"LEFT JOIN LATERAL {_UNION_OWNER} u ON true LEFT JOIN LATERAL {_EXTERNAL_OWNER} i ON true"
 # Of a table that was empty a moment ago (a first import) Postgres has no statistics and takes several indexes for equally
 # good; by the wrong one it reads all relations of the guide for each row of the page. "The next one from here on" is found
 # by one index only. Brand and corp stand in sub-selects, so that it plans for any of them.
@@ -40,20 +48,16 @@ _FOUND = f"""
           SELECT * FROM contacts_follow
            WHERE brand_id = (SELECT %(b)s) AND staff_id = p.staff_id AND external_userid >= p.external_userid
            ORDER BY external_userid LIMIT 1) f ON f.external_userid = p.external_userid
-      LEFT JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = f.contact_id
-      LEFT JOIN contacts_identity u ON p.unionid <> '' AND u.brand_id = (SELECT %(b)s) AND u.kind = 'unionid'
-                                   AND u.scope = '' AND u.value = p.unionid
-      LEFT JOIN contacts_identity i ON f.id IS NULL AND i.brand_id = (SELECT %(b)s) AND i.kind = 'external_userid'
-                                   AND i.scope = (SELECT %(corpid)s) AND i.value = p.external_userid
+      LEFT JOIN LATERAL (
+          SELECT * FROM contacts_contact WHERE brand_id = (SELECT %(b)s) AND id = f.contact_id OFFSET 0) c ON true
+      {_OWNERS}
      WHERE f.id IS NULL
         OR (c.name, c.avatar, c.gender, c.kind, c.corp_name)
            IS DISTINCT FROM (coalesce(nullif(p.name, ''), c.name), p.avatar, p.gender, p.kind, p.corp_name)
         OR c.profile_at IS NULL
         OR p.unionid <> '' AND u.contact_id IS DISTINCT FROM f.contact_id
         OR p.phones <> '' AND EXISTS (
-            SELECT FROM unnest(string_to_array(p.phones, ' ')) AS x(value) WHERE NOT EXISTS (
-                SELECT FROM contacts_identity h
-                 WHERE h.brand_id = (SELECT %(b)s) AND h.kind = 'phone' AND h.scope = '' AND h.value = x.value))
+            SELECT FROM unnest(string_to_array(p.phones, ' ')) AS x(value) WHERE NOT EXISTS {_PHONE_OWNER})
         OR f.is_pending
         OR p.add_way NOT IN (0, f.add_way) OR p.state NOT IN ('', f.state)
         OR CASE WHEN f.ended_at IS NULL THEN
@@ -70,6 +74,15 @@ _CHANGED = """
       JOIN contacts_follow f ON f.brand_id = (SELECT %(b)s) AND f.id = s.follow_id
       JOIN contacts_contact c ON c.brand_id = (SELECT %(b)s) AND c.id = f.contact_id
 """
+# compared again when those whom we know are locked: ids go over to somebody else where a contact is parted
+_MOVED = f"""
+    SELECT count(*) FROM sync_found s JOIN sync_page p ON p.n = s.n
+      LEFT JOIN LATERAL (
+          SELECT id, contact_id FROM contacts_follow
+           WHERE brand_id = (SELECT %(b)s) AND id = s.follow_id OFFSET 0) f ON true
+      {_OWNERS}
+     WHERE s.contact_id IS DISTINCT FROM coalesce(f.contact_id, i.contact_id, u.contact_id)
+"""  # noqa: S608
 _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE follow_id IS NULL), count(DISTINCT person),
            count(*) FILTER (WHERE union_owner <> contact_id),
@@ -109,6 +122,13 @@ def compare(brand: Brand, corp: Corp, rows: Sequence[Row], text: bytes = b"") ->
                 cursor.execute(_CHANGED, given)
                 changed = [(rows[found[0]], _known(found)) for found in sorted(cursor.fetchall())]
     return Found(n_new, n_persons, n_other_owners, contact_ids or [], changed)
+
+
+def have_moved(brand: Brand, corp: Corp) -> bool:
+    """Whether somebody else than the comparison has found has a relation or an id by now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVED, {"b": brand.pk, "corpid": corp.corpid})
+        return bool(cursor.fetchone()[0])
 
 
 def _known(found: tuple) -> Known:

@@ -13,6 +13,7 @@ from contacts.identities import normal
 from contacts.models import Contact, CustomField, CustomValue, EventType, Identity
 from contacts.services.fields import live_fields
 from contacts.services.outcomes import Outcome, Result
+from contacts.services.owner_sql import whose
 from contacts.services.staging import own_corpid
 from contacts.services.timeline import EventRow, record_events
 from org.access import Actor
@@ -218,10 +219,9 @@ def _owners(brand: Brand, rows: Sequence[dict[str, Any]]) -> list[int | None]:
         keys = [_key(row, corpid) for row in rows]
         wanted = sorted({key for key in keys if key[2]})
         cursor.execute(
-            "SELECT i.kind, i.scope, i.value, i.contact_id"
+            "SELECT x.kind, x.scope, x.value, i.contact_id"  # noqa: S608
             " FROM unnest(%s::text[], %s::text[], %s::text[]) x(kind, scope, value)"
-            " JOIN contacts_identity i ON i.brand_id = %s AND i.kind = x.kind AND i.scope = x.scope"
-            "  AND i.value = x.value",
+            f" JOIN LATERAL {whose('x.kind', 'x.scope', 'x.value', brand='%s')} i ON true",
             [*([key[n] for key in wanted] for n in range(3)), brand.pk],
         )
         owners = {(kind, scope, value): pk for kind, scope, value, pk in cursor.fetchall()}

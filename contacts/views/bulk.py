@@ -14,6 +14,7 @@ from contacts.views.lists import query_of
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import ForbiddenError, InvalidError, NotFoundError, SCRMError
+from scrm.ids import need_ids
 from scrm.responses import toast
 
 RIGHTS = {
@@ -64,7 +65,7 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
             ids = (
                 bulk.everybody_of(request.brand, staff=request.staff, filters=filters)
                 if everybody
-                else bulk.visible_ids(request.staff, _ids(request))
+                else bulk.visible_ids(request.staff, need_ids(request.POST, "ids"))
             )
             job = hooks.start_tasks(
                 request.brand, by=request.actor, staff=request.staff, contact_ids=ids, **values
@@ -81,7 +82,7 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
                 by=request.actor,
             )
             return _job(request, context, job)
-        ids = bulk.visible_ids(request.staff, _ids(request))
+        ids = bulk.visible_ids(request.staff, need_ids(request.POST, "ids"))
         if act == "enrol":
             job = hooks.start_enrolling(
                 request.brand, sop_id=values["sop_id"], contact_ids=ids, by=request.actor
@@ -117,18 +118,11 @@ def _tagged(request: Any, act: str, ids: list[int], values: dict[str, Any], titl
     return toast(HttpResponse(status=204), text, undo=undo, closeModal=True, contactsChanged=True)
 
 
-def _ids(request: Any) -> list[int]:
-    try:
-        return [int(n) for n in request.POST.getlist("ids")]
-    except ValueError as error:
-        raise InvalidError(_("Choose at least one contact")) from error
-
-
 def _values(request: Any, act: str) -> dict[str, Any]:
     """What the act needs, from the form."""
     try:
         if act in ("tag", "untag"):
-            tag_ids = [int(n) for n in request.POST.getlist("tags")]
+            tag_ids = need_ids(request.POST, "tags")
             if not tag_ids:
                 raise InvalidError(_("Choose at least one tag"))
             return {"tag_ids": tag_ids, "days": hooks.tag_days(request.POST.get("days", "").strip())}

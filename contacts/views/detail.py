@@ -9,16 +9,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django.views.decorators.vary import vary_on_headers
 
 from contacts import hooks
-from contacts.identities import readable
+from contacts.identities import listed
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.panels import panels_of
 from contacts.rows import STATE_LOOKS, STATE_NAMES, add_way_name, channel_of
 from contacts.sentences import GROUPS, code_of, lines, source_words
 from contacts.services import contacts as services
-from contacts.services import tag_choice
-from org.access import Actor, staff_can
+from contacts.services import parting, tag_choice
+from org.access import staff_can
 from org.models import Staff
-from scrm.errors import InvalidError, NotFoundError
+from scrm.errors import FilterError, NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import toast
 
@@ -55,6 +56,7 @@ def contact_detail(request: Any, contact_id: int) -> HttpResponse:
         "follows": [(f, channel_of(f, codes), add_way_name(f)) for f in follows],
         "identities": _identities(request, contact),
         "panels": panels_of(request, contact),
+        "merges": parting.open_merges(contact.pk),
         **_tags(tags, codes),
         **_timeline(request, contact),
     }
@@ -63,21 +65,7 @@ def contact_detail(request: Any, contact_id: int) -> HttpResponse:
 
 def _identities(request: Any, contact: Contact) -> list[tuple[Identity, str]]:
     rows = Identity.objects.filter(contact=contact).order_by("kind", "pk")
-    return [(row, shown(request.actor, row.kind, row.value)) for row in rows]
-
-
-def shown(actor: Actor, kind: str, value: str) -> str:
-    """An outside id as this person may read it: of a phone number the middle needs `contacts.phones`, of anything the
-    whole needs `contacts.edit`."""
-    if not actor.can("contacts.edit"):
-        return masked(value)
-    return readable(kind, value, actor.can("contacts.phones"))
-
-
-def masked(value: str) -> str:
-    """The first and last characters of an id, enough to compare and not enough to use."""
-    keep = 3 if len(value) >= 10 else 1
-    return f"{value[:keep]}{'•' * 5}{value[-keep:]}" if len(value) > 2 else "•" * 5
+    return [(row, listed(row.kind, row.value, request.actor.can)) for row in rows]
 
 
 def _tags(tags: list[dict[str, Any]], codes: dict[int, str]) -> dict[str, Any]:
@@ -120,18 +108,18 @@ def _timeline(request: Any, contact: Contact) -> dict[str, Any]:
     events = Event.objects.filter(contact_id=contact.pk)
     if kind:
         if kind not in GROUPS:
-            raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+            raise FilterError()
         events = events.filter(type__in=GROUPS[kind][1])
     newest = _newest(events)
     if "newer" in request.GET:
-        newer = request.GET["newer"]
-        if not (newer.isascii() and newer.isdigit() and len(newer) < 19):
+        newer = read_id(request.GET["newer"])
+        if newer is None:
             raise Http404
-        events = events.filter(pk__gt=int(newer))
+        events = events.filter(pk__gt=newer)
     page = keyset_page(events, order=("-at", "-pk"), after=request.GET.get("after"), size=PAGE)
     return {
         "page": page,
-        "lines": lines(contact, page.rows),
+        "lines": lines(page.rows),
         "newest": newest,
         "kind": kind,
         "kinds": [("", _("Everything")), *((key, label) for key, (label, _types) in GROUPS.items())],

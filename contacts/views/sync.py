@@ -11,6 +11,7 @@ from contacts.services import sync
 from org.access import staff_can
 from org.models import Corp, Job, Staff
 from scrm.errors import NotFoundError
+from scrm.ids import read_id
 from scrm.responses import go
 from wecom.services import inbox
 from wecom.views.tabs import sync_tabs
@@ -67,18 +68,14 @@ def _with_lanes(jobs: list[Job]) -> list[tuple[Job, list[str]]]:
 @staff_can("sync.run")
 def sync_start(request: Any) -> HttpResponse:
     """Start a full sync of a company, one of what changed, or read one guide's customers again."""
-    corp = Corp.objects.filter(pk=_number(request.POST.get("corp"))).first()
+    corp = Corp.objects.filter(pk=read_id(request.POST.get("corp")) or 0).first()
     if corp is None:
         raise NotFoundError()
     staff = None
     if request.POST.get("kind") == "guide":
-        staff = Staff.objects.filter(pk=_number(request.POST.get("staff")), corp=corp).first()
+        staff = Staff.objects.filter(pk=read_id(request.POST.get("staff")) or 0, corp=corp).first()
         if staff is None:
             raise NotFoundError()
     kind = "guide" if staff else "changes" if request.POST.get("kind") == "changes" else "full"
     sync.start_sync(request.brand, corp=corp, by=request.actor, kind=kind, staff=staff)
     return go(request, "/sync/", _("The sync has started; you can leave this page."))
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -61,12 +61,21 @@ class Content(TenantModel):
         COMBINED = "combined", _("Combined")
         PAGE = "page", _("Page")
 
+    class Occasion(models.TextChoices):
+        """When a script is the one to send: the kinds of a guide's next best action."""
+
+        HELLO = "hello", _("New, and nobody has written yet")
+        CART = "cart", _("Something is in the cart, not bought")
+        REPURCHASE = "repurchase", _("The next purchase is due")
+        AGAIN = "again", _("Nobody has spoken for a month")
+
     kind = models.CharField(_("Kind"), max_length=7, choices=Kind, default=Kind.MESSAGE, editable=False)
     form = models.CharField(max_length=11, choices=Form, editable=False)
     name = models.CharField(_("Name"), max_length=60)
     folder = BrandForeignKey(
         Folder, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("Folder"), related_name="+"
     )
+    occasion = models.CharField(_("Suggest it when"), max_length=10, choices=Occasion, blank=True, default="")
     current_id = models.BigIntegerField(null=True, editable=False)  # ContentVersion
     n_versions = models.IntegerField(default=0, editable=False)
     search = models.TextField(editable=False, default="")  # name and words, lower case

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
+from content import hooks
 from content.models import Content, ContentVersion, TrackedLink
 from content.services import library, links
 from scrm import clock
@@ -17,12 +18,12 @@ MAX_TITLE, MAX_DESC = 42, 170  # characters: Chinese fits into WeCom's 128 and 5
 
 
 def choosable() -> QuerySet[TrackedLink]:
-    """Links of the brand in scope that lead somewhere now: outside, or to a page of the library that is in force. Pages of
-    other parts (guides' cards) are sent from where they are kept."""
+    """Links of the brand in scope that lead somewhere now: outside, to a page of the library that is in force, or to a page of
+    an app above that anybody may send (hooks.CHOSEN_PAGES)."""
     at = clock.now()
     pages = Content.objects.live().filter(kind=Content.Kind.PAGE, current_id__isnull=False)
     pages = pages.filter(Q(expires_at=None) | Q(expires_at__gt=at))
-    return TrackedLink.objects.filter(archived_at=None, page="").filter(
+    return TrackedLink.objects.filter(archived_at=None, page__in=["", *hooks.CHOSEN_PAGES]).filter(
         Q(content=None) | Q(content__in=pages.values("pk"))
     )
 

@@ -33,6 +33,7 @@ class ContentInput:
     folder_id: int | None = None
     expires_at: datetime | None = None
     note: str = ""  # what was changed
+    occasion: str = ""  # of a script: when the sidebar suggests it
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def create_content(brand: Brand, *, given: ContentInput, by: Actor = SYSTEM) -> 
         name=clean.name,
         folder_id=clean.folder_id,
         expires_at=clean.expires_at,
+        occasion=clean.occasion,
         created_by=by.name,
         form=_form(clean),
     )
@@ -99,6 +101,7 @@ def edit_content(brand: Brand, *, content_id: int, given: ContentInput, by: Acto
     clean, warnings = _checked(brand, given, content)
     before = _as_audit(content, _as_input(content, old))
     content.name, content.folder_id, content.expires_at = clean.name, clean.folder_id, clean.expires_at
+    content.occasion = clean.occasion
     content.changed_at = clock.now()
     same = old is not None and (old.text, old.attachments, old.page) == (
         clean.text, clean.attachments, clean.page
@@ -112,6 +115,7 @@ def edit_content(brand: Brand, *, content_id: int, given: ContentInput, by: Acto
             "name",
             "folder",
             "expires_at",
+            "occasion",
             "changed_at",
             "form",
             "search",
@@ -142,6 +146,7 @@ def _as_input(content: Content, version: ContentVersion | None) -> ContentInput:
         page=dict(version.page) if version else {},
         folder_id=content.folder_id,
         expires_at=content.expires_at,
+        occasion=content.occasion,
     )
 
 
@@ -186,8 +191,13 @@ def _checked(
         and (content is None or content.expires_at != given.expires_at)
     ):
         wrong["expires_at"] = _("This time has passed already")
+    if given.occasion and given.occasion not in Content.Occasion.values:
+        wrong["occasion"] = _("Choose one of the list")
+    elif given.occasion and kind != Kind.SCRIPT:
+        wrong["occasion"] = _("Only scripts are suggested to guides")
     if len(given.note) > 200:
         wrong["note"] = _("At most %(n)d characters") % {"n": 200}
+    places: dict[str, str] = {}
     text, attachments, page, warnings = "", [], {}, []
     try:
         if kind == Kind.PAGE:
@@ -203,10 +213,19 @@ def _checked(
             warnings = sensitive.check(brand, text, attachments)
     except InvalidError as error:
         wrong["page" if kind == Kind.PAGE else "text"] = str(error.message)
+        places = error.details.get("places", {})
     if wrong:
-        raise InvalidError(next(iter(wrong.values())), fields=wrong)
+        raise InvalidError(next(iter(wrong.values())), fields=wrong, places=places)
     clean = ContentInput(
-        name, kind, text, attachments, page, given.folder_id, given.expires_at, given.note.strip()
+        name,
+        kind,
+        text,
+        attachments,
+        page,
+        given.folder_id,
+        given.expires_at,
+        given.note.strip(),
+        given.occasion,
     )
     return clean, warnings
 
@@ -228,6 +247,7 @@ def _as_audit(content: Content, given: ContentInput) -> dict[str, Any]:
         "name": given.name,
         "folder": str(Folder.objects.filter(pk=given.folder_id).first() or "") if given.folder_id else "",
         "expires_at": given.expires_at.isoformat() if given.expires_at else "",
+        "occasion": given.occasion,
         "text": given.text[:200],
         "attachments": [a["type"] for a in given.attachments],
         "version": content.n_versions,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.utils.translation import gettext as _
 
 from content.models import Content, ContentVersion, Folder
@@ -122,20 +122,27 @@ def search(
     kind: str = "",
     at: datetime | None = None,
     personal: bool = False,
+    occasion: str = "",
     limit: int = 50,
 ) -> list[dict[str, Any]]:
     """What may be chosen, newest first: {content_id, version_id, name, kind, form, folder, text, attachments,
-    is_personal, expires_at}. Two queries.
+    is_personal, expires_at, occasion}. Two queries.
 
     Args:
         q: words, all of which must stand in name or text.
         folder_id: with everything below it.
         kind: message or script; empty for both.
+        occasion: the next step with a customer: scripts for it come first, then all other scripts.
     """
     found = matching(choosable(at, personal=personal), q=q, folder_id=folder_id)
     if kind:
         found = found.filter(kind=kind)
-    rows = list(found.select_related("folder").order_by("-changed_at", "-pk")[:limit])
+    order = [F("changed_at").desc(), F("pk").desc()]
+    if occasion:
+        fits = Q(kind=Content.Kind.SCRIPT, occasion=occasion)
+        rank = Case(When(fits, then=0), When(kind=Content.Kind.SCRIPT, then=1), default=2)
+        order.insert(0, rank.asc())
+    rows = list(found.select_related("folder").order_by(*order)[:limit])
     versions = ContentVersion.objects.in_bulk([row.current_id for row in rows])
     return [
         {
@@ -149,6 +156,7 @@ def search(
             "attachments": versions[row.current_id].attachments,
             "is_personal": versions[row.current_id].is_personal,
             "expires_at": row.expires_at,
+            "occasion": row.occasion,
         }
         for row in rows
         if row.current_id in versions

@@ -8,8 +8,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from contacts import hooks
-from contacts.models import Contact, Follow
-from contacts.models.people import visible_follows
+from contacts.models import Contact, Follow, visible_follows
 from content.models import LinkDay, LinkPerson, TrackedLink, Via
 from org.models import Staff
 from scrm import clock

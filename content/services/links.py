@@ -205,8 +205,7 @@ def personalise(
         via: content.models.Via; of a touch its kind.
     """
     what = tokens.Sent(staff_id or 0, send_task_id or 0, touch_id or 0, via)
-    start = re.escape(f"{settings.PUBLIC_URL}/l/")
-    pattern = re.compile(rf"({start}([{_LETTERS}]{{{KEY_LENGTH}}}))(?:/[A-Za-z0-9_-]*)?/?(?![A-Za-z0-9_-])")
+    pattern = _in_words()
 
     def tail(match: re.Match[str]) -> str:
         return f"{match[1]}/{tokens.pack(brand.pk, match[2], what)}/"
@@ -215,3 +214,17 @@ def personalise(
         {**a, "url": pattern.sub(tail, a["url"])} if a.get("type") == "link" else dict(a) for a in attachments
     ]
     return pattern.sub(tail, text), changed
+
+
+def _in_words() -> re.Pattern[str]:
+    """Addresses of tracked links in a text: the address without its tail, and the key."""
+    start = re.escape(f"{settings.PUBLIC_URL}/l/")
+    return re.compile(rf"({start}([{_LETTERS}]{{{KEY_LENGTH}}}))(?:/[A-Za-z0-9_-]*)?/?(?![A-Za-z0-9_-])")
+
+
+def names_openers(text: str, attachments: Sequence[dict[str, Any]] = ()) -> bool:
+    """Whether a message has a tracked link of which WeCom is asked who opens it: without one nobody is ever seen to
+    have opened the message. One query where there is a link, else none."""
+    cards = [a["url"] for a in attachments if a.get("type") == "link"]
+    keys = {found[2] for found in _in_words().finditer("\n".join([text, *cards]))}
+    return bool(keys) and TrackedLink.objects.filter(key__in=keys, asks_who=True).exists()

@@ -42,6 +42,31 @@ def get_poster(poster_id: int) -> Poster:
     return row
 
 
+def usable_poster(poster_id: int) -> Poster:
+    """One that may be sent.
+
+    Raises:
+        NotFoundError: missing, another brand's, or archived.
+    """
+    row = get_poster(poster_id)
+    if row.archived_at is not None:
+        raise NotFoundError()
+    return row
+
+
+def search(brand: Brand, *, q: str = "", limit: int = 50) -> list[Poster]:
+    """Posters that may be chosen, newest first, by words of their name; one query."""
+    found = Poster.objects.filter(archived_at=None)
+    for word in q.replace("\x00", "").split()[:6]:
+        found = found.filter(name__icontains=word)
+    return list(found.order_by("-pk")[:limit])
+
+
+def words_of(poster: Poster) -> str:
+    """Everything that is written on it."""
+    return "\n".join(part["text"] for part in poster.layout.get("parts", []) if part["kind"] == "text")
+
+
 @transaction.atomic
 def save_poster(
     brand: Brand,
@@ -86,6 +111,24 @@ def save_poster(
     row.layout = {"parts": parts}
     row.save()
     audit.record(by, "poster.edit" if poster_id else "poster.create", row, after={"name": name})
+    return row
+
+
+@transaction.atomic
+def archive_poster(brand: Brand, *, poster_id: int, archive: bool = True, by: Actor) -> Poster:
+    """Off the lists: guides do not send it any more; what was sent still leads where it led. Safe to repeat;
+    `archive=False`: back.
+
+    Raises:
+        NotFoundError: missing, or another brand's.
+    """
+    row = Poster.objects.select_for_update().filter(pk=poster_id).first()
+    if row is None:
+        raise NotFoundError()
+    if (row.archived_at is not None) != archive:
+        row.archived_at = clock.now() if archive else None
+        row.save(update_fields=["archived_at"])
+        audit.record(by, "poster.archive" if archive else "poster.restore", row)
     return row
 
 

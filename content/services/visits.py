@@ -1,27 +1,24 @@
-"""Openings of tracked links: found by key, recorded once, read for how long, passed on by whom.
+"""Openings of tracked links: recorded once, read for how long, passed on by whom; who opens is browsers.py.
 
 A visit belongs to a browser (a random cookie) and, where WeCom has named them, to a contact. Events: 70 opened (at
 once), 71 read (when the browser has been silent for a minute), 72 shared (of the one who passed it on).
 """
 
-import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core import signing
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from contacts.models import Contact, EventType, Follow, Identity
+from contacts.models import Contact, EventType
 from contacts.services import timeline
 from content import tokens
 from content.models import LinkPerson, TrackedLink, Via, Visit
-from org.models import Corp, Staff
+from content.services.browsers import Place, Visitor
+from org.models import Staff
 from scrm import clock
-from tenants.models import Brand, BrandLookup
-from tenants.scoping import tenant_scope
+from tenants.models import Brand
 
 SAME_VISIT = timedelta(
     minutes=30
@@ -31,79 +28,6 @@ LONGEST_S = 3600
 READ_S = 3  # less is not reading
 SLICE = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Place:
-    """A link that somebody opens, found by its key alone."""
-
-    brand: Brand
-    link: TrackedLink
-
-
-@dataclass(frozen=True)
-class Visitor:
-    """What the cookie of a browser says; `contact_id` once WeCom has named them."""
-
-    id: str
-    contact_id: int | None = None
-
-
-def find_place(key: str) -> Place | None:
-    """Link and brand of a key; None for an unknown one and for a brand that is closed. Opens its own scope."""
-    lookup = (
-        BrandLookup.objects.filter(kind=BrandLookup.Kind.SHORT_LINK, key=key, brand__state=Brand.State.ACTIVE)
-        .select_related("brand")
-        .first()
-    )
-    if lookup is None:
-        return None
-    with tenant_scope(lookup.brand), transaction.atomic():
-        link = TrackedLink.objects.select_related("content").filter(pk=lookup.target_id or 0).first()
-    return Place(lookup.brand, link) if link else None
-
-
-# ---- the browser
-
-
-def cookie_name(brand: Brand) -> str:
-    return f"scrm_v{brand.pk}"
-
-
-def read_cookie(brand: Brand, text: str | None) -> Visitor | None:
-    try:
-        given = signing.loads(text or "", salt=f"visitor:{brand.pk}")
-        return Visitor(str(given["v"])[:22], int(given["c"]) if given.get("c") else None)
-    except (signing.BadSignature, KeyError, TypeError, ValueError):
-        return None
-
-
-@transaction.atomic
-def is_known(visitor: Visitor | None) -> bool:
-    """Whether the browser belongs to a contact, who may have been joined with another one since. In a scope."""
-    return bool(visitor and visitor.contact_id and Contact.objects.filter(pk=visitor.contact_id).exists())
-
-
-def write_cookie(brand: Brand, visitor: Visitor) -> str:
-    return signing.dumps({"v": visitor.id, "c": visitor.contact_id}, salt=f"visitor:{brand.pk}")
-
-
-def new_visitor() -> Visitor:
-    return Visitor(secrets.token_urlsafe(16)[:22])
-
-
-def contact_of(brand: Brand, corp: Corp, external_userid: str, openid: str = "") -> int | None:
-    """Whom WeCom named, in the caller's transaction."""
-    if external_userid:
-        follow = Follow.objects.filter(corp=corp, external_userid=external_userid).first()
-        if follow:
-            return follow.contact_id
-    kinds = [(Identity.Kind.EXTERNAL_USERID, external_userid), (Identity.Kind.OPENID, openid)]
-    for kind, value in kinds:
-        found = Identity.objects.filter(kind=kind, scope=corp.corpid, value=value).first() if value else None
-        if found:
-            return found.contact_id
-    return None
 
 
 # ---- opened

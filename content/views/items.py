@@ -20,7 +20,7 @@ from content.services.editing import ContentInput
 from content.views.library import total_of
 from content.views.words import attached_of
 from org.access import staff_can
-from org.forms import add_errors
+from org.forms import add_errors, is_for_saving
 from scrm import clock, json_in
 from scrm.errors import ConflictError, InvalidError, SCRMError
 from scrm.ids import read_id
@@ -56,10 +56,23 @@ class ContentForm(forms.Form):
         help_text=gettext_lazy("For whoever approves it or compares versions later."),
     )
 
-    def __init__(self, *args: Any, choices: list[tuple[int, str]], zone: ZoneInfo, **kwargs: Any) -> None:
+    occasion = forms.ChoiceField(
+        label=gettext_lazy("Suggest it when"),
+        choices=[("", gettext_lazy("Never: it is searched for")), *Content.Occasion.choices],
+        required=False,
+        help_text=gettext_lazy(
+            "It stands on top of the sidebar while this is the next step with a customer."
+        ),
+    )
+
+    def __init__(
+        self, *args: Any, choices: list[tuple[int, str]], zone: ZoneInfo, kind: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.zone = zone
         self.fields["folder"].choices = [("", _("None")), *choices]  # type: ignore[attr-defined]
+        if kind != Kind.SCRIPT:
+            del self.fields["occasion"]
 
     def clean_expires_at(self) -> datetime | None:
         given = self.cleaned_data["expires_at"]
@@ -183,28 +196,32 @@ def content_edit(request: Any, content_id: int | None = None) -> HttpResponse:
     )
     form = ContentForm(
         request.POST or None,
-        initial={"name": given.name, "folder": folder, "expires_at": until},
+        initial={"name": given.name, "folder": folder, "expires_at": until, "occasion": given.occasion},
         choices=folders.choices(list(Folder.objects.all())),
         zone=zone,
+        kind=kind,
     )
     text, attachments = given.text, json.dumps(given.attachments, ensure_ascii=False)
     page = given.page or {"title": "", "intro": "", "cover": None, "blocks": []}
     posted = request.method == "POST"
-    wrong = ""
+    wrong, places = "", dict[str, str]()
     if posted:
         text, attachments = request.POST.get("text", ""), request.POST.get("attachments", "[]")
         page = _read(request.POST.get("page"), page)
-        if form.is_valid():
+        if is_for_saving(request, form):
             try:
                 saved = _save(request, content, kind, form.cleaned_data, text, attachments, page)
                 if kind == Kind.PAGE:
                     links.link_of_page(request.brand, saved.content, by=request.actor)
                 return go(request, f"/content/{saved.content.pk}/", _said(saved), _kind_of(saved))
             except SCRMError as error:
+                places = error.details.get("places", {})
                 wrong = str(error.details.get("fields", {}).get("text" if kind != Kind.PAGE else "page", ""))
                 add_errors(form, error)
                 if wrong and form.non_field_errors():
                     form.errors.pop("__all__", None)
+        elif kind == Kind.PAGE and "brought_back" not in request.POST:
+            places = _places(page)  # told together with what is wrong above it
     context = {
         "content": content,
         "kind": kind,
@@ -217,6 +234,7 @@ def content_edit(request: Any, content_id: int | None = None) -> HttpResponse:
         "question_kinds": [(key, str(label)) for key, label in questions.KINDS.items()],
         "question_fields": [(field.key, field.label) for field in live_fields()] if kind == Kind.PAGE else [],
         "wrong": wrong,
+        "places": places,
         "variables": variables.choices(),
         "most_bytes": variables.MAX_BYTES,
         "needs_approval": editing.needs_approval(request.brand),
@@ -244,6 +262,7 @@ def _save(
         folder_id=form["folder"],
         expires_at=form["expires_at"],
         note=form["note"],
+        occasion=form.get("occasion", ""),
     )
     if content is None:
         return editing.create_content(request.brand, given=given, by=request.actor)
@@ -294,6 +313,15 @@ def content_check(request: Any) -> HttpResponse:
     personal = variables.of_customer(text)
     context = {"problem": problem, "warnings": warnings, "personal": sorted(set(personal))}
     return render(request, "content/_check.html", context)
+
+
+def _places(page: Any) -> dict[str, str]:
+    """What is wrong with a page, by place."""
+    try:
+        pages.check(page)
+    except InvalidError as error:
+        return dict(error.details.get("places", {}))
+    return {}
 
 
 @require_POST

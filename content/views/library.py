@@ -20,7 +20,7 @@ from org.access import staff_can
 from org.forms import add_errors
 from scrm import clock
 from scrm.errors import SCRMError
-from scrm.ids import read_id
+from scrm.ids import read_id, read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import error_body, flash, go
 
@@ -143,7 +143,7 @@ def content_upload(request: Any) -> HttpResponse:
 @staff_can("content.edit")
 def content_many(request: Any) -> HttpResponse:
     """`ids`, `act`: move (to `folder`, empty: none) or archive."""
-    ids = [pk for value in request.POST.getlist("ids") if (pk := read_id(value))]
+    ids = read_ids(request.POST)
     if request.POST.get("act") == "archive":
         n = shelf.archive_many(request.brand, content_ids=ids, by=request.actor)
         text = ngettext("%(n)d item is in the archive", "%(n)d items are in the archive", n) % {"n": n}

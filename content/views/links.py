@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django.views.decorators.vary import vary_on_headers
 
+from content import hooks
 from content.models import Content, TrackedLink
 from content.services import link_numbers, links
 from content.views.tabs import tabs
@@ -64,14 +65,14 @@ class LinkForm(forms.Form):
 @vary_on_headers("HX-Request")
 def link_list(request: Any) -> HttpResponse:
     given = request.GET
-    found = TrackedLink.objects.select_related("content")
+    found, shown = TrackedLink.objects.select_related("content"), ["", *hooks.CHOSEN_PAGES]
     match given.get("state"):
         case "archived":
             found = found.exclude(archived_at=None)
         case "pages":  # hundreds of guides have a card each
-            found = found.filter(archived_at=None).exclude(page="")
+            found = found.filter(archived_at=None).exclude(page__in=shown)
         case _:
-            found = found.filter(archived_at=None, page="")
+            found = found.filter(archived_at=None, page__in=shown)
     for word in given.get("q", "")[:60].split()[:5]:
         found = found.filter(name__icontains=word)
     page = keyset_page(found, order=("-pk",), after=given.get("after"), size=30)

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from content import hooks
 from content.models import Poster, TrackedLink
@@ -31,9 +31,15 @@ FIRST = {
 @require_GET
 @staff_can("content.view")
 def poster_list(request: Any) -> HttpResponse:
-    found = Poster.objects.filter(archived_at=None).select_related("link")
+    archived = request.GET.get("state") == "archived"
+    found = Poster.objects.filter(archived_at__isnull=not archived).select_related("link")
     page = keyset_page(found, order=("-pk",), after=request.GET.get("after"), size=30)
-    context = {"page": page, "tabs": tabs(request, "posters")}
+    context = {
+        "page": page,
+        "tabs": tabs(request, "posters"),
+        "states": [("archived", _("In the archive"))],
+        "is_filtered": archived,
+    }
     template = "content/posters/_rows.html" if request.htmx else "content/posters/list.html"
     return render(request, template, context)
 
@@ -80,6 +86,15 @@ def poster_edit(request: Any, poster_id: int | None = None) -> HttpResponse:
         "codes": hooks.poster_codes(),
     }
     return render(request, "content/posters/edit.html", context, status=422 if error else 200)
+
+
+@require_POST
+@staff_can("content.edit")
+def poster_archive(request: Any, poster_id: int) -> HttpResponse:
+    archive = request.POST.get("back") != "1"
+    posters.archive_poster(request.brand, poster_id=poster_id, archive=archive, by=request.actor)
+    text = _("In the archive. Guides do not see it any more.") if archive else _("Restored")
+    return go(request, f"/posters/{poster_id}/", text)
 
 
 def _links(row: Poster | None) -> list[tuple[int, str]]:

@@ -21,8 +21,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from content import hooks, pages, questions, tokens, visitors
 from content.models import ContentVersion, Visit
-from content.services import answers, page_html, throttle, visits
-from content.services.visits import Place, Visitor
+from content.services import answers, browsers, page_html, throttle, visits
+from content.services.browsers import Place, Visitor
 from org.access import public
 from org.models import Corp, Staff
 from org.session import address_of
@@ -46,20 +46,20 @@ STAFF = -1  # a colleague looked: counted nowhere
 @require_http_methods(["GET", "HEAD"])
 def follow(request: HttpRequest, key: str, token: str = "") -> HttpResponse:
     """`/l/<key>/[<token>/]`: note the opening and lead on; inside WeChat ask WeCom first, once a browser."""
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     if place is None:
         return _gone(request)
     sent = tokens.unpack(place.brand.pk, key, token) if token else None
     if (token and sent is None) or not _counts(request):
         return _lead_on(place, None)
-    visitor = visits.read_cookie(place.brand, request.COOKIES.get(visits.cookie_name(place.brand)))
+    visitor = browsers.read_cookie(place.brand, request.COOKIES)
     with tenant_scope(place.brand):
-        known = visits.is_known(visitor)
+        known = browsers.is_known(visitor)
     if not known and place.link.asks_who and visitors.is_wechat(request.headers):
         asking = _ask(place, token, sent)
         if asking:
             return asking
-    return _open(place, visitor or visits.new_visitor(), sent)
+    return _open(place, visitor or browsers.new_visitor(), sent)
 
 
 @public
@@ -67,7 +67,7 @@ def follow(request: HttpRequest, key: str, token: str = "") -> HttpResponse:
 @require_GET
 def who(request: HttpRequest, key: str) -> HttpResponse:
     """WeCom's answer. Whatever is wrong with it, the customer gets to the target."""
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     if place is None:
         return _gone(request)
     try:
@@ -79,8 +79,8 @@ def who(request: HttpRequest, key: str) -> HttpResponse:
         good, asked = False, {}
     token = str(asked.get("token", "")) if good else ""
     sent = tokens.unpack(place.brand.pk, key, token) if token else None
-    visitor = visits.read_cookie(place.brand, request.COOKIES.get(visits.cookie_name(place.brand)))
-    visitor = visitor or visits.new_visitor()
+    visitor = browsers.read_cookie(place.brand, request.COOKIES)
+    visitor = visitor or browsers.new_visitor()
     if not good or not _counts(request):
         return _lead_on(place, None)
     contact_id = _ask_wecom(place, int(asked["corp"]), request.GET.get("code", "")[:600])
@@ -89,7 +89,7 @@ def who(request: HttpRequest, key: str) -> HttpResponse:
     if contact_id:
         # another person on this device is another visitor
         same = visitor.contact_id in (None, contact_id)
-        visitor = Visitor(visitor.id if same else visits.new_visitor().id, contact_id)
+        visitor = Visitor(visitor.id if same else browsers.new_visitor().id, contact_id)
     response = _open(place, visitor, sent)
     response.delete_cookie(ASK_COOKIE)
     return response
@@ -142,7 +142,7 @@ def _ask_wecom(place: Place, corp_id: int, code: str) -> int | None:
     if found.userid:
         return STAFF
     with tenant_scope(place.brand), transaction.atomic():
-        return visits.contact_of(place.brand, corp, found.external_userid, found.openid)
+        return browsers.contact_of(place.brand, corp, found.external_userid, found.openid)
 
 
 def _open(place: Place, visitor: Visitor, sent: Any) -> HttpResponse:
@@ -150,8 +150,8 @@ def _open(place: Place, visitor: Visitor, sent: Any) -> HttpResponse:
         visit = visits.record_open(place, visitor, sent)
     response = _lead_on(place, visit)
     response.set_cookie(
-        visits.cookie_name(place.brand),
-        visits.write_cookie(place.brand, visitor),
+        browsers.cookie_name(place.brand),
+        browsers.write_cookie(place.brand, visitor),
         max_age=COOKIE_LIFE_S,
         httponly=True,
         samesite="Lax",
@@ -186,7 +186,7 @@ def _gone(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD"])
 def page(request: HttpRequest, key: str) -> HttpResponse:
     """`/p/<key>/`: an article. `v` names the visit; without one a browser is first led through the link."""
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     if place is None or place.link.content_id is None:
         return _gone(request)
     brand = place.brand
@@ -217,7 +217,7 @@ def read_by(
         return None, "", None, None
     token = request.GET.get("v", "")
     told = tokens.unpack(brand.pk, key, token)
-    visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
+    visitor = browsers.read_cookie(brand, request.COOKIES)
     if not isinstance(told, tokens.Shared):
         return HttpResponseRedirect(reverse("link", args=[key])), "", None, None
     with tenant_scope(brand), transaction.atomic():
@@ -226,6 +226,16 @@ def read_by(
     if not theirs or visit is None or clock.now() - visit.at > timedelta(hours=6):
         return HttpResponseRedirect(reverse("link_sent", args=[key, token])), "", None, None
     return None, token, visit, visitor
+
+
+def own_visit(request: HttpRequest, place: Place, token: str) -> tuple[Visit, Visitor] | None:
+    """The visit that a tail names and who made it, if it was this very browser: what allows to write. In the brand's scope
+    and a transaction."""
+    visit = visits.visit_of(place.link, tokens.unpack(place.brand.pk, place.link.key, token))
+    visitor = browsers.read_cookie(place.brand, request.COOKIES)
+    if visit is None or visitor is None or visitor.id != visit.visitor:
+        return None
+    return visit, visitor
 
 
 def reading_state(key: str, token: str) -> str:
@@ -288,7 +298,7 @@ def version_of(place: Place) -> ContentVersion | None:
 @require_GET
 def picture(request: HttpRequest, key: str, file_id: int) -> HttpResponse:
     """A picture of a page; no other file of the brand can be had here."""
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     if place is None or place.link.content_id is None:
         return _gone(request)
     with tenant_scope(place.brand), transaction.atomic():
@@ -311,7 +321,7 @@ def beat(request: HttpRequest, key: str) -> HttpResponse:
     """{"token", "seconds", "depth"}: how long and how far a page has been read so far."""
     if len(request.body) > 500 or not throttle.allows("beat", address_of(request), throttle.BEATS):
         return HttpResponse(status=429)
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     try:
         given = json_in.loads(request.body)
         token, seconds, depth = str(given["token"]), int(given["seconds"]), int(given["depth"])

@@ -10,9 +10,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from content import tokens
-from content.services import answers, throttle, visits
-from content.views.public import show_page, version_of
+from content.services import answers, browsers, throttle
+from content.views.public import own_visit, show_page, version_of
 from org.access import public
 from org.session import address_of
 from scrm.errors import InvalidError
@@ -28,26 +27,24 @@ ANSWERS = 60  # a minute and address
 @require_POST
 def answer(request: HttpRequest, key: str) -> HttpResponse:
     """Answers to the form of `/p/<key>/`. What is wrong is said at its question, with everything that was written."""
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     if place is None or place.link.content_id is None:
         return render(request, "content/public/gone.html", {"brand": None}, status=404)
     if len(request.body) > MOST_BYTES or not throttle.allows("answer", address_of(request), ANSWERS):
         return HttpResponse(status=429)
     brand, token = place.brand, request.POST.get("token", "")
-    told = tokens.unpack(brand.pk, key, token)
-    visitor = visits.read_cookie(brand, request.COOKIES.get(visits.cookie_name(brand)))
     with tenant_scope(brand), transaction.atomic():
-        visit = visits.visit_of(place.link, told)
+        own = own_visit(request, place, token)
         version = version_of(place)
     if version is None:
         return render(request, "content/public/gone.html", {"brand": brand}, status=410)
-    if visit is None or visitor is None or visitor.id != visit.visitor:
+    if own is None:
         # not this browser's visit: begin with one of its own
         return HttpResponseRedirect(reverse("link", args=[key]))
     given: dict[str, list[str]] = {name: request.POST.getlist(name) for name in request.POST}
     try:
         with tenant_scope(brand):
-            answers.record(brand, version=version, visit=visit, given=given)
+            answers.record(brand, version=version, visit=own[0], given=given)
     except InvalidError as error:
         form: dict[str, Any] = {
             "token": token, "values": given, "errors": error.details.get("fields", {}), "problem": error.message,

@@ -17,6 +17,7 @@ def tabs(request: Any, active: str) -> list[dict[str, Any]]:
         ("posters", _("Posters"), None),
         ("content_approvals", _("Approvals"), n or None),
         ("content_words", _("Sensitive words"), None),
+        ("intercepts", _("Words WeCom stops"), None),
     ]
     return [
         {"url": reverse(name), "label": label, "active": name == active, "n": count}

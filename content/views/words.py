@@ -17,7 +17,7 @@ from content.words import plain
 from org.access import signed_in, staff_can
 from scrm import json_in
 from scrm.errors import InvalidError
-from scrm.ids import read_id
+from scrm.ids import read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import flash, go
 
@@ -81,7 +81,7 @@ def _bad(bad: list[str]) -> str:
 @require_POST
 @staff_can("content.approve")
 def words_remove(request: Any) -> HttpResponse:
-    ids = [pk for value in request.POST.getlist("ids") if (pk := read_id(value))]
+    ids = read_ids(request.POST)
     n = sensitive.remove_words(request.brand, word_ids=ids, by=request.actor)
     text = ngettext("%(n)d word taken off the list", "%(n)d words taken off the list", n) % {"n": n}
     return go(request, "content_words", text)

@@ -12,10 +12,10 @@ KINDS: dict[str, str] = {
     "orders": "datafiles.exports.commerce.ORDERS",
     "products": "datafiles.exports.commerce.PRODUCTS",
     "refunds": "datafiles.exports.commerce.REFUNDS",
-    "touches": "datafiles.exports.others.TOUCHES",
-    "broadcast": "datafiles.exports.reach.BROADCAST",
+    "touches": "datafiles.exports.touches.TOUCHES",
+    "broadcast": "datafiles.exports.broadcast.BROADCAST",
     "answers": "datafiles.exports.answers.ANSWERS",
-    "codes": "datafiles.exports.others.CODES",
+    "codes": "datafiles.exports.codes.CODES",
     "leads": "guides.files.exports.LEADS",
     "behaviour": "datafiles.exports.behaviour.BEHAVIOUR",
     "groups": "datafiles.exports.groups.GROUPS",
@@ -24,7 +24,7 @@ KINDS: dict[str, str] = {
     "tasks": "datafiles.exports.tasks.TASKS",
     "waiting_tags": "datafiles.exports.waiting.WAITING",
     "differences": "drift.exports.DIFFERENCES",
-    "audit": "datafiles.exports.others.AUDIT",
+    "audit": "datafiles.exports.audit.AUDIT",
 }
 
 

@@ -10,7 +10,7 @@ from content.models import Content, ContentVersion
 from content.services import answers
 from content.services.editing import get_content
 from datafiles.exports.base import Export, ExportKind, Rows
-from scrm.errors import InvalidError
+from scrm.errors import FilterError
 from scrm.ids import read_id
 from tenants.models import Brand
 
@@ -19,7 +19,7 @@ def read_content(brand: Brand, query: Any) -> dict[str, Any]:
     """`content`: the page."""
     given = read_id(query.get("content"))
     if given is None or get_content(given).kind != Content.Kind.PAGE:
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+        raise FilterError()
     return {"content": given}
 
 

@@ -2,16 +2,20 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
+from django.utils.dateparse import parse_date
 
-from contacts.identities import mask_phone
+from contacts.identities import listed, mask_phone
+from contacts.models import visible_follows
 from org.models import Staff
+from scrm.errors import FilterError, NotFoundError
+from scrm.ids import read_id
 from scrm.keyset import beyond
 from tenants.models import Brand
 
@@ -24,12 +28,14 @@ class Export:
         params: the filter, as `ExportKind.read` has given it.
         staff: whose customers and relations are meant; None: an API key, all of the brand.
         is_masked: phone numbers without their middle.
+        has_whole_ids: ids of WeChat's are whole, as on the page of somebody with `contacts.edit`.
     """
 
     brand: Brand
     params: dict[str, Any]
     staff: Staff | None
     is_masked: bool = True
+    has_whole_ids: bool = False
 
     @property
     def zone(self) -> ZoneInfo:
@@ -42,22 +48,10 @@ class Export:
     def phone(self, value: str) -> str:
         return mask_phone(value) if self.is_masked else value
 
-
-def yuan(fen: int | None) -> str:
-    return "" if fen is None else f"{fen / 100:.2f}"
-
-
-def next_rows(rows: QuerySet, after: Any, size: int) -> list[Any]:
-    """The next rows by (at, id), oldest first."""
-    return list(rows.filter(beyond(("at", "pk"), after)).order_by("at", "pk")[:size])
-
-
-def place_of(page: list[Any], after: Any) -> Any:
-    """The place behind rows of `next_rows`; behind none it stays where it is."""
-    if not page:
-        return after
-    plain = json.dumps([page[-1].at.isoformat(), page[-1].pk])
-    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+    def identity(self, kind: str, value: str) -> str:
+        """An outside id, by the rule of lists (contacts/identities.py: listed)."""
+        rights = {"contacts.phones": not self.is_masked, "contacts.edit": self.has_whole_ids}
+        return listed(kind, value, rights.__getitem__)
 
 
 Rows = tuple[list[list[Any]], Any]
@@ -87,6 +81,97 @@ class ExportKind:
     needs: Sequence[str] = field(default_factory=tuple)  # parameters without which there is nothing to export
 
 
+# ---- parameters
+
+
 def nothing(brand: Brand, query: Any) -> dict[str, Any]:
     """A list without a filter."""
     return {}
+
+
+def read_days(brand: Brand, query: Any) -> dict[str, Any]:
+    """`since` and `until`, days of the brand, both included."""
+    found: dict[str, Any] = {}
+    for name in ("since", "until"):
+        if text := str(query.get(name) or ""):
+            try:
+                day = parse_date(text)
+            except ValueError:
+                day = None
+            if day is None:
+                raise FilterError()
+            found[name] = day.isoformat()
+    return found
+
+
+def read_one(query: Any, name: str, rows: QuerySet) -> dict[str, Any]:
+    """`name`: the id of one of `rows`, to which the list is narrowed; without it {}.
+
+    Raises:
+        FilterError: no id.
+        NotFoundError: of no row.
+    """
+    if not (text := query.get(name)):
+        return {}
+    given = read_id(text)
+    if given is None:
+        raise FilterError()
+    if not rows.filter(pk=given).exists():
+        raise NotFoundError()
+    return {name: given}
+
+
+# ---- rows and cells
+
+
+def yuan(fen: int | None) -> str:
+    return "" if fen is None else f"{fen / 100:.2f}"
+
+
+def between(export: Export, rows: QuerySet, column: str) -> QuerySet:
+    """Those whose moment `column` lies in the days of `read_days`."""
+
+    def start(text: str, days: int = 0) -> datetime:
+        day = datetime.fromisoformat(text).date() + timedelta(days=days)
+        return datetime.combine(day, time.min, export.zone).astimezone(UTC)
+
+    if since := export.params.get("since"):
+        rows = rows.filter(**{f"{column}__gte": start(since)})
+    if until := export.params.get("until"):
+        rows = rows.filter(**{f"{column}__lt": start(until, 1)})
+    return rows
+
+
+def of_visible(export: Export, rows: QuerySet, column: str = "contact_id") -> QuerySet:
+    """Those of contacts whom the person may see."""
+    if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
+        return rows.filter(**{f"{column}__in": mine.values("contact")})
+    return rows
+
+
+def names_of(model: Any, ids: Iterable[int | None]) -> dict[int | None, str]:
+    """{id: name}; empty ids are passed over."""
+    return dict(model.objects.filter(pk__in={pk for pk in ids if pk}).values_list("pk", "name"))
+
+
+def next_by_id(rows: QuerySet, after: Any, size: int) -> list[Any]:
+    """The next rows by id, oldest first."""
+    return list(rows.filter(pk__gt=after or 0).order_by("pk")[:size])
+
+
+def last_id(page: Sequence[Any], after: Any) -> Any:
+    """The place behind rows of `next_by_id`; behind none it stays where it is."""
+    return page[-1].pk if page else after
+
+
+def next_rows(rows: QuerySet, after: Any, size: int) -> list[Any]:
+    """The next rows by (at, id), oldest first."""
+    return list(rows.filter(beyond(("at", "pk"), after)).order_by("at", "pk")[:size])
+
+
+def place_of(page: list[Any], after: Any) -> Any:
+    """The place behind rows of `next_rows`; behind none it stays where it is."""
+    if not page:
+        return after
+    plain = json.dumps([page[-1].at.isoformat(), page[-1].pk])
+    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")

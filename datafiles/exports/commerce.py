@@ -1,40 +1,29 @@
 """Orders, products and refunds."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet
-from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from commerce.models import Order, Product, Refund
 from commerce.services import orders
-from contacts.models import visible_follows
-from datafiles.exports.base import Export, ExportKind, Rows, nothing, yuan
+from datafiles.exports.base import (
+    Export,
+    ExportKind,
+    Rows,
+    between,
+    last_id,
+    next_by_id,
+    nothing,
+    of_visible,
+    read_days,
+    yuan,
+)
 from scrm import clock
-from scrm.errors import InvalidError
+from scrm.errors import FilterError
+from scrm.ids import read_id
 from tenants.models import Brand
-
-
-def _unread() -> InvalidError:
-    return InvalidError(_("This filter cannot be read"), code="bad_filter")
-
-
-def read_days(brand: Brand, query: Any) -> dict[str, Any]:
-    """`since` and `until`, days of the brand, both included."""
-    found: dict[str, Any] = {}
-    for name in ("since", "until"):
-        if text := str(query.get(name) or ""):
-            try:
-                day = parse_date(text)
-            except ValueError:
-                day = None
-            if day is None:
-                raise _unread()
-            found[name] = day.isoformat()
-    return found
 
 
 def read_orders(brand: Brand, query: Any) -> dict[str, Any]:
@@ -43,39 +32,19 @@ def read_orders(brand: Brand, query: Any) -> dict[str, Any]:
     found = read_days(brand, query)
     for name in ("days", "contact", "guide", "store", "state"):
         if text := str(query.get(name) or ""):
-            if not (text.isascii() and text.isdigit()) or len(text) > 18:
-                raise _unread()
-            found[name] = int(text)
+            if (number := read_id(text)) is None:
+                raise FilterError()
+            found[name] = number
     if found.get("state") not in (None, *Order.State.values) or found.get("days", 0) > 36_500:
-        raise _unread()
+        raise FilterError()
     # the list of the moment of asking, whenever the file is made
     if days := found.pop("days", 0):
         found["placed_after"] = (clock.now() - timedelta(days=days)).isoformat()
-    if number := " ".join(str(query.get("q") or "").split()):
-        found["q"] = number[:64]
+    if order_no := " ".join(str(query.get("q") or "").split()):
+        found["q"] = order_no[:64]
     if query.get("waiting") == "1":
         found["waiting"] = True
     return found
-
-
-def _between(export: Export, rows: QuerySet, column: str) -> QuerySet:
-    zone = ZoneInfo(export.brand.timezone)
-
-    def start(text: str, days: int = 0) -> datetime:
-        day = datetime.combine(datetime.fromisoformat(text).date() + timedelta(days=days), time.min, zone)
-        return day.astimezone(UTC)
-
-    if since := export.params.get("since"):
-        rows = rows.filter(**{f"{column}__gte": start(since)})
-    if until := export.params.get("until"):
-        rows = rows.filter(**{f"{column}__lt": start(until, 1)})
-    return rows
-
-
-def _mine(export: Export, rows: QuerySet, column: str) -> QuerySet:
-    if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
-        return rows.filter(**{f"{column}__in": mine.values("contact")})
-    return rows
 
 
 def order_columns(export: Export) -> list[str]:
@@ -97,12 +66,10 @@ def order_page(export: Export, after: Any, size: int) -> Rows:
         is_waiting=given.get("waiting", False),
         since=datetime.fromisoformat(after_at) if after_at else None,
     )
-    rows = _between(export, rows, "placed_at")
+    rows = between(export, rows, "placed_at")
     if export.staff is not None:
         rows = orders.visible_orders(rows, export.staff)
-    page = list(
-        rows.filter(pk__gt=after or 0).select_related("contact", "staff", "store").order_by("pk")[:size]
-    )
+    page = next_by_id(rows.select_related("contact", "staff", "store"), after, size)
     words = orders.words_of([order.pk for order in page])
     found = [
         [
@@ -113,7 +80,7 @@ def order_page(export: Export, after: Any, size: int) -> Rows:
         ]
         for o in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 def product_columns(export: Export) -> list[str]:
@@ -121,7 +88,7 @@ def product_columns(export: Export) -> list[str]:
 
 
 def product_page(export: Export, after: Any, size: int) -> Rows:
-    page = list(Product.objects.filter(pk__gt=after or 0).order_by("pk")[:size])
+    page = next_by_id(Product.objects.all(), after, size)
     found = [
         [
             p.sku,
@@ -133,7 +100,7 @@ def product_page(export: Export, after: Any, size: int) -> Rows:
         ]
         for p in page
     ]
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 def refund_columns(export: Export) -> list[str]:
@@ -149,8 +116,8 @@ def refund_columns(export: Export) -> list[str]:
 
 
 def refund_page(export: Export, after: Any, size: int) -> Rows:
-    rows = _mine(export, _between(export, Refund.objects.all(), "refunded_at"), "order__contact")
-    page = list(rows.filter(pk__gt=after or 0).order_by("pk")[:size])
+    rows = of_visible(export, between(export, Refund.objects.all(), "refunded_at"), "order__contact")
+    page = next_by_id(rows, after, size)
     found = [
         [
             r.refund_no, r.order_no, r.source, yuan(r.amount_fen), export.when(r.refunded_at), r.reason,
@@ -158,7 +125,7 @@ def refund_page(export: Export, after: Any, size: int) -> Rows:
         ]
         for r in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 ORDERS = ExportKind(

@@ -13,8 +13,8 @@ from contacts.rows import rows_of
 from contacts.services import listing
 from contacts.services.fields import live_fields
 from contacts.services.values import show, values_of
-from datafiles.exports.base import Export, ExportKind, Rows, nothing, yuan
-from scrm.errors import InvalidError
+from datafiles.exports.base import Export, ExportKind, Rows, nothing, of_visible, yuan
+from scrm.errors import FilterError, InvalidError
 from scrm.ids import read_id
 from tagging.models import ContactTag, Segment
 from tagging.services.audience import Audience
@@ -46,8 +46,7 @@ def cells(export: Export, contacts: Sequence[Contact]) -> list[list[Any]]:
     for contact_id, kind, value in Identity.objects.filter(contact__in=ids, kind__in=_IDS).values_list(
         "contact_id", "kind", "value"
     ):
-        shown = export.phone(value) if kind == Identity.Kind.PHONE else value
-        known.setdefault(contact_id, {}).setdefault(kind, []).append(shown)
+        known.setdefault(contact_id, {}).setdefault(kind, []).append(export.identity(kind, value))
     mine = _seen_follows(export, ids)
     worth, stages = hooks.values_of(ids), dict(Stage.objects.values_list("pk", "name"))
     found = []
@@ -157,8 +156,7 @@ def tag_page(export: Export, after: Any, size: int) -> Rows:
     rows = ContactTag.objects.filter(tag__deleted_at=None).select_related("tag__group", "contact")
     if export.params.get("tag"):
         rows = rows.filter(tag=export.params["tag"])
-    if export.staff is not None and (mine := visible_follows(export.staff)) is not None:
-        rows = rows.filter(contact__in=mine.values("contact"))
+    rows = of_visible(export, rows)
     if after:
         tag_id, contact_id = after
         rows = rows.filter(tag__gte=tag_id).exclude(tag=tag_id, contact__lte=contact_id)
@@ -177,7 +175,7 @@ def read_tag(brand: Brand, query: Any) -> dict[str, Any]:
     text = query.get("tag")
     given = read_id(text)
     if text and given is None:
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+        raise FilterError()
     return {"tag": given} if text else nothing(brand, query)
 
 

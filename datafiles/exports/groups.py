@@ -5,15 +5,35 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from datafiles.exports.base import Export, ExportKind, Rows, nothing
+from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id, read_one
 from groups.models import GroupChat, GroupMember
-from scrm.errors import InvalidError, NotFoundError
+from groups.services import listing
+from scrm.errors import FilterError
 from scrm.ids import read_id
 from tenants.models import Brand
 
 
 def _chats(export: Export) -> Any:
     return GroupChat.objects.all() if export.staff is None else GroupChat.objects.visible_to(export.staff)
+
+
+def _text(query: Any, name: str) -> str:
+    return str(query.get(name) or "").replace("\x00", "").strip()[:64]
+
+
+def _read_groups(brand: Brand, query: Any) -> dict[str, Any]:
+    """The page's `q`, `owner`, `state`, `size`: with none of them in the address all groups, dissolved ones too."""
+    if not any(name in query for name in ("q", "owner", "state", "size")):
+        return {}
+    found = {name: _text(query, name) for name in ("q", "state", "size")}
+    listing.Filters(state=found["state"], size=found["size"]).apply(GroupChat.objects.none())
+    if (text := _text(query, "owner")) and (owner := read_id(text)) is None:
+        raise FilterError()
+    return {**found, "owner": owner if text else None}
+
+
+def _groups(export: Export) -> Any:
+    return listing.Filters(**export.params).apply(_chats(export)) if export.params else _chats(export)
 
 
 def _columns(export: Export) -> list[str]:
@@ -24,7 +44,7 @@ def _columns(export: Export) -> list[str]:
 
 
 def _page(export: Export, after: Any, size: int) -> Rows:
-    page = list(_chats(export).filter(pk__gt=after or 0).select_related("owner").order_by("pk")[:size])
+    page = next_by_id(_groups(export).select_related("owner"), after, size)
     found = [
         [
             chat.name, chat.chat_id, chat.owner.name if chat.owner else chat.owner_userid, chat.get_state_display(),
@@ -33,19 +53,15 @@ def _page(export: Export, after: Any, size: int) -> Rows:
         ]
         for chat in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 def _read_members(brand: Brand, query: Any) -> dict[str, Any]:
-    """`chat`: of one group only."""
-    if not (text := query.get("chat")):
-        return {}
-    given = read_id(text)
-    if given is None:
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
-    if not GroupChat.objects.filter(pk=given).exists():
-        raise NotFoundError()
-    return {"chat": given}
+    """`chat`: of one group only; `show`: who is `here` or has `left`; `q` and `kind` as on the group's page."""
+    found = {name: text for name in ("show", "q", "kind") if (text := _text(query, name))}
+    if found.get("show", "here") not in ("here", "left") or found.get("kind", "staff") not in listing.MEMBERS:
+        raise FilterError()
+    return found | read_one(query, "chat", GroupChat.objects.all())
 
 
 def _member_columns(export: Export) -> list[str]:
@@ -59,12 +75,16 @@ def _members(export: Export) -> Any:
     rows = GroupMember.objects.all()
     if export.staff is not None:
         rows = rows.filter(chat__in=_chats(export).values("pk"))
-    return rows.filter(chat=export.params["chat"]) if "chat" in export.params else rows
+    given = export.params
+    if "show" in given:
+        rows = rows.filter(left_at__isnull=given["show"] == "here")
+    rows = listing.members(rows, q=given.get("q", ""), kind=given.get("kind", ""))
+    return rows.filter(chat=given["chat"]) if "chat" in given else rows
 
 
 def _member_page(export: Export, after: Any, size: int) -> Rows:
-    """Every stay, those who have left too."""
-    page = list(_members(export).filter(pk__gt=after or 0).select_related("chat").order_by("pk")[:size])
+    """Every stay, those who have left too unless the filter says otherwise."""
+    page = next_by_id(_members(export).select_related("chat"), after, size)
     found = [
         [
             member.chat.name, member.chat.chat_id, member.get_kind_display(), member.name, member.userid,
@@ -73,7 +93,7 @@ def _member_page(export: Export, after: Any, size: int) -> Rows:
         ]
         for member in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 def _member_title(export: Export) -> str:
@@ -83,8 +103,9 @@ def _member_title(export: Export) -> str:
 
 
 GROUPS = ExportKind(
-    key="groups", label=gettext_lazy("Customer groups"), icon="messages-square", right="groups.view", read=nothing,
-    columns=_columns, page=_page, count=lambda export: _chats(export).count(),
+    key="groups", label=gettext_lazy("Customer groups"), icon="messages-square", right="groups.view",
+    read=_read_groups,
+    columns=_columns, page=_page, count=lambda export: _groups(export).count(),
 )  # fmt: skip
 MEMBERS = ExportKind(
     key="group_members", label=gettext_lazy("Members of groups"), icon="users-round", right="groups.view",

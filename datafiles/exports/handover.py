@@ -5,31 +5,34 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from datafiles.exports.base import Export, ExportKind, Rows
+from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id, read_one
 from handover.models import HandoverItem, HandoverRun
 from handover.services import listing, reasons
-from scrm.errors import InvalidError, NotFoundError
+from scrm.errors import FilterError
 from scrm.ids import read_id
 from tenants.models import Brand
 
 
 def _read(brand: Brand, query: Any) -> dict[str, Any]:
-    """`run`: of one only."""
-    if not (text := query.get("run")):
-        return {}
-    given = read_id(text)
-    if given is None:
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
-    if not HandoverRun.objects.filter(pk=given).exists():
-        raise NotFoundError()
-    return {"run": given}
+    """`run`: of one only; `giver`, `receiver`, `state` as on the pages."""
+    found = read_one(query, "run", HandoverRun.objects.all())
+    for name in ("giver", "receiver"):
+        if text := query.get(name):
+            found[name] = read_id(text)
+    state = query.get("state") or ""
+    if None in found.values() or state not in ("", *listing.GROUPED):
+        raise FilterError()
+    return found | ({"state": state} if state else {})
 
 
 def _rows(export: Export) -> Any:
     rows = HandoverItem.objects.all()
     if export.staff is not None:
         rows = rows.filter(run__in=listing.visible(HandoverRun.objects.all(), export.staff).values("pk"))
-    return rows.filter(run=export.params["run"]) if "run" in export.params else rows
+    given = export.params
+    if "state" in given:
+        rows = rows.filter(state__in=listing.GROUPED[given["state"]])
+    return rows.filter(**{name: given[name] for name in ("run", "giver", "receiver") if name in given})
 
 
 def _columns(export: Export) -> list[str]:
@@ -40,11 +43,8 @@ def _columns(export: Export) -> list[str]:
 
 
 def _page(export: Export, after: Any, size: int) -> Rows:
-    page = list(
-        _rows(export)
-        .filter(pk__gt=after or 0)
-        .select_related("run", "giver", "receiver", "contact", "chat")
-        .order_by("pk")[:size]
+    page = next_by_id(
+        _rows(export).select_related("run", "giver", "receiver", "contact", "chat"), after, size
     )
     found = []
     for item in page:
@@ -57,7 +57,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
                 export.when(item.asked_at), export.when(item.takeover_at), export.when(item.done_at),
             ]
         )  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 HANDOVER = ExportKind(

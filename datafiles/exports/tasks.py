@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.models import StaffTask
 from campaigns.services import scope, staff_task_batches
-from datafiles.exports.base import Export, ExportKind, Rows
+from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id
 from scrm import clock
-from scrm.errors import InvalidError
+from scrm.errors import FilterError
 from scrm.ids import read_id
 from tenants.models import Brand
 
@@ -21,13 +21,13 @@ def _read(brand: Brand, query: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, known in (("show", SHOWS), ("kind", ("", *StaffTask.Kind.values))):
         if (text := query.get(name, "")) not in known:
-            raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+            raise FilterError()
         if text:
             found[name] = text
     for name in ("guide", "contact", "batch"):
         if text := query.get(name):
             if (given := read_id(text)) is None:
-                raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+                raise FilterError()
             found[name] = given
     if found.get("show") == "late":  # of the moment of asking, whenever the file is made
         found["due_before"] = clock.now().isoformat()
@@ -62,9 +62,7 @@ def _columns(export: Export) -> list[str]:
 
 
 def _page(export: Export, after: Any, size: int) -> Rows:
-    page = list(
-        _rows(export).filter(pk__gt=after or 0).select_related("staff", "contact").order_by("pk")[:size]
-    )
+    page = next_by_id(_rows(export).select_related("staff", "contact"), after, size)
     found = [
         [
             task.pk, task.get_kind_display(), task.title, task.note, task.staff.name, task.contact_id or "",
@@ -73,7 +71,7 @@ def _page(export: Export, after: Any, size: int) -> Rows:
         ]
         for task in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 TASKS = ExportKind(

@@ -6,8 +6,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.models import Identity
-from datafiles.exports.base import Export, ExportKind, Rows, nothing
-from tagging.models import WaitingTag
+from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id
+from tagging.services import waiting
+from tenants.models import Brand
+
+
+def _read(brand: Brand, query: Any) -> dict[str, Any]:
+    """`q`: of one identity, exactly."""
+    value = waiting.clean_value(str(query.get("q") or ""))
+    return {"q": value} if value else {}
 
 
 def _columns(export: Export) -> list[str]:
@@ -15,19 +22,19 @@ def _columns(export: Export) -> list[str]:
 
 
 def _page(export: Export, after: Any, size: int) -> Rows:
-    rows = WaitingTag.objects.filter(pk__gt=after or 0).select_related("tag__group").order_by("pk")
-    page, kinds = list(rows[:size]), dict(Identity.Kind.choices)
+    page = next_by_id(waiting.waiting_with(export.params.get("q", "")), after, size)
+    kinds = dict(Identity.Kind.choices)
     found = [
         [
-            str(kinds.get(row.kind, row.kind)), export.phone(row.value) if row.kind == Identity.Kind.PHONE else row.value,
-            row.tag.group.name, row.tag.name, row.source, export.when(row.at), export.when(row.expires_at),
+            str(kinds.get(row.kind, row.kind)), export.identity(row.kind, row.value), row.tag.group.name, row.tag.name,
+            row.source, export.when(row.at), export.when(row.expires_at),
         ]
         for row in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 WAITING = ExportKind(
-    key="waiting_tags", label=gettext_lazy("Waiting tags"), icon="hourglass", right="tags.edit", read=nothing,
+    key="waiting_tags", label=gettext_lazy("Waiting tags"), icon="hourglass", right="tags.edit", read=_read,
     columns=_columns, page=_page,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every kind of import tells the machinery beside it (datafiles/services/judge.py, runs.py)."""
+"""What every kind of import tells the machinery beside it (datafiles/services/judge.py, plans.py)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,12 +38,10 @@ class Task:
     options: dict[str, Any] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)  # of SQL
     is_tidy: bool = False  # no cell has to be cleaned
+    place: int | None = None  # position of the first new contact of a slice
 
     def has(self, *keys: str) -> bool:
         return any(key in self.columns for key in keys)
-
-    def of_type(self, *types: str) -> list[Column]:
-        return [column for column in self.columns.values() if column.target.type in types]
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,15 @@ class Judgement:
         reasons: (condition, key of reasons.py) further to those of the types.
         who: expression of what makes two rows one, text; NULL for rows that are never one.
         counts: name → condition on the judged rows, counted for people.
-        order: of the plan; rows of one `group` stay in one slice.
+        order: of the plan, as the rows lie in their table: what is written together then lies together. New ones come before
+            changed ones, except where rows have a `group`; those of one group stay in one slice.
+        order_of_new: the same where all are new.
         group: expression.
         wrap: a subquery around `{typed}` for what needs all rows (numbers of repeats).
         whole: a column of the judged rows; all rows with the value of a planned one are planned.
+        named: query of `n` and a number `h` for each id of nobody that a planned row names: rows with the same number may be
+            about the same person, and are written by one connection, one after the other. "": there are no such rows. None:
+            rows hang on others in other ways as well, and must not be judged or written side by side at all.
         is_read: condition on `t` of rows that are meant by this kind at all; others are passed over, whatever they hold.
         same_is_fine: rows that say the same twice are counted as known, not as refused.
     """
@@ -73,9 +76,11 @@ class Judgement:
     who: str = "NULL"
     counts: dict[str, str] = field(default_factory=dict)
     order: str = ""
+    order_of_new: str = ""
     group: str = ""
     wrap: str = "{typed}"
     whole: str = ""
+    named: str | None = None
     is_read: str = "true"
     same_is_fine: bool = False
 
@@ -120,7 +125,8 @@ class Kind:
         prepare: before the first slice of a round, in the caller's transaction (tags that have to be made …).
         finish: after the last slice, outside of transactions.
         undo: takes back a part; gives how many rows, how many were left and why. See services/undo.py.
-        ids_of: table of which each row of a plan gets an id, `new_id`, when it is read.
+        ids_of: table of which each row of a plan gets an id, `new_id`, when it is read; rows in groups get none.
+        has_places: a new row becomes a contact with a position; `apply` finds the slice's first one in `task.place`.
         tables: that `apply` makes a row of for each new row of the file, at least.
         options: keys that a person may set: name → default.
         page: (address, words) of where to go on when it is imported.
@@ -142,6 +148,7 @@ class Kind:
     prepare: Callable[[Task], None] = lambda task: None
     finish: Callable[[Task], None] = lambda task: None
     ids_of: str = ""
+    has_places: bool = False
     tables: Sequence[str] = ()
     options: dict[str, Any] = field(default_factory=dict)
     page: Callable[[ImportFile], tuple[str, Any]] | None = None

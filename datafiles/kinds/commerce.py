@@ -78,7 +78,7 @@ def judge_behaviour(task: Task) -> Judgement:
     return Judgement(
         wrap=f"(SELECT t.*, {key} AS key, {kind} AS buyer_kind, {buyer} AS buyer_value FROM {{typed}} t OFFSET 0)",
         joins="LEFT JOIN contacts_eventkey e ON e.brand_id = %(brand)s AND e.source = %(key_source)s AND e.source_key = t.key "
-        + find_buyer(),
+        + find_buyer(task),
         code=f"CASE WHEN t.kind = 'buy' THEN {Code.SKIPPED} WHEN e.source_key IS NULL THEN {Code.NEW} ELSE {Code.SAME} END",
         extra={
             "key": ("text", "t.key"), "buyer_kind": ("text", "t.buyer_kind"), "buyer_value": ("text", "t.buyer_value"),
@@ -110,7 +110,7 @@ ORDERS = Kind(
     hint=gettext_lazy("One row for each order or for each product of it; who is not known yet is waited for"),
     targets=columns.order_targets, needs=[IDS, ("amount_fen", "line_fen"), ("paid_at", "placed_at")], judge=judge_orders,
     quick=quick_orders, known=known_orders, kin=kin_orders, apply=writes.apply_orders, params=params,
-    tables=("commerce_order",), options={"source": "import"},
+    ids_of="commerce_order", tables=("commerce_order",), options={"source": "import"},
 )  # fmt: skip
 REFUNDS = Kind(
     key="refunds", label=gettext_lazy("Refunds"), icon="undo-2",

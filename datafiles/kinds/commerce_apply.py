@@ -5,20 +5,18 @@ from typing import Any
 
 from commerce.services import staging
 from commerce.services.order_merge import merge_orders
+from commerce.services.order_merge_sql import COLUMNS
 from commerce.services.products import merge_products
 from commerce.services.refund_merge import merge_refunds
+from contacts.models import Merge
 from contacts.services import behaviour
 from contacts.services.outcomes import Counts
 from contacts.services.staging import open_table
 from datafiles.kinds.base import Code, Done, Task
 from datafiles.kinds.commerce_targets import SAID
 from datafiles.kinds.orders_judge import has_lines
-from datafiles.services.tracks import keep_before, note_changes, note_ranges, note_transaction
+from datafiles.services.tracks import keep_before, note_changes, note_kept, note_ranges, note_transaction
 
-ORDER_FIELDS = (
-    "contact_id", "buyer_kind", "buyer_scope", "buyer_value", "placed_at", "paid_at", "amount_fen", "n_items", "state",
-    "staff_id", "store_id", "channel", "updated_at",
-)  # fmt: skip
 PRODUCT_FIELDS = ("name", "category", "price_fen", "usage_days", "is_active", "updated_at")
 REFUND_FIELDS = ("order_no", "order_id", "amount_fen", "refunded_at", "reason", "is_cancelled", "updated_at")
 
@@ -74,13 +72,20 @@ def apply_orders(task: Task, cursor: Any) -> Done:
     elif lines and not task.has("order_no"):
         amount = "sum(r.amount_fen)::bigint"
     scope = "CASE WHEN {} = 'external_userid' THEN %(corpid)s ELSE '' END".format(first("buyer_kind"))
+    found = "r.buyer_id"
+    if Merge.objects.filter(parted_at__gt=task.file.created_at).exists():
+        found = "NULL::bigint"  # ids have gone back to whose they are since the file was checked
+    elif lines:
+        found = "CASE WHEN count(r.buyer_id) = count(*) AND min(r.buyer_id) = max(r.buyer_id) THEN min(r.buyer_id) END"
+    new_id = "NULL::bigint" if lines else "r.new_id"
     cursor.execute(
         "INSERT INTO order_in (n, order_no, buyer_kind, buyer_scope, buyer_value, placed_at, paid_at, amount_fen, n_items,"
-        " state, staff_userid, store_code, channel)"
+        " state, staff_userid, store_code, channel, is_fresh, found_id, new_id)"
         f" SELECT {'min(r.n)' if lines else 'r.n'}, r.no, {first('buyer_kind')}, {scope}, {first('buyer_value')},"
         f" {first('placed_at', 'timestamptz')}, {first('paid_at', 'timestamptz')}, {amount},"
         f" {first('n_items', 'integer')}, {first('state', 'smallint')}, {first('staff_userid')}, {first('store_code')},"
-        f" {first('channel')} FROM rows r {'GROUP BY r.no' if lines else ''}",
+        f" {first('channel')}, {'bool_and' if lines else ''}(r.code = {Code.NEW}), {found}, {new_id}"
+        f" FROM rows r {'GROUP BY r.no' if lines else ''}",
         task.params,
     )
     if lines:
@@ -92,14 +97,11 @@ def apply_orders(task: Task, cursor: Any) -> Done:
             f" coalesce({_col(task, 'sku')}, ''), {_col(task, 'product')}, coalesce({_col(task, 'quantity', 'integer')}, 1),"
             f" {line_fen} FROM rows r JOIN order_in o ON o.order_no = r.no"
         )
-    ids = (
-        "SELECT DISTINCT o.id FROM rows r JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s"
-        f" AND o.order_no = r.no WHERE r.code = {Code.CHANGED}"
+    counts = merge_orders(
+        task.brand, source=task.params["source"], told_by="import", keep_before=True, once=True
     )
-    keep_before(cursor, task, "commerce_order", ORDER_FIELDS, ids)
-    counts = merge_orders(task.brand, source=task.params["source"], told_by="import")
-    note_ranges(cursor, task.file, "order", "SELECT DISTINCT id FROM order_result WHERE is_new")
-    note_changes(cursor, task, "order", "commerce_order", ORDER_FIELDS)
+    note_ranges(cursor, task.file, "order", "SELECT id FROM order_result WHERE is_new")
+    note_kept(cursor, task, "order", "order_before", COLUMNS)
     return _done(cursor, "order", counts)
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.models import CustomField, Identity
+from contacts.services import apart
 from datafiles import values
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Judgement, Kind, Task
@@ -223,6 +224,8 @@ def judge(task: Task) -> Judgement:
     reasons = [(no_id, "no_id")]
     if len(strong) > 1:
         reasons.append((f"t.other IS NOT NULL AND {_conflict('t.person', 't.other')}", "other_person"))
+    if ids[1:]:
+        reasons.append((f"t.other IS NOT NULL AND {_two_people('t.person', 't.other')}", "two_people"))
     if not task.options.get("make_new", True):
         reasons.append(("t.person IS NULL", "unknown_person"))
     code = (
@@ -242,7 +245,27 @@ def judge(task: Task) -> Judgement:
         },
         reasons=reasons,
         who=f"coalesce(t.person::text, {first})",
+        # as they lie in the tables: those who are there by their number, new ones by time, in which they get theirs; the newest
+        # first, as the indexes of lists go, which grow at their end then
+        order=f"contact_id{', member_at DESC' if task.has('member_at') else ''}",
+        order_of_new="member_at DESC" if task.has("member_at") else "n",
         counts={"reachable": "is_friend AND code <> 9"},
+        # tags have acts and bitmaps of their own, which belong to nobody
+        named=None if task.has("tags") else _named(ids),
+    )
+
+
+def _named(ids: list[str]) -> str:
+    """Ids of nobody that planned rows name. One id alone is what makes two rows one: it is there once."""
+    if len(ids) < 2:
+        return ""
+    hashes = ", ".join(
+        f"(CASE WHEN NOT has_{kind} THEN hashtextextended({kind}, {turn}) END)"
+        for turn, kind in enumerate(ids)
+    )
+    return (
+        f"SELECT n, h FROM judged, LATERAL (VALUES {hashes}) v(h)"
+        f" WHERE code IN ({Code.NEW}, {Code.CHANGED}) AND h IS NOT NULL"
     )
 
 
@@ -266,9 +289,10 @@ def _persons(ids: list[str], strong: list[str]) -> str:
     other, join = ["NULL::bigint"], ""
     other += [f"CASE WHEN t.i_{kind} <> t.person THEN t.i_{kind} END" for kind in strong[1:]]
     if strong and has_phone:
+        # mostly nobody: looked up one by one, by the key
         join = (
-            " LEFT JOIN contacts_contact b ON b.brand_id = %(brand)s"
-            " AND b.id = CASE WHEN t.i_phone <> t.person THEN t.i_phone END"
+            " LEFT JOIN LATERAL (SELECT b.id, b.n_follows, b.lost_at, b.member_at FROM contacts_contact b"
+            " WHERE b.brand_id = (SELECT %(brand)s) AND b.id = t.i_phone AND t.i_phone <> t.person OFFSET 0) b ON true"
         )
         other.append(
             "CASE WHEN b.id IS NOT NULL AND b.n_follows = 0 AND b.lost_at IS NULL AND b.member_at IS NOT NULL"
@@ -288,6 +312,10 @@ def _conflict(one: str, two: str) -> str:
         f" AND b.scope = a.scope WHERE a.brand_id = %(brand)s AND a.contact_id = {one} AND b.contact_id = {two}"
         f" AND a.kind IN ({', '.join(repr(kind) for kind in STRONG)}))"
     )
+
+
+def _two_people(one: str, two: str) -> str:
+    return apart.SQL.replace("{one}", one).replace("{two}", two)
 
 
 _MISSING_TAGS = (
@@ -315,6 +343,7 @@ KIND = Kind(
     prepare=members_tags.make_tags,
     finish=finish,
     ids_of="contacts_contact",
+    has_places=True,
     tables=("contacts_contact", "contacts_identity", "contacts_contactstat"),
     options={"make_new": True, "make_tags": True, "corpid": ""},
     params=params,

@@ -8,12 +8,13 @@ from django.db import IntegrityError, transaction
 from commerce.models import Order
 from contacts import hooks
 from contacts.models import Contact, CustomField, EventType, WaitingBehaviour
-from contacts.services import positions, stats
+from contacts.services import apart, positions, stats
 from contacts.services.identity import merge
 from contacts.services.search_sets import add_grams, refill_grams
-from contacts.services.staging import analyze, numbers
+from contacts.services.staging import analyze
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Done, Task
+from datafiles.kinds.members_kept import keep_before
 from datafiles.models import ImportChange, ImportRange
 from datafiles.services.tracks import note_ranges
 from tenants.db.joins import joined_by_hash
@@ -59,19 +60,18 @@ def _touched(cursor: Any, done: Done) -> None:
 
 def _make(task: Task, cursor: Any, n_new: int, done: Done) -> int:
     """Gives the first of their positions."""
-    first = positions.take(
-        task.brand, max(n_new, 2)
-    )  # a whole block: one number alone would come from a spare
+    first = task.place
+    if first is None:  # a whole block: one number alone would come from a spare
+        first = positions.take(task.brand, max(n_new, 2))
     name, gender, dnc, member_at = (
         f"r.{key}" if task.has(key) else "NULL" for key in ("name", "gender", "dnc", "member_at")
     )
-    # the oldest first: then the indexes of the contacts grow in their own order
-    order = "ORDER BY r.member_at" if task.has("member_at") else ""
+    # in the order of the plan: the newest first, as the indexes of lists go
     cursor.execute(
         f"""
         INSERT INTO contacts_contact (brand_id, id, position, name, avatar, gender, kind, corp_name, do_not_contact,
                                       n_follows, added_at, member_at)
-        SELECT %(brand)s, r.new_id, %(first)s + row_number() OVER ({order}) - 1, coalesce({name}, ''), '',
+        SELECT %(brand)s, r.new_id, %(first)s + row_number() OVER () - 1, coalesce({name}, ''), '',
                coalesce({gender}::smallint, 0), {Contact.Kind.WECHAT}, '', coalesce({dnc}::boolean, false), 0,
                least({member_at}::timestamptz, %(now)s), coalesce({member_at}::timestamptz, %(now)s)
           FROM rows r WHERE r.code = {Code.NEW}
@@ -102,7 +102,8 @@ def _identities(task: Task, cursor: Any, done: Done) -> None:
         with transaction.atomic():  # nobody has any of these ids, as far as the check knows
             cursor.execute(insert, task.params)
     except IntegrityError:
-        cursor.execute(insert + " ON CONFLICT DO NOTHING", task.params)
+        # of two who name one number whoever stands first in the plan has it
+        cursor.execute(f"{insert}, r.ctid ON CONFLICT DO NOTHING", task.params)
         _give_up_overtaken(task, cursor, given, done)
 
 
@@ -149,6 +150,8 @@ def _join(task: Task, cursor: Any, done: Done) -> None:
     cursor.execute(f"SELECT n, contact_id, other_id FROM rows WHERE code = {Code.JOIN} ORDER BY n")
     for n, *pair in cursor.fetchall():
         found = list(Contact.objects.select_for_update().filter(pk__in=pair).order_by("pk"))
+        if len(found) == 2 and apart.are_marked(*pair):  # said while the file was checked
+            continue
         if len(found) == 2:
             merge(task.brand, keep=found[0], lose=found[1], why={"import": task.file.pk}, source="import")
             done.notes["joined"] = done.notes.get("joined", 0) + 1
@@ -158,13 +161,15 @@ def _join(task: Task, cursor: Any, done: Done) -> None:
 
 def _change(task: Task, cursor: Any, done: Done) -> None:
     cursor.execute(
-        f"SELECT coalesce(array_agg(DISTINCT contact_id), '{{}}') FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})"
+        "SELECT coalesce(array_agg(DISTINCT contact_id), '{}')::text FROM rows"
+        f" WHERE code IN ({Code.CHANGED}, {Code.JOIN})"
     )
-    params = {**task.params, "ids": numbers(cursor.fetchone()[0])}
+    params = {**task.params, "ids": cursor.fetchone()[0]}
     # in one order everywhere: two bulk acts on the same people wait for each other instead of deadlocking
     cursor.execute(
         "CREATE TEMP TABLE locked ON COMMIT DROP AS SELECT id, name, gender, do_not_contact, member_at, profile_at"
-        " FROM contacts_contact WHERE brand_id = %(brand)s AND id = ANY(%(ids)s::bigint[]) ORDER BY id FOR NO KEY UPDATE",
+        " FROM contacts_contact WHERE brand_id = (SELECT %(brand)s) AND id = ANY(%(ids)s::bigint[]) ORDER BY id"
+        " FOR NO KEY UPDATE",
         params,
     )
     cursor.execute("ANALYZE locked (id)")
@@ -172,26 +177,26 @@ def _change(task: Task, cursor: Any, done: Done) -> None:
     sides = ", ".join(f"{_COLUMNS[key]} AS old_{key}, {value} AS {key}" for key, value in new.items())
     cursor.execute(
         f"CREATE TEMP TABLE change ON COMMIT DROP AS SELECT k.n, c.id, {sides} FROM rows k"
-        f" JOIN locked c ON c.id = k.contact_id WHERE k.code IN ({Code.CHANGED}, {Code.JOIN})",
+        f" JOIN locked c ON c.id = k.contact_id WHERE k.code IN ({Code.CHANGED}, {Code.JOIN}) ORDER BY c.id, k.n",
         params,
     )
     n_there = cursor.rowcount
     cursor.execute(f"SELECT count(*) FROM rows WHERE code IN ({Code.CHANGED}, {Code.JOIN})")
     done.late += cursor.fetchone()[0] - n_there
     differs = " OR ".join(f"x.{key} IS DISTINCT FROM x.old_{key}" for key in new)
-    cursor.execute(f"SELECT coalesce(array_agg(id), '{{}}') FROM change x WHERE {differs}")
-    if changed := cursor.fetchone()[0]:
-        params["ids"] = numbers(changed)
-        with joined_by_hash(cursor, len(changed)):
+    cursor.execute(f"SELECT count(*), array_agg(id)::text FROM change x WHERE {differs}")
+    n_changed, params["ids"] = cursor.fetchone()
+    if n_changed:
+        with joined_by_hash(cursor, n_changed):
             cursor.execute(
                 "UPDATE contacts_contact c SET name = x.name, gender = x.gender, do_not_contact = x.dnc, member_at = x.member_at"
-                " FROM change x WHERE c.brand_id = %(brand)s AND c.id = x.id AND c.id = ANY(%(ids)s::bigint[])",
+                " FROM change x WHERE c.brand_id = (SELECT %(brand)s) AND c.id = x.id AND c.id = ANY(%(ids)s::bigint[])",
                 params,
             )
     _note_identities(task, cursor)
     analyze(cursor, "noted", "change (id)")
     with joined_by_hash(cursor, n_there):
-        _keep_before(task, cursor, list(new))
+        keep_before(task, cursor, list(new))
     done.changed = n_there
     _follow_up(task, cursor)
 
@@ -202,6 +207,10 @@ def _note_identities(task: Task, cursor: Any) -> None:
         "CREATE TEMP TABLE noted (contact_id bigint, kind text, scope text, value text) ON COMMIT DROP"
     )
     given = [kind for kind in IDS if task.has(kind)]
+    is_further = " OR ".join(f"(k.{kind} IS NOT NULL AND NOT k.has_{kind})" for kind in given)
+    cursor.execute(f"SELECT EXISTS (SELECT 1 FROM rows k WHERE k.code <> {Code.NEW} AND ({is_further}))")
+    if not cursor.fetchone()[0]:
+        return
     rows = ", ".join(f"('{kind}', {_scope(kind)}, k.{kind}, k.has_{kind})" for kind in given)
     cursor.execute(
         f"""
@@ -243,32 +252,6 @@ def _after(task: Task, key: str) -> str:
         return "coalesce(k.dnc, c.do_not_contact)"
     empty = "c.name = ''" if key == "name" else "c.gender = 0"
     return f"CASE WHEN c.profile_at IS NULL OR {empty} THEN coalesce(k.{key}, c.{key}) ELSE c.{key} END"
-
-
-def _keep_before(task: Task, cursor: Any, keys: list[str]) -> None:
-    """Values before and after, by which the import can be undone; the first change of a contact by this file stands."""
-    pairs = {
-        side: " || ".join(
-            f"CASE WHEN x.{key} IS DISTINCT FROM x.old_{key} THEN jsonb_build_object('{key}', x.{prefix}{key}) ELSE '{{}}' END"
-            for key in keys
-        )
-        for side, prefix in (("before", "old_"), ("after", ""))
-    }
-    # added up before: for each contact anew, a file that adds a phone to everybody would read all of them for each
-    cursor.execute(
-        f"""
-        INSERT INTO datafiles_importchange AS w (brand_id, file_id, "table", object_id, before, after)
-        SELECT * FROM (
-            SELECT %(brand)s, %(file)s, 'contact', x.id, {pairs["before"]} AS before,
-                   {pairs["after"]} || coalesce(i.added, '{{}}') AS after
-              FROM change x LEFT JOIN (
-                   SELECT contact_id, jsonb_build_object('identities', jsonb_agg(jsonb_build_array(kind, scope, value))) AS added
-                     FROM noted GROUP BY contact_id) i ON i.contact_id = x.id) y WHERE y.after <> '{{}}'
-        ON CONFLICT (brand_id, file_id, "table", object_id) DO UPDATE
-           SET before = excluded.before || w.before, after = w.after || excluded.after
-        """,
-        {**task.params, "file": task.file.pk},
-    )
 
 
 def _tell_do_not_contact(task: Task, cursor: Any) -> None:

@@ -22,11 +22,18 @@ def buyer_sql(task: Task) -> tuple[str, str]:
     return (kind, f"coalesce({', '.join(f't.{k}' for k in given)})") if given else ("NULL", "NULL")
 
 
-def find_buyer(value: str = "t") -> str:
+def find_buyer(task: Task) -> str:
+    """Join of whose the buyer's identity is, `i`; ids of kinds that the file does not have are not read."""
+    given = _buyer(task) or [IDS[0]]
+    scope = "CASE t.buyer_kind WHEN 'external_userid' THEN %(corpid)s ELSE '' END"
+    kinds = ", ".join(f"'{kind}'" for kind in given)
+    by_kind = f"i.kind IN ({kinds}) AND i.kind = t.buyer_kind AND i.scope = {scope}"
+    if len(given) == 1:
+        by_kind = (
+            f"i.kind = {kinds} AND i.scope = {'%(corpid)s' if given == ['external_userid'] else repr('')}"
+        )
     return (
-        "LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s"
-        f" AND i.scope = CASE {value}.buyer_kind WHEN 'external_userid' THEN %(corpid)s ELSE '' END"
-        f" AND i.kind = {value}.buyer_kind AND i.value = {value}.buyer_value"
+        f"LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND {by_kind} AND i.value = t.buyer_value"
     )
 
 
@@ -78,6 +85,8 @@ def judge_orders(task: Task) -> Judgement:
         f"(SELECT t.*, {number} AS no, {kind} AS buyer_kind, {buyer} AS buyer_value FROM {wrap} t OFFSET 0)"
     )
     amount = "t.amount_fen" if task.has("amount_fen") else "t.line_fen"
+    when = ", ".join(key for key in ("placed_at", "paid_at") if task.has(key))
+    when = f"coalesce({when})" if when else ""
     joins = [
         "LEFT JOIN commerce_order o ON o.brand_id = %(brand)s AND o.source = %(source)s AND o.order_no = t.no",
     ]
@@ -121,7 +130,7 @@ def judge_orders(task: Task) -> Judgement:
             f" ON {' AND '.join(f'x.{name} = {value}' for name, value in line.items())}"
         )
         changes.append("x.order_id IS NULL")
-    joins.append(find_buyer())
+    joins.append(find_buyer(task))
     changed = " OR ".join(f"coalesce({c}, false)" for c in changes) or "false"
     skipped = f"WHEN t.row_kind IS NULL THEN {Code.SKIPPED}" if task.has("row_kind") else ""
     reasons = [("t.no IS NULL OR t.no = ''", "bad_number")]
@@ -137,14 +146,18 @@ def judge_orders(task: Task) -> Judgement:
         extra={
             "no": ("text", "t.no"), "buyer_kind": ("text", "t.buyer_kind"), "buyer_value": ("text", "t.buyer_value"),
             "is_waiting": ("boolean", "t.buyer_value IS NOT NULL AND i.contact_id IS NULL"),
+            "buyer_id": ("bigint", "i.contact_id"),
         },
         reasons=reasons,
         # of an order that lies in several rows each row counts; of one that is there twice the last one
         who="t.no" if not has_lines(task) else "NULL",
         whole="no" if has_lines(task) and numbered else "",
         counts={"waiting": "is_waiting AND code IN (1, 2)"},
-        order="no, n" if has_lines(task) and numbered else "",
+        # orders lie in the order of time
+        order="no, n" if has_lines(task) and numbered else when,
         group="no" if has_lines(task) and numbered else "",
+        # lines may make products, which are named by the first order that has them; numbers of our own count all rows
+        named=None if has_lines(task) or not numbered else "",
         is_read=f"{'t.row_kind IS NOT NULL' if task.has('row_kind') else 'true'}",
     )  # fmt: skip
 

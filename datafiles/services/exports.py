@@ -52,12 +52,13 @@ def start_export(
     if format not in FORMATS:
         raise InvalidError(_("Choose CSV or XLSX"), fields={"format": _("Choose CSV or XLSX")})
     params = chosen.read(brand, query)
-    is_masked = not by.can("contacts.phones")
-    export = Export(brand, params, staff, is_masked)
+    is_masked, has_whole_ids = not by.can("contacts.phones"), by.can("contacts.edit")
+    export = Export(brand, params, staff, is_masked, has_whole_ids)
     part = chosen.title(export)
     title = f"{chosen.label}{f' · {part}' if part else ''}"[:100]
     found = ExportFile.objects.create(
-        kind=kind, format=format, title=title, params={**params, "_language": get_language() or "zh-hans"},
+        kind=kind, format=format, title=title,
+        params={**params, "_language": get_language() or "zh-hans", "_whole_ids": has_whole_ids},
         is_masked=is_masked, created_by=by.name, user_id=by.user_id, staff_id=staff.pk if staff else None,
         expires_at=clock.now() + places.EXPORT_KEPT,
     )  # fmt: skip
@@ -79,12 +80,14 @@ def start_export(
 def _of(brand: Brand, row: ExportFile) -> Export:
     """The export as its kind sees it, with the person's present scope: who has lost a right meanwhile gets nothing."""
     params = {name: value for name, value in row.params.items() if not name.startswith("_")}
+    has_whole_ids = bool(row.params.get("_whole_ids"))
     if row.staff_id is None:
-        return Export(brand, params, None, row.is_masked)
+        return Export(brand, params, None, row.is_masked, has_whole_ids)
     staff = Staff.objects.select_related("role", "store", "region").filter(pk=row.staff_id).first()
     if staff is None or not staff.can("exports.run") or not staff.can(export_kind(row.kind).right):
         raise ForbiddenError()
-    return Export(brand, params, staff, row.is_masked or not staff.can("contacts.phones"))
+    has_whole_ids = has_whole_ids and staff.can("contacts.edit")
+    return Export(brand, params, staff, row.is_masked or not staff.can("contacts.phones"), has_whole_ids)
 
 
 def step(brand: Brand, job: Job) -> bool:

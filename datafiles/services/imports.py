@@ -1,8 +1,8 @@
 """An import from the mapping to its end: check (dry run), run, and what is kept of both.
 
 Check and run are long jobs (org/services/jobs.py). Both read the whole file and judge it (services/judge.py); the run
-then writes the plan in slices of 100,000 rows, each with its position in one commit, so a killed one goes on where
-it was. Rows that somebody else has overtaken meanwhile are judged again in another round.
+then writes the plan in slices of 100,000 rows (services/lanes.py), each with its position in one commit, so a killed one
+goes on where it was. Rows that somebody else has overtaken meanwhile are judged again in another round.
 """
 
 import json
@@ -15,13 +15,14 @@ from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from contacts.services import positions
 from datafiles.blocks import Prepared
 from datafiles.blocks import prepare as prepare_text
 from datafiles.kinds import kind_of
 from datafiles.kinds.base import Task
 from datafiles.layout import of_json
 from datafiles.models import ImportFile
-from datafiles.services import judge, places, plans, refused, uploads, xlsx
+from datafiles.services import judge, lanes, places, plans, refused, uploads, xlsx
 from datafiles.targets import Column
 from datafiles.values import options_of
 from org import audit
@@ -30,13 +31,10 @@ from org.models import Job
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
-from tenants.db import statistics
 from tenants.models import Brand
 
 CHECK, RUN = "file_check", "file_import"
 ENDED = "ended"  # the part of a job of which only its own end is missing
-MAX_ROUNDS = 3
-MANY = 10_000  # new rows, by which the plans of Postgres change
 WRITTEN = ("new", "changed", "joined", "planned", "waiting")  # counted again as they are written
 BEFORE = (ImportFile.State.UPLOADED, ImportFile.State.CHECKED)
 
@@ -170,7 +168,7 @@ def check_step(brand: Brand, job: Job) -> bool:
 
 def run_step(brand: Brand, job: Job) -> bool:
     """One step: read the file, judge it, or write one slice of the plan."""
-    _do(brand, job, {"prepare": _prepare, "judge": _begin_round, "slices": _slice, "finish": _finish})
+    _do(brand, job, {"prepare": _prepare, "judge": _begin_round, "slices": lanes.write, "finish": _finish})
     return job.position.get("part") != ENDED
 
 
@@ -185,6 +183,7 @@ def _do(brand: Brand, job: Job, parts: Mapping[str, Callable[[Task, Job], None]]
 
 def _check(task: Task, job: Job) -> None:
     counts = _judge(task, job)
+    del counts["shared"]
     with transaction.atomic():
         jobs.hold(job)
         file = task.file
@@ -245,6 +244,7 @@ def _judge(task: Task, job: Job) -> dict[str, Any]:
     with transaction.atomic():
         jobs.save_step(job, stage=_("Comparing"))
     counts = judge.judge(task, prepared, folder)
+    counts["rows"] += prepared.n_bad  # an empty row stands in the place of each
     counts["refused"] = counts.get("refused", 0) + prepared.n_bad
     for reason, n in refused.broken(folder).items():
         counts["reasons"][reason] = n
@@ -255,6 +255,7 @@ def _judge(task: Task, job: Job) -> dict[str, Any]:
 def _begin_round(task: Task, job: Job) -> None:
     number = job.position.get("round", 0) + 1
     counts = _judge(task, job)
+    n_shared = counts.pop("shared")
     if number > 1:  # written in an earlier round is unchanged now
         result = {**job.result}
     else:
@@ -265,58 +266,22 @@ def _begin_round(task: Task, job: Job) -> None:
         file = task.file
         file.checked = {"counts": counts, "at": clock.now().isoformat()}
         task.kind.prepare(task)
-        plan = plans.of_round(file, number)
-        (places.import_folder(file) / "plan.tsv").replace(plan)
-        slices = plans.cut(plan)
+        (places.import_folder(file) / "plan.tsv").replace(plans.of_round(file, number))
+        place = lanes.of_plan(task, number, n_shared)
+        if task.kind.has_places and counts.get("new"):
+            place["first"] = positions.take(task.brand, max(counts["new"] + (n_shared or 0), 2))
         if number == 1:
             file.state = ImportFile.State.RUNNING
             file.save(update_fields=["state", "checked", "options"])
         jobs.save_step(
             job,
-            position={
-                "part": "slices" if len(slices) > 1 else "finish",
-                "round": number,
-                "slices": slices,
-                "at": 0,
-                "late": 0,
-            },
+            position=place,
             result=result,
             n_total=counts["rows"],
             n_done=counts["rows"] - counts["planned"],
             n_bad=result.get("refused", 0),
             stage=_("Writing"),
         )
-
-
-def _slice(task: Task, job: Job) -> None:
-    place = job.position
-    path = plans.of_round(task.file, place["round"])
-    at, slices = place["at"], place["slices"]
-    (start, n_before), (stop, n_after) = slices[at], slices[at + 1]
-    with transaction.atomic():
-        done = plans.apply(task, path, start, stop)
-        jobs.hold(job)
-        late = place["late"] + done.late
-        result = {**job.result}
-        for name, n in done.as_counts().items():
-            result[name] = result.get(name, 0) + n
-        is_last = at + 2 == len(slices)
-        again = is_last and late and place["round"] < MAX_ROUNDS
-        part = "judge" if again else "finish" if is_last else "slices"
-        jobs.save_step(
-            job,
-            position={**place, "at": at + 1, "late": late, "part": part},
-            n_done=min(job.n_done + n_after - n_before, job.n_total or 0),
-            result=result,
-        )
-    if at == 0 or at + 2 == len(slices):
-        _tell_postgres(task, job.result)
-
-
-def _tell_postgres(task: Task, result: dict[str, Any]) -> None:
-    """The next slices, and the next file, look up what this one has made: Postgres has to know that it is there."""
-    if result["new"] >= MANY:
-        statistics.refresh(task.brand, task.kind.tables, result["new"])
 
 
 def _finish(task: Task, job: Job) -> None:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from datafiles.kinds.base import Task
 from datafiles.reasons import CELLS
-from datafiles.services.judge import typed
+from datafiles.services.judged import typed
 from datafiles.services.uploads import SHOWN, Head
 from datafiles.values import TYPES
 

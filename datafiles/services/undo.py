@@ -16,6 +16,7 @@ from django.utils import translation
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
+from contacts.models import Merge
 from datafiles.models import ImportChange, ImportFile, ImportRange
 from datafiles.services import places
 from org import audit
@@ -29,12 +30,14 @@ from tenants.models import Brand
 KIND = "file_undo"
 SLICE = 10_000
 NAMED = 200  # of what is left, so many are told by name
+COUNTS = ("removed", "restored", "parted", "kept")
 UNDO_WITHIN: timedelta = places.KEPT
 
 # (what, table, function): changes first, so that a removed row is not mended before
 PARTS: list[tuple[str, str, str]] = [
     ("tags", "contact", "datafiles.services.undo_contacts.take_off_tags"),
     ("change", "contact", "datafiles.services.undo_contacts.give_back"),
+    ("joined", "contact", "datafiles.services.undo_contacts.part_joined"),
     ("change", "product", "datafiles.services.undo_commerce.give_back_products"),
     ("change", "order", "datafiles.services.undo_commerce.give_back_orders"),
     ("change", "refund", "datafiles.services.undo_commerce.give_back_refunds"),
@@ -56,6 +59,7 @@ class Undone:
 
     removed: int = 0
     restored: int = 0
+    parted: int = 0
     kept: list[tuple[int, str, str]] = field(default_factory=list)
 
 
@@ -82,8 +86,8 @@ def start_undo(brand: Brand, *, file: ImportFile, by: Actor) -> Job:
     ):
         raise ConflictError(_("Something is still being done with this file"))
     total = sum(high - low + 1 for low, high in _ranges(file).values_list("low", "high"))
-    total += ImportChange.objects.filter(file=file).count()
-    audit.record(by, "import.undo", file, after={"n": total})
+    total += ImportChange.objects.filter(file=file).count() + joined(file).count()
+    audit.record(by, "import.undo", file, after={"rows": total})
     job = jobs.start_job(
         brand,
         kind=KIND,
@@ -101,6 +105,16 @@ def start_undo(brand: Brand, *, file: ImportFile, by: Actor) -> Job:
     file.state, file.job_id = ImportFile.State.UNDOING, job.pk
     file.save(update_fields=["state", "job_id"])
     return job
+
+
+def joined(file: ImportFile) -> Any:
+    """Merges that this import has brought about and nobody has taken back."""
+    made = Merge.objects.filter(at__gte=file.created_at, source="import", parted_at=None)
+    return made.filter(why__import=file.pk)
+
+
+def doer(job: Job) -> Actor:
+    return Actor(job.params["by"], job.params.get("user_id"))
 
 
 def _ranges(file: ImportFile) -> Any:
@@ -122,10 +136,11 @@ def step(brand: Brand, job: Job) -> bool:
             done = _slice(brand, file, place)
             jobs.hold(job)
             result = {**job.result}
-            for name, n in (("removed", done.removed), ("restored", done.restored), ("kept", len(done.kept))):
-                result[name] = result.get(name, 0) + n
+            for name in COUNTS:
+                n = getattr(done, name)
+                result[name] = result.get(name, 0) + (len(n) if name == "kept" else n)
             result["named"] = (result.get("named", []) + done.kept)[:NAMED]
-            n_done = job.n_done + done.removed + done.restored + len(done.kept)
+            n_done = job.n_done + done.removed + done.restored + done.parted + len(done.kept)
             jobs.save_step(job, position=place, result=result, n_done=min(n_done, job.n_total or n_done))
     return True
 
@@ -140,6 +155,14 @@ def _slice(brand: Brand, file: ImportFile, place: dict[str, Any]) -> Undone:
             ids = list(rows.order_by("object_id").values_list("object_id", flat=True)[:SLICE])
             if ids:
                 place["after"] = ids[-1]
+                return function(brand, file, cursor, ids)
+        elif what == "joined":
+            # one at a time, as everybody who parts two: they are locked in no order. The newest first: whoever was
+            # joined twice is taken apart from outside
+            rows = joined(file)
+            rows = rows.filter(pk__lt=place["after"]) if place["after"] else rows
+            if ids := list(rows.order_by("-pk").values_list("pk", flat=True)[:1]):
+                place["after"] = ids[0]
                 return function(brand, file, cursor, ids)
         elif what == "range":
             while True:
@@ -172,9 +195,8 @@ def _end(job: Job, file: ImportFile) -> None:
     file.state, file.ended_at = ImportFile.State.UNDONE, clock.now()
     file.result = {**file.result, "undo": {**job.result}}
     file.save(update_fields=["state", "ended_at", "result"])
-    by = Actor(job.params["by"], job.params.get("user_id"))
-    numbers = {name: job.result.get(name, 0) for name in ("removed", "restored", "kept")}
-    audit.record(by, "import.undone", file, after=numbers)
+    numbers = {name: job.result.get(name, 0) for name in COUNTS}
+    audit.record(doer(job), "import.undone", file, after=numbers)
     ImportRange.objects.filter(file=file).delete()
     ImportChange.objects.filter(file=file).delete()
     jobs.save_step(job, position={"part": len(PARTS) + 1}, n_done=job.n_total or job.n_done, stage="")

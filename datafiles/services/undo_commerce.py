@@ -8,11 +8,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from commerce.models import Order, Product, Refund
-from commerce.services import refund_merge, stats
+from commerce.services import order_merge_sql, owners, refund_merge, stats
 from contacts.models import EventType
-from datafiles.kinds.commerce_apply import ORDER_FIELDS, PRODUCT_FIELDS, REFUND_FIELDS
+from datafiles.kinds.commerce_apply import PRODUCT_FIELDS, REFUND_FIELDS
 from datafiles.models import ImportFile
-from datafiles.services import imports, plans
+from datafiles.services import imports, lanes, plans
 from datafiles.services.undo import Undone
 from tenants.models import Brand
 
@@ -63,7 +63,8 @@ def give_back_products(brand: Brand, file: ImportFile, cursor: Any, ids: list[in
 
 def give_back_orders(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> Undone:
     people = _people(brand, cursor, ids)
-    done = _give_back(brand, file, cursor, ids, "order", Order, ORDER_FIELDS)
+    done = _give_back(brand, file, cursor, ids, "order", Order, order_merge_sql.COLUMNS)
+    owners.release_gone(cursor, brand, ids)
     refund_merge.apply(cursor, brand, ids, told_by="import")
     stats.refresh(brand, people | _people(brand, cursor, ids))
     return done
@@ -163,7 +164,7 @@ def forget_keys(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> 
     """What makes a fact one: without it the same file could not be imported again."""
     if file.kind == "behaviour":
         task = imports.task_of(brand, file)
-        for number in range(1, imports.MAX_ROUNDS + 1):
+        for number in range(1, lanes.MAX_ROUNDS + 1):
             path = plans.of_round(file, number)
             slices = plans.cut(path) if path.is_file() else []
             for (start, _n), (stop, _m) in pairwise(slices):

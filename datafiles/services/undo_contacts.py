@@ -6,13 +6,15 @@ from typing import Any
 from django.apps import apps
 from django.utils.translation import gettext as _
 
-from contacts.models import CustomField, EventType
-from contacts.services import stats
+from contacts.models import CustomField, EventType, Merge
+from contacts.services import parting, stats
 from contacts.services.identity import MOVES
 from contacts.services.search_sets import refill_grams
 from datafiles.models import ImportFile
-from datafiles.services.undo import Undone
+from datafiles.services.undo import Undone, doer
+from org.models import Job
 from scrm import clock
+from scrm.errors import ConflictError
 from tagging.models import Tag, TagAct
 from tagging.services import bits_made, changes
 from tenants.models import Brand
@@ -53,6 +55,18 @@ def tag_is_carried(tag: Tag) -> bool:
     return ContactTag.objects.filter(tag=tag).exists()
 
 
+def part_joined(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> Undone:
+    """Whom this import has joined are two again; a later file or guide may join them anew."""
+    done, by = Undone(), doer(Job.objects.get(pk=file.job_id or 0))
+    for merge in Merge.objects.filter(pk__in=ids).only("contact", "lost_name"):
+        try:
+            parting.part(brand, contact_id=merge.contact_id, merge_id=merge.pk, by=by, for_good=False)
+            done.parted += 1
+        except ConflictError as error:
+            done.kept.append((merge.contact_id, merge.lost_name, error.message))
+    return done
+
+
 def give_back(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> Undone:
     """Values as they were, unless somebody has changed them since."""
     params: dict[str, Any] = {"brand": brand.pk, "file": file.pk, "ids": ids, "now": clock.now()}
@@ -74,7 +88,10 @@ def give_back(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> Un
         """,
         params,
     )
-    same = {key: f"(x.after ? '{key}' AND x.after->'{key}' = x.present->'{key}')" for key in values}
+    # moments are compared as such: a session writes them with the offset of its zone
+    as_is = dict.fromkeys(values, "x.{0}->'{1}'") | {"member_at": "(x.{0}->>'{1}')::timestamptz"}
+    sides = {key: (sql.format("after", key), sql.format("present", key)) for key, sql in as_is.items()}
+    same = {key: f"(x.after ? '{key}' AND {after} = {now})" for key, (after, now) in sides.items()}
     cursor.execute(
         f"""
         UPDATE contacts_contact c SET
@@ -98,7 +115,7 @@ def give_back(brand: Brand, file: ImportFile, cursor: Any, ids: list[int]) -> Un
     )
     for custom in CustomField.objects.order_by("pk"):
         _field_back(cursor, params, custom)
-    kept = " OR ".join(f"(x.after ? '{key}' AND x.after->'{key}' <> x.present->'{key}')" for key in values)
+    kept = " OR ".join(f"(x.after ? '{key}' AND {after} <> {now})" for key, (after, now) in sides.items())
     cursor.execute(f"SELECT id, name FROM changed_back x WHERE {kept} ORDER BY id")
     why = _("changed since")
     left = [(pk, name, why) for pk, name in cursor.fetchall()]

@@ -64,7 +64,7 @@ def receive(brand: Brand, *, kind: str, name: str, data: IO[bytes], by: Actor) -
                 user_id=by.user_id,
                 staff_id=by.staff.pk if by.staff else None,
             )
-            audit.record(by, "import.upload", found, after={"kind": kind, "size": size, "sha256": digest})
+            audit.record(by, "import.upload", found, after={"kind": kind, "bytes": size, "sha256": digest})
             places.move(draft, places.source_of(found))
             if head.sheet:
                 _sheet_file(found).write_text(json.dumps(head.sheet), encoding="utf-8")

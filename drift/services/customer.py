@@ -17,6 +17,7 @@ from org.access import Actor
 from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import NotFoundError
+from tenants.db.clash import turns
 from tenants.models import Brand
 
 
@@ -56,27 +57,23 @@ def _check(brand: Brand, corp: Corp, external: list[str], by: Actor) -> list[New
     asked_at = clock.now()
     rows = read_customers(corp, external, staff_ids)
     shown = {(row.staff_id, row.external_userid) for row in rows}
-    for attempt in range(TRIES):
-        try:
-            with transaction.atomic():
-                differences = relations.compare_page(brand, corp, rows) if rows else {}
-                found = [new for own in differences.values() for new in own]
-                merge(brand, corp, rows, careful=attempt > 0)
-                live = Follow.objects.filter(
-                    corp=corp, external_userid__in=external, ended_at=None, is_pending=False,
-                    changed_at__lt=asked_at, staff__is_guide=True,
-                )  # fmt: skip
-                pairs = live.values_list("pk", "contact_id", "staff_id", "external_userid")
-                missing = [(pk, contact) for pk, contact, *pair in pairs if tuple(pair) not in shown]
-                found += relations.ghosts(missing)
-                if missing:
-                    end_gone(brand, [pk for pk, _ in missing])
-                ids = record(brand, None, corp, found)
-                close(list(ids.values()), state=Difference.State.REPAIRED, by=by.name)
-                if found:
-                    audit.record(by, "drift.check", after={"kinds": sorted({new.kind for new in found})})
-                return found
-        except Exception as error:
-            if attempt == TRIES - 1 or not may_repeat(error):
-                raise
+    for turn in turns(TRIES, may_repeat):
+        with turn, transaction.atomic():
+            differences = relations.compare_page(brand, corp, rows) if rows else {}
+            found = [new for own in differences.values() for new in own]
+            merge(brand, corp, rows, careful=turn.n > 0)
+            live = Follow.objects.filter(
+                corp=corp, external_userid__in=external, ended_at=None, is_pending=False,
+                changed_at__lt=asked_at, staff__is_guide=True,
+            )  # fmt: skip
+            pairs = live.values_list("pk", "contact_id", "staff_id", "external_userid")
+            missing = [(pk, contact) for pk, contact, *pair in pairs if tuple(pair) not in shown]
+            found += relations.ghosts(missing)
+            if missing:
+                end_gone(brand, [pk for pk, _ in missing])
+            ids = record(brand, None, corp, found)
+            close(list(ids.values()), state=Difference.State.REPAIRED, by=by.name)
+            if found:
+                audit.record(by, "drift.check", after={"kinds": sorted({new.kind for new in found})})
+            return found
     return []

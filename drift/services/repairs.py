@@ -19,15 +19,16 @@ from contacts.services.sync_gone import end_gone
 from contacts.services.sync_halves import TRIES, may_repeat
 from contacts.services.sync_lists import read_customers
 from contacts.services.sync_merge import merge
-from drift.kinds import KINDS
+from drift.kinds import DECISIONS, KINDS
 from drift.models import Difference
-from drift.services import codes
+from drift.services import chats, codes, group_codes
 from drift.services.differences import close
 from org import audit
 from org.access import SYSTEM, Actor
 from org.models import Corp, Job, Staff
 from org.services.jobs import save_step, start_job
 from scrm.errors import ConflictError, InvalidError, NotFoundError, SCRMError
+from tenants.db.clash import turns
 from tenants.models import Brand
 from wecom.client import client_for
 from wecom.errors import WeComForbidden, WeComUnavailable
@@ -57,7 +58,7 @@ def start_repair(
         chosen = open_.filter(kind=kind, state=State.OPEN)
     elif everything:
         # a new QR code is a decision of its own
-        chosen = open_.filter(state=State.OPEN).exclude(kind="code_missing")
+        chosen = open_.filter(state=State.OPEN).exclude(kind__in=DECISIONS)
     else:
         raise InvalidError(_("Choose what to repair"))
     n = chosen.update(state=State.QUEUED, closed_by=by.name[:64], note="")
@@ -116,7 +117,6 @@ def step(brand: Brand, job: Job) -> bool:
         rows = list(waiting.select_related("corp")[:SLICE])
     if not rows:
         return False
-    n_bad = 0
     for (corp, area), group in groupby(rows, key=lambda row: (row.corp, KINDS[row.kind].area)):
         part = list(group)
         try:
@@ -124,10 +124,10 @@ def step(brand: Brand, job: Job) -> bool:
         except (WeComUnavailable, WeComForbidden):
             raise  # the whole job waits, or an admin has to mend something
         except SCRMError as error:
-            n_bad += len(part)
             with transaction.atomic():
                 _give_back(part, str(error))
     with transaction.atomic():
+        n_bad = Difference.objects.filter(pk__in=[row.pk for row in rows], state=State.OPEN).count()
         save_step(job, n_done=job.n_done + len(rows), n_bad=job.n_bad + n_bad)
     return True
 
@@ -195,26 +195,41 @@ def _relations(brand: Brand, corp: Corp, rows: Sequence[Difference]) -> None:
         staff_ids = dict(Staff.objects.filter(corp=corp).exclude(userid="").values_list("userid", "pk"))
     told = read_customers(corp, external, staff_ids)
     shown = {(row.staff_id, row.external_userid) for row in told}
-    for attempt in range(TRIES):
-        try:
-            with transaction.atomic():
-                merge(brand, corp, told, careful=attempt > 0)
-                live = Follow.objects.filter(
-                    corp=corp, external_userid__in=external, ended_at=None, is_pending=False
-                )
-                concerned = {staff_id for row in rows for staff_id in _guides(row)}
-                ended = [
-                    pk
-                    for pk, *pair in live.values_list("pk", "staff_id", "external_userid")
-                    if tuple(pair) not in shown and pair[0] in concerned
-                ]
-                if ended:
-                    end_gone(brand, ended)
-                _close(rows)
+    for turn in turns(TRIES, may_repeat):
+        with turn, transaction.atomic():
+            merge(brand, corp, told, careful=turn.n > 0)
+            live = Follow.objects.filter(
+                corp=corp, external_userid__in=external, ended_at=None, is_pending=False
+            )
+            concerned = {staff_id for row in rows for staff_id in _guides(row)}
+            ended = [
+                pk
+                for pk, *pair in live.values_list("pk", "staff_id", "external_userid")
+                if tuple(pair) not in shown and pair[0] in concerned
+            ]
+            if ended:
+                end_gone(brand, ended)
+            _close(rows)
             return
-        except Exception as error:
-            if attempt == TRIES - 1 or not may_repeat(error):
-                raise
+
+
+def _groups(brand: Brand, corp: Corp, rows: Sequence[Difference]) -> None:
+    shown = [row for row in rows if not row.kind.startswith("group_code")]
+    if shown:
+        there = chats.repair(brand, corp, [row.key for row in shown])
+        with transaction.atomic():
+            _close([row for row in shown if row.key in there])
+            _give_back(
+                [row for row in shown if row.key not in there], _("WeCom does not show this group to the app")
+            )
+    for row in rows:
+        if row not in shown:
+            with transaction.atomic():
+                try:
+                    group_codes.repair(brand, row.kind, row.object_id or 0, _by(row))
+                    _close([row])
+                except (NotFoundError, ConflictError):
+                    _close([row], State.SETTLED)  # deleted here meanwhile, or it works again
 
 
 def _guides(row: Difference) -> set[int]:
@@ -228,4 +243,5 @@ REPAIRS: dict[str, Callable[[Brand, Corp, Any], None]] = {
     "tags": _tags,
     "codes": _codes,
     "relations": _relations,
+    "groups": _groups,
 }

@@ -18,6 +18,7 @@ from drift.words import lines
 from org.access import staff_can
 from org.models import Corp, Job
 from scrm.errors import InvalidError, NotFoundError
+from scrm.ids import read_id, read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from wecom.views.tabs import sync_tabs
@@ -96,7 +97,7 @@ def run_list(request: Any) -> HttpResponse:
 @staff_can("sync.run")
 def drift_start(request: Any) -> HttpResponse:
     """Compare a company with WeCom now."""
-    corp = Corp.objects.filter(pk=_number(request.POST.get("corp"))).first()
+    corp = Corp.objects.filter(pk=read_id(request.POST.get("corp")) or 0).first()
     if corp is None:
         raise NotFoundError()
     runs.start_run(request.brand, corp=corp, by=request.actor)
@@ -108,7 +109,7 @@ def drift_start(request: Any) -> HttpResponse:
 def drift_act(request: Any) -> HttpResponse:
     """Repair, leave or reopen differences: some by id, those of a kind, or all."""
     act = request.POST.get("act", "")
-    ids = [int(pk) for pk in request.POST.getlist("ids") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+    ids = read_ids(request.POST)
     if len(ids) > MAX_IDS:
         raise InvalidError(_("Choose at most %(n)d") % {"n": MAX_IDS})
     if act == "repair":
@@ -124,7 +125,3 @@ def drift_act(request: Any) -> HttpResponse:
         repairs.reopen(request.brand, by=request.actor, ids=ids)
         return go(request, "/sync/drift/", _("It is open again"))
     raise InvalidError(_("Choose what to repair"))
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -5,11 +5,9 @@
   const contents = $("#contents");
   const waves = $("#waves");
   const preview = $("#preview");
-  const most = Number(contents.dataset.bytes);
   const variable = /\{([^{}|\n]{1,20})(?:\|([^{}\n]{0,40}))?\}/g;
   const samples = { 员工姓名: preview.dataset.guide, 门店: preview.dataset.store, 品牌: preview.dataset.brand };
   const letters = "ABCDE";
-  const bytes = new TextEncoder();
   const all = (name) => [...(name === "wave" ? waves : contents).querySelectorAll(`[data-${name}]`)];
 
   function draw() {
@@ -19,10 +17,7 @@
       // alone it has no share, and cannot be taken out
       $("[name=weight]", row).closest("label").hidden = rows.length < 2;
       $("[data-remove-content]", row).hidden = rows.length < 2;
-      const size = bytes.encode($("[name=text]", row).value).length;
-      const left = $("[data-bytes-left]", row);
-      left.textContent = `${size} / ${most}`;
-      left.classList.toggle("text-danger", size > most);
+      room($("[data-room]", row), $("[name=text]", row).value);
     });
     $("#add-content").disabled = rows.length >= letters.length;
     $("#compare").hidden = rows.length < 2; // one content alone has nothing to be compared with

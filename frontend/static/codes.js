@@ -183,11 +183,7 @@
       const longest = "名".repeat(variables.get(plain(name))?.longest || 0);
       return before + (encoder.encode(otherwise).length > encoder.encode(longest).length ? otherwise : longest);
     });
-    const size = encoder.encode(filled).length;
-    const most = Number(welcomeBox.dataset.bytes);
-    const used = $("[data-bytes-used]", element);
-    used.textContent = `${size} / ${most} B`;
-    used.classList.toggle("text-danger", size > most);
+    room($("[data-room]", element), filled);
     const unknown = [...text.matchAll(variable)].map((m) => m[2]).filter((name) => !variables.has(plain(name)));
     const note = $("[data-unknown]", element);
     note.hidden = !unknown.length;

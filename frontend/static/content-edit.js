@@ -8,7 +8,6 @@
   const sample = JSON.parse($("#sample").textContent);
   const aliases = { 品牌名称: "品牌", 门店名称: "门店", 渠道名称: "渠道", 导购姓名: "员工姓名", 客户姓名: "客户昵称", 客户名称: "客户昵称", 昵称: "客户昵称" };
   const variable = /([ ,，、]*)\{([^{}|\n]*)(?:\|([^{}\n]*))?\}/g;
-  const bytes = new TextEncoder();
   const make = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
 
   function card(item) {
@@ -26,10 +25,7 @@
       const value = sample[aliases[name.trim()] || name.trim()] ?? otherwise;
       return value ? before + value : value === "" ? "" : whole;
     });
-    const used = $("[data-bytes-used]", form);
-    const size = bytes.encode(area.value).length;
-    used.textContent = `${size} / ${used.dataset.most} B`;
-    used.classList.toggle("text-danger", size > Number(used.dataset.most));
+    room($("[data-room]", form), area.value);
     const parts = [...(text ? [make("div", "bubble", text)] : []), ...attachments.listOf($("[data-attachments]", form)).map(card)];
     preview.replaceChildren(...(parts.length ? parts : [make("div", "phone-note", preview.dataset.nothing)]));
   }

@@ -54,4 +54,15 @@
     const figure = $("[data-many-n]", bar);
     if (figure) figure.textContent = n;
   });
+
+  // ---- lines put into a text area, those that are not there yet
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-add-lines]");
+    const area = button && $(button.dataset.addLines);
+    if (!area) return;
+    const there = area.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    area.value = [...new Set([...there, ...button.dataset.lines.split("\n").filter(Boolean)])].join("\n");
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+    area.focus();
+  });
 })();

@@ -38,7 +38,8 @@
     request.addEventListener("load", () => {
       if (request.status === 200 && request.responseURL !== location.href) { location.assign(request.responseURL); return; }
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
-      const said = page.querySelector(".upload .alert, .error-page p, .error-page h1, h1");
+      // the heading of the page comes before all of them, so each is asked for by itself
+      const said = [".upload .alert", ".error-page p", ".error-page h1"].map((place) => page.querySelector(place)).find(Boolean);
       stop(said ? said.textContent.trim() : String(request.status));
     });
     request.addEventListener("error", () => stop(document.querySelector("#words").dataset.offline));

@@ -124,12 +124,19 @@
     if (version) return send(version, { version: version.dataset.sendVersion });
     const link = event.target.closest("[data-send-link]");
     if (link) return send(link, { link: link.dataset.sendLink });
+    const poster = event.target.closest("[data-send-poster]");
+    if (poster) return send(poster, { poster: poster.dataset.sendPoster, own: poster.dataset.own || "" });
     const card = event.target.closest("[data-send-card]");
     if (card) return send(card, { card: "1" });
     const own = event.target.closest("[data-send-own]");
     if (own) {
       const text = own.closest("form").elements.text.value.trim();
       return text ? send(own, { text }) : own.closest("form").elements.text.focus();
+    }
+    if (event.target.closest("[data-words]")) { // the next step's own words stand on top of the scripts
+      const scripts = document.getElementById("card-scripts");
+      scripts.open = true;
+      return scripts.scrollIntoView({ block: "start" });
     }
     if (event.target.closest("[data-reload]")) return location.reload();
     const chatButton = event.target.closest("[data-open-chat]");

@@ -5,16 +5,11 @@
   const form = $("#moment-form");
   const card = $("#moment-preview");
   const text = $("[name=text]", form);
-  const left = $("[data-bytes-left]", form);
-  const most = Number(left.dataset.most);
   const box = $("[data-attachments]", form);
-  const bytes = new TextEncoder();
   const made = (tag, className, content = "") => Object.assign(document.createElement(tag), { className, textContent: content });
 
   function draw() {
-    const size = bytes.encode(text.value).length;
-    left.textContent = `${size} / ${most}`;
-    left.classList.toggle("text-danger", size > most);
+    room($("[data-room]", form), text.value);
     const list = attachments.listOf(box);
     const pictures = list.filter((item) => item.type === "image");
     const link = list.find((item) => item.type === "link");

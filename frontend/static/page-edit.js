@@ -8,6 +8,8 @@
   const preview = $("#page-preview");
   const page = { title: "", intro: "", cover: null, blocks: [], ...JSON.parse($("#page-data").textContent) };
   if (!Array.isArray(page.blocks)) page.blocks = [];
+  // what the server has refused, at its block until somebody writes there
+  const wrong = new Map(Object.entries(JSON.parse($("#page-wrong").textContent)).map(([n, words]) => [page.blocks[n], words]));
   const token = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
   const make = (tag, className = "", text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
 
@@ -62,6 +64,12 @@
       }
       if (block.type === "form") body.append(window.PageForm.edit(block, changed));
       if (block.type === "line") body.append(document.createElement("hr"));
+      if (wrong.has(block)) {
+        const said = Object.assign(make("div", "field-error", wrong.get(block)), { role: "alert" });
+        card.classList.add("card-bad");
+        body.append(said);
+        body.addEventListener("input", () => { wrong.delete(block); card.classList.remove("card-bad"); said.remove(); });
+      }
       card.append(body);
       return card;
     }));
@@ -122,4 +130,5 @@
   });
   preview.addEventListener("click", (event) => { if (event.target.closest("a")) event.preventDefault(); });
   draw();
+  if (!$(".field-error", form.querySelector(".card"))) $(".card-bad", list)?.querySelector("textarea, input:not([type=file]), button")?.focus();
 })();

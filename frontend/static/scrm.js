@@ -42,18 +42,45 @@
   for (const name of ["closeModal", "closeLayers"]) {
     document.addEventListener(name, () => Object.keys(layers).forEach((id) => layer(id).hide()));
   }
-  document.addEventListener("shown.bs.modal", (event) => {
-    const first = $("[autofocus], .modal-body input:not([type=hidden]), .modal-body select, .modal-body textarea", event.target);
-    if (first) first.focus();
+  const firstField = (box) => $("[autofocus], .modal-body input:not([type=hidden]), .modal-body select, .modal-body textarea", box);
+  document.addEventListener("shown.bs.modal", (event) => firstField(event.target)?.focus());
+  // a form that comes back refused into an open layer: whoever works by keys stays in it, at what is wrong
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const box = event.detail.target;
+    if (!layers[box.id]?.[0] || !$(layers[box.id][0]).classList.contains("show") || box.contains(document.activeElement)) return;
+    ($(".has-error :is(input:not([type=hidden]), select, textarea), .is-invalid", box) ?? firstField(box))?.focus();
   });
   document.addEventListener("hidden.bs.modal", (event) => { if (event.target.id === "modal") $("#modal-content").replaceChildren(); });
 
-  // ---- confirm: data-confirm="text" [data-confirm-title, data-confirm-label, data-confirm-kind="primary|danger"]
+  // ---- whoever closes a layer is back where they were when it opened, also when that place has been drawn anew
+  const openers = new Map();
+  let asked = null; // what a layer's content was asked with: the item of a menu has lost the focus by then
+  document.addEventListener("htmx:beforeRequest", (event) => { if (layers[event.detail.target?.id]) asked = event.detail.elt; });
+  const place = (element) => element && (element.isConnected ? element : element.id ? document.getElementById(element.id) : $(`[hx-get="${CSS.escape(element.getAttribute("hx-get") ?? "")}"]`));
+  for (const name of ["show.bs.modal", "show.bs.offcanvas"]) {
+    document.addEventListener(name, (event) => {
+      const at = document.activeElement === document.body ? asked : document.activeElement;
+      if (!event.target.contains(at)) openers.set(event.target, at);
+      asked = null;
+    });
+  }
+  for (const name of ["hidden.bs.modal", "hidden.bs.offcanvas"]) {
+    document.addEventListener(name, (event) => {
+      const at = document.activeElement;
+      if (at && at !== document.body && !event.target.contains(at)) return;
+      const back = place(openers.get(event.target));
+      // what was chosen in a menu that has closed: its button
+      (back?.getClientRects().length ? back : back && $("[data-bs-toggle]", back.closest(".dropdown-menu")?.parentElement ?? back.parentElement))?.focus({ preventScroll: true });
+    });
+  }
+
+  // ---- confirm: data-confirm="text" [data-confirm-title, data-confirm-label, data-confirm-kind="primary|danger"];
+  // data-confirm-from: the words of this element instead, once it is there
   let agreed = null;
   function ask(element, go) {
     const given = element.dataset;
     $("#confirm-title").textContent = given.confirmTitle || words().sure;
-    $("#confirm-text").textContent = given.confirm;
+    $("#confirm-text").textContent = (given.confirmFrom && $(given.confirmFrom)?.textContent) || given.confirm;
     const yes = $("#confirm-yes");
     yes.textContent = given.confirmLabel || words().continue;
     yes.className = `btn btn-${given.confirmKind || "danger"}`;
@@ -106,7 +133,7 @@
   if (performance.getEntriesByType("navigation")[0]?.responseStatus >= 400) ready(() => document.querySelectorAll("form[data-guard]").forEach((form) => unsaved.add(form)));
 
   // ---- data-reload-when-done around a job's card: whoever has watched it to its end sees what came of it
-  document.addEventListener("htmx:afterSettle", () => { if ($("[data-reload-when-done] [data-job-state=done]")) location.reload(); });
+  document.addEventListener("htmx:afterSettle", () => { if ($("[data-reload-when-done] :is([data-job-state=done], [data-job-state=cancelled])")) location.reload(); });
 
   // ---- on a phone the tab that is open may lie beyond the edge
   ready(() => document.querySelectorAll(".tabs").forEach((row) => {

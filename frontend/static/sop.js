@@ -4,11 +4,9 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const steps = $("#steps");
   const preview = $("#preview");
-  const most = Number(steps.dataset.bytes);
   const variable = /\{([^{}|\n]{1,20})(?:\|([^{}\n]{0,40}))?\}/g;
   const perCustomer = /\{\s*(客户昵称|客户姓名|客户备注|昵称)\s*(\||\})/;
   const samples = { 员工姓名: preview.dataset.guide, 门店: preview.dataset.store, 品牌: preview.dataset.brand, 门店名称: preview.dataset.store, 品牌名称: preview.dataset.brand };
-  const bytes = new TextEncoder();
 
   const fieldsOf = (step) => ({
     day: Number($("[name=day]", step).value || 0),
@@ -30,10 +28,7 @@
   }
   function check(step) {
     const text = $("[name=text]", step).value;
-    const size = bytes.encode(text).length;
-    const left = $("[data-bytes-left]", step);
-    left.textContent = `${size} / ${most}`;
-    left.classList.toggle("text-danger", size > most);
+    room($("[data-room]", step), text);
     $("[data-no-customer]", step).hidden = !perCustomer.test(text);
   }
 

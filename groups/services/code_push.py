@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from PIL import Image
 
 from groups.models import GroupChat, GroupCode
-from groups.services.codes import MAX_GROUPS
+from groups.services.codes import GONE, MAX_GROUPS
 from scrm import clock
 from tenants.models import Brand
 from wecom.api import join_ways
@@ -27,9 +27,9 @@ from wecom.services import media, pictures
 LEASE = timedelta(seconds=90)
 PAUSES_S = (5, 20, 60, 300, 900)
 DELETE_PAUSE = timedelta(hours=1)  # nobody can ask again for a code that is off the list: the tick does
+TOO_FAST = 45009  # errcode
 Sync = GroupCode.Sync
 # words of `GroupCode.sync_error` that are not an errcode of WeCom; see `problem_of`
-TOO_FAST = 45009  # errcode
 LOST, NO_ANSWER, DISSOLVED = "lost", "no_answer", "dissolved"
 KNOWN = ("file_id", "config_id", "sent_chat_ids", "grown_chat_ids")  # true whatever was ordered meanwhile
 
@@ -170,6 +170,10 @@ def _record(claim: _Claim, values: dict[str, Any]) -> None:
 
 def problem_of(problem: str) -> str:
     """Words for `GroupCode.sync_error` in the reader's language."""
+    if problem in GONE:
+        return _(
+            "The code was deleted in WeCom: whoever scans it comes nowhere. Try again makes another picture."
+        )
     if problem.lstrip("-").isdecimal():
         return f"{advice(int(problem)).text} ({problem})"
     words = {

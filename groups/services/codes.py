@@ -20,6 +20,10 @@ from tenants.models import Brand
 MAX_GROUPS, MAX_NAME, MAX_BASE = 5, 60, 40  # of groups and the name of new ones: WeCom's
 _FIELDS = ["name", "group_ids", "is_growing", "base_name"]
 Sync = GroupCode.Sync
+GONE = (
+    "41043",
+    "41044",
+)  # WeCom's numbers, as `sync_error` keeps them: it does not know the join way (any more)
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,31 @@ def retry(brand: Brand, *, code_id: int, by: Actor) -> GroupCode:
     code = get_code(code_id, lock=True)
     if code.sync_state != Sync.FAILED:
         raise ConflictError(_("Nothing is wrong with this code"))
+    if code.sync_error in GONE:  # another one is made: nothing of the old one is left
+        code.config_id, code.file_id, code.sent_chat_ids, code.grown_chat_ids = "", None, [], []
+        code.save(update_fields=["config_id", "file_id", "sent_chat_ids", "grown_chat_ids"])
     _order(code)
     code.save(update_fields=["sync_state", "sync_error", "due_at", "n_tries"])
     audit.record(by, "group_code.retry", code)
     _start(brand, code)
     return code
+
+
+@transaction.atomic
+def rewrite(brand: Brand, code_id: int) -> None:
+    """Have WeCom's join way rewritten as the code says: somebody has changed it there."""
+    code = get_code(code_id, lock=True)
+    _order(code)
+    code.save(update_fields=["sync_state", "sync_error", "due_at", "n_tries"])
+    _start(brand, code)
+
+
+@transaction.atomic
+def note_gone(code_id: int) -> None:
+    """WeCom does not know the join way of a code that we thought live."""
+    get_code(code_id)
+    live = GroupCode.objects.filter(pk=code_id, sync_state=Sync.OK)
+    live.update(sync_state=Sync.FAILED, sync_error=GONE[-1])
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from contacts.services.owner_sql import whose
 from contacts.services.timeline import record_events
 from groups.models import GroupChat, GroupMember
 from groups.services.mirror import Leave, dismiss, join_events, leave_events, merge
@@ -25,21 +26,20 @@ from wecom.models import CallbackEvent
 LAG = timedelta(minutes=10)
 SETTLED = timedelta(seconds=60)  # a reading so long after an event holds what the event told
 
-_CAME_AND_WENT = """
+_CAME_AND_WENT = f"""
     INSERT INTO groups_groupmember (brand_id, chat_id, kind, userid, staff_id, contact_id, name, unionid,
                                     join_scene, invitor_userid, state, joined_at, left_at, quit_scene)
     SELECT %(brand)s, %(chat)s, CASE WHEN s.id IS NULL THEN 2 ELSE 1 END, x.userid, s.id, i.contact_id, '', '',
            %(scene)s, '', '', %(at)s, %(at)s, %(unknown)s
       FROM unnest(%(userids)s::text[]) AS x(userid)
       LEFT JOIN org_staff s ON s.brand_id = %(brand)s AND s.corp_id = %(corp)s AND s.userid = lower(x.userid)
-      LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = 'external_userid'
-            AND i.scope = %(corpid)s AND i.value = x.userid
+      LEFT JOIN LATERAL {whose("'external_userid'", "%(corpid)s", "x.userid")} i ON true
      WHERE NOT EXISTS (SELECT 1 FROM groups_groupmember o
                         WHERE o.brand_id = %(brand)s AND o.chat_id = %(chat)s
                           AND o.userid IN (x.userid, lower(x.userid))
                           AND (o.left_at IS NULL OR o.left_at >= %(at)s OR o.joined_at >= %(at)s - %(same)s))
     RETURNING id, chat_id, userid, contact_id, joined_at, left_at, quit_scene, join_scene
-"""
+"""  # noqa: S608
 _TELL_HOW = """
     UPDATE groups_groupmember m SET quit_scene = %(scene)s, left_at = greatest(m.joined_at, %(at)s)
      WHERE m.brand_id = %(brand)s AND m.chat_id = %(chat)s AND m.userid = ANY(%(userids)s)

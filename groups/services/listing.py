@@ -66,6 +66,21 @@ class Filters:
         return groups
 
 
+# who of a group's members
+MEMBERS = {
+    "customers": Q(kind=GroupMember.Kind.CUSTOMER, contact__isnull=False),
+    "strangers": Q(kind=GroupMember.Kind.CUSTOMER, contact=None),
+    "staff": Q(kind=GroupMember.Kind.STAFF),
+}
+
+
+def members(stays: QuerySet[GroupMember], *, q: str = "", kind: str = "") -> QuerySet[GroupMember]:
+    """Stays by a part of the name or the whole id, and by a key of MEMBERS."""
+    if q:
+        stays = stays.filter(Q(name__icontains=q) | Q(userid=q) | Q(contact__name__icontains=q))
+    return stays.filter(MEMBERS[kind]) if kind else stays
+
+
 @dataclass(frozen=True)
 class Figures:
     """Of the groups that somebody may see and that are there. `n_customers` counts a person once per group."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from contacts.models import EventType, Identity
+from contacts.services.owner_sql import whose
 from contacts.services.timeline import EventRow, record_events
 from groups.models import GroupChat, GroupMember
 from groups.services import bits
@@ -63,7 +64,9 @@ _END_STAYS = """
     RETURNING m.id, m.chat_id, m.userid, m.contact_id, m.left_at, m.quit_scene
 """
 # only new and changed ones are written; a person is known by external_userid, or else by unionid
-_SAVE_STAYS = """
+_EXTERNAL_OWNER = whose("%(external)s", "%(corpid)s", "x.userid", given="x.kind = %(customer)s")
+_UNION_OWNER = whose("%(union)s", "''", "x.unionid", given="x.unionid <> ''")
+_SAVE_STAYS = f"""
     INSERT INTO groups_groupmember AS m
            (brand_id, chat_id, kind, userid, staff_id, contact_id, name, unionid, join_scene, invitor_userid,
             state, joined_at)
@@ -75,10 +78,8 @@ _SAVE_STAYS = """
            AS x(chat_id, kind, userid, name, unionid, scene, invitor, state, joined_at)
       LEFT JOIN org_staff s ON s.brand_id = %(brand)s AND s.corp_id = %(corp)s AND s.userid = x.userid
             AND x.kind = %(staff)s
-      LEFT JOIN contacts_identity e ON e.brand_id = %(brand)s AND e.kind = %(external)s
-            AND e.scope = %(corpid)s AND e.value = x.userid AND x.kind = %(customer)s
-      LEFT JOIN contacts_identity u ON u.brand_id = %(brand)s AND u.kind = %(union)s AND u.scope = ''
-            AND u.value = x.unionid AND x.unionid <> ''
+      LEFT JOIN LATERAL {_EXTERNAL_OWNER} e ON true
+      LEFT JOIN LATERAL {_UNION_OWNER} u ON true
       LEFT JOIN groups_groupmember o ON o.brand_id = %(brand)s AND o.chat_id = x.chat_id
             AND o.userid = x.userid AND o.left_at IS NULL
      WHERE o.id IS NULL OR o.name <> x.name OR o.unionid <> x.unionid
@@ -89,7 +90,7 @@ _SAVE_STAYS = """
        SET name = excluded.name, unionid = excluded.unionid, staff_id = excluded.staff_id,
            contact_id = coalesce(m.contact_id, excluded.contact_id)
     RETURNING m.chat_id, m.userid, m.contact_id, m.joined_at, m.join_scene, m.invitor_userid, (m.xmax = 0)
-"""
+"""  # noqa: S608
 
 
 class Leave(NamedTuple):

@@ -18,19 +18,21 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from groups.models import GroupChat
 from groups.services.mirror import Merged, merge
-from groups.services.reading import OWNER_CODES, Reading, list_groups, read_group
+from groups.services.owners import are_through, go_round, next_owners
+from groups.services.reading import Reading, list_groups, read_group
 from org import audit
 from org.access import Actor
-from org.models import Corp, Job, Staff
+from org.models import Corp, Job
 from org.services import corp_jobs
 from org.services.jobs import save_step
 from scrm import clock
+from tenants.db.clash import turns
 from tenants.models import Brand
 from wecom.client import client_for
 from wecom.errors import WeComRejected
@@ -39,9 +41,8 @@ log = logging.getLogger(__name__)
 
 KIND = "group_sync"
 TITLE = gettext_lazy("Groups: %(name)s")
-OWNERS, PAGE, MISSING = 100, 100, 100  # owners in a call, groups of a step
+PAGE, MISSING = 100, 100  # groups of a step
 LANES = 4  # groups read at a time; WeCom allows five calls of an API
-BAD_CURSOR = 50100
 TRIES = 4
 
 
@@ -96,7 +97,7 @@ def _list(run: _Run) -> None:
         with transaction.atomic():
             known = GroupChat.objects.live().filter(corp=run.corp).count()
             return run.save(stage=_("Groups and members"), n_total=known or None)
-    owners = _owners(run)
+    owners = next_owners(run.corp, at)
     if not owners:
         at["stage"] = "missing"
         at["after"] = 0
@@ -105,7 +106,7 @@ def _list(run: _Run) -> None:
     try:
         page = list_groups(client_for(run.corp), list(owners.values()), at["cursor"], PAGE)
     except WeComRejected as error:
-        if not _go_round(run, owners, error):
+        if not go_round(run.corp, at, owners, error):
             raise
         with transaction.atomic():
             return run.save(n_bad=len(at.get("skipped", [])))
@@ -115,50 +116,10 @@ def _list(run: _Run) -> None:
     readings = read_groups(run.corp, states)
     at["cursor"] = page["next_cursor"]
     if not at["cursor"]:
-        _next_owners(run, owners)
+        are_through(at, owners)
     n_done = run.job.n_done + len(states)
     total = max(run.job.n_total, n_done) if run.job.n_total else None
     return _write(run, readings, n_done=n_done, n_total=total)
-
-
-def _owners(run: _Run) -> dict[int, str]:
-    """Whose groups are read in this step: staff id → userid. Everybody who ever was a member may own some."""
-    apart = run.at.get("apart") or []
-    people = Staff.objects.filter(corp=run.corp).exclude(userid="")
-    with transaction.atomic():
-        if apart:
-            return dict(people.filter(pk__in=apart[0]).values_list("pk", "userid"))
-        later = people.filter(pk__gt=run.at["after"]).order_by("pk")
-        return dict(later.values_list("pk", "userid")[:OWNERS])
-
-
-def _next_owners(run: _Run, owners: dict[int, str]) -> None:
-    at = run.at
-    at["cursor"] = ""
-    if at.get("apart"):
-        at["apart"] = at["apart"][1:]
-    else:
-        at["after"] = max(owners)
-
-
-def _go_round(run: _Run, owners: dict[int, str], error: WeComRejected) -> bool:
-    """WeCom refuses a list because of one of its owners: they are asked for in halves, down to the one who
-    is left out. False: it is about something else."""
-    at = run.at
-    if error.errcode == BAD_CURSOR and at["cursor"]:
-        at["cursor"] = ""
-        return True
-    if error.errcode not in OWNER_CODES:
-        return False
-    _next_owners(run, owners)
-    ids = sorted(owners)
-    if len(ids) > 1:
-        half = len(ids) // 2
-        at["apart"] = [ids[:half], ids[half:], *(at.get("apart") or [])]
-    else:
-        log.warning("group sync %s: owner %s left out: %r", run.job.pk, ids[0], error)
-        at["skipped"] = [*at.get("skipped", []), ids[0]]
-    return True
 
 
 def _missing(run: _Run) -> None:
@@ -183,16 +144,12 @@ def _finish(run: _Run) -> None:
 
 
 def _write(run: _Run, readings: Sequence[Reading], **changes: Any) -> None:
-    for attempt in range(TRIES):
-        try:
-            with transaction.atomic():
-                merged = merge(run.brand, run.corp, readings, job_id=run.job.pk, source="sync")
-                return run.save(merged, **changes)
-        except DatabaseError as error:
-            if attempt == TRIES - 1 or getattr(error.__cause__, "pgcode", "") not in ("40P01", "40001"):
-                raise
-            with transaction.atomic():
-                run.job.refresh_from_db()  # what the step had counted is rolled back
+    for turn in turns(TRIES):
+        with turn, transaction.atomic():
+            merged = merge(run.brand, run.corp, readings, job_id=run.job.pk, source="sync")
+            return run.save(merged, **changes)
+        with transaction.atomic():
+            run.job.refresh_from_db()  # what the step had counted is rolled back
     return None
 
 

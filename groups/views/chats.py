@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -19,6 +18,7 @@ from org.models import Corp, Job
 from scrm.errors import NotFoundError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
+from tenants.models import Brand
 
 DAYS = 30
 
@@ -69,10 +69,7 @@ def group_detail(request: Any, chat_id: int) -> HttpResponse:
     left, q = request.GET.get("show") == "left", request.GET.get("q", "").replace("\x00", "").strip()[:64]
     kind = request.GET.get("kind", "")
     stays = GroupMember.objects.filter(chat=chat, left_at__isnull=not left).select_related("contact", "staff")
-    if q:
-        stays = stays.filter(Q(name__icontains=q) | Q(userid=q) | Q(contact__name__icontains=q))
-    if kind in KINDS:
-        stays = stays.filter(KINDS[kind])
+    stays = listing.members(stays, q=q, kind=kind if kind in listing.MEMBERS else "")
     order = ("-left_at", "-pk") if left else ("-joined_at", "-pk")
     page = keyset_page(stays, order=order, after=request.GET.get("after"))
     seen = Contact.objects.visible_to(request.staff).filter(
@@ -87,25 +84,24 @@ def group_detail(request: Any, chat_id: int) -> HttpResponse:
     }
     if request.htmx:
         return render(request, "groups/_members.html", context)
-    days = listing.by_day(request.brand, chat, DAYS)
-    n_left = GroupMember.objects.filter(chat=chat, left_at__isnull=False).count()
-    joined, gone = listing.recent([chat.pk])[chat.pk]
     context |= {
         "given": {"q": q, "kind": kind},
         "kinds": kind_choices(),
+        **_about(request.brand, chat, left=left),
+    }
+    return render(request, "groups/detail.html", context)
+
+
+def _about(brand: Brand, chat: GroupChat, *, left: bool) -> dict[str, Any]:
+    """What the page says of a group around its people."""
+    days = listing.by_day(brand, chat, DAYS)
+    n_left = GroupMember.objects.filter(chat=chat, left_at__isnull=False).count()
+    joined, gone = listing.recent([chat.pk])[chat.pk]
+    url = f"/groups/{chat.pk}/"
+    return {
         "tabs": [
-            {
-                "url": f"/groups/{chat.pk}/",
-                "label": _("In the group"),
-                "n": chat.n_members,
-                "active": not left,
-            },
-            {
-                "url": f"/groups/{chat.pk}/?show=left",
-                "label": _("Have left the group"),
-                "n": n_left,
-                "active": left,
-            },
+            {"url": url, "label": _("In the group"), "n": chat.n_members, "active": not left},
+            {"url": f"{url}?show=left", "label": _("Have left the group"), "n": n_left, "active": left},
         ],
         "invitors": listing.invitors(chat),
         "n_known": GroupMember.objects.filter(chat=chat, left_at=None, contact__isnull=False).count(),
@@ -122,14 +118,6 @@ def group_detail(request: Any, chat_id: int) -> HttpResponse:
             ],
         },
     }
-    return render(request, "groups/detail.html", context)
-
-
-KINDS = {
-    "customers": Q(kind=GroupMember.Kind.CUSTOMER, contact__isnull=False),
-    "strangers": Q(kind=GroupMember.Kind.CUSTOMER, contact=None),
-    "staff": Q(kind=GroupMember.Kind.STAFF),
-}
 
 
 def kind_choices() -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from groups.views.tabs import tabs
 from org.access import staff_can
 from org.forms import add_errors
 from scrm.errors import InvalidError, NotFoundError
-from scrm.ids import read_id
+from scrm.ids import read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from wecom.services import media
@@ -84,7 +84,7 @@ def code_edit(request: Any, code_id: int | None = None) -> HttpResponse:
     chosen = code.group_ids if code else []
     error = ""
     if request.method == "POST":
-        chosen = [pk for value in request.POST.getlist("groups") if (pk := read_id(value))]
+        chosen = read_ids(request.POST, "groups")
         if form.is_valid():
             given = GroupCodeInput(group_ids=chosen, **form.cleaned_data)
             try:

@@ -19,7 +19,8 @@ from datafiles.services.tracks import note_ranges
 from datafiles.targets import Target
 from guides.models import LeadList
 from guides.services.leads import lists
-from guides.services.leads.lists import STATE_SQL, WHO_SQL, ListInput
+from guides.services.leads.lists import ListInput
+from guides.services.leads.who import IS_KNOWN, STATE, who
 from org.access import Actor
 from org.models import Staff, Store
 from scrm import clock
@@ -64,11 +65,12 @@ def targets(brand: Brand) -> list[Target]:
 
 
 def params(task: Task) -> dict[str, Any]:
-    """`own_store`: where numbers without a store go, as those that the same person pastes."""
+    """`own_…`: where numbers without store and guide go, as those that the same person pastes."""
     user_id = task.file.user_id
     staff = Staff.objects.select_related("role").filter(user_id=user_id).first() if user_id else None
-    store_id = lists.store_of(staff) if staff else None
-    return {"file": task.file.pk, "now": clock.now(), "own_store": store_id}
+    place = lists.place_of(staff) if staff else lists.Place()
+    own = {"own_store": place.store_id, "own_region": place.region_id, "own_guide": place.staff_id}
+    return {"file": task.file.pk, "now": clock.now(), **own}
 
 
 def open_words(task: Task, cursor: Any) -> None:
@@ -92,8 +94,7 @@ def open_words(task: Task, cursor: Any) -> None:
 
 def judge(task: Task) -> Judgement:
     joins = [
-        "LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = 'phone' AND i.scope = '' AND i.value = t.phone",
-        "LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = i.contact_id",
+        who("t.phone"),
         "LEFT JOIN guides_lead o ON o.brand_id = %(brand)s AND o.phone = t.phone"
         " AND o.state IN ('waiting', 'given', 'asked')",
         "LEFT JOIN guides_leadlist g ON g.brand_id = %(brand)s AND g.file_id = %(file)s",
@@ -103,7 +104,7 @@ def judge(task: Task) -> Judgement:
         ("t.phone IS NULL AND t.v_phone IS NULL", "no_id"),
         ("o.id IS NOT NULL AND m.id IS NULL", "open_lead"),
     ]
-    extra = {"is_known": ("boolean", "coalesce(c.n_follows > 0 OR c.do_not_contact, false)")}
+    extra = {"is_known": ("boolean", f"coalesce({IS_KNOWN}, false)")}
     for key in ("guide", "store"):
         if task.has(key):
             joins.append(
@@ -146,6 +147,10 @@ def apply(task: Task, cursor: Any) -> Done:
         return f"r.{key}" if task.has(key.removesuffix("_id")) else f"NULL::{kind}"
 
     store = f"coalesce({column('store_id', 'bigint')}, %(own_store)s::bigint)"
+    region = f"CASE WHEN {store} IS NULL THEN %(own_region)s::bigint END"
+    guide = (
+        f"coalesce({column('guide_id', 'bigint')}, CASE WHEN {store} IS NULL THEN %(own_guide)s::bigint END)"
+    )
 
     tags = "'{}'::bigint[]"
     if task.has("tags"):
@@ -155,11 +160,11 @@ def apply(task: Task, cursor: Any) -> Done:
         )
     cursor.execute("CREATE TEMP TABLE made_leads (id bigint) ON COMMIT DROP")
     cursor.execute(
-        "WITH made AS (INSERT INTO guides_lead (brand_id, list_id, phone, name, note, tag_ids, store_id, staff_id, state,"
-        "   contact_id, said, n_given, created_at)"
+        "WITH made AS (INSERT INTO guides_lead (brand_id, list_id, phone, name, note, tag_ids, store_id, region_id, staff_id,"
+        "   state, contact_id, said, n_given, created_at)"
         f" SELECT %(brand)s, g.id, r.phone, coalesce({column('name')}, ''), coalesce({column('note')}, ''), {tags},"
-        f"   {store}, {column('guide_id', 'bigint')}, {STATE_SQL}, c.id, '', 0, %(now)s"
-        f"  FROM rows r JOIN guides_leadlist g ON g.brand_id = %(brand)s AND g.file_id = %(file)s {WHO_SQL}"
+        f"   {store}, {region}, {guide}, {STATE}, c.id, '', 0, %(now)s"
+        f"  FROM rows r JOIN guides_leadlist g ON g.brand_id = %(brand)s AND g.file_id = %(file)s {who('r.phone')}"
         "  ORDER BY r.n ON CONFLICT DO NOTHING RETURNING id)"
         " INSERT INTO made_leads SELECT id FROM made",
         task.params,

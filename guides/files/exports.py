@@ -5,10 +5,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from datafiles.exports.base import Export, ExportKind, Rows
+from datafiles.exports.base import Export, ExportKind, Rows, last_id, names_of, next_by_id
 from guides.models import Lead, LeadList
 from org.models import Staff
-from scrm.errors import InvalidError
+from scrm.errors import FilterError, InvalidError
 from scrm.ids import read_id
 from tenants.models import Brand
 
@@ -20,9 +20,7 @@ def _read(brand: Brand, query: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"list": given}
     if state := query.get("state"):
         if state not in Lead.State.values:
-            raise InvalidError(
-                _("This filter cannot be read"), fields={"state": ", ".join(Lead.State.values)}
-            )
+            raise FilterError(fields={"state": ", ".join(Lead.State.values)})
         found["state"] = state
     return found
 
@@ -40,23 +38,17 @@ def _columns(export: Export) -> list[str]:
 
 
 def _page(export: Export, after: Any, size: int) -> Rows:
-    page = list(
-        _rows(export).filter(pk__gt=after or 0).select_related("staff", "store").order_by("pk")[:size]
-    )
-    guides = dict(
-        Staff.objects.filter(pk__in={x.added_staff_id for x in page if x.added_staff_id}).values_list(
-            "pk", "name"
-        )
-    )
+    page = next_by_id(_rows(export).select_related("staff", "store"), after, size)
+    guides = names_of(Staff, (x.added_staff_id for x in page))
     found = [
         [
             export.phone(x.phone), x.name, x.note, str(x.store or ""), str(x.staff or ""), x.get_state_display(),
             export.when(x.given_at), export.when(x.asked_at), export.when(x.ended_at), x.said, x.contact_id or "",
-            guides.get(x.added_staff_id or 0, ""), x.n_given,
+            guides.get(x.added_staff_id, ""), x.n_given,
         ]
         for x in page
     ]  # fmt: skip
-    return found, page[-1].pk if page else after
+    return found, last_id(page, after)
 
 
 LEADS = ExportKind(

@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import Any
 
 from campaigns.models import StaffTask, Touch
-from campaigns.services import waiting
+from campaigns.services import left_out, waiting
 from campaigns.views.touches import names_of
 from commerce.models import Order
 from commerce.services.orders import words_of
 from contacts import hooks
 from contacts.cards import field_rows, stage_choices
 from contacts.models import Contact, ContactStat, Event, EventType, Follow, Identity, Reminder
-from guides.next_action import CART_DAYS, Facts, next_action
+from guides.next_action import CART_DAYS, Action, Facts, next_action
+from guides.services import calling
 from guides.slots import coupons_of
 from org.models import Staff
 from scrm import clock
@@ -22,7 +23,7 @@ from tagging.models import LifecycleStage, ValueGroup
 from tenants.models import Brand
 
 N_ORDERS, N_TOUCHES, N_NOTES, N_TASKS = 3, 5, 3, 10
-SPOKEN = (EventType.WELCOMED, EventType.TOUCH_SENT, EventType.NOTE, EventType.TASK_DONE)
+SPOKEN = (EventType.TOUCH_SENT, EventType.NOTE, EventType.TASK_DONE)  # a welcome is no conversation
 
 
 def customer_of_chat(staff: Staff, external_userid: str) -> Contact | None:
@@ -48,6 +49,7 @@ class Who:
     brand: Brand
     contact: Contact
     staff: Staff
+    may_phones: bool = False  # the right to see whole phone numbers
 
     @cached_property
     def follow(self) -> Follow | None:
@@ -69,6 +71,7 @@ def head(who: Who) -> dict[str, Any]:
         "stat": stat,
         "group": ValueGroup(stat.value_group).label if stat and stat.value_group else "",
         "lifecycle": lifecycle,
+        "phones": calling.of_customer(who.contact, staff=who.staff, may_phones=who.may_phones),
         "stages": stage_choices(who.contact),
         "others": list(
             Follow.objects.filter(contact=who.contact, ended_at=None)
@@ -101,7 +104,8 @@ def orders(who: Who) -> dict[str, Any]:
 
 def messages(who: Who) -> dict[str, Any]:
     """The last touches, whoever sent them."""
-    rows = list(Touch.objects.filter(contact_id=who.contact.pk).order_by("-at", "-pk")[:N_TOUCHES])
+    latest = Touch.objects.filter(contact_id=who.contact.pk).order_by("-at", "-pk")[:N_TOUCHES]
+    rows = left_out.beside(latest, who.contact.pk, N_TOUCHES)
     waiting.show(rows)
     return {"touches": rows, "names": names_of(rows)}
 
@@ -121,6 +125,11 @@ def coupons(who: Who) -> dict[str, Any]:
 
 def action(who: Who) -> dict[str, Any]:
     return {"action": next_action(facts_of(who))}
+
+
+def next_step(brand: Brand, contact: Contact, staff: Staff) -> Action:
+    """The next best action for a customer of this guide."""
+    return next_action(facts_of(Who(brand, contact, staff)))
 
 
 def facts_of(who: Who) -> Facts:
@@ -177,15 +186,17 @@ CARDS: dict[str, Card] = {
 }
 
 
-def whole(brand: Brand, contact: Contact, staff: Staff) -> dict[str, Any]:
+def whole(brand: Brand, contact: Contact, staff: Staff, *, may_phones: bool = False) -> dict[str, Any]:
     """The context of all cards."""
     context: dict[str, Any] = {"contact": contact, "now": clock.now()}
-    who = Who(brand, contact, staff)
+    who = Who(brand, contact, staff, may_phones)
     for card in CARDS.values():
         context |= card(who)
     return context
 
 
-def one(brand: Brand, contact: Contact, staff: Staff, name: str) -> dict[str, Any]:
+def one(
+    brand: Brand, contact: Contact, staff: Staff, name: str, *, may_phones: bool = False
+) -> dict[str, Any]:
     """The context of one card."""
-    return {"contact": contact, "now": clock.now(), **CARDS[name](Who(brand, contact, staff))}
+    return {"contact": contact, "now": clock.now(), **CARDS[name](Who(brand, contact, staff, may_phones))}

@@ -5,9 +5,13 @@ from typing import Any
 
 from contacts.models import Contact
 from content import variables
+from content.models import Poster
+from content.services import poster_pictures, posters, sensitive
+from content.services.poster_pictures import Drawing
 from org.models import Corp, Staff
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
+from wecom.api import media
 from wecom.client import client_for
 from wecom.services import attachments
 
@@ -15,6 +19,24 @@ from wecom.services import attachments
 def filled(brand: Brand, text: str, *, contact: Contact, staff: Staff) -> str:
     """A text as this customer gets it from this guide. The staff's store has to be loaded."""
     return variables.render(text, variables.values_for(brand=brand, staff=staff, customer=contact.name))
+
+
+def drawn(brand: Brand, poster: Poster, *, staff: Staff, contact: Contact | None = None) -> Drawing:
+    """A poster with the guide's code, or with that of the customer who is to pass it on, for poster_pictures.draw.
+
+    Raises:
+        InvalidError: it says what the brand refuses by now, or a channel code on it was deleted.
+    """
+    sensitive.check(brand, posters.words_of(poster))
+    return poster_pictures.plan(brand, poster, staff=staff, contact=contact)
+
+
+def picture_message(corp: Corp, name: str, data: bytes) -> dict[str, Any]:
+    """A drawn picture as a message of sendChatMessage. Calls WeCom: outside a transaction."""
+    return {
+        "msgtype": "image",
+        "image": {"mediaid": media.upload(client_for(corp), "image", f"{name}.jpg", data)},
+    }
 
 
 def messages_of(

@@ -1,41 +1,68 @@
 """What a guide has to do, who waits for them, and their own figures."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from campaigns.models import SendTask, StaffTask
 from campaigns.services import staff_task_numbers
 from commerce.models import Order
 from contacts.models import Contact, Event, EventType, Follow, Reminder
 from guides.next_action import CART_DAYS, NEW_DAYS
+from guides.services.customers import SPOKEN
 from org.models import Staff
 from scrm import clock
+from scrm.keyset import Page, keyset_page
 from tenants.models import Brand
 
 SHOWN = 50  # of each list
 WAITING = 20
+NAMED = 5  # customers of a send
 MONTH = timedelta(days=30)
+TASK_LISTS = ("late", "today", "soon")
 
 
-@dataclass
+@dataclass(frozen=True)
+class TaskList:
+    """The first tasks of a list, and how many there are in all."""
+
+    page: Page
+    n: int
+
+
+@dataclass(frozen=True)
+class First:
+    """The first SHOWN of a list that has no further pages, and whether there are more."""
+
+    rows: list[Any]
+    has_more: bool
+
+
+@dataclass(frozen=True)
 class Today:
-    """The list of today: overdue first. `later` counts open tasks due after today."""
+    """The list of today."""
 
-    sends: list[SendTask] = field(default_factory=list)
-    late: list[StaffTask] = field(default_factory=list)
-    today: list[StaffTask] = field(default_factory=list)
-    soon: list[StaffTask] = field(default_factory=list)
-    reminders: list[Reminder] = field(default_factory=list)
-    done: list[StaffTask] = field(default_factory=list)
+    sends: First  # of SendTask
+    moments: First  # of MomentGuide
+    late: TaskList
+    today: TaskList
+    soon: TaskList
+    reminders: First
+    done: First  # of StaffTask
 
     @property
-    def n(self) -> int:
-        return len(self.sends) + len(self.late) + len(self.today) + len(self.reminders)
+    def is_empty(self) -> bool:
+        """Nothing is left to be done today."""
+        shown = (self.sends, self.moments, self.reminders)
+        return not (self.late.n or self.today.n or any(part.rows for part in shown))
+
+    @property
+    def tasks(self) -> list[StaffTask]:
+        return [task for part in (self.late, self.today, self.soon) for task in part.page]
 
 
 def end_of_day(brand: Brand) -> datetime:
@@ -43,23 +70,62 @@ def end_of_day(brand: Brand) -> datetime:
     return datetime.combine(clock.today(brand.timezone) + timedelta(days=1), time.min, zone)
 
 
-def today_of(brand: Brand, staff: Staff) -> Today:
-    """Everything on the list; four queries."""
+def _parts(brand: Brand) -> dict[str, Q]:
+    """Name of a list → condition of its tasks; of one moment, so that each task is in one of them."""
     now, midnight = clock.now(), end_of_day(brand)
-    found = Today(sends=list(staff_task_numbers.sends_to_confirm(staff)[:SHOWN]))
-    rows = StaffTask.objects.filter(staff=staff, state=StaffTask.State.OPEN).select_related("contact")
-    for task in rows.order_by("due_at", "pk")[: 3 * SHOWN]:
-        where = found.late if task.due_at <= now else found.today if task.due_at < midnight else found.soon
-        where.append(task)
+    return {
+        "late": Q(due_at__lte=now),
+        "today": Q(due_at__gt=now, due_at__lt=midnight),
+        "soon": Q(due_at__gt=now, due_at__gte=midnight),
+    }
+
+
+def _page(staff: Staff, condition: Q, after: str | None = None) -> Page:
+    rows = StaffTask.objects.filter(condition, staff=staff, state=StaffTask.State.OPEN)
+    return keyset_page(rows.select_related("contact"), order=("due_at", "pk"), after=after, size=SHOWN)
+
+
+def task_page(brand: Brand, staff: Staff, name: str, *, after: str | None = None) -> Page:
+    """Open tasks of a guide, of one list of TASK_LISTS, by deadline."""
+    return _page(staff, _parts(brand)[name], after)
+
+
+def _first(rows: QuerySet[Any]) -> First:
+    found = list(rows[: SHOWN + 1])
+    return First(found[:SHOWN], len(found) > SHOWN)
+
+
+def today_of(brand: Brand, staff: Staff) -> Today:
+    """Everything on the list, and how many tasks there are besides; eight queries."""
+    midnight = end_of_day(brand)
+    conditions = _parts(brand)
+    counted = StaffTask.objects.filter(staff=staff, state=StaffTask.State.OPEN).aggregate(
+        **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
+    )
+    parts = {name: TaskList(_page(staff, conditions[name]), counted[name]) for name in TASK_LISTS}
     reminders = Reminder.objects.filter(staff=staff, done_at=None, due_at__lt=midnight).select_related(
         "contact"
     )
-    found.reminders = list(reminders.order_by("due_at", "pk")[:SHOWN])
     done = StaffTask.objects.filter(
         staff=staff, state=StaffTask.State.DONE, done_at__gte=midnight - timedelta(days=1)
     )
-    found.done = list(done.select_related("contact").order_by("-done_at")[:SHOWN])
-    return found
+    return Today(
+        sends=_first(staff_task_numbers.sends_to_confirm(staff)),
+        moments=_first(staff_task_numbers.moments_to_publish(staff)),
+        late=parts["late"],
+        today=parts["today"],
+        soon=parts["soon"],
+        reminders=_first(reminders.order_by("due_at", "pk")),
+        done=_first(done.select_related("contact").order_by("-done_at")),
+    )
+
+
+def people_of(sends: list[SendTask]) -> dict[int, list[str]]:
+    """Send → the names of its first customers, at last "…" where there are more; one query."""
+    first = {send.pk: send.contact_ids[:NAMED] for send in sends}
+    people = Contact.objects.in_bulk({pk for ids in first.values() for pk in ids})
+    named = {send: [people[pk].name or "—" for pk in ids if pk in people] for send, ids in first.items()}
+    return {send.pk: named[send.pk] + ["…"] * (send.n > NAMED) for send in sends}
 
 
 # ---- who waits
@@ -89,22 +155,29 @@ def _new(staff: Staff) -> list[tuple[Contact, Any, str]]:
     spoken = Event.objects.filter(
         contact_id=OuterRef("contact_id"),
         at__gte=since,
-        type__in=[EventType.TOUCH_SENT, EventType.NOTE, EventType.TASK_DONE],
+        type__in=SPOKEN,
     )
     rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False, added_at__gte=since)
     rows = rows.filter(~Exists(spoken), contact__do_not_contact=False).select_related("contact")
     return [(f.contact, f.added_at, "") for f in rows.order_by("-added_at")[: WAITING + 1]]
 
 
+# each customer of a guide is looked up, whatever Postgres knows of the brand
+_THEIR_STAT = (
+    "CROSS JOIN LATERAL (SELECT contact_id, do_not_contact, last_order_at, next_order_on FROM contacts_contactstat"
+    " WHERE brand_id = (SELECT %(brand)s) AND contact_id = f.contact_id OFFSET 0) s"
+)
+
+
 def _cart(brand: Brand, staff: Staff) -> list[tuple[Contact, Any, str]]:
     """In the cart within a week and not bought since."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT f.contact_id, max(e.at) FROM contacts_follow f"
-            " JOIN contacts_event e ON e.brand_id = %(brand)s AND e.contact_id = f.contact_id AND e.at > %(since)s"
-            "  AND e.type = %(carted)s"
-            " JOIN contacts_contactstat s ON s.brand_id = %(brand)s AND s.contact_id = f.contact_id"
-            " WHERE f.brand_id = %(brand)s AND f.staff_id = %(staff)s AND f.ended_at IS NULL AND NOT f.is_pending"
+            "SELECT f.contact_id, max(e.at) FROM contacts_follow f"  # noqa: S608
+            f" {_THEIR_STAT}"
+            " CROSS JOIN LATERAL (SELECT at FROM contacts_event WHERE brand_id = (SELECT %(brand)s)"
+            "  AND contact_id = f.contact_id AND at > %(since)s AND type = %(carted)s OFFSET 0) e"
+            " WHERE f.brand_id = (SELECT %(brand)s) AND f.staff_id = %(staff)s AND f.ended_at IS NULL AND NOT f.is_pending"
             "   AND NOT s.do_not_contact AND (s.last_order_at IS NULL OR s.last_order_at < e.at)"
             " GROUP BY 1 ORDER BY 2 DESC LIMIT %(most)s",
             {
@@ -125,9 +198,9 @@ def _due(brand: Brand, staff: Staff) -> list[tuple[Contact, Any, str]]:
     today = clock.today(brand.timezone)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT s.contact_id, s.next_order_on FROM contacts_follow f"
-            " JOIN contacts_contactstat s ON s.brand_id = %(brand)s AND s.contact_id = f.contact_id"
-            " WHERE f.brand_id = %(brand)s AND f.staff_id = %(staff)s AND f.ended_at IS NULL AND NOT f.is_pending"
+            "SELECT s.contact_id, s.next_order_on FROM contacts_follow f"  # noqa: S608
+            f" {_THEIR_STAT}"
+            " WHERE f.brand_id = (SELECT %(brand)s) AND f.staff_id = %(staff)s AND f.ended_at IS NULL AND NOT f.is_pending"
             "   AND NOT s.do_not_contact AND s.next_order_on BETWEEN %(first)s AND %(last)s"
             " ORDER BY s.next_order_on, 1 LIMIT %(most)s",
             {

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from content.services import links, visits
+from content.services import browsers, links
 from content.views.public import read_by, reading_state
 from guides.models import Card
 from guides.services import cards
@@ -29,7 +29,7 @@ from tenants.scoping import tenant_scope
 @require_http_methods(["GET", "HEAD"])
 def business_card(request: HttpRequest, key: str) -> HttpResponse:
     """`/c/<key>/`: opened through its tracked link, as an article is."""
-    place = visits.find_place(key)
+    place = browsers.find_place(key)
     if place is None or place.link.page != "card":
         return render(request, "content/public/gone.html", {"brand": None}, status=404)
     away, token, _visit, _visitor = read_by(request, place)

@@ -12,7 +12,7 @@ from contacts.services import contacts as contact_services
 from contacts.services import reminders, stages, tag_choice
 from contacts.views.profile import fields_modal, moment_of
 from content.models import Folder, Via
-from content.services import cards, library, links
+from content.services import cards, library, links, posters
 from guides.services import customers as services
 from guides.services.sending import filled
 from guides.views.frame import page, through_other_corp
@@ -21,11 +21,15 @@ from scrm.errors import NotFoundError
 from scrm.ids import need_id, read_id
 from scrm.responses import toast
 
-SCRIPTS, CARDS = 30, 15
+SCRIPTS, CARDS, POSTERS = 30, 15, 10
 
 
 def own(request: Any, contact_id: int) -> Contact:
     return contact_services.get_visible(request.staff, contact_id)
+
+
+def may_phones(request: Any) -> bool:
+    return request.actor.can("contacts.phones")
 
 
 @require_GET
@@ -40,7 +44,7 @@ def customer(request: Any, contact_id: int) -> HttpResponse:
         response = page(request, "guides/not_yours.html", {})
         response.status_code = 404
         return response
-    context = services.whole(request.brand, contact, request.staff)
+    context = services.whole(request.brand, contact, request.staff, may_phones=may_phones(request))
     return page(request, "guides/customer.html", context, active="customers")
 
 
@@ -54,7 +58,7 @@ def card(request: Any, contact_id: int, name: str) -> HttpResponse:
 def _card(request: Any, contact: Contact, name: str) -> HttpResponse:
     if name not in services.CARDS:
         raise NotFoundError()
-    context = services.one(request.brand, contact, request.staff, name)
+    context = services.one(request.brand, contact, request.staff, name, may_phones=may_phones(request))
     context["in_chat"] = bool(request.GET.get("in_chat") or request.POST.get("in_chat"))
     return render(request, f"guides/cards/{name}.html", context)
 
@@ -78,6 +82,17 @@ def stage(request: Any, contact_id: int) -> HttpResponse:
     stages.set_stage(request.brand, contacts=[contact], stage=target, by=request.actor)
     contact.refresh_from_db()
     return toast(_card(request, contact, "head"), _("Stage saved"))
+
+
+@require_POST
+@staff_can("contacts.edit")
+def do_not_contact(request: Any, contact_id: str, act: str) -> HttpResponse:
+    """The customer's wish, told to the guide: on or off by one tap, which the notice takes back."""
+    contact, value = own(request, int(contact_id)), act == "on"
+    n = contact_services.set_do_not_contact(request.brand, contacts=[contact], value=value, by=request.actor)
+    text = _("No more messages to this customer") if value else _("This customer may be contacted again")
+    back = f"/g/customers/{contact.pk}/do-not-contact/{'off' if value else 'on'}/" if n else ""
+    return toast(HttpResponse(status=204), text, undo=back, headChanged=True, actionChanged=True)
 
 
 @require_http_methods(["GET", "POST"])
@@ -129,22 +144,28 @@ def reminder(request: Any, contact_id: int) -> HttpResponse:
 @require_GET
 @staff_can("contacts.view")
 def scripts(request: Any, contact_id: int) -> HttpResponse:
-    """Words and content to send: searched, by folder. The texts are shown as this customer would get them."""
+    """Words and content to send: searched, by folder. The texts are shown as this customer would get them. What is
+    written for the next step with this customer stands first."""
     contact = own(request, contact_id)
     q, folder_id = request.GET.get("q", "").strip()[:60], read_id(request.GET.get("folder"))
-    found = library.search(request.brand, q=q, folder_id=folder_id, personal=True, limit=SCRIPTS)
+    step = services.next_step(request.brand, contact, request.staff)
+    found = library.search(
+        request.brand, q=q, folder_id=folder_id, personal=True, occasion=step.kind, limit=SCRIPTS
+    )
     rows = [
         {**row, "text": filled(request.brand, row["text"], contact=contact, staff=request.staff)}
         for row in found
     ]
-    rows.sort(key=lambda row: row["kind"] != "script")
     context = {
         "contact": contact,
-        "rows": rows,
+        "fitting": [row for row in rows if row["occasion"] == step.kind],
+        "rows": [row for row in rows if row["occasion"] != step.kind],
+        "step": step,
         "cards": [
             {**row, "address": _address(request, row["card"]["url"])}
             for row in cards.search(request.brand, q=q, folder_id=folder_id, limit=CARDS)
         ],
+        "posters": [] if folder_id else posters.search(request.brand, q=q, limit=POSTERS),
         "q": q,
         "folder": folder_id,
         "folders": list(Folder.objects.order_by("name").values_list("pk", "name")[:200]),

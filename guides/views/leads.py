@@ -17,8 +17,8 @@ from guides.services.leads import giving, lists, numbers
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Staff
-from scrm.errors import InvalidError, NotFoundError, SCRMError
-from scrm.ids import read_id
+from scrm.errors import FilterError, InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_id, read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
@@ -52,8 +52,13 @@ def lead_list_new(request: Any) -> HttpResponse:
         try:
             rows, bad = lists.read_text(form.cleaned_data["rows"])
             if not bad or request.POST.get("skip"):
+                place = lists.place_of(request.staff)
                 for row in rows:
-                    row.store_id = lists.store_of(request.staff)
+                    row.store_id, row.region_id, row.staff_id = (
+                        place.store_id,
+                        place.region_id,
+                        place.staff_id,
+                    )
                 found = lists.create_list(request.brand, by=request.actor, given=form.given(), source="page")
                 done = lists.add_leads(request.brand, by=request.actor, list_id=found.pk, rows=rows)
                 return go(request, f"/leads/{found.pk}/", _entered(done))
@@ -98,7 +103,7 @@ def lead_list(request: Any, list_id: int) -> HttpResponse:
     state, guide = request.GET.get("state", ""), read_id(request.GET.get("guide"))
     if state:
         if state not in Lead.State.values:
-            raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+            raise FilterError()
         rows = rows.filter(state=state)
     if guide:
         rows = rows.filter(staff=guide)
@@ -238,7 +243,7 @@ def act(request: Any, list_id: int, act: str) -> HttpResponse:
             else _("Nobody has to be told, or all were told within the hour")
         )
         return go(request, back, text, "success" if n else "info")
-    given = [pk for text in request.POST.getlist("ids") if (pk := read_id(text))]
+    given = read_ids(request.POST)
     guide = read_id(request.POST.get("guide"))
     if not given and guide is None:
         raise InvalidError(_("Tick at least one number"))

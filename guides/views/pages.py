@@ -13,6 +13,7 @@ from campaigns.services import staff_tasks
 from contacts.filters import Filters
 from contacts.models import Follow, Reminder
 from contacts.services import listing, reminders
+from guides.services import calling
 from guides.services import today as services
 from guides.services.leads import numbers
 from guides.views.frame import page, through_other_corp
@@ -28,13 +29,31 @@ SIZE = 30
 @staff_can("contacts.view")
 @vary_on_headers("HX-Request")
 def today(request: Any) -> HttpResponse:
-    """What is to be done: sends to confirm, overdue and today's tasks, reminders; what comes, what is done."""
+    """What is to be done: sends, moments, overdue and today's tasks, reminders; what comes, what is done."""
     if (response := through_other_corp(request)) is not None:
         return response
-    context = {"list": services.today_of(request.brand, request.staff), "now": clock.now()}
+    found = services.today_of(request.brand, request.staff)
+    context = {
+        "list": found,
+        "now": clock.now(),
+        "phones": calling.of_tasks(found.tasks),
+        "people": services.people_of(found.sends.rows),
+    }
     if request.htmx:
         return render(request, "guides/_today.html", context)
     return page(request, "guides/today.html", context, active="today")
+
+
+@require_GET
+@staff_can("contacts.view")
+def task_rows(request: Any) -> HttpResponse:
+    """A fragment: the next tasks of one `list` of today's."""
+    name = request.GET.get("list", "")
+    if name not in services.TASK_LISTS:
+        raise NotFoundError()
+    rows = services.task_page(request.brand, request.staff, name, after=request.GET.get("after"))
+    context = {"page": rows, "name": name, "now": clock.now(), "phones": calling.of_tasks(list(rows))}
+    return render(request, "guides/_task_rows.html", context)
 
 
 @require_GET

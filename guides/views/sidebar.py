@@ -13,16 +13,17 @@ from django.views.decorators.http import require_GET, require_POST
 from campaigns.services import direct
 from contacts.services.contacts import get_visible
 from content.models import Via
-from content.services import cards, library, links, sensitive
+from content.services import cards, library, links, poster_pictures, posters, sensitive
 from guides.services import cards as business_cards
 from guides.services import customers as services
-from guides.services.sending import filled, messages_of
+from guides.services.sending import drawn, filled, messages_of, picture_message
 from guides.views.frame import page, through_other_corp
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Corp, Staff
 from scrm.errors import InvalidError
 from scrm.ids import need_id, read_id
 from scrm.responses import toast
+from tenants.scoping import tenant_scope
 from wecom.api import auth
 from wecom.client import client_for
 
@@ -67,6 +68,11 @@ def _corp(request: Any) -> Corp:
     return corp
 
 
+def _guide(request: Any) -> Staff:
+    """The guide with their store, as words and pictures name them. In the caller's transaction."""
+    return Staff.objects.select_related("store").get(pk=request.staff.pk)
+
+
 @require_GET
 @never_cache
 @staff_can("contacts.view")
@@ -75,7 +81,8 @@ def customer_of_chat(request: Any) -> HttpResponse:
     contact = services.customer_of_chat(request.staff, request.GET.get("external_userid", "")[:64])
     if contact is None:
         return render(request, "guides/_unknown.html", {})
-    context = services.whole(request.brand, contact, request.staff) | {"in_chat": True}
+    may_phones = request.actor.can("contacts.phones")
+    context = services.whole(request.brand, contact, request.staff, may_phones=may_phones) | {"in_chat": True}
     return render(request, "guides/_customer.html", context)
 
 
@@ -85,7 +92,8 @@ def customer_of_chat(request: Any) -> HttpResponse:
 def prepare(request: Any, contact_id: int) -> HttpResponse:
     """Content of the library as messages of the JS SDK, its files uploaded to WeCom.
 
-    POST: `version` of the library, `link` (a page or tracked link), `card` (the guide's own), or `text` of the guide's own.
+    POST: `version` of the library, `link` (a page or tracked link), `poster` (with the guide's code, with `own` the
+    customer's), `card` (the guide's own), or `text` of the guide's own.
 
     Raises:
         InvalidError: nothing written, too much, or a word that the brand refuses.
@@ -94,26 +102,38 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     link_id = read_id(request.POST.get("link"))
     version_id: int | None = None
     attached: list[dict[str, Any]] = []
+    poster_id, drawing = read_id(request.POST.get("poster")), None
     with brand_transaction(request):
         contact = get_visible(request.staff, contact_id)
-        if version:
+        if poster_id:
+            row = posters.usable_poster(poster_id)
+            drawing = drawn(
+                request.brand,
+                row,
+                staff=_guide(request),
+                contact=contact if request.POST.get("own") else None,
+            )
+            text, name = "", row.name
+        elif version:
             usable = library.usable_version(request.brand, need_id(version), personal=True)
+            sensitive.check(request.brand, usable.text, usable.attachments)  # the list may be newer than it
             version_id = usable.version_id
             text = filled(request.brand, usable.text, contact=contact, staff=request.staff)
             attached, name = usable.attachments, usable.name
         elif link_id:
             picked = cards.get_card(request.brand, link_id)
             text, attached, name = "", [picked["card"]], picked["card"]["title"]
+            sensitive.check(request.brand, "", attached)
             version_id = picked["version_id"]
         elif request.POST.get("card"):
-            guide = Staff.objects.select_related("store").get(pk=request.staff.pk)
+            guide = _guide(request)
             own = business_cards.make_card(request.brand, staff=guide, by=request.actor)
             attached = [business_cards.attachment(request.brand, own, guide)]
             text, name = "", attached[0]["title"]
         else:
             text = name = request.POST.get("text", "").strip()
             if not text or len(text.encode()) > MAX_TEXT:
-                raise InvalidError(_("Write something, up to 4,000 bytes"))
+                raise InvalidError(_("Write something, up to about 1,300 Chinese characters"))
             sensitive.check(request.brand, text)
         touch_id, ticket = direct.make_ready(
             contact_id=contact.pk, staff_id=request.staff.pk, version_id=version_id
@@ -121,8 +141,28 @@ def prepare(request: Any, contact_id: int) -> HttpResponse:
     text, attached = links.personalise(
         request.brand, text, attached, staff_id=request.staff.pk, touch_id=touch_id, via=Via.DIRECT
     )
-    made = messages_of(request.brand, attached, text=text, corp=_corp(request))
+    corp = _corp(request)
+    made = messages_of(request.brand, attached, text=text, corp=corp)
+    if drawing is not None:
+        with tenant_scope(request.brand):
+            made.append(picture_message(corp, name, poster_pictures.draw(request.brand, drawing)))
     return JsonResponse({"messages": made, "text": text or name, "ticket": ticket})
+
+
+@require_GET
+@never_cache
+@staff_can_outside("contacts.view")
+def poster(request: Any, contact_id: int, poster_id: int) -> HttpResponse:
+    """A poster as a JPEG, to be kept on the phone: with the guide's code; with `own` the customer's."""
+    with brand_transaction(request):
+        contact = get_visible(request.staff, contact_id)
+        row = posters.usable_poster(poster_id)
+        drawing = drawn(
+            request.brand, row, staff=_guide(request), contact=contact if request.GET.get("own") else None
+        )
+    with tenant_scope(request.brand):
+        data = poster_pictures.draw(request.brand, drawing)
+    return HttpResponse(data, content_type="image/jpeg")
 
 
 @require_POST

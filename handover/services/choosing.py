@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from contacts.filters import parse
+from contacts.identities import normal
 from contacts.models import EventType, Follow, Identity
 from contacts.services import listing
 from groups.models import GroupChat
@@ -19,6 +20,7 @@ from handover.services import reasons
 from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from tagging.services import audience
 from tenants.models import Brand
 
@@ -229,8 +231,11 @@ def _chosen(brand: Brand, choice: Choice, contact_ids: list[int]) -> set[int]:
 
 def listed_contacts(listed: Sequence[str]) -> list[int]:
     """Contacts of a list of outside ids, or of our own ids written as #12."""
-    own = {int(one[1:]) for one in listed if one.startswith("#") and one[1:].isdecimal() and len(one) < 20}
-    found = set(Identity.objects.filter(value__in=list(listed)).values_list("contact_id", flat=True))
+    own = {pk for one in listed if one.startswith("#") and (pk := read_id(one[1:]))}
+    # a phone number may be written with +86 or dashes
+    phones = {normal(Identity.Kind.PHONE, one) for one in listed if one.strip("+-0123456789") == ""} - {""}
+    same = Q(value__in=list(listed)) | Q(kind=Identity.Kind.PHONE, value__in=list(phones))
+    found = set(Identity.objects.filter(same).values_list("contact_id", flat=True))
     return sorted(found | own)
 
 

@@ -7,12 +7,20 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from handover.models import HandoverItem, HandoverRun, HandoverShare
-from org.models import Scope, Staff
+from org.models import Staff
 
 State = HandoverItem.State
 Kind = HandoverItem.Kind
 OPEN = (State.PLANNED, State.CALLING)
 BAD = (State.REFUSED, State.FAILED, State.SKIPPED)
+# key of the filter → states
+GROUPED: dict[str, tuple[int, ...]] = {
+    "waiting": (State.WAITING,),
+    "open": OPEN,
+    "done": (State.DONE,),
+    "bad": BAD,
+    "cancelled": (State.CANCELLED,),
+}
 
 
 @dataclass
@@ -58,8 +66,7 @@ class Figures:
 
 def visible(runs: QuerySet[HandoverRun], staff: Staff) -> QuerySet[HandoverRun]:
     """Runs of members whom this person may see."""
-    scope = staff.role.scope if staff.role else Scope.OWN
-    if scope == Scope.BRAND:
+    if staff.sees_brand:
         return runs
     return runs.filter(giver__in=Staff.objects.visible_to(staff).values("pk"))
 

@@ -21,15 +21,6 @@ from scrm.responses import go
 from tagging.models import Segment
 
 LIVE = [Job.State.WAITING, Job.State.RUNNING, Job.State.PAUSED]
-State = HandoverItem.State
-# key of the filter → states
-GROUPED: dict[str, tuple[int, ...]] = {
-    "waiting": (State.WAITING,),
-    "open": (State.PLANNED, State.CALLING),
-    "done": (State.DONE,),
-    "bad": listing.BAD,
-    "cancelled": (State.CANCELLED,),
-}
 
 
 @require_GET
@@ -74,8 +65,8 @@ def handover_detail(request: Any, run_id: int) -> HttpResponse:
     run = get_run(request, run_id)
     given = {"state": request.GET.get("state", ""), "receiver": request.GET.get("receiver", "")}
     items = HandoverItem.objects.filter(run=run).select_related("receiver", "contact", "chat")
-    if given["state"] in GROUPED:
-        items = items.filter(state__in=GROUPED[given["state"]])
+    if given["state"] in listing.GROUPED:
+        items = items.filter(state__in=listing.GROUPED[given["state"]])
     if receiver := read_id(given["receiver"]):
         items = items.filter(receiver=receiver)
     page = keyset_page(items, order=("pk",), after=request.GET.get("after"))

@@ -94,7 +94,7 @@ def _parts(rows: QuerySet, key: str, top: int) -> list[dict[str, Any]]:
 
 
 def sees_all(staff: Staff | None) -> bool:
-    return staff is None or (staff.role is not None and staff.role.scope == Scope.BRAND)
+    return staff is None or staff.sees_brand
 
 
 def _mine(rows: QuerySet, staff: Staff | None, name: str) -> QuerySet:
@@ -197,9 +197,8 @@ def _key(brand: Brand, staff: Staff | None) -> str:
     """One entry per brand and data scope."""
     if staff is None or sees_all(staff):
         return f"insights:{brand.pk}:totals"
-    scope = staff.role.scope if staff.role else Scope.OWN
-    place = {Scope.REGION: staff.region_id, Scope.STORE: staff.store_id}.get(Scope(scope))
-    return f"insights:{brand.pk}:totals:{scope}:{place or f'staff-{staff.pk}'}"
+    place = {Scope.REGION: staff.region_id, Scope.STORE: staff.store_id}.get(Scope(staff.scope))
+    return f"insights:{brand.pk}:totals:{staff.scope}:{place or f'staff-{staff.pk}'}"
 
 
 def arrival_key(follow: Follow) -> str:

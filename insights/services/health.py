@@ -102,6 +102,8 @@ def check(brand: Brand) -> BrandHealth:
     problems = [word for word in PROBLEMS if needs[word]]
     if people >= brand.staff_quota:
         problems.append("staff_quota")
+    if Corp.objects.filter(app_state=Corp.AppState.ASLEEP).exists():
+        problems.insert(0, "app_asleep")
     values: dict[str, Any] = {
         "checked_at": now,
         "n_contacts": counted.n_contacts,

@@ -3,10 +3,11 @@ WeCom after commit."""
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from livecodes.models import ChannelCode, CodeGuide, CodeHours
@@ -92,7 +93,7 @@ def duplicate_code(brand: Brand, *, by: Actor, code_id: int, name: str = "") -> 
     code = get_code(code_id)
     given = as_input(code)
     name = name.strip() or _free_name(code.name)
-    return create_code(brand, by=by, corp=code.corp, given=_replace(given, name=name), kind=code.kind)
+    return create_code(brand, by=by, corp=code.corp, given=replace(given, name=name), kind=code.kind)
 
 
 @transaction.atomic
@@ -139,6 +140,16 @@ def replace_guide(
     return len(changed), kept
 
 
+def matching(*, q: str = "", guide_id: int | None = None, kind: str = "") -> QuerySet[ChannelCode]:
+    """Live codes with `q` in name or place, with a guide, of a kind; in no order."""
+    found = ChannelCode.objects.live()
+    if q := q.replace("\x00", "").strip():
+        found = found.filter(Q(name__icontains=q) | Q(place__icontains=q))
+    if guide_id is not None:
+        found = found.filter(guides__staff=guide_id)
+    return found.filter(kind=kind) if kind in ChannelCode.Kind.values else found
+
+
 def get_code(code_id: int, *, lock: bool = False) -> ChannelCode:
     """A live code of the brand in scope.
 
@@ -166,10 +177,6 @@ def _free_name(name: str) -> str:
         if candidate not in taken:
             return candidate
     raise ConflictError(_("There is a code of this name already"))
-
-
-def _replace(given: CodeInput, **changes: Any) -> CodeInput:
-    return CodeInput(**{**given.__dict__, **changes})
 
 
 def _push_later(brand: Brand, code_ids: Sequence[int]) -> None:

@@ -143,7 +143,10 @@ def as_audit(code: ChannelCode) -> dict[str, Any]:
             + (f" {names.get(h.staff_id, h.staff_id)}" if h.staff_id else "")
             for h in given.hours
         ],
-        "welcomes": [f"{w.audience}: {w.text[:60]} +{len(w.attachments)}" for w in given.welcomes],
+        "welcomes": [
+            {"audience": w.audience, "text": w.text[:60], "attachments": len(w.attachments)}
+            for w in given.welcomes
+        ],
     }
 
 

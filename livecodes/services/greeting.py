@@ -297,7 +297,7 @@ def _code_in_inbox(touch: Touch) -> str:
         received_at__gte=touch.at - timedelta(minutes=10),
         received_at__lte=touch.at + timedelta(hours=1),
         happened_at=touch.at,
-        change_type__in=["add_external_contact", "add_half_external_contact"],
+        change_type__in=["add_external_contact", "add_half_external_contact", "msg_audit_approved"],
     )
     keys = TouchKey.objects.filter(touch_id=touch.pk, touch_at=touch.at)
     for event in events[:500]:

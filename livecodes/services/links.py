@@ -66,6 +66,15 @@ def start_sync(brand: Brand, *, corp: Corp, by: Actor = SYSTEM) -> Job:
     return corp_jobs.start(brand, kind=KIND, title=TITLE, corp=corp, by=by)
 
 
+def read_all(brand: Brand, *, by: Actor) -> None:
+    """Ask WeCom for balance, customers and figures of all corps' links, after the caller's commit."""
+    from livecodes.tasks import read_quota
+
+    for corp in Corp.objects.order_by("pk"):
+        read_quota.delay_on_commit(brand_id=brand.pk, corp_id=corp.pk)
+        start_sync(brand, corp=corp, by=by)
+
+
 def step(brand: Brand, job: Job) -> bool:
     """A page of a link's customers, or some days of its figures; True: there is more."""
     corp = corp_jobs.corp_of(job)

@@ -15,10 +15,11 @@ from livecodes.services import codes
 from livecodes.services.content import CodeInput, as_input
 from livecodes.services.roster import is_able
 from org.access import staff_can
-from org.forms import add_errors
+from org.forms import add_errors, is_for_saving
 from org.models import Corp, Staff
 from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import read_ids
 from scrm.responses import go
 from tagging.services import tags
 from wecom.models import MediaFile
@@ -38,12 +39,12 @@ def code_new(request: Any) -> HttpResponse:
     kind = ChannelCode.Kind.LINK if is_link else ChannelCode.Kind.CODE
     start = {"strategy": ChannelCode.Strategy.IN_TURN, "skip_verify": True, "corp": corps[0].pk}
     form = CodeForm(request.POST or None, initial=start, corps=corps)
-    if request.method == "POST" and form.is_valid():
+    if is_for_saving(request, form):
         corp = next((c for c in corps if c.pk == form.cleaned_data["corp"]), None)
         if corp is None:
             raise NotFoundError()
         try:
-            given = form.content(_tag_ids(request))
+            given = form.content(read_ids(request.POST, "tags"))
             code = codes.create_code(request.brand, by=request.actor, corp=corp, given=given, kind=kind)
         except InvalidError as error:
             _show(form, error)
@@ -60,19 +61,15 @@ def code_new(request: Any) -> HttpResponse:
 def code_edit(request: Any, code_id: int) -> HttpResponse:
     code = codes.get_code(code_id)
     form = CodeForm(request.POST or None, initial=initial_of(code), corps=[code.corp], sop_id=code.sop_id)
-    if request.method == "POST" and form.is_valid():
+    if is_for_saving(request, form):
         try:
-            given = form.content(_tag_ids(request))
+            given = form.content(read_ids(request.POST, "tags"))
             codes.edit_code(request.brand, by=request.actor, code_id=code.pk, given=given)
         except InvalidError as error:
             _show(form, error)
         else:
             return go(request, f"/codes/{code.pk}/", _("Saved; printed codes stay as they are"))
     return _page(request, form, code, [code.corp], as_input(code), kind=code.kind)
-
-
-def _tag_ids(request: Any) -> list[int]:
-    return [int(pk) for pk in request.POST.getlist("tags") if pk.isascii() and pk.isdigit() and len(pk) < 19]
 
 
 def _show(form: CodeForm, error: SCRMError) -> None:
@@ -103,7 +100,7 @@ def _page(
             lists = json_in.loads(request.POST.get("lists", "")) or EMPTY
         except ValueError:
             lists = EMPTY
-    chosen = _tag_ids(request) if posted else list(given.tag_ids) if given else []
+    chosen = read_ids(request.POST, "tags") if posted else list(given.tag_ids) if given else []
     context = {
         "form": form,
         "code": code,

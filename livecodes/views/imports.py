@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from livecodes.services import batch
+from livecodes.services import batch, batch_sheet
 from org.access import staff_can
 from org.forms import add_errors
 from org.models import Corp, Job
@@ -55,12 +55,12 @@ def import_new(request: Any) -> HttpResponse:
             add_errors(form, error)
         else:
             return _preview(request, found)
-    context = {"form": form, "columns": [words[0] for words in batch.COLUMNS.values()], "corps": corps}
+    context = {"form": form, "columns": [words[0] for words in batch_sheet.COLUMNS.values()], "corps": corps}
     context["recent"] = Job.objects.filter(kind=batch.KIND).order_by("-created_at")[:5]
     return render(request, "livecodes/import.html", context, status=422 if form.errors else 200)
 
 
-def _preview(request: Any, found: batch.Preview) -> HttpResponse:
+def _preview(request: Any, found: batch_sheet.Preview) -> HttpResponse:
     context = {"found": found, "good": found.good[:SHOWN], "bad": found.bad[:SHOWN], "shown": SHOWN}
     return render(request, "livecodes/import_preview.html", context)
 
@@ -69,7 +69,7 @@ def _preview(request: Any, found: batch.Preview) -> HttpResponse:
 @staff_can("codes.edit")
 def import_template(request: Any) -> HttpResponse:
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    response = HttpResponse(batch.template_xlsx(), content_type=kind)
+    response = HttpResponse(batch_sheet.template_xlsx(), content_type=kind)
     response["Content-Disposition"] = 'attachment; filename="channel-codes.xlsx"'
     return response
 

@@ -12,7 +12,6 @@ from livecodes.models import AcquisitionQuota, ChannelCode
 from livecodes.services import figures, links, quota
 from livecodes.services.doors import address_of
 from livecodes.services.ways import problem_of
-from livecodes.tasks import read_quota
 from livecodes.views.lists import tabs
 from org.access import staff_can
 from org.models import Corp, Job
@@ -60,9 +59,7 @@ def link_list(request: Any) -> HttpResponse:
 @staff_can("codes.edit")
 def links_read(request: Any) -> HttpResponse:
     """Read balance, customers and figures from WeCom now."""
-    for corp in Corp.objects.order_by("pk"):
-        read_quota.delay_on_commit(brand_id=request.brand.pk, corp_id=corp.pk)
-        links.start_sync(request.brand, corp=corp, by=request.actor)
+    links.read_all(request.brand, by=request.actor)
     return go(request, "/codes/links/", _("WeCom is asked; the figures come by themselves"), "info")
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -88,13 +87,7 @@ def _given(request: Any) -> dict[str, str]:
 
 def _found(given: dict[str, str]) -> Any:
     """The codes that the filters leave."""
-    found = ChannelCode.objects.live()
-    if given["q"]:
-        found = found.filter(Q(name__icontains=given["q"]) | Q(place__icontains=given["q"]))
-    if (guide := read_id(given["guide"])) is not None:
-        found = found.filter(guides__staff=guide)
-    if given["kind"] in ChannelCode.Kind.values:
-        found = found.filter(kind=given["kind"])
+    found = codes.matching(q=given["q"], guide_id=read_id(given["guide"]), kind=given["kind"])
     if given["state"] in ChannelCode.Sync.values:
         found = found.filter(sync_state=given["state"])
     return found

@@ -57,7 +57,8 @@ def add_person(
     user = User.objects.filter(username=username.strip().lower()).first()
     if user is None:
         if not password:
-            raise InvalidError(_("A new user needs a password"))
+            text = _("A new user needs a password")
+            raise InvalidError(text, fields={"password": text})
         user = User.objects.create_user(username, password, name=name)
     if UserBrand.objects.filter(user=user, brand=brand).exists():
         raise ConflictError(_("This user is already a member of the brand"))

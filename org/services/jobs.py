@@ -33,14 +33,14 @@ KINDS: dict[str, str] = {
     "code_batch": "livecodes.services.batch.step",
     "code_zip": "livecodes.services.zips.step",
     "sop_enrol": "campaigns.services.enrolments.step",
-    "sop_stop": "campaigns.services.waves.stop_step",
+    "sop_stop": "campaigns.services.send_task_jobs.stop_step",
     "sop_move": "campaigns.services.journeys.moving.step",
     "sop_rehearse": "campaigns.services.journeys.rehearsing.step",
     "lookalike": "tagging.services.lookalike.step",
     "staff_tasks": "campaigns.services.staff_task_batches.step",
-    "broadcast_cancel": "campaigns.services.waves.stop_step",
-    "broadcast_remind": "campaigns.services.waves.remind_step",
-    "broadcast_reassign": "campaigns.services.waves.reassign_step",
+    "broadcast_cancel": "campaigns.services.send_task_jobs.stop_step",
+    "broadcast_remind": "campaigns.services.send_task_jobs.remind_step",
+    "broadcast_reassign": "campaigns.services.send_task_jobs.reassign_step",
     "group_sync": "groups.services.sync.step",
     "handover": "handover.services.handing.step",
     "leavers": "handover.services.leavers.step",
@@ -65,7 +65,6 @@ KINDS: dict[str, str] = {
 LEASE = timedelta(minutes=2)  # a running job that has not moved for so long has lost its process
 BEAT_S = 30.0  # so often a turn says that it lives, also in the middle of a step of minutes
 MAX_BEATS = 240  # two hours of one turn: one that hangs loses its lease after all
-MAX_RESTARTS = 5
 
 
 def start_job(

@@ -40,9 +40,8 @@ def managers_of(guides: Sequence[Staff]) -> dict[int, list[Staff]]:
 def those_who(right: str, corp_ids: Collection[int | None]) -> dict[int | None, list[Staff]]:
     """Corp → active members who have a right for the whole brand: they stand in for guides whom nobody manages."""
     found: dict[int | None, list[Staff]] = defaultdict(list)
-    people = Staff.objects.filter(state=Staff.State.ACTIVE, corp__in={pk for pk in corp_ids if pk})
-    people = people.filter(role__scope=Scope.BRAND, role__rights__contains=[right]).exclude(userid="")
-    for person in people.select_related("corp").order_by("pk"):
+    people = Staff.objects.with_right(right).filter(role__scope=Scope.BRAND)
+    for person in people.filter(corp__in={pk for pk in corp_ids if pk}):
         if len(found[person.corp_id]) < MOST:
             found[person.corp_id].append(person)
     return found

@@ -21,7 +21,7 @@ WIDTH = {Scope.OWN: 0, Scope.STORE: 1, Scope.REGION: 2, Scope.BRAND: 3}
 
 def check_may_give(by: Actor, *, rights: list[str], scope: str) -> None:
     """Raises ForbiddenError unless `by` has all these rights and sees at least as much."""
-    own_scope = by.staff.role.scope if by.staff and by.staff.role else Scope.OWN
+    own_scope = by.staff.scope if by.staff else Scope.OWN
     if set(rights) - by.rights or WIDTH[Scope(scope)] > WIDTH[Scope(own_scope)]:
         raise ForbiddenError(_("You cannot give or change rights that you do not have yourself"))
 

@@ -4,6 +4,7 @@ import secrets
 from zoneinfo import available_timezones
 
 from django.db import IntegrityError, transaction
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from org.access import PRESETS, Actor
@@ -14,6 +15,8 @@ from scrm.errors import ConflictError, ForbiddenError, InvalidError
 from tenants.models import Brand, PlatformEntry, User
 from tenants.scoping import tenant_scope
 
+# what apps above this one give a new brand: dotted paths of functions (brand), in its scope and transaction
+STARTS = ("campaigns.services.policy.start_brand",)
 RESERVED_SLUGS = {"find", "wecom"}  # below /login/
 
 
@@ -56,6 +59,8 @@ def open_brand(
                     role=admin,
                     password=admin_password,
                 )
+                for path in STARTS:
+                    import_string(path)(brand)
     except IntegrityError as error:
         raise ConflictError(
             _("This short name is taken"), fields={"slug": _("This short name is taken")}

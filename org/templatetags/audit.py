@@ -9,7 +9,9 @@ from django import template
 from django.utils.translation import gettext as _
 
 from org.access import RIGHTS
-from org.audit_words import FIELDS, OBJECTS, STATES, VERBS
+from org.audit_fields import FIELDS
+from org.audit_values import value_words
+from org.audit_words import OBJECTS, STATES, VERBS
 from org.models import AuditEntry
 
 register = template.Library()
@@ -64,16 +66,24 @@ def changes(entry: AuditEntry, zone: tzinfo = UTC) -> list[dict[str, Any]]:
         old, new = before.get(name), after.get(name)
         if isinstance(old, list) and isinstance(new, list):
             old, new = [v for v in old if v not in new], [v for v in new if v not in old]
-        if name == "state":
-            old, new = (STATES.get(v, v) if isinstance(v, str) else v for v in (old, new))
         rows.append(
             {
                 "name": FIELDS.get(name, name.replace("_", " ")),
-                "old": _text(old, zone),
-                "new": _text(new, zone),
+                "old": _text(_worded(entry, name, old), zone),
+                "new": _text(_worded(entry, name, new), zone),
             }
         )
     return rows
+
+
+def _worded(entry: AuditEntry, name: str, value: Any) -> Any:
+    """Codes as words, also inside lists and dicts."""
+    if isinstance(value, list):
+        return [_worded(entry, name, one) for one in value]
+    if isinstance(value, dict):
+        return {key: _worded(entry, key, one) for key, one in value.items()}
+    found = value_words(entry.action, entry.object_type, name, value)
+    return STATES.get(found, found) if name == "state" and isinstance(found, str) else found
 
 
 def _text(value: Any, zone: tzinfo) -> str:
@@ -86,7 +96,7 @@ def _text(value: Any, zone: tzinfo) -> str:
     if isinstance(value, dict):
         return _(", ").join(f"{FIELDS.get(k, k)}: {_text(v, zone)}" for k, v in value.items())
     if not isinstance(value, str):
-        return str(value)
+        return str(value)  # a number, or words that are translated now
     if MOMENT.match(value):
         try:
             return f"{datetime.fromisoformat(value).astimezone(zone):%Y-%m-%d %H:%M}"

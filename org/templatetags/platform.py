@@ -9,6 +9,7 @@ register = template.Library()
 
 # words of BrandHealth.problem, written by insights/services/health.py
 PROBLEMS: dict[str, Any] = {
+    "app_asleep": lazy("WeCom has put the app to sleep"),
     "corp_checks": lazy("The WeCom set-up has problems"),
     "inbox_late": lazy("Callbacks wait for longer than a minute"),
     "inbox_dead": lazy("Callbacks need a person"),

@@ -100,7 +100,10 @@ def brand_open(request: Any) -> HttpResponse:
         try:
             brand = platform.open_brand(by=request.user, **values)
         except (ConflictError, InvalidError) as error:
-            add_errors(form, error)
+            if text := error.details.get("fields", {}).pop("password", ""):  # of the administrator
+                form.add_error("admin_password", str(text))
+            else:
+                add_errors(form, error)
         else:
             return go(request, f"/platform/{brand.pk}/", _("%(name)s is open") % {"name": brand.name})
     return render(request, "org/platform/open.html", {"form": form}, status=422 if form.errors else 200)

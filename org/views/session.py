@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import password_validators_help_tex
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -73,8 +74,10 @@ def log_in(request: HttpRequest, slug: str = "") -> HttpResponse:
         "form": form,
         "brand": brand,
         "slug": slug,
+        "unsaved": request.method == "GET" and "unsaved" in request.GET,
         "corps": _corps(brand),
-        "next": session.safe_next(request, target),
+        "next": (back := session.safe_next(request, target)),
+        "any_brand": session.on_the_way(reverse("login"), back),
     }
     response = render(request, "org/login.html", context, status=status)
     if retry_after_s:
@@ -94,11 +97,12 @@ def _corps(brand: Brand | None) -> list[Corp]:
 def find_brand(request: HttpRequest) -> HttpResponse:
     """From the brand's short name to its log-in page; the same answer whether it exists or not."""
     form = FindBrandForm(request.GET)
-    return (
-        redirect("login_brand", slug=form.cleaned_data["brand"].lower())
+    door = (
+        reverse("login_brand", args=[form.cleaned_data["brand"].lower()])
         if form.is_valid()
-        else redirect("login")
+        else reverse("login")
     )
+    return redirect(session.on_the_way(door, session.safe_next(request, request.GET.get("next"))))
 
 
 @public
@@ -120,7 +124,8 @@ def switch(request: Any) -> HttpResponse:
             raise NotFoundError()
         session.enter_brand(request, wanted)
         return redirect(session.safe_next(request, request.POST.get("next")))
-    return render(request, "org/switch.html", {"my_brands": brands})
+    context = {"my_brands": brands, "next": session.safe_next(request, request.GET.get("next"))}
+    return render(request, "org/switch.html", context)
 
 
 @public

@@ -37,7 +37,7 @@ class Sale:
 
 @dataclass(frozen=True)
 class Happening:
-    """An event: number of EventType, what it is about, its text (leaves.TEXT_KEYS of its data)."""
+    """An event: number of EventType, what it is about, its text (tagging/event_text.py)."""
 
     type: int
     at: datetime

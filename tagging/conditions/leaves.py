@@ -66,7 +66,6 @@ OBJECTS: dict[str, str] = {
     "tags": "tag_ids",
 }
 WORDED = ("searched", "custom", "coupon_used", "word_said")  # events that may be asked by words of their text
-TEXT_KEYS = ("text", "word", "title", "code", "page", "query")  # of an event's data: its text
 # word → number of campaigns.models.Touch.Kind
 TOUCH_KINDS = {"welcome": 1, "sop": 2, "broadcast": 3, "direct": 4}
 # what became of a message; opened, replied and bought as campaigns/services/marks.py sets them

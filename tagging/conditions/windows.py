@@ -14,6 +14,7 @@ A window is JSON with a `type`:
 | `month` | `of` this, next | | the day of a year is in this month |
 """
 
+from calendar import isleap
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -106,12 +107,8 @@ def year_days(window: Window, today: date) -> list[int]:
         (start + timedelta(days=i)).month * 100 + (start + timedelta(days=i)).day
         for i in range((end - start).days)
     }
-    if 228 in found and not any(_is_leap(year) for year in {start.year, end.year}):
+    if 228 in found and not any(isleap(year) for year in {start.year, end.year}):
         found.add(229)
     if window["type"] == "month" and start.month == 2:
         found.add(229)
     return sorted(found)
-
-
-def _is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

@@ -4,12 +4,14 @@ Everything runs in the caller's transaction, sees what that transaction has writ
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from contacts.models import CustomField
+from contacts.services import positions
 from contacts.services.staging import numbers
 from org.models import Scope, Staff, Store
 from scrm import clock
@@ -26,10 +28,12 @@ from tagging.services.compile import (
     plan_of,
 )
 from tagging.services.nesting import nested_segments
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 MANY = 8  # bitmaps, from which on it is worth a statement to have them read by the index
 FEW = 2_000  # people whose own rows are read when they alone are asked about
+LOOPED = 64  # up to so many of them Postgres may go from row to row
 SMALL = 0.05  # up to this share of everybody members are looked up one by one
 
 
@@ -62,6 +66,7 @@ class Audience:
         self.condition = condition
         self.now = now or clock.now()
         self.staff = staff
+        self.is_new = False  # Postgres does not know of the brand's people
 
     def _plan(self, only: Sequence[int] = ()) -> tuple[Plan, Build]:
         build = build_for(self.brand, self.condition, self.now)
@@ -73,7 +78,21 @@ class Audience:
         bits.flush()
         if not plan.is_bits or build.converted or build.n_bitmaps > MANY:
             _make_room()
+        if not only and (not plan.is_bits or build.converted):
+            self._look()
         return plan, build
+
+    def _look(self) -> None:
+        """See whether Postgres knows of the brand's people: before they are joined."""
+        self.is_new = positions.are_unknown(self.brand)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """For a statement over everybody: of a brand that counts as one row Postgres would compare each row with each."""
+        with connection.cursor() as cursor, joined_by_hash(cursor) if self.is_new else nullcontext():
+            yield cursor
+
+    # who executes one of these takes the cursor of `positions.joined`
 
     def count_sql(self) -> tuple[str, dict[str, Any]]:
         """Query of one number, with its parameters."""
@@ -91,7 +110,10 @@ class Audience:
         return bits_query(plan, build), build.params
 
     def count(self) -> int:
-        return _one(*self.count_sql())
+        sql, params = self.count_sql()
+        with self._cursor() as cursor:
+            cursor.execute(sql, params)
+            return cursor.fetchone()[0]
 
     def count_and_sample(self, n: int = 20) -> tuple[int, list[int]]:
         """How many, and the ids of the n newest of them; one evaluation for both."""
@@ -115,7 +137,7 @@ class Audience:
                 f" SELECT (SELECT count(*) FROM m),"
                 f" ARRAY(SELECT contact_id FROM m ORDER BY position DESC LIMIT {int(n)})"
             )
-        with connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql, build.params)
             n_found, ids = cursor.fetchone()
         return n_found, list(ids)
@@ -128,7 +150,7 @@ class Audience:
         """(contact id, position) of the next members below a position, newest first."""
         sql, params = self._small_members()
         before = f" WHERE m.position < {int(after)}" if after is not None else ""
-        with connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(
                 f"SELECT m.contact_id, m.position FROM ({sql}) m{before} ORDER BY m.position DESC LIMIT {int(size)}",  # noqa: S608
                 params,
@@ -138,7 +160,7 @@ class Audience:
     def ids(self) -> list[int]:
         """All ids, by position."""
         sql, params = self._small_members()
-        with connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(f"SELECT m.contact_id FROM ({sql}) m ORDER BY m.position", params)  # noqa: S608
             return [row[0] for row in cursor.fetchall()]
 
@@ -151,8 +173,9 @@ class Audience:
 
     def bitmap(self) -> dict[int, bytes]:
         """{chunk: 1,024 bytes}: bit i of byte k (the highest first) is position chunk × 8192 + 8k + i."""
-        sql, params = self.bits_sql()
-        with connection.cursor() as cursor:
+        plan, build = self._plan()
+        sql, params = bits_query(plan, build), build.params
+        with self._cursor() as cursor:
             # bit_send gives the length in four bytes and then the bits
             cursor.execute(
                 f"SELECT chunk, substring(bit_send(bits) FROM 5) FROM ({sql}) q WHERE bit_count(bits) > 0",  # noqa: S608
@@ -169,7 +192,7 @@ class Audience:
         sql, params = self._small_members()
         name = connection.ops.quote_name
         wanted = ", ".join(("m.contact_id", "m.position")[: len(columns)])
-        with connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {name(table)} ({', '.join(map(name, columns))})"  # noqa: S608
                 f" SELECT {wanted} FROM ({sql}) m ORDER BY m.position",
@@ -184,7 +207,7 @@ class Audience:
             return set()
         plan, build = self._plan(asked if len(asked) <= FEW else ())
         sql = members_query(plan, build)
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, joined_by_hash(cursor, len(asked), above=LOOPED):
             cursor.execute(
                 f"SELECT m.contact_id FROM ({sql}) m WHERE m.contact_id = ANY(%(asked)s::bigint[])",  # noqa: S608
                 {**build.params, "asked": numbers(asked)},
@@ -196,15 +219,11 @@ class Audience:
         plan, build = self._plan()
         if not plan.is_bits:
             return members_query(plan, build), build.params
-        with connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(count_query(plan, build), build.params)
             (n,) = cursor.fetchone()
-            cursor.execute(
-                "SELECT coalesce(max(next_value), 0) FROM contacts_brandcounter WHERE brand_id = %s AND name = 'contact'",
-                [self.brand.pk],
-            )
-            (everybody,) = cursor.fetchone()
-        if n > SMALL * everybody:
+        self._look()
+        if n > SMALL * positions.n_taken(self.brand):
             return members_query(plan, build), build.params
         return (
             f"SELECT c.id AS contact_id, c.position FROM (SELECT q.chunk * {BITS} + i AS position"  # noqa: S608
@@ -225,20 +244,13 @@ def _make_room() -> None:
         )
 
 
-def _one(sql: str, params: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return cursor.fetchone()[0]
-
-
 def _scope(staff: Staff | None) -> list[int] | None:
     """The guides whose customers a person may see; None: everybody's."""
-    scope = Scope.BRAND if staff is None else staff.role.scope if staff.role else Scope.OWN
-    if staff is None or scope == Scope.BRAND:
+    if staff is None or staff.sees_brand:
         return None
-    if scope == Scope.REGION and staff.region_id:
+    if staff.scope == Scope.REGION and staff.region_id:
         return _guides_of("regions", [staff.region_id])[staff.region_id]
-    if scope == Scope.STORE and staff.store_id:
+    if staff.scope == Scope.STORE and staff.store_id:
         return _guides_of("stores", [staff.store_id])[staff.store_id]
     return [staff.pk]
 

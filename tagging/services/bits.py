@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from django.db import connection
 
 from contacts.services.staging import numbers
@@ -49,10 +50,15 @@ def note_mask(dim: Dim, val: int, chunk: int, bits: int, is_on: bool) -> None:
     connection.before_commit(_write, Mask(int(dim), val, chunk, bits, is_on))  # type: ignore[attr-defined]
 
 
-def note_masks(brand: Brand, dim: Dim, rows: Iterable[tuple[int, int, str]], is_on: bool) -> None:
-    """Note whole rows: (val, chunk, text of bits that change). For sets too large to send as ids."""
-    for val, chunk, text in rows:
-        connection.before_commit(_write, Mask(int(dim), val, chunk, int(text, 2), is_on))  # type: ignore[attr-defined]
+def note_sets(brand: Brand, dim: Dim, rows: Iterable[tuple[int, str]], is_on: bool) -> None:
+    """Note many bits: (val, positions as Postgres writes an array of them)."""
+    for val, text in rows:
+        positions = np.fromstring(text[1:-1], np.int64, sep=",")
+        chunks = np.unique(positions // BITS)
+        flat = np.zeros((len(chunks), BITS), bool)
+        flat[np.searchsorted(chunks, positions // BITS), positions % BITS] = True
+        for chunk, packed in zip(chunks.tolist(), np.packbits(flat, axis=1), strict=True):
+            note_mask(dim, val, chunk, int.from_bytes(packed.tobytes()), is_on)
 
 
 def note_positions(brand: Brand, dim: Dim, rows: Iterable[tuple[int, int]], is_on: bool) -> None:
@@ -250,18 +256,23 @@ def _mask_params(masks: dict[tuple[int, int, int], tuple[int, int]]) -> dict[str
     }
 
 
-def contacts_joined(brand: Brand, *, keep_id: int, lose_id: int) -> None:
-    """Two contacts become one: the one that stays has every bit of the other one, whose bits are cleared."""
+def contacts_joined(brand: Brand, *, keep_id: int, lose_id: int, bits: Iterable[tuple[int, int]]) -> None:
+    """Two contacts become one: the one that stays has every bit of the other one, whose bits are cleared.
+
+    Args:
+        bits: (dim, val) of the one that ends, flags left out: no index leads to them, so they are read once
+            (bits_parted.py).
+    """
     flush()
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT d.dim, d.val FROM contacts_contactstat s"  # noqa: S608
-            f" JOIN tagging_dimbits d ON d.brand_id = %s AND d.chunk = s.position / {BITS}"
+            f" JOIN tagging_dimbits d ON d.brand_id = %s AND d.dim = {Dim.FLAG} AND d.chunk = s.position / {BITS}"
             f" WHERE s.brand_id = %s AND s.contact_id = %s AND get_bit(d.bits, s.position %% {BITS}) = 1",
             [brand.pk, brand.pk, lose_id],
         )
-        rows = cursor.fetchall()
-    for dim, val in rows:
+        flags = cursor.fetchall()
+    for dim, val in [*bits, *flags]:
         # the row of ContactStat that ends is deleted before the commit, so its bits are cleared at once
         if (dim, val) != (Dim.FLAG, Flag.EVERYBODY):
             set_bits(brand, Dim(dim), {val: [keep_id]})

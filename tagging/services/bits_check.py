@@ -11,6 +11,7 @@ from contacts.services import ownerless
 from tagging.models import BITS, ContactTag, Dim
 from tagging.services import bits
 from tagging.services.bits import FLAGS, ZERO
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,18 @@ def _truth(dim: Dim) -> str:
     )
 
 
+def truth_of(brand: Brand, dim: Dim, vals: Sequence[int], contact_ids: Sequence[int]) -> set[tuple[int, int]]:
+    """(contact id, val) of what is true of some contacts."""
+    found = TRUTHS.get(dim) or import_string(TRUTHS_ABOVE[dim][0])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT c.contact_id, x.val FROM ({found}) x JOIN contacts_contactstat c ON c.brand_id = %(b)s"  # noqa: S608
+            " AND c.position = x.position WHERE c.contact_id = ANY(%(ids)s::bigint[])",
+            {"b": brand.pk, "vals": list(vals), "ids": list(contact_ids)},
+        )
+        return {(contact_id, val) for contact_id, val in cursor.fetchall()}
+
+
 def _batches(brand: Brand, dim: Dim) -> list[list[int]]:
     """All values that have bits or might have some."""
     known = _VALUES.get(dim) or import_string(TRUTHS_ABOVE[dim][1])
@@ -99,7 +112,8 @@ def repair(brand: Brand, dim: Dim, vals: Iterable[int]) -> int:
     where = "d.brand_id = %(b)s AND d.dim = %(dim)s AND d.val = ANY(%(vals)s)"
     truth = _truth(dim)
     bits.flush()
-    with transaction.atomic(), connection.cursor() as cursor:
+    # a brand that counts as one row would have its truth put together once for each bitmap
+    with transaction.atomic(), connection.cursor() as cursor, joined_by_hash(cursor):
         cursor.execute(
             "INSERT INTO tagging_dimbits (brand_id, dim, val, chunk, bits)"  # noqa: S608
             f" SELECT %(b)s, %(dim)s, val, chunk, {ZERO} FROM ({truth}) t"

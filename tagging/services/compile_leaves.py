@@ -6,7 +6,8 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from tagging.conditions import Condition, windows
-from tagging.conditions.leaves import EVENTS, OBJECTS, TEXT_KEYS
+from tagging.conditions.leaves import EVENTS, OBJECTS
+from tagging.event_text import holds_sql
 from tagging.models import Dim, Flag
 from tagging.services.compile import (
     Build,
@@ -70,20 +71,31 @@ def _zero_counts(compare: Mapping[str, Any]) -> bool:
     return passes(0, compare)
 
 
-def _counted(rows: str, having: str, compare: Mapping[str, Any], *, is_count: bool = True) -> Plan:
+def _counted(
+    rows: str,
+    having: str,
+    compare: Mapping[str, Any],
+    *,
+    is_count: bool = True,
+    some: str = "",
+    fence: str = "",
+) -> Plan:
     """Contacts by a number of their rows. Who has none at all passes when zero does: then those who do not pass are
     looked up, and everybody else is meant.
 
     Args:
         rows: query of contact_id and what `having` needs, a row for each thing counted.
         having: the test of a group of them, over `x`.
+        some: a cheaper query of who has any.
+        fence: `OFFSET 0` where an index in the order of contacts tempts Postgres to read all of them.
     """
-    grouped, rows = _grouped(rows), f"SELECT x.contact_id FROM ({rows}) x"  # noqa: S608
+    found = f"SELECT y.* FROM ({rows} {fence}) y" if fence else rows  # noqa: S608
+    grouped, some = _grouped(found), some or f"SELECT x.contact_id FROM ({rows}) x"  # noqa: S608
     op, value = compare["op"], compare["value"]
     if is_count and (op, value) in _AT_ALL:
-        return Plan(rows=(Rows(grouped, some=rows),))
+        return Plan(rows=(Rows(grouped, some=some),))
     if is_count and (op, value) in _NOT_AT_ALL:
-        return Plan(rows=(Rows(grouped, negated=True, some=rows),))
+        return Plan(rows=(Rows(grouped, negated=True, some=some),))
     if _zero_counts(compare):
         return Plan(rows=(Rows(f"{grouped} HAVING NOT ({having})", negated=True),))
     return Plan(rows=(Rows(f"{grouped} HAVING {having}"),))
@@ -97,6 +109,11 @@ def _grouped(rows: str) -> str:
 
 _AT_ALL = (("ge", 1), ("gt", 0))
 _NOT_AT_ALL = (("eq", 0), ("lt", 1), ("le", 0))
+
+
+def is_at_all(compare: Mapping[str, Any]) -> bool:
+    """Whether a number of rows only matters as far as there are any."""
+    return (compare["op"], compare["value"]) in _AT_ALL + _NOT_AT_ALL
 
 
 # ---- bitmaps
@@ -141,7 +158,7 @@ def _set(dim: Dim) -> Callable[[Condition, Build], Plan]:
 
 def _tags_rows(ids: list[int], n: int, build: Build) -> str:
     return (
-        f"SELECT contact_id FROM tagging_contacttag WHERE brand_id = {build.brand_id} AND {is_one_of('tag_id', ids)}"  # noqa: S608
+        f"SELECT contact_id FROM tagging_contacttag WHERE brand_id = {build.brand} AND {is_one_of('tag_id', ids)}"  # noqa: S608
         f"{_among(build)} GROUP BY contact_id HAVING count(*) >= {n}"
     )
 
@@ -164,7 +181,7 @@ def _staff(ids: list[int], build: Build) -> Plan:
     if len(ids) <= MAX_BITMAPS:
         return Plan(bits=build.stored_bits(Dim.STAFF, ids)) if ids else Plan(bits=_nobody(build))
     query = (
-        f"SELECT DISTINCT contact_id FROM contacts_follow WHERE brand_id = {build.brand_id}"  # noqa: S608
+        f"SELECT DISTINCT contact_id FROM contacts_follow WHERE brand_id = {build.brand}"  # noqa: S608
         f" AND {is_one_of('staff_id', ids)} AND ended_at IS NULL AND NOT is_pending{_among(build)}"
     )
     return Plan(rows=(Rows(query),))
@@ -209,7 +226,16 @@ def _stat_moment(column: str) -> Callable[[Condition, Build], Plan]:
 def _number(condition: Condition, build: Build) -> Plan:
     if condition["measure"] == "avg_fen":
         return _average(condition["compare"], build)
+    if condition["measure"] == "n_orders":
+        return _n_orders(condition["compare"], build)
     return Plan(stat=compared(f"s.{condition['measure']}", condition["compare"], build))
+
+
+def _n_orders(compare: Mapping[str, Any], build: Build) -> Plan:
+    """By the number of orders. Who must have one has a last one: buyers have an index that holds the number, so nobody
+    else's row is read, wherever the rows lie."""
+    test = compared("s.n_orders", compare, build)
+    return Plan(stat=test if _zero_counts(compare) else f"{test} AND s.last_order_at IS NOT NULL")
 
 
 def _average(compare: Mapping[str, Any], build: Build) -> Plan:
@@ -230,7 +256,7 @@ _HAVING = {
 
 
 def _orders(condition: Condition, build: Build) -> Plan:
-    measure, compare, b = condition["measure"], condition["compare"], build.brand_id
+    measure, compare, b = condition["measure"], condition["compare"], build.brand
     products, sold = _products(condition, build), _sold(condition, build)
     if (
         not products
@@ -240,7 +266,9 @@ def _orders(condition: Condition, build: Build) -> Plan:
     ):
         if measure == "avg":
             return _average(compare, build)
-        return Plan(stat=compared("s.n_orders" if measure == "count" else "s.spent_fen", compare, build))
+        if measure == "count":
+            return _n_orders(compare, build)
+        return Plan(stat=compared("s.spent_fen", compare, build))
     where = f"o.brand_id = {b} AND o.is_sale AND o.contact_id IS NOT NULL AND {within('o.paid_at', condition['window'], build)}"
     where += sold + _among(build, "o.contact_id")
     if products:
@@ -254,15 +282,28 @@ def _orders(condition: Condition, build: Build) -> Plan:
     having = compared(_HAVING[measure], compare, build)
     if measure in ("avg", "max"):
         return Plan(rows=(Rows(f"{_grouped(orders)} HAVING {having}"),))
-    return _counted(orders, having, compare, is_count=measure == "count")
+    some = "" if products or sold else _ordered_since(condition["window"], build)
+    return _counted(orders, having, compare, is_count=measure == "count", some=some)
+
+
+def _ordered_since(window: windows.Window, build: Build) -> str:
+    """Who has any order from a moment on, by the last one of each; empty: the window has an end."""
+    start, end = windows.moments(window, build.now, build.zone)
+    if start is None or end is not None:
+        return ""
+    return (
+        f"SELECT contact_id FROM contacts_contactstat WHERE brand_id = {build.brand}"  # noqa: S608
+        f" AND last_order_at >= {build.param(start)}{_among(build)}"
+    )
 
 
 def _sold(condition: Condition, build: Build) -> str:
     """Further tests of an order `o`: where it was sold, who told of it."""
     tests = [is_one_of("o.store_id", condition["store_ids"])] if condition.get("store_ids") else []
-    for name, column in (("channels", "o.channel"), ("sources", "o.source")):
+    # a source as an expression: the key of orders begins with it, and would give all that it has ever told
+    for name, column in (("channels", "o.channel"), ("sources", "o.source || ''")):
         if texts := condition.get(name):
-            tests.append(f"{column} = ANY({build.param(texts)}::text[])")
+            tests.append(f"({column}) = ANY({build.param(texts)}::text[])")
     return "".join(f" AND {test}" for test in tests)
 
 
@@ -273,28 +314,25 @@ def _products(condition: Condition, build: Build) -> str:
         tests.append(is_one_of("l.product_id", ids))
     if categories := condition.get("categories"):
         tests.append(
-            f"l.product_id IN (SELECT id FROM commerce_product WHERE brand_id = {build.brand_id}"  # noqa: S608
+            f"l.product_id IN (SELECT id FROM commerce_product WHERE brand_id = {build.brand}"  # noqa: S608
             f" AND category = ANY({build.param(categories)}))"
         )
     return f"({' OR '.join(tests)})" if tests else ""
 
 
 def _event(condition: Condition, build: Build) -> Plan:
-    where = [f"brand_id = {build.brand_id}", f"type = {EVENTS[condition['event']][0]}"]
+    where = [f"brand_id = {build.brand}", f"type = {EVENTS[condition['event']][0]}"]
     if condition["window"]["type"] != "ever":
         where.append(within("at", condition["window"], build))
     for name in OBJECTS.values():
         if ids := condition.get(name):
             where.append(is_one_of("object_id", ids))
     if words := condition.get("words"):
-        text = ", ".join(f"data ->> '{key}'" for key in TEXT_KEYS)
-        where.append(
-            f"EXISTS (SELECT 1 FROM unnest({build.param(words)}::text[]) w"  # noqa: S608
-            f" WHERE strpos(lower(concat_ws(' ', {text})), lower(w)) > 0)"
-        )
+        where.append(holds_sql("data", build.param(words)))
     where += build.among()
     query = f"SELECT contact_id FROM contacts_event WHERE {' AND '.join(where)}"  # noqa: S608
-    return _counted(query, compared("count(*)", condition["compare"], build), condition["compare"])
+    having = compared("count(*)", condition["compare"], build)
+    return _counted(query, having, condition["compare"], fence="OFFSET 0")
 
 
 def _above(condition: Condition, build: Build) -> Plan:
@@ -309,7 +347,7 @@ def _above(condition: Condition, build: Build) -> Plan:
 
 def _stage(condition: Condition, build: Build) -> Plan:
     query = (
-        f"SELECT id AS contact_id FROM contacts_contact WHERE brand_id = {build.brand_id}"  # noqa: S608
+        f"SELECT id AS contact_id FROM contacts_contact WHERE brand_id = {build.brand}"  # noqa: S608
         f" AND {is_one_of('stage_id', condition['ids'])}{_among(build, 'id')}"
     )
     return Plan(rows=(Rows(query),))
@@ -319,7 +357,7 @@ def _field(condition: Condition, build: Build) -> Plan:
     field_id, column = build.fields[condition["key"]]
     test = _FIELD_TESTS[condition["test"]](f"v.{column}", condition, build)
     query = (
-        f"SELECT v.contact_id FROM contacts_customvalue v WHERE v.brand_id = {build.brand_id}"  # noqa: S608
+        f"SELECT v.contact_id FROM contacts_customvalue v WHERE v.brand_id = {build.brand}"  # noqa: S608
         f" AND v.field_id = {field_id}{_among(build, 'v.contact_id')}"
     )
     return Plan(rows=(Rows(f"{query} AND {test}", negated=condition["test"] == "empty"),))
@@ -384,4 +422,4 @@ LEAVES: dict[str, Callable[[Condition, Build], Plan]] = {
     "lifecycle": _in_column("lifecycle"),
 }
 
-__all__ = ["ABOVE", "LEAVES", "as_bits", "within"]
+__all__ = ["ABOVE", "LEAVES", "as_bits", "is_at_all", "within"]

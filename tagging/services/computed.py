@@ -21,7 +21,7 @@ from scrm.errors import ConflictError, InvalidError, SCRMError
 from tagging.measures import MEASURES, Bracket, problems
 from tagging.models import Color, ComputedTag, Tag, TagAct
 from tagging.services import acts, deleting, library
-from tagging.services.changes import Done, Pairs, put_on, take_off
+from tagging.services.changes import FEW, Done, Pairs, put_on, take_off
 from tenants.models import Brand
 
 JOB = "tag_computed"
@@ -229,6 +229,7 @@ _WANT = """
 """
 _VALUES = """
     {kind} JOIN contacts_customvalue v ON v.brand_id = %(brand)s AND v.field_id = %(field)s AND v.contact_id = s.contact_id
+       AND {which}
 """
 _OFF = """
     SELECT ct.tag_id, ct.contact_id FROM tagging_contacttag ct
@@ -237,18 +238,20 @@ _OFF = """
 """
 _ON = """
     SELECT w.tag_id, w.contact_id FROM ({want}) w
-     WHERE NOT EXISTS (SELECT 1 FROM tagging_contacttag ct WHERE ct.brand_id = %(brand)s AND ct.tag_id = w.tag_id
-                          AND ct.contact_id = w.contact_id)
+     WHERE NOT EXISTS (SELECT 1 FROM tagging_contacttag ct WHERE ct.brand_id = %(brand)s AND ct.tag_id = ANY(%(all_tags)s)
+                          AND {which} AND ct.tag_id = w.tag_id AND ct.contact_id = w.contact_id)
 """
 
 
-def _compare(brand: Brand, row: ComputedTag, which: str, params: dict[str, Any]) -> tuple[int, int]:
+def _compare(
+    brand: Brand, row: ComputedTag, which: str, params: dict[str, Any], *, are_many: bool
+) -> tuple[int, int]:
     """Write the differences of some people; gives (added, removed). `which` is a test of `{}.contact_id`."""
     measure, shapes = MEASURES[row.measure], brackets_of(row)
     join = ""
     if measure.field_type:
         has_none = any(shape.is_none for shape in shapes)
-        join = _VALUES.format(kind="LEFT" if has_none else "")
+        join = _VALUES.format(kind="LEFT" if has_none else "", which=which.format("v"))
     want = _WANT.format(value=measure.sql, join=join, which=which.format("s"))
     tag_ids = [b["tag_id"] for b in row.brackets]
     values = {
@@ -263,16 +266,21 @@ def _compare(brand: Brand, row: ComputedTag, which: str, params: dict[str, Any])
         "all_tags": tag_ids,
     }
     source = f"computed:{row.pk}"
-    off: Done = take_off(
-        brand, Pairs(_OFF.format(want=want, which=which.format("ct")), values), source=source
-    )
-    on = put_on(brand, Pairs(_ON.format(want=want), values), source=source)
+    theirs = which.format("ct")
+
+    def pairs(sql: str) -> Pairs:
+        return Pairs(sql.format(want=want, which=theirs), values, is_joined=are_many)
+
+    off: Done = take_off(brand, pairs(_OFF), source=source)
+    on = put_on(brand, pairs(_ON), source=source)
     return on.n, off.n
 
 
 def refresh(brand: Brand, row: ComputedTag, contact_ids: Sequence[int]) -> int:
     """Some people compared, in the caller's transaction; gives how many tags moved."""
-    added, removed = _compare(brand, row, "{}.contact_id = ANY(%(ids)s)", {"ids": list(contact_ids)})
+    ids, are_many = list(contact_ids), len(contact_ids) > FEW
+    which = "{}.contact_id = ANY(%(ids)s)"
+    added, removed = _compare(brand, row, which, {"ids": ids}, are_many=are_many)
     if added or removed:
         acts.count(_act(brand, row), added=added, removed=removed)
     return added + removed
@@ -316,7 +324,7 @@ def step(brand: Brand, job: Job) -> bool:
         n, high = _next(brand, low)
         if n:
             which = "{0}.contact_id > %(low)s AND {0}.contact_id <= %(high)s"
-            added, removed = _compare(brand, row, which, {"low": low, "high": high})
+            added, removed = _compare(brand, row, which, {"low": low, "high": high}, are_many=True)
             if added or removed:
                 acts.count(_act(brand, row), added=added, removed=removed)
             moved = int(job.result.get("changed", 0)) + added + removed

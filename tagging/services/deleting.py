@@ -123,7 +123,7 @@ def step(brand: Brand, job: Job) -> bool:
             "SELECT tag_id, contact_id FROM tagging_contacttag WHERE brand_id = %(brand)s"
             " AND tag_id = ANY(%(tag_ids)s) AND contact_id = ANY(%(ids)s)"
         )
-        marks.queue(brand, pairs, {"tag_ids": job.params["tag_ids"], "ids": ids}, add=True)
+        marks.queue(brand, pairs, {"tag_ids": job.params["tag_ids"], "ids": ids}, add=True, n_pairs=len(ids))
         jobs.save_step(job, position={"after": ids[-1]}, n_done=job.n_done + len(ids))
         return True
 

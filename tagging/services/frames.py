@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from django.db import connection
 
+from contacts.services.staging import numbers
 from tagging.models import BITS, Dim, Flag
 from tagging.services import bits as stored
+from tenants.db import statistics
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
 Bits = np.ndarray[Any, np.dtype[np.uint8]]
@@ -83,10 +86,21 @@ class Frame:
                 bits[row] = np.frombuffer(sent, dtype=np.uint8)
         return bits
 
-    def select(self, sql: str, params: Sequence[Any]) -> Bits:
-        """Bits of the positions that a statement gives."""
-        with connection.cursor() as cursor:
+    def select(self, sql: str, params: Sequence[Any], *, joins_all: bool = False) -> Bits:
+        """Bits of the positions that a statement gives; `joins_all`: it puts tables of the whole brand together."""
+        n_rows = None if joins_all else 0
+        with connection.cursor() as cursor, joined_by_hash(cursor, n_rows, work_mem="64MB"):
             cursor.execute(sql, params)
+            return self.of_positions(row[0] for row in cursor)
+
+    def select_people(self, sql: str, params: Sequence[Any]) -> Bits:
+        """Bits of the contacts that a statement gives as `contact_id`, be it nobody or half of the brand."""
+        found = (
+            f"SELECT s.position FROM ({sql}) x"  # noqa: S608
+            " JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = x.contact_id"
+        )
+        with connection.cursor() as cursor, joined_by_hash(cursor, work_mem="64MB"):
+            cursor.execute(found, [*params, self.brand.pk])
             return self.of_positions(row[0] for row in cursor)
 
     def positions(self, bits: Bits) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -112,12 +126,26 @@ def count(bits: Bits) -> int:
     return int(np.bitwise_count(bits).sum())
 
 
+MANY = 1_000
+_TOGETHER = "SELECT position, contact_id FROM contacts_contactstat WHERE brand_id = %(b)s AND contact_id = ANY(%(ids)s::bigint[])"
+_EACH = """
+    SELECT s.position, s.contact_id FROM unnest(%(ids)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
+        SELECT position, contact_id FROM contacts_contactstat
+         WHERE brand_id = (SELECT %(b)s) AND contact_id = i.id OFFSET 0) s
+"""
+
+
 def frame_of(brand: Brand, contact_ids: Iterable[int]) -> tuple[Frame, dict[int, int]]:
     """The frame that holds some contacts, and {position: contact}."""
+    ids = list(contact_ids)
+    if not ids:
+        return Frame(brand, ()), {}
+    # of thousands, neighbours are found together; one by one in a brand that Postgres would rather read as a whole
+    together = len(ids) >= MANY and statistics.believes(brand, "contacts_contactstat", 2 * len(ids))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT position, contact_id FROM contacts_contactstat WHERE brand_id = %s AND contact_id = ANY(%s::bigint[])",
-            [brand.pk, "{" + ",".join(map(str, contact_ids)) + "}"],
+            _TOGETHER if together else _EACH,
+            {"b": brand.pk, "ids": numbers(ids)},
         )
         places = dict(cursor.fetchall())
     return Frame(brand, {position // BITS for position in places}), places
@@ -128,8 +156,8 @@ def contacts_at(brand: Brand, frame: Frame, bits: Bits, limit: int | None = None
     positions = frame.positions(bits)[:limit]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT c.id FROM contacts_contact c WHERE c.brand_id = %s AND c.position = ANY(%s::bigint[])"
-            " ORDER BY c.position",
-            [brand.pk, "{" + ",".join(map(str, positions)) + "}"],
+            "SELECT c.id FROM unnest(%s::bigint[]) AS p(position) CROSS JOIN LATERAL (SELECT id FROM contacts_contact"
+            " WHERE brand_id = (SELECT %s) AND position = p.position OFFSET 0) c ORDER BY p.position",
+            [numbers(positions), brand.pk],
         )
         return [row[0] for row in cursor.fetchall()]

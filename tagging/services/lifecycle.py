@@ -20,6 +20,8 @@ from tagging.models import LifecycleFlow, LifecycleStage
 from tagging.services import audience, naming
 from tagging.services.audience import Audience
 from tagging.services.nesting import nested_segments, reachable
+from tagging.services.rule_graph import refuse_circles_of_stages
+from tenants.db.joins import LARGE, joined_by_hash
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ def change_stages(brand: Brand, stages: Sequence[StageInput], *, by: Actor) -> l
             audience.read(brand, stage.condition)
         except ConditionError as error:
             raise InvalidError(f"{stage.name}: {error}") from error
+    refuse_circles_of_stages(brand, [(stage.name, stage.condition) for stage in stages])
     old = {stage.number: stage for stage in stages_of(brand)}
     before = [stage.name for stage in old.values()]
     free = iter(n for n in range(1, 10_000) if n not in old)
@@ -132,7 +135,7 @@ _OF_BITS = """
 _OF_FEW = """
     SELECT s.contact_id, coalesce(s.lifecycle, 0) AS old_stage, r.stage AS new_stage
       FROM unnest(%s::int[], %s::bigint[]) AS r(stage, contact_id)
-      JOIN contacts_contactstat s ON s.brand_id = %s AND s.contact_id = r.contact_id
+      JOIN contacts_contactstat s ON s.brand_id = (SELECT %s) AND s.contact_id = ANY(%s::bigint[]) AND s.contact_id = r.contact_id
      WHERE s.lifecycle IS DISTINCT FROM r.stage
 """
 
@@ -190,31 +193,33 @@ def place_few(brand: Brand, contact_ids: Collection[int]) -> int:
         here = set(_asked(brand, stage, partial(Audience.has, contact_ids=sorted(left))))
         rows += [(stage.number, contact_id) for contact_id in here]
         left -= here
-    return _move(brand, _OF_FEW, [*([row[n] for row in rows] for n in range(2)), brand.pk])
+    of, people = [row[0] for row in rows], [row[1] for row in rows]
+    return _move(brand, _OF_FEW, [of, people, brand.pk, people])
 
 
 def _move(brand: Brand, found: str, params: list[Any]) -> int:
     now = clock.now()
-    with connection.cursor() as cursor:
+    # the brand is read once, not once for each bitmap, whatever Postgres believes of it
+    with connection.cursor() as cursor, joined_by_hash(cursor):
         cursor.execute("DROP TABLE IF EXISTS stage_move")
-        cursor.execute(f"CREATE TEMPORARY TABLE stage_move ON COMMIT DROP AS {found}", params)
-        moved = cursor.rowcount
-        if moved <= 0:
-            return 0
-        cursor.execute("ANALYZE stage_move")
-        cursor.execute(
-            "UPDATE contacts_contactstat s SET lifecycle = m.new_stage FROM stage_move m"
-            " WHERE s.brand_id = %s AND s.contact_id = m.contact_id",
-            [brand.pk],
-        )
-        cursor.execute(_TELL, [brand.pk, now, int(EventType.LIFECYCLE_CHANGED), brand.pk, brand.pk])
-        cursor.execute(
-            'INSERT INTO tagging_lifecycleflow AS f (brand_id, "on", from_stage, to_stage, n, at)'
-            " SELECT %s, %s, old_stage, new_stage, count(*), %s FROM stage_move GROUP BY old_stage, new_stage"
-            ' ON CONFLICT (brand_id, "on", from_stage, to_stage) DO UPDATE SET n = f.n + excluded.n, at = excluded.at',
-            [brand.pk, clock.today(brand.timezone), now],
-        )
-    return moved
+        cursor.execute(f"CREATE TEMP TABLE stage_move ON COMMIT DROP AS {found}", params)
+        moved: int = cursor.rowcount
+        if moved > 0:
+            cursor.execute("ANALYZE stage_move")
+            few = "AND s.contact_id = ANY(ARRAY(SELECT contact_id FROM stage_move))" if moved <= LARGE else ""
+            cursor.execute(
+                "UPDATE contacts_contactstat s SET lifecycle = m.new_stage FROM stage_move m"  # noqa: S608
+                f" WHERE s.brand_id = (SELECT %s) AND s.contact_id = m.contact_id {few}",
+                [brand.pk],
+            )
+            cursor.execute(_TELL, [brand.pk, now, int(EventType.LIFECYCLE_CHANGED), brand.pk, brand.pk])
+            cursor.execute(
+                'INSERT INTO tagging_lifecycleflow AS f (brand_id, "on", from_stage, to_stage, n, at)'
+                " SELECT %s, %s, old_stage, new_stage, count(*), %s FROM stage_move GROUP BY old_stage, new_stage"
+                ' ON CONFLICT (brand_id, "on", from_stage, to_stage) DO UPDATE SET n = f.n + excluded.n, at = excluded.at',
+                [brand.pk, clock.today(brand.timezone), now],
+            )
+    return max(moved, 0)
 
 
 @transaction.atomic

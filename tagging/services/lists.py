@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from contacts.identities import normal
 from contacts.models import Contact, Identity
 from org.access import Actor
-from org.models import Corp, Job, Scope, Staff
+from org.models import Corp, Job, Staff
 from scrm import clock, sheets
 from scrm.errors import InvalidError, NotFoundError
 from tagging.models import TagAct
@@ -161,8 +161,7 @@ def _look_up(brand: Brand, found: Found, keys: list[tuple[str, str]], staff: Sta
 
 def can_wait(found: Found, staff: Staff) -> list[tuple[str, str]]:
     """The unknown ones who may wait for their tags: not external_userids, and only for who sees the whole brand."""
-    scope = staff.role.scope if staff.role else Scope.OWN
-    if scope != Scope.BRAND:
+    if not staff.sees_brand:
         return []
     return [key for key in found.unknown if key[0] in waiting.KINDS]
 
@@ -223,9 +222,14 @@ def start(
             act_id=act.pk,
         )
         acts.count(act, waiting=n)
-    cache.delete(_key(brand, token))
+    forget(brand, found)
     act.refresh_from_db()
     return job or act
+
+
+def forget(brand: Brand, found: Found) -> None:
+    """A list that was used is not used a second time."""
+    cache.delete(_key(brand, found.token))
 
 
 def _key(brand: Brand, token: str) -> str:

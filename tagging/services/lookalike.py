@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from commerce.models import Product
 from contacts import hooks
+from contacts.services import positions
 from org.access import Actor
 from org.models import Job
 from org.services import jobs
@@ -137,7 +138,8 @@ def _of_categories(brand: Brand, frame: Frame) -> list[tuple[str, Bits]]:
         .values_list("category", flat=True)
         .distinct()[:50]
     )
-    return [(name, frame.select(sql, [*[brand.pk] * 4, name])) for name in names]
+    is_new = positions.are_unknown(brand)
+    return [(name, frame.select(sql, [*[brand.pk] * 4, name], joins_all=is_new)) for name in names]
 
 
 # ---- as a job: the result is a list (org/services/jobs.py)

@@ -10,33 +10,39 @@ from django.db.models import Q
 
 from org.models import Corp
 from scrm import clock
+from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound
 
+FEW = 64  # pairs
+
 # Relations that show something else than they should; the calls that wait and say the contrary lose it (they
-# might be made after the new one, or fail for hours first); the new calls; what each relation will show.
+# might be made after the new one, or fail for hours first); the new calls; what each relation will show. Of the tables only
+# rows of these people are read, and the brand is a sub-select: see changes_sql.
 _QUEUE = """
-    WITH wanted AS (
+    WITH wanted AS MATERIALIZED (
         SELECT p.contact_id, g.corp_id, array_agg(DISTINCT t.wecom_id::text) AS ids
           FROM ({pairs}) p
-          JOIN tagging_tag t ON t.brand_id = %(brand)s AND t.id = p.tag_id AND t.wecom_id <> '' AND t.deleted_at IS NULL
-          JOIN tagging_taggroup g ON g.brand_id = %(brand)s AND g.id = t.group_id AND g.corp_id IS NOT NULL
+          JOIN tagging_tag t ON t.brand_id = (SELECT %(brand)s) AND t.id = p.tag_id AND t.wecom_id <> '' AND t.deleted_at IS NULL
+          JOIN tagging_taggroup g ON g.brand_id = (SELECT %(brand)s) AND g.id = t.group_id AND g.corp_id IS NOT NULL
          GROUP BY 1, 2
     ),
     rel AS MATERIALIZED (
         SELECT f.id, f.corp_id, f.external_userid, s.userid,
                ARRAY(SELECT i FROM unnest(w.ids) i WHERE (i = ANY (f.wecom_tag_ids)) = {shown} ORDER BY i) AS change
           FROM wanted w
-          JOIN contacts_follow f ON f.brand_id = %(brand)s AND f.contact_id = w.contact_id AND f.corp_id = w.corp_id
-          JOIN org_staff s ON s.brand_id = %(brand)s AND s.id = f.staff_id
+          JOIN contacts_follow f ON f.brand_id = (SELECT %(brand)s) AND f.contact_id = w.contact_id AND f.corp_id = w.corp_id
+           AND f.contact_id = ANY (ARRAY(SELECT contact_id FROM wanted))
+          JOIN org_staff s ON s.brand_id = (SELECT %(brand)s) AND s.id = f.staff_id
          WHERE f.ended_at IS NULL AND NOT f.is_pending AND {differs}
          ORDER BY f.id FOR UPDATE OF f
     ),
     contrary AS MATERIALIZED (
         SELECT o.id, (o.payload -> '{other}') - r.change AS rest
           FROM rel r JOIN wecom_outboundcall o
-            ON o.brand_id = %(brand)s AND o.subject = r.external_userid AND o.corp_id = r.corp_id
+            ON o.brand_id = (SELECT %(brand)s) AND o.subject = r.external_userid AND o.corp_id = r.corp_id
+           AND o.subject = ANY (ARRAY(SELECT external_userid FROM rel))
          WHERE o.subject <> '' AND o.kind = %(kind)s AND o.state = %(waiting)s AND o.payload ->> 'userid' = r.userid
            AND o.payload -> '{other}' ?| r.change
            FOR UPDATE OF o SKIP LOCKED
@@ -46,11 +52,11 @@ _QUEUE = """
            SET payload = jsonb_set(o.payload, '{{{other}}}', c.rest),
                state = CASE WHEN {empty} THEN %(done)s ELSE o.state END,
                done_at = CASE WHEN {empty} THEN %(now)s::timestamptz END
-          FROM contrary c WHERE o.brand_id = %(brand)s AND o.id = c.id
+          FROM contrary c WHERE o.brand_id = (SELECT %(brand)s) AND o.id = c.id AND o.id = ANY (ARRAY(SELECT id FROM contrary))
     ),
     shows AS (
         UPDATE contacts_follow f SET wecom_tag_ids = {becomes}
-          FROM rel r WHERE f.brand_id = %(brand)s AND f.id = r.id
+          FROM rel r WHERE f.brand_id = (SELECT %(brand)s) AND f.id = r.id AND f.id = ANY (ARRAY(SELECT id FROM rel))
     )
     INSERT INTO wecom_outboundcall (brand_id, corp_id, kind, state, next_try_at, created_at, n_tries, error,
                                     key, subject, payload)
@@ -78,7 +84,7 @@ _REMOVE = {
 }
 
 
-def queue(brand: Brand, pairs: str, params: dict[str, Any], *, add: bool) -> int:
+def queue(brand: Brand, pairs: str, params: dict[str, Any], *, add: bool, n_pairs: int = 0) -> int:
     """Queue in the caller's transaction what WeCom has to be told: one call for each live relation that shows
     something else. Gives how many.
 
@@ -87,6 +93,7 @@ def queue(brand: Brand, pairs: str, params: dict[str, Any], *, add: bool) -> int
 
     Args:
         pairs: query of tag_id and contact_id with its named parameters.
+        n_pairs: about how many.
     """
     call = {
         **params,
@@ -97,7 +104,7 @@ def queue(brand: Brand, pairs: str, params: dict[str, Any], *, add: bool) -> int
         "waiting": OutboundCall.State.WAITING,
         "done": OutboundCall.State.DONE,
     }
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, joined_by_hash(cursor, n_pairs, above=FEW):
         cursor.execute(_QUEUE.format(pairs=pairs, **(_ADD if add else _REMOVE)), call)
         ids = [row[0] for row in cursor.fetchall()]
     outbound.start(brand, ids)

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from contacts.services import positions
 from org import audit
 from org.access import Actor
 from org.models import Job
@@ -166,7 +167,7 @@ def start_for(
 def _fix(brand: Brand, act: TagAct, who: Who) -> int:
     head = "INSERT INTO tagging_tagtarget (brand_id, act_id, side, chunk, n, bits)"
     tail = f"FROM ({who.sql}) AS w(chunk, bits) WHERE bit_count(w.bits) > 0"
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         if isinstance(who.params, dict):
             cursor.execute(
                 f"{head} SELECT %(brand)s, %(act_id)s, 0, w.chunk, bit_count(w.bits), w.bits {tail}",
@@ -177,6 +178,7 @@ def _fix(brand: Brand, act: TagAct, who: Who) -> int:
                 f"{head} SELECT %s, %s, 0, w.chunk, bit_count(w.bits), w.bits {tail}",
                 [brand.pk, act.pk, *who.params],
             )
+    with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(sum(n), 0) FROM tagging_tagtarget WHERE brand_id = %s AND act_id = %s",
             [brand.pk, act.pk],

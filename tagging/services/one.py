@@ -36,11 +36,7 @@ _SQL = f"""
     ), done AS (
         INSERT INTO tagging_contacttag AS ct (brand_id, tag_id, contact_id, source, staff_id, at, expires_at, act_id)
         SELECT %(brand)s, %(tag_id)s, %(contact_id)s, %(source)s, %(staff_id)s, %(now)s, %(expires_at)s, NULL FROM wanted
-        ON CONFLICT (brand_id, tag_id, contact_id) DO UPDATE
-           SET source = excluded.source, staff_id = excluded.staff_id, expires_at = excluded.expires_at,
-               act_id = excluded.act_id
-         WHERE ct.expires_at IS NOT NULL AND (excluded.expires_at IS NULL OR excluded.expires_at > ct.expires_at)
-        RETURNING (xmax = 0) AS is_new
+        ON CONFLICT (brand_id, tag_id, contact_id) {{kept}} RETURNING {{is_new}} AS is_new
     ), told AS (
         INSERT INTO contacts_event (brand_id, at, contact_id, type, staff_id, object_id, source, data)
         SELECT %(brand)s, %(now)s, %(contact_id)s, {int(EventType.TAGGED)}, %(staff_id)s, %(tag_id)s,
@@ -50,6 +46,10 @@ _SQL = f"""
     ) {{written}}
     SELECT w.position, w.is_corp, (SELECT d.is_new FROM done d) FROM wanted w
 """  # noqa: S608
+_KEPT = """DO UPDATE
+           SET source = excluded.source, staff_id = excluded.staff_id, expires_at = excluded.expires_at,
+               act_id = excluded.act_id
+         WHERE ct.expires_at IS NOT NULL AND (excluded.expires_at IS NULL OR excluded.expires_at > ct.expires_at)"""
 # in a transaction of one statement nobody can be waited for crosswise: the bitmap is written at once
 _WRITTEN = f"""
     , written AS (
@@ -64,8 +64,11 @@ _WRITTEN = f"""
 
 @cache
 def _sql(is_alone: bool) -> str:
-    # what WeCom has to be told is queued in the same transaction, so a corp tag is never put on alone
-    return _SQL.format(only="AND t.wecom_id = ''" if is_alone else "", written=_WRITTEN if is_alone else "")
+    if is_alone:
+        # what WeCom has to be told is queued in the same transaction, so a corp tag is never put on alone; who carries the
+        # tag already is rare, and left to the other statement
+        return _SQL.format(only="AND t.wecom_id = ''", kept="DO NOTHING", is_new="true", written=_WRITTEN)
+    return _SQL.format(only="", kept=_KEPT, is_new="(xmax = 0)", written="")
 
 
 def put_on(
@@ -103,10 +106,11 @@ def put_on_alone(
     staff_id: int | None = None,
     expires_at: datetime | None = None,
 ) -> bool | None:
-    """The same as a transaction of its own. None: nothing was done, because the tag is WeCom's or somebody is not there."""
+    """The same as a transaction of its own. None: nothing was done, because the tag is WeCom's, somebody is not there, or
+    carries it already."""
     values = _values(brand, tag_id, contact_id, source, staff_id, expires_at)
     row = connection.at_once(*connection.prepared(_sql(True), _KINDS, values))  # type: ignore[attr-defined]
-    return None if row is None else bool(row[2])
+    return None if row is None else row[2]
 
 
 def _values(

@@ -11,12 +11,15 @@ from contacts.models import Contact, ContactStat, CustomValue, Event, Follow
 from org.models import Staff
 from tagging.conditions import Person
 from tagging.conditions.evaluate import Happening, Line, Message, Sale
-from tagging.conditions.leaves import EVENTS, NUMBERS, TEXT_KEYS
+from tagging.conditions.leaves import EVENTS, NUMBERS
+from tagging.event_text import text_of
 from tagging.models import ContactTag
 
 NUMBERED = sorted({number for number, _source in EVENTS.values()})
 
-STATES = "campaigns.services.waiting.show"  # an app above this one tells the state of a message
+# an app above this one tells the state of a message, and which were meant for somebody but have no row
+STATES = "campaigns.services.waiting.show"
+LEFT_OUT = "campaigns.services.left_out.of_contact"
 
 
 def load(contact_id: int) -> Person | None:
@@ -54,11 +57,6 @@ def load(contact_id: int) -> Person | None:
         ],
         messages=_messages(contact_id),
     )
-
-
-def text_of(data: dict[str, Any]) -> str:
-    """What may be searched for words in an event's data."""
-    return " ".join(str(data[key]) for key in TEXT_KEYS if data.get(key) is not None)
 
 
 def _sets(contact_id: int) -> dict[str, set[int]]:
@@ -115,7 +113,7 @@ def _messages(contact_id: int) -> list[Message]:
         touch.State.FAILED: "failed",
         touch.State.BLOCKED: "held_back",
     }
-    rows = list(touch.objects.filter(contact_id=contact_id))
+    rows = [*touch.objects.filter(contact_id=contact_id), *import_string(LEFT_OUT)(contact_id)]
     import_string(STATES)(rows)
     return [
         Message(

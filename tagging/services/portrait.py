@@ -3,18 +3,20 @@
 Counted from a version's bitmap, so the pages cost the same for every condition.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from tagging.models import BITS, Dim, Flag, Segment, SegmentVersion
+from contacts.services import positions
+from tagging.models import BITS, Dim, Flag, LifecycleStage, Segment, SegmentVersion, ValueGroup
 from tagging.services import bits, naming
 from tagging.services.bits import ZERO
 from tenants.models import Brand
 
 MIN_SHARE = 0.02  # of a segment: rarer tags say nothing
+CHANNELS = 8  # of a profile
+PROFILE = ("tags", "channels", "people", "spending", "value_groups", "stages")
 SPENT_YUAN = (0, 1, 100, 300, 1_000, 3_000, 10_000)  # lower bounds of the classes
 
 
@@ -32,6 +34,9 @@ class Share:
     @property
     def lift(self) -> float:
         return self.share / self.share_all if self.share_all else 0.0
+
+    def named(self, name: str) -> "Share":
+        return replace(self, name=name)
 
 
 def version_of(segment: Segment) -> SegmentVersion | None:
@@ -91,29 +96,52 @@ def _everybody(brand: Brand) -> int:
         return cursor.fetchone()[0]
 
 
-def spending(brand: Brand, version: SegmentVersion) -> list[dict[str, Any]]:
-    """Classes of what was spent in all: {label, share, share_all}; one pass over ContactStat."""
-    bounds = [yuan * 100 for yuan in SPENT_YUAN]
-    with connection.cursor() as cursor:
+def classes(brand: Brand, version: SegmentVersion) -> dict[str, list[Share]]:
+    """What was spent in all, value groups and stages of these people beside everybody: {"spending", "value_groups",
+    "stages"}; one pass over ContactStat."""
+    with positions.joined(brand) as cursor:
         cursor.execute(
-            "SELECT width_bucket(s.spent_fen, %(bounds)s::bigint[]) AS class, count(*),"  # noqa: S608
-            f"  count(*) FILTER (WHERE get_bit(coalesce(v.bits, {ZERO}), s.position %% {BITS}) = 1)"
-            f" FROM contacts_contactstat s LEFT JOIN (SELECT chunk, bits FROM tagging_dimbits WHERE brand_id = %(b)s"
-            f"   AND dim = {Dim.SEGMENT:d} AND val = %(v)s) v ON v.chunk = s.position / {BITS}"
-            " WHERE s.brand_id = %(b)s GROUP BY 1 ORDER BY 1",
-            {"b": brand.pk, "v": version.pk, "bounds": bounds},
+            "WITH s AS (SELECT greatest(width_bucket(s.spent_fen, %(bounds)s::bigint[]), 1) AS spending, s.value_group,"  # noqa: S608
+            f"    s.lifecycle, get_bit(coalesce(v.bits, {ZERO}), s.position %% {BITS}) = 1 AS here"
+            "  FROM contacts_contactstat s LEFT JOIN (SELECT chunk, bits FROM tagging_dimbits WHERE brand_id = %(b)s"
+            f"    AND dim = {Dim.SEGMENT:d} AND val = %(v)s) v ON v.chunk = s.position / {BITS} WHERE s.brand_id = %(b)s)"
+            " SELECT grouping(spending, value_group, lifecycle), coalesce(spending, value_group, lifecycle, 0),"
+            "   count(*) FILTER (WHERE here), count(*)"
+            " FROM s GROUP BY GROUPING SETS ((spending), (value_group), (lifecycle)) ORDER BY 1, 2",
+            {"b": brand.pk, "v": version.pk, "bounds": [yuan * 100 for yuan in SPENT_YUAN]},
         )
-        rows = {max(number, 1): (n_all, n) for number, n_all, n in cursor.fetchall()}
-    n_all = sum(row[0] for row in rows.values()) or 1
-    return [
-        {
-            "label": _class(i),
-            "n": rows.get(i + 1, (0, 0))[1],
-            "share": rows.get(i + 1, (0, 0))[1] / max(version.n, 1),
-            "share_all": rows.get(i + 1, (0, 0))[0] / n_all,
-        }
-        for i in range(len(SPENT_YUAN))
-    ]
+        rows = cursor.fetchall()
+    stages = dict(LifecycleStage.objects.values_list("number", "name"))
+    names: dict[int, tuple[str, dict[int, str]]] = {
+        0b011: ("spending", {n + 1: _class(n) for n in range(len(SPENT_YUAN))}),
+        0b101: ("value_groups", {0: _("No orders yet")} | {int(g): str(g.label) for g in ValueGroup}),
+        0b110: ("stages", {0: _("Not placed yet")} | stages),
+    }
+    everybody = sum(n_all for which, _val, _n, n_all in rows if which == 0b011)
+    found: dict[str, list[Share]] = {key: [] for key, _names in names.values()}
+    for which, val, n, n_all in rows:
+        key, known = names[which]
+        share = n / max(version.n, 1)
+        found[key].append(Share(val, known.get(val, "—"), n, n_all, share, n_all / max(everybody, 1)))
+    return found
+
+
+def of_bits(brand: Brand, version: SegmentVersion) -> dict[str, list[Share]]:
+    """What bitmaps know of these people beside everybody, in milliseconds: {"tags", "channels", "people"}."""
+    found = flags(brand, version)
+    words = {
+        "male": _("Male"), "female": _("Female"), "reachable": _("Reachable"), "do_not_contact": _("Do not contact")
+    }  # fmt: skip
+    return {
+        "tags": telling(shares(brand, version, Dim.TAG, "tags")),
+        "channels": shares(brand, version, Dim.CODE, "codes")[:CHANNELS],
+        "people": [found[key].named(word) for key, word in words.items() if key in found],
+    }
+
+
+def profile(brand: Brand, version: SegmentVersion) -> dict[str, list[Share]]:
+    """Everything that sets these people apart, by the keys of PROFILE."""
+    return of_bits(brand, version) | classes(brand, version)
 
 
 def _class(i: int) -> str:
@@ -127,12 +155,11 @@ def _class(i: int) -> str:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Another segment and how many people both have; shares of this one and of the other."""
+    """Another segment and how many people both have; `share` of this one."""
 
     segment: Segment
     n: int
     share: float
-    share_other: float
 
 
 def overlaps(brand: Brand, segment: Segment, n: int = 20) -> list[Overlap]:
@@ -153,9 +180,5 @@ def overlaps(brand: Brand, segment: Segment, n: int = 20) -> list[Overlap]:
             {"b": brand.pk, "v": version.pk, "others": [pk for pk in others if pk]},
         )
         counts = dict(cursor.fetchall())
-    found = [
-        Overlap(others[pk], k, k / max(version.n, 1), k / max(others[pk].n or k, 1))
-        for pk, k in counts.items()
-        if k
-    ]
+    found = [Overlap(others[pk], k, k / max(version.n, 1)) for pk, k in counts.items() if k]
     return sorted(found, key=lambda o: -o.n)[:n]

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection
 
+from contacts.services import positions
 from scrm import clock
 from tagging.models import BITS, ContactTag, Dim, Flag, TagRule
 from tagging.services import bits
@@ -46,6 +47,16 @@ class Preview:
     @property
     def is_large(self) -> bool:
         return self.share > LARGE
+
+
+def n_everybody(brand: Brand) -> int:
+    """How many people the brand has, by the bitmap of everybody."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(bit_count(bits)), 0) FROM tagging_dimbits WHERE brand_id = %s AND dim = %s AND val = %s",
+            [brand.pk, int(Dim.FLAG), int(Flag.EVERYBODY)],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def who_sql(brand: Brand, rule: TagRule, days: int) -> tuple[str, dict[str, Any]]:
@@ -111,7 +122,7 @@ def _later(brand: Brand, rule: TagRule, who: str, params: dict[str, Any]) -> int
     if not rule.add_tag_ids or not carried.exists():
         return 0
     until = clock.now() + timedelta(days=rule.expires_days) if rule.expires_days else None
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         cursor.execute(
             _LATER.format(who=who), {**params, "brand": brand.pk, "added": rule.add_tag_ids, "until": until}
         )
@@ -132,7 +143,7 @@ def preview(brand: Brand, rule: TagRule, *, days: int = DAYS, n_sample: int = 20
         "on": [is_on for _tag, is_on in tags],
         "n_sample": n_sample,
     }
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         cursor.execute(_SQL.format(who=who), values)
         n_match, n_people, n_everybody, tag_ids, counts, sample = cursor.fetchone()
     by_tag = dict(zip(tag_ids, counts, strict=True))

@@ -5,16 +5,17 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
+from contacts.services import positions
 from org.access import SYSTEM, Actor
 from org.models import Job
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, SCRMError
 from tagging.models import BITS, TagAct, TagRule, TagTarget
-from tagging.services import acts
+from tagging.services import acts, rule_preview
 from tagging.services.bits import ZERO
 from tagging.services.changes import Pairs, put_on, take_off
 from tagging.services.mass import PAIRS, targets
@@ -23,6 +24,13 @@ from tenants.models import Brand
 
 JOB = "tag_rule"
 MAX_PAST = 365
+HELD_FROM = 500  # a run that nobody watches and that would change fewer people is never held back
+
+
+class HeldBack(ConflictError):
+    """A rule that was switched on for some people would change a large part of everybody now."""
+
+    code = "held_back"
 
 
 def start(brand: Brand, *, rule: TagRule, by: Actor, past_days: int = 0, again: bool = False) -> Job:
@@ -61,9 +69,12 @@ def step(brand: Brand, job: Job) -> bool:
             with transaction.atomic():
                 return _fix(brand, job, _rule(job))
         except SCRMError as error:
-            # a segment is gone, segments in a circle: nobody is meant, and the rule says why where people look
+            # a segment is gone, segments in a circle, far too many: nobody is meant, and the rule says why where people
+            # look; it is tried again on the next night, or when somebody changes the rule
             with transaction.atomic():
-                TagRule.objects.filter(pk=job.params["rule_id"]).update(problem=str(error)[:200])
+                TagRule.objects.filter(pk=job.params["rule_id"]).update(
+                    problem=str(error)[:200], run_at=clock.now()
+                )
             raise
     with suppress(jobs.Stopped), transaction.atomic():
         rule = _rule(job)
@@ -80,6 +91,8 @@ def _rule(job: Job) -> TagRule:
 
 def _fix(brand: Brand, job: Job, rule: TagRule) -> bool:
     n_in, n_out, act = _targets(brand, job, rule)
+    if not job.params.get("user_id"):
+        _hold_back(brand, rule, n_in + n_out)
     TagRule.objects.filter(pk=rule.pk).update(run_at=clock.now(), problem="")
     if not n_in + n_out:
         TagAct.objects.filter(pk=act.pk).delete()
@@ -91,6 +104,25 @@ def _fix(brand: Brand, job: Job, rule: TagRule) -> bool:
         job, position={"act_id": act.pk, "side": 0, "chunk": -1}, n_total=n_in + n_out, result={"changed": 0}
     )
     return True
+
+
+def _hold_back(brand: Brand, rule: TagRule, n: int) -> None:
+    """A segment or stage that a rule names was widened since somebody switched the rule on: what would need a yes then
+    needs it now.
+
+    Raises:
+        HeldBack: nothing is changed.
+    """
+    if rule.confirmed_by or n < HELD_FROM:
+        return
+    everybody = rule_preview.n_everybody(brand)
+    if n > rule_preview.LARGE * everybody:
+        raise HeldBack(
+            _(
+                "Held back: it would change %(n)s of %(all)s customers. If this is meant, switch it off and on and say yes."
+            )
+            % {"n": f"{n:,}", "all": f"{everybody:,}"}
+        )
 
 
 # Who is in now; of these the new ones, and those who are in no more, beside what was noted last time.
@@ -150,7 +182,7 @@ def _targets(brand: Brand, job: Job, rule: TagRule) -> tuple[int, int, TagAct]:
         "leave": rule.keeps_in_step,
     }
     sql = _FIX_CONDITION if rule.kind == TagRule.Kind.CONDITION else _FIX_PAST
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         cursor.execute(sql.format(who=who), values)
         n_in, n_out = cursor.fetchone()
     return int(n_in), int(n_out), act

@@ -166,6 +166,8 @@ def edit(
         _ask(brand, rule, by, confirmed)
         if rule.kind == TagRule.Kind.EVENT:
             rule.on_since = clock.now()
+    if rule.problem:
+        rule.run_at = None  # mended: the next tick goes through everybody
     rule.updated_at, rule.problem = clock.now(), ""
     _save(rule)
     audit.record(by, "tag_rule.edit", rule, before=before, after=audit.snapshot(rule, list(FIELDS)))
@@ -210,11 +212,12 @@ def switch_on(
 
 
 def _ask(brand: Brand, rule: TagRule, by: Actor, confirmed: bool, past_days: int = 0) -> None:
-    if confirmed:
-        rule.confirmed_by = by.name
-        return
+    """What needs a yes has one: of this time, for the rule as it is now. An older one holds no more."""
+    rule.confirmed_by = ""
     found = rule_preview.preview(brand, rule, days=past_days or rule_preview.DAYS, n_sample=0)
-    if found.is_large:
+    if found.is_large and confirmed:
+        rule.confirmed_by = by.name
+    elif found.is_large:
         share = f"{found.share:.0%}"
         raise NeedsYes(
             _(

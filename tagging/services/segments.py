@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from contacts.models import Contact
+from contacts.services import positions
 from org import audit
 from org.access import Actor
 from scrm import clock
@@ -62,9 +63,19 @@ def create_list(
 
 @transaction.atomic
 def change_list(
-    brand: Brand, *, by: Actor, segment: Segment, add: Iterable[int] = (), remove: Iterable[int] = ()
+    brand: Brand,
+    *,
+    by: Actor,
+    segment: Segment,
+    add: Iterable[int] = (),
+    remove: Iterable[int] = (),
+    why: str = "",
 ) -> int:
-    """Put people on a list or take them off; gives its size."""
+    """Put people on a list or take them off; gives its size.
+
+    Args:
+        why: where they come from, for the history.
+    """
     segment = _locked(segment.pk)
     if segment.kind != Segment.Kind.LIST:
         raise ConflictError(_("Only the members of a list can be changed one by one"))
@@ -77,7 +88,7 @@ def change_list(
         "segment.members",
         segment,
         before={"n": before},
-        after={"n": n, "add": add[:20], "remove": remove[:20]},
+        after={"n": n, "add": add[:20], "remove": remove[:20]} | ({"list": why} if why else {}),
     )
     return n
 
@@ -115,7 +126,7 @@ def freeze(
     made = _new(brand, name=name, note="", kind=Segment.Kind.FROZEN, condition=read, by=by)
     version = SegmentVersion.objects.create(segment=made, n=0)
     sql, params = audience.Audience(brand, read).bits_sql()
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         cursor.execute(
             "INSERT INTO tagging_dimbits (brand_id, dim, val, chunk, bits)"  # noqa: S608
             f" SELECT {brand.pk}, {Dim.SEGMENT:d}, {version.pk}, chunk, bits FROM ({sql}) q WHERE bit_count(bits) > 0",

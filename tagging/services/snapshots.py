@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from contacts.services import positions
 from scrm import clock
 from scrm.errors import NotFoundError, SCRMError
 from tagging.conditions import ConditionError, Problem
@@ -57,7 +58,7 @@ def snapshot(brand: Brand, segment: Segment, *, now: datetime | None = None) -> 
     at = now or clock.now()
     sql, params = Audience(brand, condition_of(segment), now=at).bits_sql()
     version = SegmentVersion.objects.create(segment=segment, at=at, n=0)
-    with connection.cursor() as cursor:
+    with positions.joined(brand) as cursor:
         cursor.execute(
             "WITH new AS (INSERT INTO tagging_dimbits (brand_id, dim, val, chunk, bits)"  # noqa: S608
             f" SELECT {brand.pk}, {Dim.SEGMENT:d}, {version.pk}, chunk, bits FROM ({sql}) q WHERE bit_count(bits) > 0"

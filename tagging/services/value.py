@@ -4,6 +4,7 @@ statements for everybody each night and for a few contacts as soon as something 
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -11,11 +12,16 @@ from django.utils.translation import gettext as _
 
 from org import audit
 from org.access import Actor
+from org.models import AuditEntry
 from scrm import clock
-from scrm.errors import InvalidError
+from scrm.errors import ConflictError, InvalidError
 from tagging.models import ValueGroup, ValueSetting
+from tenants.db.joins import joined_by_hash
+from tenants.db.statistics import is_surprised
 from tenants.models import Brand
 
+FEW = 64  # people, up to whom it does not matter what Postgres knows of the brand
+AGAIN, RECOMPUTE = timedelta(minutes=1), "value.recompute"  # so soon nobody needs it once more
 SHARES = [0.2, 0.4, 0.6, 0.8]
 DEFAULT_CUTS: dict[str, list[int]] = {  # of a brand without buyers
     "r_cuts": [30, 60, 90, 180], "f_cuts": [1, 2, 3, 5], "m_cuts": [10_000, 30_000, 60_000, 150_000],
@@ -143,21 +149,27 @@ def quintiles(brand: Brand) -> dict[str, list[int]]:
 def recompute(brand: Brand) -> int:
     """Everybody, each night: cuts, scores, groups, next orders, in one transaction; gives how many rows changed."""
     started = time.monotonic()
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor, joined_by_hash(cursor):
         setting = setting_of(brand)
-        if setting.method == ValueSetting.Method.QUINTILES:
-            for name, cuts in quintiles(brand).items():
-                setattr(setting, name, cuts)
+        cuts = quintiles(brand) if setting.method == ValueSetting.Method.QUINTILES else {}
+        for name, row in cuts.items():
+            setattr(setting, name, row)
         params = _params(brand, setting)
         cursor.execute(_WRITE.format(scored=_scored()), params)
         n = cursor.rowcount
         cursor.execute(_CLEAR.format(only=""), params)
         n += cursor.rowcount
         cursor.execute(_NEXT.format(only="", only_o=""), params)
-        setting.computed_at = clock.now()
-        setting.compute_ms = int((time.monotonic() - started) * 1000)
-        setting.save()
+        note(compute_ms=int((time.monotonic() - started) * 1000), computed_at=clock.now())
+        if cuts:
+            ValueSetting.objects.filter(method=ValueSetting.Method.QUINTILES).update(**cuts)
     return n
+
+
+def note(**values: Any) -> None:
+    """Write what was found beside the brand's settings: what somebody has set meanwhile stays."""
+    kept, _is_new = ValueSetting.objects.get_or_create(defaults=DEFAULT_CUTS)
+    ValueSetting.objects.filter(pk=kept.pk).update(**values)
 
 
 def refresh(brand: Brand, contact_ids: Collection[int]) -> None:
@@ -166,7 +178,12 @@ def refresh(brand: Brand, contact_ids: Collection[int]) -> None:
         return
     params = {**_params(brand, setting_of(brand)), "ids": sorted(set(contact_ids))}
     only = "AND contact_id = ANY(%(ids)s::bigint[])"
-    with connection.cursor() as cursor:
+    n: int | None = len(params["ids"])
+    if (
+        n and n > FEW and is_surprised(brand, "contacts_contactstat", 2 * n)
+    ):  # it believes in fewer than these
+        n = None
+    with connection.cursor() as cursor, joined_by_hash(cursor, n):
         cursor.execute(_WRITE.format(scored=_scored(only)), params)
         cursor.execute(_CLEAR.format(only=only), params)
         cursor.execute(_NEXT.format(only=only, only_o="AND o.contact_id = ANY(%(ids)s::bigint[])"), params)
@@ -215,6 +232,24 @@ def change_setting(brand: Brand, *, by: Actor, **values: Any) -> ValueSetting:
     audit.record(by, "value.edit", setting, before=before, after=audit.snapshot(setting, list(COLUMNS)))
     recompute_values.delay_on_commit(brand_id=brand.pk)
     return setting
+
+
+@transaction.atomic
+def ask_recompute(brand: Brand, *, by: Actor) -> None:
+    """Score everybody, fit the models and place in stages by a task after commit, as each night.
+
+    Raises:
+        ConflictError: it was done or asked for a moment ago.
+    """
+    from tagging.tasks import recompute_values
+
+    setting, _is_new = ValueSetting.objects.get_or_create(defaults=DEFAULT_CUTS)
+    since = clock.now() - AGAIN
+    is_asked = AuditEntry.objects.filter(action=RECOMPUTE, at__gt=since).exists()
+    if is_asked or (setting.computed_at and setting.computed_at > since):
+        raise ConflictError(_("Everybody is being scored, or was a moment ago"), code="too_soon")
+    audit.record(by, RECOMPUTE, setting)
+    recompute_values.delay_on_commit(brand_id=brand.pk)
 
 
 def _with(brand: Brand, values: dict[str, Any]) -> ValueSetting:

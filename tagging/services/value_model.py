@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from scrm import clock
 from tagging import lifetime
 from tagging.lifetime import CannotFitError, Purchasing, Spending
-from tagging.services.value import setting_of
+from tagging.services.value import note, setting_of
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,7 @@ def fit(brand: Brand) -> bool:
     except CannotFitError as problem:
         model, error = {}, str(problem)
     with transaction.atomic():
-        setting = setting_of(brand)
-        setting.model, setting.fit_error, setting.fitted_at = model, error[:200], clock.now()
-        setting.save()
+        note(model=model, fit_error=error[:200], fitted_at=clock.now())
     return bool(model)
 
 

@@ -13,6 +13,7 @@ TYPES = (
     EventType.ORDER_PAID,
     EventType.ORDER_REFUNDED,
     EventType.MERGED,
+    EventType.PARTED,
     EventType.ADDED,
     EventType.LOST_BY_CUSTOMER,
 )

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from contacts.models import Identity
@@ -120,6 +121,17 @@ def _attach(brand: Brand, which: str, params: dict[str, Any]) -> int:
     pairs = Pairs(_PAIRS, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
     own = ("source", "staff_id", "at", "expires_at", "act_id")
     return put_on(brand, pairs, source="waiting", own=own).n
+
+
+def waiting_with(value: str) -> QuerySet[WaitingTag]:
+    """Waiting tags of an identity, exactly; of everybody for an empty one."""
+    rows = WaitingTag.objects.select_related("tag__group")
+    return rows.filter(kind__in=KINDS, scope="", value=value) if value else rows
+
+
+def clean_value(text: str) -> str:
+    """An identity as a filter takes it."""
+    return text.replace("\x00", "").strip()[:64]
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from scrm.errors import NotFoundError
 from tagging.conditions import Condition, Context, Known, Person, holds, references
 from tagging.conditions.evaluate import events_of, messages_of, sales_measure
 from tagging.conditions.leaves import LEAVES
-from tagging.conditions.summary import amount, leaf_sentence, listed
+from tagging.conditions.summary import WORDS, amount, leaf_sentence, listed
 from tagging.models import BITS, Dim, Segment
 from tagging.services import bits, naming, persons
 from tagging.services.nesting import nested_segments
@@ -21,7 +21,8 @@ from tenants.models import Brand
 def explain(
     brand: Brand, condition: Condition, contact_id: int, *, now: datetime | None = None
 ) -> dict[str, Any]:
-    """The tree: {holds, word ("all", "any", "not", "leaf"), items} or, of a leaf, {holds, word, text, fact}.
+    """The tree: {holds, word ("all", "any", "not", "leaf"), items}; a leaf has text and fact, and its items are the trees
+    of the segments that it names, each with its name.
 
     Raises:
         NotFoundError: no such contact.
@@ -79,6 +80,7 @@ def _tree(node: Condition, person: Person, context: Context, known: Known) -> di
         "word": "leaf",
         "text": leaf_sentence(node, known),
         "fact": _fact(node, person, context, known),
+        "items": [],
     }
     if node["kind"] == "segment":
         result["items"] = [
@@ -139,6 +141,15 @@ def _fact(leaf: Condition, person: Person, context: Context, known: Known) -> st
         number = getattr(person, kind)
         names = known.names.get(LEAVES[kind].params[0].source, {})
         return _("not known") if number is None else names.get(number) or f"#{number}"
+    if kind in ("follow", "gender", "contact_kind"):
+        words = LEAVES[kind].params[0].options
+        true = [word for word in words if holds({"kind": kind, "values": [word]}, person, context)]
+        return listed(WORDS[word] for word in true) or _("none")
+    if kind == "segment":
+        inside = [
+            pk for pk in leaf["ids"] if holds({"kind": kind, "mode": "any", "ids": [pk]}, person, context)
+        ]
+        return listed(known.names["segments"].get(pk) or f"#{pk}" for pk in inside) or _("none")
     return ""
 
 

@@ -7,16 +7,17 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from contacts.identities import listed
 from contacts.models import Identity
-from contacts.views.detail import shown as readable
 from org.access import staff_can
 from org.models import Job
-from scrm.errors import InvalidError, NotFoundError
+from scrm.errors import FilterError, NotFoundError
+from scrm.ids import need_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
-from tagging.models import Tag, TagAct, WaitingTag
+from tagging.models import Tag, TagAct
 from tagging.services import acts, waiting
-from tagging.views.common import ids_of, tabs
+from tagging.views.tabs import tabs
 
 PAGE = 30
 
@@ -27,7 +28,7 @@ def history(request: Any) -> HttpResponse:
     """Acts, newest first; `kind` filters."""
     kind = request.GET.get("kind", "")
     if kind and kind not in TagAct.Kind.values:
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+        raise FilterError()
     rows = TagAct.objects.filter(kind=kind) if kind else TagAct.objects.all()
     page = keyset_page(rows, order=("-at", "-pk"), after=request.GET.get("after"), size=PAGE)
     context = {
@@ -76,17 +77,15 @@ def undo(request: Any, act_id: int) -> HttpResponse:
 @staff_can("tags.edit")
 def waiting_list(request: Any) -> HttpResponse:
     """Who waits for tags, newest first; `q` is an identity, exactly."""
-    rows = WaitingTag.objects.select_related("tag__group")
-    q = request.GET.get("q", "").replace("\x00", "").strip()[:64]
-    if q:
-        rows = rows.filter(kind__in=waiting.KINDS, scope="", value=q)
+    q = waiting.clean_value(request.GET.get("q", ""))
+    rows = waiting.waiting_with(q)
     page = keyset_page(rows, order=("-pk",), after=request.GET.get("after"), size=50)
     kinds = dict(Identity.Kind.choices)
     shown = [
         {
             "row": row,
             "kind": kinds.get(row.kind, row.kind),
-            "value": readable(request.actor, row.kind, row.value),
+            "value": listed(row.kind, row.value, request.actor.can),
         }
         for row in page.rows
     ]
@@ -99,7 +98,7 @@ def waiting_list(request: Any) -> HttpResponse:
 @staff_can("tags.edit")
 def waiting_drop(request: Any) -> HttpResponse:
     """Waiting tags that are not wanted any more."""
-    ids = ids_of(request.POST, "ids")[:1000]
+    ids = need_ids(request.POST, "ids")[:1000]
     n = waiting.drop(request.brand, ids=ids, by=request.actor)
     if not n:
         raise NotFoundError()

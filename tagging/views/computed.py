@@ -16,8 +16,8 @@ from scrm.responses import go
 from tagging.measures import MEASURES
 from tagging.models import ComputedTag, Tag
 from tagging.services import computed
-from tagging.views.common import tabs
 from tagging.views.library import carriers
+from tagging.views.tabs import tabs
 from tenants.scoping import tenant_scope
 
 ROWS = 8  # brackets of an empty form
@@ -90,27 +90,7 @@ def computed_edit(request: Any, row_id: int | None = None) -> HttpResponse:
         "where": request.POST.get("corp", ""),
     }
     if request.method == "GET":
-        if row:
-            measure = MEASURES.get(row.measure)
-            scale = 100 if measure and measure.is_money else 1
-            shown = [
-                {
-                    **b,
-                    "name": names.get(b["tag_id"], ""),
-                    "from": _scaled(b["from"], scale),
-                    "to": _scaled(b["to"], scale),
-                }
-                for b in row.brackets
-            ]
-            context |= {
-                "name": row.name,
-                "measure": row.measure,
-                "field_id": row.field_id,
-                "brackets": _padded(shown),
-            }
-        else:
-            preset = PRESETS.get(context["measure"], [])
-            context["brackets"] = _padded([{"from": low, "to": high, "name": n} for low, high, n in preset])
+        context |= _stored(row, names) if row else {"brackets": _preset(context["measure"])}
         return render(request, "tagging/computed/edit.html", context)
     values = _values(request)
     try:
@@ -121,20 +101,42 @@ def computed_edit(request: Any, row_id: int | None = None) -> HttpResponse:
                 with brand_transaction(request):
                     computed.switch(request.brand, by=request.actor, row=saved, on=True)
     except SCRMError as error:
-        typed = [
-            {**b, "error": error.details.get("fields", {}).get(f"brackets.{i}")}
-            for i, b in enumerate(_typed(request))
-        ]
-        context |= {
-            "error": error.message,
-            "fields": error.details.get("fields", {}),
-            "name": values["name"],
-            "measure": values["measure"],
-            "field_id": values["field_id"],
-            "brackets": _padded(typed),
-        }
+        context |= _refused(request, values, error)
         return render(request, "tagging/computed/edit.html", context, status=422)
     return go(request, "/tags/computed/", _("Saved. Everybody is being checked now, and again each night."))
+
+
+def _stored(row: ComputedTag, names: dict[int, str]) -> dict[str, Any]:
+    """What the form shows of a row; names: {tag: its name}."""
+    measure = MEASURES.get(row.measure)
+    scale = 100 if measure and measure.is_money else 1
+    brackets = [
+        {
+            **b,
+            "name": names.get(b["tag_id"], ""),
+            "from": _scaled(b["from"], scale),
+            "to": _scaled(b["to"], scale),
+        }
+        for b in row.brackets
+    ]
+    return {
+        "name": row.name,
+        "measure": row.measure,
+        "field_id": row.field_id,
+        "brackets": _padded(brackets),
+    }
+
+
+def _preset(measure: str) -> list[dict[str, Any]]:
+    return _padded([{"from": low, "to": high, "name": name} for low, high, name in PRESETS.get(measure, [])])
+
+
+def _refused(request: Any, values: dict[str, Any], error: SCRMError) -> dict[str, Any]:
+    """What was typed, with the refusal at its field."""
+    fields = error.details.get("fields", {})
+    typed = [{**b, "error": fields.get(f"brackets.{i}")} for i, b in enumerate(_typed(request))]
+    kept = {name: values[name] for name in ("name", "measure", "field_id")}
+    return {"error": error.message, "fields": fields, "brackets": _padded(typed), **kept}
 
 
 def _scaled(value: Any, scale: int) -> Any:

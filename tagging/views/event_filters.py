@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from scrm.errors import InvalidError
+from scrm.ids import read_id
 from tagging.rule_events import ANSWERS, FILTERS, IDS, MONEY, WORDS, RuleEvent
 from tagging.services import naming
 from tagging.services.naming import SOURCES
@@ -122,9 +123,7 @@ def filter_field(name: str, value: Any, event: str) -> dict[str, Any]:
     field: dict[str, Any] = {"name": f"f_{name}", "label": _label(name, event), "kind": kind, "value": value}
     if source := source_of(name, event):
         rows, column = SOURCES[source]
-        chosen = {
-            int(n) for n in value or [] if str(n).isdecimal() and len(str(n)) < 19
-        }  # after a refusal as typed
+        chosen = {pk for n in value or [] if (pk := read_id(n))}  # after a refusal as typed
         found = dict(rows().values_list("pk", column)[:MOST_CHOICES])
         # what is chosen is always among them, however many there are
         found |= dict(rows().filter(pk__in=chosen - set(found)).values_list("pk", column))

@@ -11,17 +11,18 @@ from org.access import staff_can
 from org.models import Corp, Job
 from scrm import sheets
 from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.ids import need_ids
 from scrm.responses import go
 from tagging.models import TagAct
 from tagging.services import library_file, lists, mass, waiting
 from tagging.services.tags import choices
 from tagging.views.acts import act_rows
-from tagging.views.common import ids_of, tabs
+from tagging.views.tabs import tabs
 
 SHOWN = 200
 
 
-def _uploaded(request: Any) -> tuple[bytes, str]:
+def uploaded(request: Any) -> tuple[bytes, str]:
     """The file of a form, or pasted lines."""
     file = request.FILES.get("file")
     if file is not None:
@@ -46,7 +47,7 @@ def library_import(request: Any) -> HttpResponse:
         try:
             if where and corp is None:
                 raise InvalidError(_("Choose one of the list"))
-            data, name = _uploaded(request)
+            data, name = uploaded(request)
             found = library_file.preview(request.brand, corp=corp, data=data, name=name)
         except InvalidError as error:
             return render(
@@ -86,7 +87,7 @@ def list_new(request: Any) -> HttpResponse:
     context: dict[str, Any] = {"tabs": tabs("acts"), "pasted": request.POST.get("pasted", "")}
     if request.method == "POST":
         try:
-            data, name = _uploaded(request)
+            data, name = uploaded(request)
             found = lists.read(request.brand, data=data, name=name, staff=request.staff)
         except InvalidError as error:
             return render(request, "tagging/files/list.html", context | {"error": error.message}, status=422)
@@ -117,7 +118,7 @@ def list_start(request: Any) -> HttpResponse:
             by=request.actor,
             staff=request.staff,
             token=token,
-            add=ids_of(request.POST, "tags"),
+            add=need_ids(request.POST, "tags"),
             days=mass.days_of(request.POST.get("days", "").strip()),
             wait=request.POST.get("wait") == "1",
         )

@@ -12,13 +12,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Corp
 from scrm import clock
-from scrm.errors import InvalidError
-from scrm.ids import read_id
+from scrm.errors import FilterError, InvalidError
+from scrm.ids import need_ids, read_id
 from scrm.responses import go, toast
 from tagging.models import Color, Dim, Tag, TagGroup
 from tagging.services import bits, corp_library, library
 from tagging.services.deleting import KEPT
-from tagging.views.common import get_group, get_item, get_tag, ids_of, modal, tabs
+from tagging.views.modals import get_group, get_item, get_tag, modal
+from tagging.views.tabs import tabs
 from tenants.scoping import tenant_scope
 from wecom.client import client_for
 
@@ -36,7 +37,7 @@ def tag_list(request: Any) -> HttpResponse:
     context: dict[str, Any] = {"tabs": tabs("library"), "corps": corps, "q": q, "show": show}
     context["shows"] = [("archived", _("Archived")), ("deleted", _("Deleted in the last 30 days"))]
     if show not in ("", "archived", "deleted"):
-        raise InvalidError(_("This filter cannot be read"), code="bad_filter")
+        raise FilterError()
     if q or show:
         found = _found(q, show)
         context |= {"found": found[:FOUND], "more": len(found) > FOUND}
@@ -215,7 +216,7 @@ def edit(request: Any, kind: str, item_id: int) -> HttpResponse:
 @staff_can_outside("tags.edit")
 def order(request: Any) -> HttpResponse:
     """A new order: `ids` from the top, of tags (with `group`) or of groups. Tags answer with their group."""
-    ids = ids_of(request.POST, "ids")[:1000]
+    ids = need_ids(request.POST, "ids")[:1000]
     group_id = request.POST.get("group", "")
     group = None
     if group_id:

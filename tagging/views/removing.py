@@ -14,8 +14,8 @@ from scrm.responses import go
 from tagging.models import Tag
 from tagging.services import deleting, merging, references
 from tagging.services.tags import choices
-from tagging.views.common import get_item, get_tag, modal
 from tagging.views.library import carriers
+from tagging.views.modals import get_item, get_tag, modal
 from tenants.scoping import tenant_scope
 
 

@@ -13,7 +13,7 @@ from org.access import staff_can
 from org.models import Job
 from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError, SCRMError
-from scrm.ids import read_id
+from scrm.ids import need_ids, read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 from tagging.conditions.summary import sentence
@@ -22,8 +22,8 @@ from tagging.rule_events import EVENTS
 from tagging.services import naming, rule_preview, rule_runs, rules
 from tagging.services.tags import choices
 from tagging.views.acts import act_rows
-from tagging.views.common import ids_of, tabs
 from tagging.views.event_filters import fen_of, filter_field, filter_words, names_of, read_filters, yuan_of
+from tagging.views.tabs import tabs
 
 
 def get_rule(rule_id: int) -> TagRule:
@@ -180,8 +180,8 @@ def _values(request: Any) -> dict[str, Any]:
         "amount_at_least_fen": fen_of(post.get("amount", ""), "amount_at_least_fen"),
         "condition": _condition(request),
         "keeps_in_step": post.get("keeps_in_step") == "1",
-        "add_tag_ids": ids_of(post, "add"),
-        "remove_tag_ids": ids_of(post, "remove"),
+        "add_tag_ids": need_ids(post, "add"),
+        "remove_tag_ids": need_ids(post, "remove"),
         "expires_days": post.get("expires_days", "").strip(),
     }
 
@@ -297,5 +297,5 @@ def rule_act(request: Any, rule_id: int, act: str) -> HttpResponse:
 @require_POST
 @staff_can("tags.edit")
 def rule_order(request: Any) -> HttpResponse:
-    rules.reorder(request.brand, by=request.actor, ids=ids_of(request.POST, "ids"))
+    rules.reorder(request.brand, by=request.actor, ids=need_ids(request.POST, "ids"))
     return toast(HttpResponse(status=204), _("Order saved"))

@@ -1,7 +1,6 @@
-"""人群: the list, the editor, one segment with its people, why somebody is in or out."""
+"""人群: the list, the editor, one segment; its parts that are loaded by themselves are in `segment_parts`."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
@@ -9,7 +8,6 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from contacts.models import Contact
 from org.access import staff_can
 from scrm import clock, json_in
 from scrm.errors import InvalidError, SCRMError
@@ -19,8 +17,9 @@ from scrm.responses import go
 from tagging.conditions import ConditionError, parse, references
 from tagging.conditions.summary import sentence
 from tagging.conditions.templates import TEMPLATES
-from tagging.models import Dim, Segment, TagAct
-from tagging.services import audience, mass, naming, portrait, segments, snapshots, why
+from tagging.models import Segment, TagAct
+from tagging.services import audience, mass, naming, portrait, segments, snapshots
+from tagging.views import segment_parts
 
 PEOPLE = 50
 
@@ -29,11 +28,13 @@ PEOPLE = 50
 @staff_can("segments.view")
 def segment_list(request: Any) -> HttpResponse:
     rows = Segment.objects.filter(deleted_at=None)
+    if q := request.GET.get("q", "").replace("\x00", "").strip()[:60]:
+        rows = rows.filter(name__icontains=q)
     page = keyset_page(rows, order=("-changed_at", "-pk"), after=request.GET.get("after"), size=30)
     known = _known([s.condition or {} for s in page])
     for segment in page:
         segment.words = sentence(segment.condition, known) if segment.condition else ""
-    context = {"page": page, "templates": TEMPLATES}
+    context = {"page": page, "templates": TEMPLATES, "q": q}
     template = "tagging/segments/_rows.html" if request.htmx else "tagging/segments/list.html"
     return render(request, template, context)
 
@@ -57,7 +58,9 @@ def segment_edit(request: Any, segment_id: int | None = None) -> HttpResponse:
     if segment and segment.kind != Segment.Kind.DYNAMIC:
         raise InvalidError(_("A list has no condition; put people on it or take them off"))
     begin = next((t for t in TEMPLATES if t.key == request.GET.get("template")), None)
-    name = segment.name if segment else str(begin.name) if begin else ""
+    name = (
+        segment.name if segment else str(begin.name) if begin else segment_parts.name_of_combination(request)
+    )
     condition = segment.condition if segment else begin.condition if begin else _given(request)
     context: dict[str, Any] = {"segment": segment, "name": name, "note": segment.note if segment else ""}
     if request.method == "POST":
@@ -69,17 +72,31 @@ def segment_edit(request: Any, segment_id: int | None = None) -> HttpResponse:
         except ValueError:
             context["error"] = _("The form did not arrive complete. Load the page again.")
         except SCRMError as error:
-            context["error"] = str(error)
+            context |= _refused(error, context["name"])
     context["condition"] = json.dumps(condition, ensure_ascii=False)
-    return render(request, "tagging/segments/edit.html", context, status=422 if "error" in context else 200)
+    refused = "error" in context or "errors" in context
+    return render(request, "tagging/segments/edit.html", context, status=422 if refused else 200)
+
+
+def _refused(error: SCRMError, name: str) -> dict[str, Any]:
+    """What is wrong, at its place: `errors` by field. A name that is missing is told together with the condition."""
+    errors = dict(error.details.get("fields", {}))
+    if isinstance(error, ConditionError):
+        errors["condition"] = str(error)
+        if not name.strip():
+            errors["name"] = _("A name is needed")
+    return {"errors": errors} if errors else {"error": str(error)}
 
 
 def _given(request: Any) -> Any:
-    """The condition that another page begins with (`?condition=`); nothing yet without one.
+    """The condition that another page begins with (`?condition=`, or `?operation=` of some `segment`); nothing yet
+    without one.
 
     Raises:
         InvalidError: it cannot be read.
     """
+    if operation := request.GET.get("operation"):
+        return segment_parts.combination(operation, request.GET.getlist("segment"))
     if not (text := request.GET.get("condition")):
         return {"all": []}
     try:
@@ -111,7 +128,7 @@ def segment_detail(request: Any, segment_id: int) -> HttpResponse:
     try:
         people = audience.Audience(request.brand, snapshots.condition_of(segment), staff=request.staff)
         context["n"], ids = people.count_and_sample(PEOPLE)
-        context["people"] = Contact.objects.filter(pk__in=ids).order_by("-added_at", "-pk")
+        context |= segment_parts.people_of(ids, PEOPLE)
         context["words"] = (
             sentence(segment.condition, naming.known(segment.condition)) if segment.condition else ""
         )
@@ -130,54 +147,11 @@ def segment_detail(request: Any, segment_id: int) -> HttpResponse:
         }
     version = portrait.version_of(segment)
     if version:
-        tags = portrait.telling(portrait.shares(request.brand, version, Dim.TAG, "tags"))
-        codes = portrait.shares(request.brand, version, Dim.CODE, "codes")[:8]
-        context["profile"] = [
-            ("tags", _("Tags"), _compared(tags)),
-            ("channels", _("Channels"), _compared(codes)),
-        ]
+        context["profile"] = segment_parts.charts(portrait.of_bits(request.brand, version))
         context["overlaps"] = portrait.overlaps(request.brand, segment, n=8)
+    if request.actor.can("segments.edit"):
+        context["others"] = segment_parts.others(segment)
     return render(request, "tagging/segments/detail.html", context)
-
-
-def _compared(shares: Sequence[portrait.Share]) -> dict[str, Any] | None:
-    """A chart of what these people have beside everybody, in per cent."""
-    if not shares:
-        return None
-    rows = [(f"{row.name} ×{row.lift:.1f}", row.share, row.share_all) for row in shares]
-    return {
-        "kind": "hbar",
-        "unit": " %",
-        "x": [name for name, _here, _all in rows],
-        "series": [
-            {
-                "name": _("Here"),
-                "data": [round(100 * here, 1) for _name, here, _all in rows],
-                "color": "blue",
-            },
-            {
-                "name": _("Everybody"),
-                "data": [round(100 * rest, 1) for _name, _here, rest in rows],
-                "color": "grey",
-            },
-        ],
-    }
-
-
-@require_GET
-@staff_can("segments.view")
-def segment_why(request: Any, segment_id: int) -> HttpResponse:
-    """Why a person is in or out: the condition as a tree with what is true of them."""
-    segment = segments.get_segment(segment_id)
-    text = request.GET.get("contact", "").strip()
-    seen = Contact.objects.visible_to(request.staff)
-    contact = (
-        seen.filter(pk=pk).first() if (pk := read_id(text)) is not None else seen.filter(name=text).first()
-    )
-    if contact is None:
-        return render(request, "tagging/segments/_why.html", {"missing": text})
-    tree = why.explain_segment(request.brand, segment, contact.pk)
-    return render(request, "tagging/segments/_why.html", {"tree": tree, "contact": contact})
 
 
 @require_POST

@@ -10,20 +10,19 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from contacts.models import Contact, ContactStat
+from contacts.models import Contact, ContactStat, visible_follows
 from org.access import staff_can
 from org.forms import add_errors
-from org.models import Job
 from scrm import clock, json_in
 from scrm.errors import InvalidError, NotFoundError
 from scrm.ids import read_id
 from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import Condition
-from tagging.models import LifecycleStage, Segment, ValueGroup, ValueSetting
-from tagging.services import lifecycle, lookalike, segments, value
+from tagging.models import LifecycleStage, ValueGroup, ValueSetting
+from tagging.services import lifecycle, value
 from tagging.services.lifecycle import StageInput
 
 SPANS = (7, 30, 90)
@@ -37,6 +36,7 @@ STAGE_COLORS = [
     ("grey", gettext_lazy("Grey")),
 ]
 PEOPLE = 50
+PAST_DAYS = 30  # of whoever was expected and has not come
 _CUTS = ("r_cuts", "f_cuts", "m_cuts")
 
 CHART_COLORS = {"cyan": "teal", "purple": "violet"} | {
@@ -73,7 +73,7 @@ class SettingForm(forms.Form):
     )
 
 
-def _tabs(active: str) -> list[dict[str, Any]]:
+def value_tabs(active: str) -> list[dict[str, Any]]:
     rows = [
         ("rfm", "/value/", _("Value")),
         ("flow", "/value/lifecycle/", _("Lifecycle")),
@@ -112,9 +112,17 @@ def overview(request: Any) -> HttpResponse:
             "x_name": _("Score"),
             "series": [{"name": _("Customers"), "data": tens, "color": "blue"}],
         },
-        "tabs": _tabs("rfm"),
+        "tabs": value_tabs("rfm"),
     }
     return render(request, "tagging/value/overview.html", context)
+
+
+@require_POST
+@staff_can("segments.edit")
+def recompute(request: Any) -> HttpResponse:
+    """Everybody is scored and sorted now, not only next night: after the first orders came in, for instance."""
+    value.ask_recompute(request.brand, by=request.actor)
+    return go(request, "/value/", _("Everybody is scored again in a moment. Load the page again then."))
 
 
 @require_GET
@@ -128,11 +136,13 @@ def people(request: Any) -> HttpResponse:
     ):
         raise NotFoundError()
     wanted = {columns[name]: int(text) for name, text in given.items() if text}
-    rows = ContactStat.objects.filter(**wanted).annotate(score=Coalesce("value_score", -1))
+    rows, score = ContactStat.objects.filter(**wanted), "value_score"
+    if "recency" not in wanted:  # else everybody has a score, and an index has them in its order
+        rows, score = rows.annotate(score=Coalesce("value_score", -1)), "score"
     return _people(
         request,
         rows,
-        order=("-score", "-spent_fen", "-contact_id"),
+        order=(f"-{score}", "-spent_fen", "-contact_id"),
         title=_title(wanted),
         condition=[_leaf(column, n) for column, n in wanted.items()],
     )
@@ -161,16 +171,20 @@ def _people(
     title: str,
     condition: list[Condition],
     tabs: str = "rfm",
+    **more: Any,
 ) -> HttpResponse:
     """A page of people; `condition`: leaves that mean the same people, for a segment of them."""
-    seen = Contact.objects.visible_to(request.staff).values("pk")
-    found = rows.filter(contact__in=seen).select_related("contact")
+    if visible_follows(request.staff) is not None:
+        rows = rows.filter(contact__in=Contact.objects.visible_to(request.staff).values("pk"))
+    found = rows.select_related("contact")
     page = keyset_page(found, order=order, after=request.GET.get("after"), size=PEOPLE)
     context = {
         "page": page,
         "title": title,
         "condition": json.dumps({"all": condition}),
-        "tabs": _tabs(tabs),
+        "tabs": value_tabs(tabs),
+        "setting": value.setting_of(request.brand),
+        **more,
     }
     template = "tagging/value/_people.html" if request.htmx else "tagging/value/people.html"
     return render(request, template, context)
@@ -179,23 +193,29 @@ def _people(
 @require_GET
 @staff_can("segments.view")
 def next_orders(request: Any) -> HttpResponse:
-    """Who is expected to order again soon, by day, the most valuable of a day first."""
+    """Who is expected to order again soon, by day, the most valuable of a day first; or (`days=past`) who was expected
+    lately and has not come yet."""
     days = request.GET.get("days", "7")
-    n = n if (n := read_id(days)) in SPANS else 7
+    is_past, n = days == "past", n if (n := read_id(days)) in SPANS else 7
     today = clock.today(request.brand.timezone)
-    rows = ContactStat.objects.filter(
-        next_order_on__gte=today, next_order_on__lte=today + timedelta(days=n), n_follows__gt=0
+    first, last = (
+        (today - timedelta(days=PAST_DAYS), today) if is_past else (today, today + timedelta(days=n))
     )
+    rows = ContactStat.objects.filter(next_order_on__gte=first, next_order_on__lte=last, n_follows__gt=0)
+    window = {"type": "last", "n": PAST_DAYS} if is_past else {"type": "next", "n": n}
+    spans = [(str(span), _("%(n)s days") % {"n": span}) for span in SPANS]
     return _people(
         request,
         rows.annotate(worth=0 - Coalesce("value_score", -1)),
-        order=("next_order_on", "worth", "contact_id"),
+        order=("-next_order_on" if is_past else "next_order_on", "worth", "contact_id"),
         title=_("Next orders"),
         condition=[
-            {"kind": "next_order", "window": {"type": "next", "n": n}},
+            {"kind": "next_order", "window": window},
             {"kind": "follow", "values": ["reachable"]},
         ],
         tabs="next",
+        periods=[*spans, ("past", _("Due, not here yet"))],
+        days="past" if is_past else str(n),
     )
 
 
@@ -224,7 +244,7 @@ def lifecycle_page(request: Any) -> HttpResponse:
         },
         "days": n,
         "periods": [(span, _("%(n)s days") % {"n": span}) for span in SPANS],
-        "tabs": _tabs("flow"),
+        "tabs": value_tabs("flow"),
     }
     return render(request, "tagging/value/lifecycle.html", context)
 
@@ -240,7 +260,7 @@ def settings(request: Any) -> HttpResponse:
         for name in _CUTS
     }
     form = SettingForm(request.POST or None, initial=initial)
-    context: dict[str, Any] = {"form": form, "tabs": _tabs("settings"), "setting": present}
+    context: dict[str, Any] = {"form": form, "tabs": value_tabs("settings"), "setting": present}
     if request.method == "POST" and form.is_valid():
         values = {**form.cleaned_data, "m_cuts": [100 * n for n in form.cleaned_data["m_cuts"]]}
         try:
@@ -273,7 +293,12 @@ def stages(request: Any) -> HttpResponse:
             }
             for s in present
         ]
-        context = {"rows": rows, "colors": STAGE_COLORS, "most": lifecycle.MAX_STAGES, "tabs": _tabs("flow")}
+        context = {
+            "rows": rows,
+            "colors": STAGE_COLORS,
+            "most": lifecycle.MAX_STAGES,
+            "tabs": value_tabs("flow"),
+        }
         return render(request, "tagging/value/stages.html", context)
     try:
         wanted = [
@@ -284,40 +309,3 @@ def stages(request: Any) -> HttpResponse:
         raise InvalidError(_("The stages cannot be read: %(error)s") % {"error": error}) from error
     lifecycle.change_stages(request.brand, wanted, by=request.actor)
     return go(request, "/value/lifecycle/", _("Saved. Everybody is sorted again in a moment."))
-
-
-class LikeForm(forms.Form):
-    segment = forms.ChoiceField(label=gettext_lazy("Like the people of"))
-    size = forms.IntegerField(
-        label=gettext_lazy("How many"), min_value=1, max_value=lookalike.MAX_SIZE, initial=1000
-    )
-    name = forms.CharField(label=gettext_lazy("Name of the list"), max_length=60)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        rows = Segment.objects.filter(deleted_at=None).order_by("name").values_list("pk", "name")
-        self.fields["segment"].choices = [(str(pk), name) for pk, name in rows[:500]]  # type: ignore[attr-defined]
-
-
-@require_http_methods(["GET", "POST"])
-@staff_can("segments.edit")
-def lookalike_page(request: Any) -> HttpResponse:
-    """Look for more people like those of a segment; below, what earlier searches found and why."""
-    form = LikeForm(request.POST or None, initial={"segment": request.GET.get("segment", "")})
-    if request.method == "POST" and form.is_valid():
-        segment = segments.get_segment(int(form.cleaned_data["segment"]))
-        try:
-            lookalike.start(
-                request.brand,
-                segment=segment,
-                size=form.cleaned_data["size"],
-                name=form.cleaned_data["name"],
-                by=request.actor,
-            )
-        except InvalidError as error:
-            add_errors(form, error)
-        else:
-            return go(request, "/value/lookalike/", _("Looking. The list appears among the segments."))
-    jobs = Job.objects.filter(kind="lookalike").order_by("-pk")[:10]
-    context = {"form": form, "jobs": jobs, "tabs": _tabs("like")}
-    return render(request, "tagging/value/lookalike.html", context, status=422 if form.errors else 200)

@@ -22,15 +22,30 @@ def has_owner() -> bool:
 def refresh(brand: Brand, tables: Sequence[str], n_rows: int) -> bool:
     """Take new statistics, as the owner of the tables, if Postgres believes that the brand has less than half of `n_rows`
     rows in one of them. Outside of transactions. Gives whether it was done."""
-    if not has_owner() or all(_believed(brand, table) >= n_rows / 2 for table in tables):
+    if not has_owner():
         return False
+    with transaction.atomic():
+        if not any(is_surprised(brand, table, n_rows) for table in tables):
+            return False
     with connections["owner"].cursor() as cursor:
         cursor.execute(f"ANALYZE {', '.join(map(connection.ops.quote_name, tables))}")
     return True
 
 
+def is_surprised(brand: Brand, table: str, n_rows: int) -> bool:
+    """Whether Postgres believes that the brand has less than half of `n_rows` rows in a table. In the caller's
+    transaction."""
+    return _believed(brand, table) < n_rows / 2
+
+
+def believes(brand: Brand, table: str, n_rows: int) -> bool:
+    """Whether Postgres believes that the brand has `n_rows` rows or more in a table, so that it looks a part of them up by
+    their keys rather than read all. In the caller's transaction."""
+    return _believed(brand, table) >= n_rows
+
+
 def _believed(brand: Brand, table: str) -> int:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {connection.ops.quote_name(table)} WHERE brand_id = %s",  # noqa: S608
             [brand.pk],

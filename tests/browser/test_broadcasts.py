@@ -55,9 +55,8 @@ def test_write_compare_and_launch(
     page.click("#broadcast-form button.btn-primary")
     page.wait_for_url("**/broadcasts/*/")
     expect(page.locator("#dry-run")).to_contain_text("50")
-    expect(page.locator("#dry-run .notice-warn")).to_contain_text(
-        "人数不足以对比"
-    )  # 20 of 40 people; 200 of each are asked for
+    # who opens it is asked, and neither content has a link; 20 of 40 people, and 200 of each are asked for
+    expect(page.locator("#dry-run .notice-warn")).to_contain_text(["没有雷达链接", "人数不足以对比"])
     shoot(page, "draft")
     with in_brand(brand):
         broadcast = Broadcast.objects.get()

@@ -61,6 +61,14 @@ def saved(page: Page) -> None:
     expect(page.locator("#saved")).to_have_attribute("data-state", "saved")
 
 
+def ways(graph: dict[str, Any]) -> list[str]:
+    """Nodes of a straight graph in the order of walking."""
+    found = ["n1"]
+    while on := [edge["to"] for edge in graph["edges"] if edge["from"] == found[-1]]:
+        found += on
+    return found
+
+
 def kinds_of(graph: dict[str, Any]) -> list[str]:
     return sorted(node["kind"] for node in graph["nodes"])
 
@@ -252,12 +260,51 @@ def test_as_a_list_on_a_phone(desk: Page, live_server: Any, brand: Any) -> None:
         ("n3", "n4"),
     }
     expect(page.locator("[data-outline=n2] .node-title").first).to_have_text(re.compile("5"))
+    # one place earlier, undone, one later, and taken out: who waited for it goes on to the next, and no gap stays
+    page.click("[data-outline=n5] .outline-acts >> text=上移")
+    saved(page)
+    assert ways(draft(brand, sop)) == ["n1", "n5", "n2", "n3", "n4"]
+    expect(page.locator("[data-outline=n5] .outline-acts >> text=下移")).to_be_visible()
+    expect(page.locator("[data-outline=n5] .outline-acts >> text=上移")).to_have_count(
+        0
+    )  # an entry stays first
+    page.click("[data-canvas-act=undo]")
+    page.click("[data-outline=n2] .outline-acts >> text=下移")
+    saved(page)
+    graph = draft(brand, sop)
+    assert ways(graph) == ["n1", "n5", "n2", "n3", "n4"]
+    before = {node["id"]: node["y"] for node in graph["nodes"]}
+    page.click("[data-outline=n5] .outline-acts >> text=删除")
+    saved(page)
+    graph = draft(brand, sop)
+    assert ways(graph) == ["n1", "n2", "n3", "n4"]
+    after = {node["id"]: node["y"] for node in graph["nodes"]}
+    step = before["n2"] - before["n5"]
+    assert after == {"n1": before["n1"], **{name: before[name] - step for name in ("n2", "n3", "n4")}}
+    page.click("[data-canvas-act=undo]")
+    saved(page)
+    assert {node["id"]: node["y"] for node in draft(brand, sop)["nodes"]} == before
+    page.click("[data-canvas-act=redo]")
+    saved(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator(".outline-settings summary").click()
     page.select_option(".outline-settings [data-param=reentry] select", "after")
     expect(page.locator(".outline-settings [data-param=reentry_days] input")).to_be_visible()
     page.click("[data-canvas-act=canvas]")
-    expect(page.locator("[data-node=n5] .node-card")).to_be_visible()
+    expect(page.locator("#inspector")).not_to_have_class(re.compile("open"))
+    page.locator("[data-node=n2] .node-card").click()
+    expect(page.locator("#inspector")).to_have_class(re.compile("open"))
+    page.click("#inspector .panel-close")
+    expect(page.locator("#inspector")).to_be_hidden()
+    card = page.locator("[data-node=n2] .node-card")
+    before_drag = card.bounding_box()
+    assert before_drag
+    drag(page, card, before_drag["x"] + 90, before_drag["y"] + 60)
+    expect(page.locator("#inspector")).not_to_have_class(
+        re.compile("open")
+    )  # whoever moves a node sees where
+    card.click()
+    expect(page.locator("#inspector")).to_have_class(re.compile("open"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

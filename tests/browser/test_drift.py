@@ -51,8 +51,23 @@ def fill(brand: Any, corp: Any) -> None:
                 "member_differs", "5", "李强", None, b.pk, ours={"is_guide": False}, theirs={"is_guide": True}
             ),
             New("code_missing", "6", "门店海报", object_id=1, ours={"config_id": "x" * 32}),
-        ]
+            New(
+                "group_members_differ", "wr1", "会员福利一群", staff_id=a.pk, object_id=7,
+                ours={"users": ["顾客0", "顾客1"], "n_members": 187}, theirs={"users": ["顾客7"], "n_members": 186},
+            ),
+            New(
+                "group_differs", "wr2", "会员福利二群", staff_id=b.pk, object_id=8,
+                ours={"owner": "王芳", "notice": "", "group_state": 0},
+                theirs={"owner": "李强", "notice": "每晚八点上新", "group_state": 1},
+            ),
+            New("group_ghost", "wr3", "老客群", object_id=9, ours={"owner": "王芳", "n_members": 12}),
+            New(
+                "group_code_differs", "10", "福利群活码", object_id=10,
+                ours={"chats": ["会员福利一群"], "is_growing": True}, theirs={"chats": [], "is_growing": False},
+            ),
+        ]  # fmt: skip
         record(brand, run, corp, new)
+        DriftRun.objects.filter(pk=run.pk).update(note="应用没有客户群权限")
 
 
 def test_reconciliation(page: Page, live_server: Any, brand: Any, corp: Any) -> None:
@@ -64,10 +79,10 @@ def test_reconciliation(page: Page, live_server: Any, brand: Any, corp: Any) -> 
     page.press("[name=password]", "Enter")
     expect(page.locator(".sidebar, nav").first).to_be_visible()
     page.goto(f"{live_server.url}/sync/drift/")
-    expect(page.locator("#rows tr")).to_have_count(6)
+    expect(page.locator("#rows tr")).to_have_count(10)
     shot(page, "desktop")
     page.locator("#rows tr", has_text="周杰").get_by_role("button", name="保持现状").click()
-    expect(page.locator("#rows tr")).to_have_count(5)
+    expect(page.locator("#rows tr")).to_have_count(9)
     page.select_option("select[name=state]", "ignored")
     expect(page.locator("#rows tr")).to_have_count(1)
     page.goto(f"{live_server.url}/sync/drift/settings/")

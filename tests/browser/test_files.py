@@ -41,3 +41,30 @@ def test_import_by_hand(
     page.wait_for_selector("text=导入结果")
     with in_brand(brand):
         assert Contact.objects.get().name == "王小明"
+
+
+def test_a_file_that_cannot_be_read_says_why(
+    page: Any, live_server: Any, brand: Any, sign_in: Any, settings: Any, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    cookie = sign_in(brand, "operator").cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies(
+        [{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}]
+    )
+    page.goto(f"{live_server.url}/imports/new/")
+    heading = page.locator("h1").inner_text()
+    for name, data in (
+        ("名单.pdf", b"%PDF-1.4 \x00\x01\xff" * 50),
+        ("空.csv", b""),
+        ("假.xlsx", b"a,b\n1,2\n"),
+    ):
+        file = tmp_path / name
+        file.write_bytes(data)
+        page.set_input_files("input[type=file]", str(file))
+        # the page itself must have come, or the words of the file before stand there still
+        with page.expect_navigation() as answer:
+            page.click(".upload .form-actions .btn-primary")
+        assert answer.value.status == 422
+        said = page.locator(".upload .alert")
+        said.wait_for()
+        assert said.inner_text() in answer.value.text() and said.inner_text() != heading

@@ -114,6 +114,20 @@ def test_dialogs(desk: Page, live_server: Any, brand: Brand) -> None:
         assert [region.name for region in Region.objects.all()] == ["Taken"]
 
 
+def test_whoever_closes_a_dialog_is_back_where_they_were(desk: Page, live_server: Any, brand: Brand) -> None:
+    with in_brand(brand):
+        Region.objects.create(name="East")
+    desk.goto(f"{live_server.url}/staff/places/")
+    for opener, dialog in (("text=New region", "#modal"), ("[aria-label='Delete: East']", "#confirm")):
+        desk.locator(opener).focus()
+        desk.keyboard.press("Enter")
+        expect(desk.locator(dialog)).to_be_visible()
+        desk.wait_for_function(f"document.querySelector('{dialog}').contains(document.activeElement)")
+        desk.keyboard.press("Escape")
+        expect(desk.locator(dialog)).to_be_hidden()
+        expect(desk.locator(opener)).to_be_focused()
+
+
 def test_a_confirmed_form_is_sent_once(desk: Page, live_server: Any, brand: Brand) -> None:
     colleague = make_user(brand, "guide")
     with in_brand(brand):

@@ -37,7 +37,9 @@ def test_from_nothing_to_customers(
     page.fill("[name=agent_id]", "1000002")
     page.fill("[name=secret]", SECRET)
     page.click("main form button.btn-primary")
-    url, token, aes_key = page.locator(".secret-box code").all_inner_texts()
+    secrets = page.locator(".secret-box code")
+    expect(secrets).to_have_count(3)
+    url, token, aes_key = secrets.all_inner_texts()
     sandbox.make_corp(callback_url=url, token=token, aes_key=aes_key, trusted_domains=["127.0.0.1"])
     sandbox.load(
         members=[{"userid": "GuideA", "name": "王小美"}],

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from contacts.models import Contact
 from org.access import SYSTEM
-from tagging.models import ComputedTag, Segment, Tag, TagGroup
-from tagging.services import computed, library, rules
+from org.services import jobs
+from scrm.celery import app
+from tagging.models import ComputedTag, Segment, Tag, TagAct, TagGroup
+from tagging.services import computed, library, mass, rules
 from tagging.services.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
@@ -134,3 +137,25 @@ def test_pages_on_a_phone_and_in_the_dark(signed_in: Page, live_server: Any, bra
             wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
             assert not wide, url
             shot(page, f"{url.replace('/', '_')}{width}")
+
+
+def test_an_act_shows_what_it_did_when_it_is_done(signed_in: Page, live_server: Any, brand: Any) -> None:
+    """Whoever waits on the page of an act need not load it again to see its numbers and to take it back."""
+    app.conf.task_always_eager = False
+    try:
+        with in_brand(brand):
+            who = mass.Who.of_queryset(Contact.objects.all())
+            tag = Tag.objects.get(name="大衣").pk
+            job = mass.start(brand, kind=TagAct.Kind.SEGMENT, title="试", by=SYSTEM, who=who, add=[tag])
+    finally:
+        app.conf.task_always_eager = True
+    page = signed_in
+    page.goto(f"{live_server.url}/tags/history/{job.params['act_id']}/")
+    expect(page.locator(".dl dd").first).to_have_text("0")
+    with tenant_scope(brand):
+        jobs.run(brand, job.pk)
+    expect(page.locator(".dl dd").first).to_have_text("3")
+    page.click("text=撤销")
+    page.click("#confirm-yes")
+    expect(page.locator(".dl")).to_contain_text("已撤销")
+    expect(page.locator(".stack .btn:has-text('撤销')")).to_have_count(0)

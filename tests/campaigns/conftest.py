@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from campaigns.models import Sop, Touch
-from campaigns.services import sops
+from campaigns.models import Broadcast, Sop, Touch, Wave
+from campaigns.services import dry_run, sops, waves
 from campaigns.services.sops import StepInput
 from campaigns.tasks import tick_brand
 from contacts.models import Contact
 from org.access import SYSTEM
 from org.models import Corp, Staff
 from scrm import clock
+from tagging.services import frames
+from tagging.services.frames import Frame
 from tenants.models import Brand
 from tests.factories import in_brand, make_brand, make_contact, make_corp, make_staff
 from tests.wecom.sandbox_client import AES_KEY, SECRET, TOKEN, Sandbox, sandbox, sandbox_server
@@ -29,6 +31,17 @@ def at(text: str) -> datetime:
     from zoneinfo import ZoneInfo
 
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(ZONE)).astimezone(UTC)
+
+
+def people_of(brand: Brand, wave: Wave, what: int) -> list[int]:
+    """Contacts of a planned wave: those wanted (0) or held back for a reason."""
+    frame = Frame.whole(brand)
+    return frames.contacts_at(brand, frame, waves.set_of(frame, wave.pk, what))
+
+
+def would_be(brand: Brand, draft: Broadcast, what: int = dry_run.GETS_IT) -> list[int]:
+    """Contacts who would get a draft (0) or be held back for a reason."""
+    return frames.contacts_at(brand, *dry_run.set_of(brand, draft, what))
 
 
 @dataclass

@@ -19,10 +19,10 @@ from tests.factories import in_brand, make_contact, make_corp, make_staff
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def client_of(brand: Any, *rights: str) -> Client:
+def client_of(brand: Any, *rights: str, name: str = "key") -> Client:
     with in_brand(brand):
         by = Actor("admin", rights=frozenset(RIGHTS))
-        _row, key = keys.create_key(brand, name="key", rights=list(rights), by=by)
+        _row, key = keys.create_key(brand, name=name, rights=list(rights), by=by)
     return Client(headers={"authorization": f"Bearer {key}"})
 
 

@@ -5,10 +5,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import time, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import (
@@ -27,7 +28,9 @@ from campaigns.services import (
     graphs,
     planning,
     policy,
+    results,
     senders,
+    sop_approval,
     sops,
     staff_task_batches,
     staff_tasks,
@@ -36,9 +39,9 @@ from campaigns.services import (
 )
 from campaigns.services.journeys import walking
 from campaigns.tasks import run_moment
-from contacts.models import Follow
+from contacts.models import Event, EventType, Follow
 from contacts.services.contacts import set_do_not_contact
-from org.access import SYSTEM
+from org.access import SYSTEM, Actor
 from org.models import Staff
 from org.services import jobs
 from scrm import clock
@@ -49,6 +52,7 @@ from tests.campaigns.conftest import Live, at
 from tests.campaigns.graphs import entry, line, touch, wait
 from tests.campaigns.test_journeys import START
 from tests.factories import in_brand, make_contact, make_staff
+from tests.threads import meanwhile, together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 people = test_broadcasts.people
@@ -56,42 +60,26 @@ S = Touch.State
 
 
 def at_once(brand: Any, *acts: Callable[[], Any], moment: Any = None) -> list[Any]:
-    """What each of some acts gave or raised, begun at the same time in threads of their own."""
-    barrier, found = threading.Barrier(len(acts)), list[Any]()
+    """What each of some acts gave or raised, begun at the same time."""
 
-    def run(act: Callable[[], Any]) -> None:
+    def run(act: Callable[[], Any]) -> Any:
         try:
             with tenant_scope(brand), clock.at(moment or clock.now()):
-                barrier.wait(10)
-                found.append(act())
+                return act()
         except SCRMError as error:
-            found.append(error)
-        finally:
-            connections.close_all()
+            return error
 
-    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(found) == len(acts)
-    return found
+    return together(*(partial(run, act) for act in acts))
 
 
-def meanwhile(brand: Any, act: Callable[[], Any], wait_s: float = 1.0) -> threading.Thread:
+def other(brand: Any, act: Callable[[], Any]) -> threading.Thread:
     """Somebody else does something now; given back once it is done, or waits for us."""
 
     def run() -> None:
-        try:
-            with tenant_scope(brand):
-                act()
-        finally:
-            connections.close_all()
+        with tenant_scope(brand):
+            act()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(wait_s)
-    return thread
+    return meanwhile(run)
 
 
 # ---- the same twice
@@ -129,6 +117,51 @@ def test_a_graph_published_twice_is_one_version(brand: Any, staff: Any) -> None:
         assert SopVersion.objects.count() == 1
         graphs.save_draft(brand, sop_id=sop.pk, graph=line(entry(), wait(n=2)), by=SYSTEM)
     assert [version.n for version, _job in at_once(brand, publish(), publish())] == [2, 2]
+
+
+def test_an_sop_is_handed_in_and_approved_once(brand: Any, staff: Any) -> None:
+    writer, checkers = Actor("文", user_id=900_001), [Actor(f"审{n}", user_id=900_010 + n) for n in range(2)]
+    with in_brand(brand):
+        policy.change_policy(brand, by=SYSTEM, sops_need_approval=True)
+        sop = graphs.create_graph_sop(brand, name="旅程", graph=line(entry(), wait(n=1)), by=writer)
+
+    def ask() -> Any:
+        return sop_approval.publish(brand, sop_id=sop.pk, by=writer).request
+
+    asked = at_once(brand, ask, ask, ask)
+    assert len({one.pk for one in asked}) == 1
+
+    def approve(by: Actor) -> Callable[[], Any]:
+        return lambda: sop_approval.approve(brand, request_id=asked[0].pk, by=by)
+
+    found = at_once(brand, *map(approve, checkers))
+    assert Counter(isinstance(one, ConflictError) for one in found) == {True: 1, False: 1}
+    with in_brand(brand):
+        assert SopVersion.objects.get().approved_by in {"审0", "审1"}
+
+
+def test_a_yes_and_a_change_at_once(brand: Any, staff: Any) -> None:
+    """Whichever comes first: what is published is what was looked at."""
+    writer, checker = Actor("文", user_id=900_001), Actor("审", user_id=900_010)
+    seen, drawn = line(entry(), wait(n=1)), line(entry(), wait(n=9))
+    for n in range(3):
+        with in_brand(brand):
+            policy.change_policy(brand, by=SYSTEM, sops_need_approval=True)
+            sop = graphs.create_graph_sop(brand, name=f"旅程{n}", graph=seen, by=writer)
+            asked = sop_approval.publish(brand, sop_id=sop.pk, by=writer).request
+            assert asked is not None
+
+        def approve(request_id: int = asked.pk) -> Any:
+            return sop_approval.approve(brand, request_id=request_id, by=checker)
+
+        def draw(sop_id: int = sop.pk) -> Any:
+            return graphs.save_draft(brand, sop_id=sop_id, graph=drawn, by=writer)
+
+        said = at_once(brand, approve, draw)[0]
+        with in_brand(brand):
+            version = SopVersion.objects.filter(sop=sop.pk).first()
+            assert (version is None) == isinstance(said, ConflictError)
+            assert version is None or version.graph["nodes"][1]["n"] == 1
 
 
 def test_two_editors_at_once_save_one_after_the_other(brand: Any, staff: Any) -> None:
@@ -170,7 +203,7 @@ def test_tasks_taken_back_while_they_are_given(brand: Any, staff: Any, monkeypat
 
     def add_tasks(*args: Any, **given: Any) -> Any:
         found = real(*args, **given)
-        others.append(meanwhile(brand, lambda: staff_task_batches.take_back(brand, job_id=job.pk, by=SYSTEM)))
+        others.append(other(brand, lambda: staff_task_batches.take_back(brand, job_id=job.pk, by=SYSTEM)))
         return found
 
     monkeypatch.setattr(staff_tasks, "add_tasks", add_tasks)
@@ -229,7 +262,7 @@ def test_an_sop_stopped_while_people_are_moved(live: Live, monkeypatch: Any, act
     def save(batch: Any, everybody: Any) -> None:
         real(batch, everybody)
         if not others:
-            others.append(meanwhile(live.brand, lambda: act(live.brand, sop_id=sop.pk, by=SYSTEM)))
+            others.append(other(live.brand, lambda: act(live.brand, sop_id=sop.pk, by=SYSTEM)))
 
     with monkeypatch.context() as patch:
         patch.setattr(walking.Batch, "_save", save)
@@ -289,11 +322,10 @@ def plan(live: Live, *rows: tuple[Any, int]) -> list[int]:
     ids = []
     for step, n in rows:
         contacts, guide = live.contacts[n::2], live.guides[n]
-        wanted = [
-            planning.Wanted(contact.pk, step, senders.Sender(live.corp.pk, guide.pk), touch_id)
-            for contact, touch_id in zip(contacts, touches.new_ids(len(contacts)), strict=True)
-        ]
-        planning.write_plan(live.brand, clock.now(), wanted)
+        sender = senders.Sender(live.corp.pk, guide.pk)
+        people, touch_ids = [contact.pk for contact in contacts], touches.new_ids(len(contacts))
+        now, wanted = clock.now(), [planning.Wanted(step, sender, people, touch_ids)]
+        touches.write(live.brand, now, Touch.Kind.SOP, planning.write_tasks(live.brand, now, wanted))
         ids.append(SendTask.objects.latest("pk").pk)
     return ids
 
@@ -365,8 +397,8 @@ def test_a_claim_asks_once_what_all_its_people_wish(live: Live) -> None:
         with CaptureQueriesContext(connection) as asked:
             found = claims.claim(live.brand, ids)
     assert [len(one.receivers) for one in found] == [2, 2, 3, 3]
-    refusals = [row["sql"] for row in asked if "SELECT s.position FROM campaigns_refusal" in row["sql"]]
-    assert len(refusals) == 1 and "contact_id = ANY" in refusals[0]
+    refusals = [row["sql"] for row in asked if "FROM campaigns_refusal WHERE" in row["sql"]]
+    assert len(refusals) == 1 and "contact_id = i.id" in refusals[0]
 
 
 def test_a_claim_in_quiet_hours_puts_all_off_at_once(live: Live) -> None:
@@ -402,3 +434,36 @@ def test_all_campaigns_write_through_the_guide_that_the_policy_names(brand: Any,
         assert senders.choose(brand, [contact.pk])[contact.pk].staff_id == last.pk
         TouchPolicy.objects.create(sender=TouchPolicy.Sender.FIRST)
         assert senders.choose(brand, [contact.pk])[contact.pk].staff_id == first.pk
+
+
+def test_answers_written_side_by_side_count_once(live: Live) -> None:
+    """Processes that ask about a broadcast's send tasks at the same time, some of them about the same ones."""
+    now = test_broadcasts.NOW
+    with clock.at(now), in_brand(live.brand):
+        draft = broadcasts.save_draft(live.brand, test_broadcasts.given(), by=SYSTEM)
+        broadcasts.launch(live.brand, broadcast_id=draft.pk, by=SYSTEM)
+    live.tick(now)
+    live.confirm_all(now + timedelta(minutes=5))
+    with in_brand(live.brand):
+        tasks = list(SendTask.objects.order_by("pk").select_related("corp", "staff"))
+    assert len(tasks) == 2 and {task.state for task in tasks} == {"handed"}
+    later = now + timedelta(minutes=10)
+    everybody = [task.pk for task in tasks]
+
+    def poll(*ids: int) -> Callable[[], Any]:
+        return lambda: [results.poll(live.brand, pk) for pk in ids]
+
+    at_once(live.brand, *map(poll, everybody), poll(*everybody), poll(*everybody[::-1]), moment=later)
+    # an answer that is written twice at the same moment, by processes that have both been told it
+    rows = [{"external_userid": live.externals[pk], "status": 1} for task in tasks for pk in task.contact_ids]
+
+    def write(*mine: SendTask) -> Callable[[], Any]:
+        return lambda: [results.record_results(live.brand, task, rows, later) for task in mine]  # type: ignore[arg-type]
+
+    at_once(live.brand, write(*tasks), write(*tasks[::-1]), write(*tasks), moment=later)
+    with in_brand(live.brand):
+        assert set(SendTask.objects.values_list("state", "n", "n_sent", "n_failed")) == {("final", 3, 3, 0)}
+        assert Touch.objects.filter(state=S.DELIVERED).count() == Touch.objects.count() == 6
+        told = Event.objects.filter(type=EventType.TOUCH_SENT).values_list("contact_id", flat=True)
+        assert sorted(told) == sorted(pk for task in tasks for pk in task.contact_ids)
+    assert set(live.received().values()) == {1}

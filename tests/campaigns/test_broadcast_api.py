@@ -44,6 +44,22 @@ def send(client: Any, url: str, data: Any = None, method: str = "post") -> Any:
     return getattr(client, method)(url, body, content_type="application/json")
 
 
+def test_a_wave_in_the_past(brand: Any, people: list[Any]) -> None:
+    """Refused as on the page, at its wave; also when a draft is written anew. A copy is moved ahead of now."""
+    client = client_of(brand, "broadcasts.view", "broadcasts.edit")
+    past, soon = (f"{clock.now() + timedelta(hours=n):%Y-%m-%dT%H:%M:%SZ}" for n in (-1, 1))
+    refused = send(client, URL, {**GIVEN, "waves": [{"at": past}]})
+    assert refused.status_code == 422 and "waves" in refused.json()["error"]["fields"]
+    made = send(client, URL, {**GIVEN, "waves": [{"at": soon}]}).json()
+    one = f"{URL}{made['id']}/"
+    assert send(client, one, {**GIVEN, "waves": [{"at": past}]}, "put").status_code == 422
+    with in_brand(brand):
+        Wave.objects.update(at=clock.now() - timedelta(days=40))
+    assert send(client, f"{one}duplicate/").status_code == 201
+    with in_brand(brand):
+        assert Wave.objects.order_by("-pk")[0].at >= clock.now()
+
+
 def test_from_draft_to_stop(brand: Any, people: list[Any]) -> None:
     client = client_of(brand, "broadcasts.view", "broadcasts.edit")
     with in_brand(brand):
@@ -113,7 +129,7 @@ def test_rights_and_other_brands(brand: Any, other_brand: Any, people: list[Any]
     assert reader.get(one).status_code == 200 and nobody.get(one).status_code == 403
     assert stranger.get(one).status_code == 404 and stranger.get(URL).json()["results"] == []
     for act in ("launch", "pause", "resume", "cancel", "remind", "reassign", "winner", "approve"):
-        data = {"content_id": 1}
+        data = {"content_id": 1} if act == "winner" else {}
         assert send(reader, f"{one}{act}/", data).status_code == 403, act
         assert send(stranger, f"{one}{act}/", data).status_code == 404, act
     assert send(stranger, f"{one}dry-run/").status_code == 404

@@ -18,7 +18,7 @@ from scrm import clock
 from scrm.errors import ForbiddenError
 from tagging.models import Segment
 from tagging.services import tags
-from tests.campaigns.conftest import at
+from tests.campaigns.conftest import at, people_of, would_be
 from tests.campaigns.test_api import client_of
 from tests.campaigns.test_broadcasts import WRITER, given
 from tests.factories import in_brand, make_contact, make_staff, make_tag
@@ -66,7 +66,7 @@ def test_whom_a_condition_leaves_out_has_a_reason(brand: Any, people: list[Conta
         waves.run_due(brand)
         first = Wave.objects.get(n=1)
         assert (first.numbers["wanted"], first.numbers["wave_condition"]) == (10, 6)
-        assert set(waves.people_of(brand, first, R.WAVE_CONDITION)) == ids(people[4:])
+        assert set(people_of(brand, first, R.WAVE_CONDITION)) == ids(people[4:])
         held = Touch.objects.filter(state=S.BLOCKED, reason=R.WAVE_CONDITION)
         assert set(held.values_list("contact_id", flat=True)) == ids(people[4:])
         with clock.at(NOW + timedelta(days=2)):
@@ -145,10 +145,10 @@ def test_the_dry_run_names_contents_and_people(brand: Any, people: list[Contact]
         run = dry_run.dry_run(brand, draft)
         assert [letter for letter, _n in run.contents] == ["A", "B"]
         assert sum(n for _letter, n in run.contents) == run.planned == 9
-        gets = set(dry_run.people(brand, draft))
+        gets = set(would_be(brand, draft))
         assert gets == ids(people[1:])
-        assert dry_run.people(brand, draft, what=R.REFUSED_KIND) == [people[0].pk]
-        assert dry_run.people(brand, draft, what=R.NOT_FOLLOWED) == [lonely.pk]
+        assert would_be(brand, draft, R.REFUSED_KIND) == [people[0].pk]
+        assert would_be(brand, draft, R.NOT_FOLLOWED) == [lonely.pk]
         broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)
         waves.run_due(brand)
         by_letter = Counter(Touch.objects.filter(state=S.PLANNED).values_list("variant_id", flat=True))
@@ -230,7 +230,7 @@ def test_the_hold_out_of_a_broadcast_is_measured(
             assert broadcast_effect.effect_of_broadcast(brand, launched) is None  # nothing is planned yet
             waves.run_due(brand)
         wave = Wave.objects.get()
-        held = set(waves.people_of(brand, wave, R.HOLD_OUT))
+        held = set(people_of(brand, wave, R.HOLD_OUT))
         others = ids(everybody[:76]) - held
         buyer, twice, late, *_rest = sorted(others)
         spared = min(held)

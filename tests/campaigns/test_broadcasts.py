@@ -10,13 +10,15 @@ from campaigns.models import Broadcast, SendTask, Touch, Wave
 from campaigns.services import broadcasts, dry_run, policy, schedule, waves
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.tasks import finish_brand
+from contacts.services import contacts as contact_services
 from content.services import sensitive
 from org.access import SYSTEM, Actor
-from org.models import AuditEntry, Job
+from org.models import AuditEntry, Job, Role
 from scrm import clock
 from scrm.errors import ConflictError, ForbiddenError, InvalidError
 from tests.campaigns.conftest import Live, at, set_sandbox_clock
-from tests.factories import in_brand, make_contact, make_staff
+from tests.campaigns.test_api import client_of
+from tests.factories import in_brand, make_contact, make_staff, role
 
 NOW = at("2026-03-10 10:00")
 S = Touch.State
@@ -276,7 +278,13 @@ def test_pages_from_draft_to_launch(brand: Any, other_brand: Any, people: list[A
     assert (then["at"], then["after"]) == (later, "收到上一波但未打开的") and then["only"]
     with in_brand(brand):
         second.delete()
-    assert "10" in client.get(f"{url}check/").content.decode()
+    check = client.get(f"{url}check/")
+    assert "10 位客户每人收到 1 条消息" in check.context["question"]
+    assert check.context["question"] in check.content.decode()
+    page = client.get(url).content.decode()
+    assert (
+        page.count('data-confirm-from="#launch-words"') == 1 and 'id="launch-words"' in check.content.decode()
+    )
     for bad in (
         {"text": ""},
         {"name": ""},
@@ -288,9 +296,11 @@ def test_pages_from_draft_to_launch(brand: Any, other_brand: Any, people: list[A
         assert client.post("/broadcasts/new/", {**FORM, **bad}).status_code == 422, bad
     assert client.post(f"{url}launch/").status_code == 302
     assert client.post(f"{url}launch/").status_code == 409
+    assert client.get(url).context["is_starting"]
     with in_brand(brand):
         assert waves.run_due(brand) in (0, 1)
         wave = Wave.objects.get()
+    assert not client.get(url).context["is_starting"]
     for page in (
         url,
         f"{url}numbers/",
@@ -309,6 +319,59 @@ def test_pages_from_draft_to_launch(brand: Any, other_brand: Any, people: list[A
     assert client.post(f"{url}approve/").status_code == 403  # not an approver
     assert client.post(f"{url}cancel/").status_code == 302
     assert client.post(f"{url}duplicate/").status_code == 302
+
+
+def test_the_people_behind_each_figure(live: Live, other_brand: Any, sign_in: Any) -> None:
+    """Each figure of the page leads to as many touches as it says, of this broadcast alone."""
+    with clock.at(NOW), in_brand(live.brand):
+        contact_services.set_do_not_contact(live.brand, contacts=[live.contacts[0]], value=True, by=SYSTEM)
+        drafts = [broadcasts.save_draft(live.brand, given(name=name), by=WRITER) for name in ("一", "二")]
+        mine = drafts[0]
+        broadcasts.launch(live.brand, broadcast_id=mine.pk, by=WRITER)
+    client, url = sign_in(live.brand, "operator"), f"/broadcasts/{mine.pk}/"
+
+    def behind(figure: str) -> int:
+        page = client.get(client.get(url).context["lists"][figure]).context["page"]
+        assert {touch.broadcast_id for touch in page} <= {mine.pk}
+        return len(page)
+
+    live.tick(NOW)
+    with clock.at(NOW + timedelta(minutes=1)), in_brand(live.brand):
+        broadcasts.launch(live.brand, broadcast_id=drafts[1].pk, by=WRITER)
+    live.tick(NOW + timedelta(minutes=1))
+    with clock.at(NOW + timedelta(minutes=2)):
+        assert not client.get(url).context["is_starting"]
+        assert (behind("all"), behind("n_waiting"), behind("n_sent")) == (6, 5, 0)
+    with in_brand(live.brand):
+        one = SendTask.objects.filter(broadcast=mine).order_by("pk").first()
+    live.sandbox.post("confirm", corpid=live.corp.corpid, msgid=one.msgid)
+    live.tick(NOW + timedelta(minutes=10))
+    with in_brand(live.brand):
+        got = Touch.objects.filter(state=S.DELIVERED)
+        got.filter(contact_id=got.first().contact_id).update(opened_at=NOW, converted_at=NOW)
+    with clock.at(NOW + timedelta(days=200)):  # whatever the period of the list
+        assert (behind("n_sent"), behind("n_waiting"), behind("n_failed")) == (one.n, 5 - one.n, 0)
+        assert (behind("n_opened"), behind("n_replied"), behind("n_converted")) == (1, 0, 1)
+        page = client.get(url).content.decode()
+        assert f"/touches/?broadcast={mine.pk}&amp;days=0&amp;guide={one.staff_id}" in page
+        assert (
+            f'<option value="{mine.pk}" selected>'
+            in client.get(f"/touches/?broadcast={mine.pk}").content.decode()
+        )
+        assert len(client.get(f"/touches/?broadcast={mine.pk}&guide={one.staff_id}").context["page"]) == one.n
+        assert (
+            len(client.get("/touches/?days=0").context["page"]) == 0
+        )  # of everything it is the longest period
+    asked = client_of(live.brand, "sops.view")
+    path = f"/api/v1/touches/?broadcast={mine.pk}"
+    assert len(asked.get(path).json()["results"]) == 6
+    assert len(asked.get(f"{path}&mark=opened&staff={one.staff_id}").json()["results"]) == 1
+    assert asked.get(f"{path}&mark=liked").status_code == 422
+    assert sign_in(other_brand).get(f"/touches/?broadcast={mine.pk}").status_code == 404
+    reader = sign_in(live.brand, "operator")
+    with in_brand(live.brand):
+        Role.objects.filter(pk=role(live.brand, "operator").pk).update(rights=["broadcasts.view"])
+    assert reader.get(url).context["lists"] == {}
 
 
 def test_words_that_are_refused_by_now(brand: Any, people: list[Any]) -> None:

@@ -8,8 +8,26 @@ from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Enrolment, Moment, SendTask, Sop, SopVersion, StaffTask, TouchPolicy
-from campaigns.services import broadcasts, calendar, calendar_sources, enrolments, moments, sops, staff_tasks
+from campaigns.models import (
+    Enrolment,
+    EnrolmentDue,
+    Moment,
+    SendTask,
+    Sop,
+    SopVersion,
+    StaffTask,
+    TouchPolicy,
+)
+from campaigns.services import (
+    broadcasts,
+    calendar,
+    calendar_sources,
+    dues,
+    enrolments,
+    moments,
+    sops,
+    staff_tasks,
+)
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.services.moments import MomentInput
 from campaigns.services.sops import StepInput
@@ -24,6 +42,7 @@ from tests.campaigns.conftest import at
 from tests.factories import in_brand, make_contact, make_staff
 
 NOW = at("2026-03-10 10:00")
+LATER = at("2030-01-01 00:00")
 TODAY = date(2026, 3, 10)
 EVERYBODY = {"condition": {"kind": "follow", "values": ["reachable"]}}
 
@@ -89,6 +108,8 @@ def test_every_source_on_its_day(brand: Any, guides: list[Staff]) -> None:
         )
         moments.launch(brand, moment_id=shown.pk, by=SYSTEM)
         moments.save_draft(brand, MomentInput("草稿", "x", at=at("2026-03-13 20:00")), by=SYSTEM)
+        of_all = moments.save_draft(brand, MomentInput("全员", "新品", at=at("2026-03-14 20:00")), by=SYSTEM)
+        moments.launch(brand, moment_id=of_all.pk, by=SYSTEM)
         rows = [
             TaskInput(
                 guides[n].pk, "call", "打电话", at("2026-03-11 18:00"), f"k{n}", contact_id=people[0].pk
@@ -106,10 +127,12 @@ def test_every_source_on_its_day(brand: Any, guides: list[Staff]) -> None:
         ("broadcast", "春上新", 3, 0, 0, 0, True), ("sop", "新客", 3, 0, 0, 0, True),
     ]  # fmt: skip
     assert entries(days[date(2026, 3, 13)]) == [("moment", "朋友圈", None, 0, 4, 4, True)]
+    assert entries(days[date(2026, 3, 14)]) == [("moment", "全员", None, 0, 4, 4, True)]
     assert (days[date(2026, 3, 9)].n, days[date(2026, 3, 9)].n_open) == (100, 1)
     assert [e.source for e in read(brand, TODAY, sources=["moment"])[date(2026, 3, 13)].entries] == ["moment"]
     mine = read(brand, date(2026, 3, 9), 6, guide_id=guides[1].pk)
     assert entries(mine[date(2026, 3, 9)]) == [("broadcast", "春上新", 40, 0, 1, 1, False)]
+    assert [e.name for e in mine[date(2026, 3, 14)].entries] == ["全员"]
     assert entries(mine[date(2026, 3, 12)])[0][2] is None  # whose customers is not known before it is planned
 
 
@@ -137,6 +160,7 @@ def test_of_a_canvas_those_who_come_to_a_message(brand: Any, guides: list[Staff]
                 )
                 for person, node in zip(people, ("n2", "n2", "n4", "n4", "n4", "n7"), strict=True)
             )  # fmt: skip
+        dues.mend(brand, LATER)
     found = entries(read(brand, date(2026, 3, 12))[date(2026, 3, 12)])
     assert found == [("sop", "旅程", 3, 0, 0, 0, True)]
 
@@ -257,8 +281,17 @@ def test_plans_use_the_indexes_of_time(brand: Any, guides: list[Staff]) -> None:
             for n, sop in enumerate(sop_list)
             for person in people
         )
+        dues.mend(brand, LATER)
+        EnrolmentDue.objects.bulk_create(
+            EnrolmentDue(next_run_at=day, is_graph=False, n=1, ids=[1]) for day in days * 3
+        )
     with connections["owner"].cursor() as cursor:
-        for table in ("campaigns_sendtask", "campaigns_stafftask", "campaigns_enrolment"):
+        for table in (
+            "campaigns_sendtask",
+            "campaigns_stafftask",
+            "campaigns_enrolmentdue",
+            "campaigns_enrolment",
+        ):
             cursor.execute(f"ANALYZE {table}")
     with in_brand(brand):
         span = calendar_sources.Span(brand, TODAY, TODAY + timedelta(days=41))

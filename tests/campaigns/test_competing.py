@@ -25,6 +25,7 @@ from tests.factories import in_brand, make_contact
 S, R = Touch.State, Touch.Reason
 COUNTED = (S.PLANNED, S.HANDED, S.DELIVERED)
 BY_NUMBER = (R.CAPPED, R.TOO_SOON, R.ALLOWANCE)
+CHINA = ZoneInfo("Asia/Shanghai")
 # zone, and the day around which everything happens
 DAYS = [
     ("Asia/Shanghai", date(2026, 3, 10)),
@@ -67,13 +68,16 @@ class Rules(NamedTuple):
                 last = first + timedelta(days=cap.days - 1)
                 if sum(first <= on <= last and cap.kind in (0, of) for of, on in rows) > cap.n:
                     return False
+        # WeCom counts in China's time
+        days = [moment.astimezone(CHINA).date() for moment in (*(other for _of, other in others), at)]
+        today = days[-1]
         if self.allowance == "day":
-            return sum(on == today for _of, on in rows) <= 1
+            return sum(on == today for on in days) <= 1
         if self.allowance == "week":
             monday = today - timedelta(days=today.weekday())
-            return sum(monday <= on < monday + timedelta(days=7) for _of, on in rows) <= 7
+            return sum(monday <= on < monday + timedelta(days=7) for on in days) <= 7
         most = calendar.monthrange(today.year, today.month)[1]
-        return sum((on.year, on.month) == (today.year, today.month) for _of, on in rows) <= most
+        return sum((on.year, on.month) == (today.year, today.month) for on in days) <= most
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from datetime import datetime, time
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from campaigns import chance
 from campaigns.governance import CapRule
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave, WaveSet
-from campaigns.services import fanout, gate, policy
+from campaigns.services import fanout, gate, policy, touches
 from contacts.models import Contact, Follow
 from contacts.services import stats
 from org.access import SYSTEM
@@ -122,6 +122,33 @@ def test_variants_share_the_people_and_stay(brand: Any, people: list[Contact]) -
         assert [found[pk] for pk in ids] == [a.pk if first else b.pk for first in expected]
         assert 10 < sum(expected) < 50
         assert SendTask.objects.count() == 6
+
+
+def test_marks_stay_within_their_page(brand: Any, people: list[Contact]) -> None:
+    """Nothing that changes is indexed, and a page has room for all of its rows once more."""
+    sql = (
+        "SELECT sum(pg_stat_get_xact_tuples_updated(inhrelid)), sum(pg_stat_get_xact_tuples_hot_updated(inhrelid))"
+        " FROM pg_inherits WHERE inhparent = 'campaigns_touch'::regclass"
+    )
+    with in_brand(brand), clock.at(NOW), connection.cursor() as cursor:
+        plan(brand, make_broadcast())
+        for task in SendTask.objects.all():
+            done = touches.settle(
+                brand, send_task_id=task.pk, at=task.at, state=S.DELIVERED, done_at=clock.now()
+            )
+            assert len(done) == task.n
+        cursor.execute(sql)
+        assert cursor.fetchone() == (60, 60)
+
+
+def test_tasks_are_sorted_and_not_people(brand: Any, people: list[Contact]) -> None:
+    with in_brand(brand), clock.at(NOW), connection.cursor() as cursor:
+        wave = make_broadcast(letters="AB")
+        plan(brand, wave)
+        given = fanout._given(brand, wave, NOW) | {"planned": int(S.PLANNED)}
+        cursor.execute("EXPLAIN (COSTS OFF) " + fanout._LEDGER, given)
+        steps = "\n".join(row[0] for row in cursor)
+        assert steps.count("Sort Key") == 1 and steps.index("ProjectSet") < steps.index("Sort Key")
 
 
 def test_a_customer_of_several_guides_hears_from_one(brand: Any, corp: Any, people: list[Contact]) -> None:

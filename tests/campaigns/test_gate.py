@@ -39,7 +39,7 @@ def touch(
     brand: Any, contact: Any, moment: datetime, kind: Touch.Kind = K.SOP, state: int = S.PLANNED
 ) -> None:
     [touch_id] = touches.new_ids(1)
-    touches.write(brand, moment, kind, [(touch_id, contact.pk, None, None, None, None, 0)])
+    touches.write(brand, moment, kind, [touches.TouchSet([touch_id], [contact.pk])])
     if state != S.PLANNED:
         Touch.objects.filter(pk=touch_id).update(state=state)
         if state not in planes.COUNTED:
@@ -181,9 +181,10 @@ def _nothing_broken(brand: Any, caps: list[CapRule], allowance: str, gap: int) -
             for start, _kind in day_kinds:
                 n = sum(start <= d < start + cap.days and cap.kind in (0, kind) for d, kind in day_kinds)
                 assert n <= cap.n, (cap, day_kinds)
-        for day, _kind in day_kinds:
+        days_of_wecom = [governance.day_of(moment, "Asia/Shanghai") for _kind, moment in touches_of]
+        for day in days_of_wecom:
             period = governance.allowance_period(datetime.fromordinal(day).date(), allowance)
-            assert sum(period[0] <= d <= period[1] for d, _ in day_kinds) <= period[2]
+            assert sum(period[0] <= d <= period[1] for d in days_of_wecom) <= period[2]
         moments = sorted(moment for _kind, moment in touches_of)
         assert all(b - a >= timedelta(hours=gap) for a, b in itertools.pairwise(moments))
 

@@ -117,3 +117,11 @@ def test_an_hour_that_comes_twice_releases_at_its_first_time() -> None:
     """Only from two to three in the morning something may go out; that hour comes twice when the clocks go back."""
     quiet, moment = (time(3), time(2)), datetime(2026, 10, 24, 1, tzinfo=UTC)
     assert governance.release_at(moment, quiet, "Europe/Berlin") == datetime(2026, 10, 25, 0, tzinfo=UTC)
+
+
+@given(counts=st.dictionaries(st.integers(1, 200), st.integers(1, 4), max_size=12), days=st.integers(1, 90))
+def test_the_fullest_window_is_found(counts: dict[int, int], days: int) -> None:
+    day = 100
+    every = [range(start, start + days) for start in range(day - days + 1, day + 1)]
+    most = max(sum(counts.get(d, 0) for d in window) for window in every)
+    assert governance.most_in_window(counts, day, days) == most

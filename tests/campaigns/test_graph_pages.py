@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns import graph as pure
-from campaigns.models import Enrolment, Moment, Sop, SopCall
+from campaigns.models import Enrolment, Moment, SendTask, Sop, SopCall
 from campaigns.services import enrolments, graphs, sops
 from campaigns.services.journeys import slots, walking
 from campaigns.services.sops import StepInput
@@ -233,7 +233,26 @@ def test_figures_and_people_at_a_node(brand: Any, staff: Any, sign_in: Any) -> N
     assert client.get(f"/sops/{sop.pk}/nodes/n77/").status_code == 404
     assert client.get(f"/sops/{sop.pk}/?v=9").status_code == 404
     page = client.get(f"/sops/{sop.pk}/people/")
-    assert set(page.context["places"].values()) == {pure.words.name_of({"kind": "wait"})}
+    waits = next(node for node in sop.draft["nodes"] if node["id"] == "n2")
+    assert set(page.context["places"].values()) == {pure.words.describe(waits)} != {pure.words.name_of(waits)}
+    assert "已离开" in page.content.decode() and "已离职" not in page.content.decode()
+
+
+def test_messages_of_an_ended_sop_are_all_accounted_for(brand: Any, staff: Any, sign_in: Any) -> None:
+    client, sop = sign_in(brand, "operator"), make_sop(brand, line(entry(), touch("你好")), publish=True)
+    with in_brand(brand):
+        people = [make_contact(brand, staff, name=f"客户{n}") for n in range(3)]
+        enrolments.enrol_many(brand, sop=sop, contact_ids=[c.pk for c in people], source="page")
+        walking.run(brand, clock.now() + timedelta(minutes=1))
+        assert client.get(f"/sops/{sop.pk}/").context["rows"][0]["n"].waiting_for_guide == 3
+        sops.end(brand, sop_id=sop.pk, by=SYSTEM)
+        SendTask.objects.update(state=SendTask.State.CANCELLED)
+    page = client.get(f"/sops/{sop.pk}/")
+    row = page.context["rows"][0]["n"]
+    assert (row.n_in, row.touched, row.waiting_for_guide, row.failed, row.n_blocked, row.cancelled) == (
+        3, 0, 0, 0, 0, 3,
+    )  # fmt: skip
+    assert page.context["total"].n_cancelled == 3 and "已取消" in page.content.decode()
 
 
 def test_figures_by_guide(brand: Any, staff: Any, sign_in: Any) -> None:

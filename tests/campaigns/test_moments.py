@@ -29,7 +29,7 @@ from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, at, set_sandbox_clock
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag
 from wecom.client import client_for
-from wecom.models import MediaUpload
+from wecom.models import MediaUpload, OutboundCall
 from wecom.services import media
 
 NOW = "2026-03-10 10:00"
@@ -235,6 +235,24 @@ def test_too_late_or_without_guides_it_goes_to_nobody(live: Live) -> None:
     live.tick(at("2026-03-12 10:00"))
     assert [now(live, m.pk).error for m in (late, only)] == ["late", "guides"]
     assert {now(live, m.pk).state for m in (late, only)} == {"failed"} and in_sandbox(live) == []
+
+
+def test_whoever_launched_it_is_told_that_it_went_to_nobody(live: Live) -> None:
+    set_sandbox_clock(live.sandbox, THEN)
+    with clock.at(THEN), in_brand(live.brand):
+        Staff.objects.filter(pk=live.guides[1].pk).update(user_id=77)
+        draft = moments.save_draft(
+            live.brand, given(staff_ids=[live.guides[0].pk], at=at("2026-03-12 10:00")), by=Actor("小运", 77)
+        )
+        moments.launch(live.brand, moment_id=draft.pk, by=Actor("小运", 77))
+        Staff.objects.filter(pk=live.guides[0].pk).update(state=Staff.State.LEFT)
+    for hours in (0, 1):  # once
+        live.tick(at("2026-03-12 10:00") + timedelta(hours=hours))
+    assert now(live, draft.pk).error == "guides"
+    with in_brand(live.brand):
+        [notice] = OutboundCall.objects.filter(kind=OutboundCall.Kind.NOTICE, key__contains="moment-failed")
+    assert notice.payload["userid"] == live.guides[1].userid and "春上新" in notice.payload["title"]
+    assert notice.payload["url"].endswith(f"/moments/{draft.pk}/")
 
 
 @pytest.mark.parametrize("n_looks", [1, 3])

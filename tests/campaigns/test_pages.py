@@ -95,6 +95,11 @@ def test_list_and_detail_show_the_figures(world: dict, sign_in: Any) -> None:
     total = detail.context["total"]
     assert (total.n_in, total.n_waiting, total.n_blocked, total.n_sent) == (10, 9, 1, 0)
     assert [row["n_next"] for row in detail.context["rows"]] == [0, 10]
+    for figure, n in (("n_waiting", 9), ("n_blocked", 1), ("n_sent", 0)):
+        url = detail.context["lists"][figure]
+        assert (
+            len(client.get(url).context["page"]) == n and url.replace("&", "&amp;") in detail.content.decode()
+        )
     assert detail.context["rows"][0]["numbers"].reasons[0][1:] == (1, Touch.Reason.DO_NOT_CONTACT)
 
 

@@ -20,7 +20,7 @@ from scrm import clock
 from scrm.errors import ConflictError, NotFoundError
 from tagging.services import frames
 from tenants.scoping import tenant_scope
-from tests.campaigns.conftest import Live, at
+from tests.campaigns.conftest import Live, at, people_of
 from tests.factories import in_brand, make_contact, make_staff
 
 NOW = at("2026-03-10 10:00")
@@ -173,7 +173,7 @@ def test_a_planned_touch_gives_way_to_a_later_higher_one(brand: Any, people: lis
         assert set(gone.values_list("contact_id", flat=True)) == {p.pk for p in people[4:8]}
         wave = Wave.objects.get(broadcast=low)
         assert (wave.numbers["planned"], wave.numbers["outranked"]) == (4, 2)
-        assert len(waves.people_of(brand, wave, int(R.OUTRANKED))) == 2
+        assert len(people_of(brand, wave, int(R.OUTRANKED))) == 2
         assert WaveSet.objects.filter(wave=wave, what=int(R.OUTRANKED)).exists()
         for task in SendTask.objects.all():
             live = Touch.objects.filter(send_task_id=task.pk, state=S.PLANNED)
@@ -239,7 +239,7 @@ def test_only_what_is_still_planned_is_taken_back(brand: Any, people: list[Any])
         assert Touch.objects.get(pk=found[0].touch_id).state == S.CANCELLED
         wave = Wave.objects.get(broadcast=low)
         assert (wave.numbers["planned"], wave.numbers["outranked"]) == (9, 1)
-        assert len(waves.people_of(brand, wave, int(R.OUTRANKED))) == 1
+        assert len(people_of(brand, wave, int(R.OUTRANKED))) == 1
 
 
 def test_a_task_is_stopped_under_the_gate(brand: Any, people: list[Any]) -> None:

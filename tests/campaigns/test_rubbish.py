@@ -138,7 +138,7 @@ class Shop:
             ("post", f"/api/v1/sops/{drawn.pk}/enrol/", {"contact_ids": [contact.pk]}),
             ("post", "/api/v1/broadcasts/", broadcast),
             ("post", "/api/v1/moments/", moment),
-            ("post", "/api/v1/tasks/", {"rows": [task], "source": "shop"}),
+            ("post", "/api/v1/tasks/", {"rows": [task]}),
             ("post", "/api/v1/alert-rules/", rule),
             ("post", "/api/v1/segments/count/", {"condition": {"all": [tags, {"not": tags}]}}),
             ("post", "/api/v1/segments/", {"name": "包", "condition": {"any": [tags]}, "note": "x"}),

@@ -28,6 +28,7 @@ from campaigns.models import (
     NoContactRule,
     SendTask,
     Sop,
+    SopRequest,
     StaffTask,
     Touch,
     Variant,
@@ -100,6 +101,12 @@ class Theirs:
                 self.brand, name=f"{SECRET}走", graph=line(entry(), touch(SECRET), wait(n=1))
             )
             graphs.publish(self.brand, sop_id=walked.pk, by=SYSTEM)
+            asked = SopRequest.objects.create(
+                sop=walked,
+                kind=SopRequest.Kind.VERSION,
+                proposal={"graph": line(entry(), touch(SECRET)), "people": "stay", "mapping": {}},
+                asked_by=SECRET,
+            )
             enrolments.enrol_many(self.brand, sop=walked, contact_ids=[contact.pk], source="page")
             walking.run(self.brand, clock.now())
             later = clock.now() + timedelta(days=1)
@@ -126,7 +133,7 @@ class Theirs:
                 "variant_id": Variant.objects.get().pk, "task_id": StaffTask.objects.get().pk,
                 "send_task_id": SendTask.objects.order_by("pk")[0].pk, "touch_id": Touch.objects.order_by("pk")[0].pk,
                 "source_id": walked.pk, "call_id": 1, "job_id": 1, "folder_id": 1, "parent_id": 1, "background_id": file.pk,
-                "poster_id": 1,
+                "poster_id": 1, "request_id": asked.pk,
             }  # fmt: skip
             self.field = field.key
             self.rows: dict[str, Any] = {

@@ -1,12 +1,12 @@
 """A/B/n of a broadcast: the rule, the test share, the winner by itself, by time and by hand."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
 
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import broadcasts, touches, waves, winners
+from campaigns.services import broadcasts, policy, touches, waves, winners
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.tasks import finish_brand
 from org.access import SYSTEM, Actor
@@ -205,3 +205,47 @@ def test_a_test_that_fell_into_an_outage_has_no_rest(brand: Any, people: list[An
     with in_brand(brand):
         assert list(Wave.objects.order_by("n").values_list("state", flat=True)) == ["skipped", "skipped"]
         assert not Touch.objects.exists() and not SendTask.objects.exists()
+
+
+def test_a_comparison_at_a_later_time_is_waited_for(brand: Any, people: list[Any], sign_in: Any) -> None:
+    """Its hours begin when it goes out, not at the launch: until then nobody names a winner, and nobody gets two messages."""
+    out = timedelta(days=60)
+    with in_brand(brand), clock.at(NOW):
+        two = [VariantInput("甲"), VariantInput("乙")]
+        given = BroadcastInput("下月比一比", EVERYBODY, two, [WaveInput(NOW + out)], test=RULE)
+        broadcast = broadcasts.save_draft(brand, given, by=WHO)
+        broadcasts.launch(brand, broadcast_id=broadcast.pk, by=WHO)
+    for hours in (1, 25, 24 * 50):
+        assert tick(brand, hours).winner_id is None
+        with in_brand(brand), clock.at(NOW + timedelta(hours=hours)):
+            waves.run_due(brand)
+            assert not Touch.objects.exists()
+    client = sign_in(brand, "operator")
+    url = f"/broadcasts/{broadcast.pk}/winner/"
+    assert url not in client.get(f"/broadcasts/{broadcast.pk}/").content.decode()
+    with in_brand(brand):
+        a = Variant.objects.get(letter="A")
+    assert client.post(url, {"variant": a.pk}).status_code == 409
+    with in_brand(brand), clock.at(NOW + out):
+        waves.run_due(brand)
+        assert Wave.objects.get(n=1).state == "planned"
+    assert tick(brand, 24 * 60 + 23).winner_id is None
+    found = tick(brand, 24 * 60 + 25)
+    assert found.winner_by == "time"
+    with in_brand(brand), clock.at(NOW + out + timedelta(hours=26)):
+        waves.run_due(brand)
+        assert Wave.objects.get(n=2).state == "planned"
+        people_of = list(Touch.objects.values_list("contact_id", flat=True))
+        assert len(people_of) == len(set(people_of)) == 320
+    with in_brand(brand):
+        letters = dict(Variant.objects.values_list("pk", "letter"))
+        first = Touch.objects.filter(wave_id=Wave.objects.get(n=1).pk).values_list("variant_id", flat=True)
+        assert {letters[variant] for variant in first if variant} == {"A", "B"}
+
+
+def test_quiet_hours_put_the_end_of_a_comparison_off(brand: Any, people: list[Any]) -> None:
+    with in_brand(brand):
+        policy.change_policy(brand, by=SYSTEM, quiet_start=time(9), quiet_end=time(23))
+    launched(brand)  # held for thirteen hours
+    assert tick(brand, 25).winner_id is None
+    assert tick(brand, 38).winner_by == "time"

@@ -1,6 +1,7 @@
 """Between the plan and the hand-over a night may lie: what people and the brand wish by then holds, with its reason."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
 
@@ -80,15 +81,17 @@ def test_wishes_of_the_night_hold_in_the_morning(live: Live, plan: Any, kind: To
 def test_content_that_may_not_be_sent_any_more(live: Live, plan: Any, what: str) -> None:
     with in_brand(live.brand), clock.at(NIGHT):
         policy.change_policy(live.brand, caps=[], quiet_start=time(22), quiet_end=time(8), by=SYSTEM)
-        expires = NIGHT + timedelta(hours=5) if what == "expired" else None
-        saved = editing.create_content(
-            live.brand, given=ContentInput(name="话术", text="早上好", expires_at=expires), by=SYSTEM
-        )
+        given = ContentInput(name="话术", text="早上好")
+        saved = editing.create_content(live.brand, given=given, by=SYSTEM)
         item, version = saved.content, saved.version
         assert version is not None
         plan(live, **({"content_id": item.pk} if plan is plan_sop else {"content_version": version.pk}))
-    if what == "archived":
-        with in_brand(live.brand), clock.at(NIGHT + timedelta(hours=3)):
+    with in_brand(live.brand), clock.at(NIGHT + timedelta(hours=3)):
+        # Not before the launch: what is known to expire until then is refused there.
+        if what == "archived":
             editing.archive(live.brand, content_id=item.pk, by=SYSTEM)
+        else:
+            soon = replace(given, expires_at=NIGHT + timedelta(hours=5))
+            editing.edit_content(live.brand, content_id=item.pk, given=soon, by=SYSTEM)
     assert morning(live) == {(S.BLOCKED, R.CONTENT): 6}
     assert live.received() == {}

@@ -2,21 +2,23 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from commerce.models import Order, OrderLine, Product, Refund
-from commerce.services import order_merge, waiting
+from commerce.services import order_merge, owners, waiting
 from commerce.services.orders import record_orders, record_refunds, words_of
 from commerce.services.products import record_products
-from contacts.models import ContactStat, Event, EventType, Identity
+from contacts.models import Contact, ContactStat, Event, EventType, Identity
 from contacts.services.follow import record_follow
-from contacts.services.identity import resolve
+from contacts.services.identity import merge, resolve
 from contacts.services.outcomes import Result
 from scrm import clock
 from tests.factories import in_brand, make_contact, make_staff
+from tests.threads import together
 
 NOW = clock.now().replace(microsecond=0)
 S = Order.State
@@ -321,27 +323,121 @@ def test_many_at_once_lose_nothing(brand: Any, monkeypatch: Any, large: int) -> 
     with in_brand(brand):
         buyers = [make_buyer(brand, f"1380013800{i}") for i in range(3)]
     rows = [order(f"A{i}", buyer_value=f"1380013800{i % 3}", amount_fen=100) for i in range(30)]
-    failed: list[Exception] = []
 
     def tell(mine: list[dict[str, Any]]) -> None:
+        for start in range(0, len(mine), 5):
+            with in_brand(brand):
+                record_orders(brand, mine[start : start + 5], source="shop")
+
+    together(*(partial(tell, part) for part in (rows, rows[::-1], rows[15:] + rows[:15])))
+    with in_brand(brand):
+        assert Order.objects.count() == 30
+        assert [stat(b)[:2] for b in buyers] == [(10, 1000)] * 3
+        assert [events(b) for b in buyers] == [10] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_who_meet_others_again_and_again_lose_nothing(brand: Any, monkeypatch: Any) -> None:
+    """Postgres takes back twice what was written, and meanwhile somebody else has told one of the orders."""
+    monkeypatch.setattr(order_merge, "LARGE", 0)
+    met = list[str]()
+
+    def somebody_else() -> None:
+        with in_brand(brand):
+            record_orders(brand, [order()], source="shop")
+
+    def meeting(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "INSERT INTO commerce_order " in sql and len(met) < 2:
+            met.append(sql)
+            if len(met) == 2:
+                together(somebody_else)
+            sql, params = "DO $$ BEGIN RAISE EXCEPTION 'met' USING ERRCODE = '40P01'; END $$", None
+        return execute(sql, params, many, context)
+
+    with in_brand(brand), connection.execute_wrapper(meeting):
+        assert told(brand, order(), order("A2")) == [("repeated", ""), ("accepted", "unknown_person")]
+    assert len(met) == 2
+    with in_brand(brand):
+        assert sorted(Order.objects.values_list("order_no", flat=True)) == ["A1", "A2"]
+
+
+def joined_elsewhere(brand: Any, keep: Any, lose: Any, failed: list[Exception]) -> None:
+    """Another process joins two customers; it does not wait for long."""
+
+    def act() -> None:
         try:
-            for start in range(0, len(mine), 5):
-                with in_brand(brand):
-                    record_orders(brand, mine[start : start + 5], source="shop")
+            with in_brand(brand):
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL lock_timeout = '300ms'")
+                pair = Contact.objects.select_for_update().order_by("pk")
+                found = {one.pk: one for one in pair.filter(pk__in=[keep.pk, lose.pk])}
+                merge(brand, keep=found[keep.pk], lose=found[lose.pk], why={})
         except Exception as error:
             failed.append(error)
         finally:
             connection.close()
 
-    threads = [
-        threading.Thread(target=tell, args=(part,)) for part in (rows, rows[::-1], rows[15:] + rows[:15])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_buyer_who_becomes_one_with_somebody_meanwhile(brand: Any, monkeypatch: Any) -> None:
+    """The buyer was found, then joined with another customer and gone: the order is the other one's."""
+    with in_brand(brand):
+        keep, lose = make_contact(brand), make_buyer(brand)
+    failed: list[Exception] = []
+    hold = owners.hold_found
+
+    def late(cursor: Any, values: dict[str, Any]) -> None:
+        joined_elsewhere(brand, keep, lose, failed)
+        hold(cursor, values)
+
+    monkeypatch.setattr(owners, "hold_found", late)
+    with in_brand(brand):
+        record_orders(brand, [order()], source="shop")
     assert not failed
     with in_brand(brand):
-        assert Order.objects.count() == 30
-        assert [stat(b)[:2] for b in buyers] == [(10, 1000)] * 3
-        assert [events(b) for b in buyers] == [10] * 3
+        assert Order.objects.get().contact_id == keep.pk
+        assert stat(keep)[:2] == (1, 9900) and events(keep) == 1
+        assert not Contact.objects.filter(pk=lose.pk).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_buyer_stays_while_the_order_is_written(brand: Any, monkeypatch: Any) -> None:
+    """Who joins two customers waits for orders that are being written for one of them."""
+    with in_brand(brand):
+        keep, lose = make_contact(brand), make_buyer(brand)
+    failed: list[Exception] = []
+    insert = order_merge._insert
+
+    def meanwhile(cursor: Any, values: dict[str, Any], n_new: int) -> int:
+        joined_elsewhere(brand, keep, lose, failed)
+        return insert(cursor, values, n_new)
+
+    monkeypatch.setattr(order_merge, "_insert", meanwhile)
+    with in_brand(brand):
+        record_orders(brand, [order()], source="shop")
+    (error,) = failed
+    assert isinstance(error, OperationalError) and "lock timeout" in str(error)
+    failed.clear()
+    joined_elsewhere(brand, keep, lose, failed)
+    assert not failed
+    with in_brand(brand):
+        assert Order.objects.get().contact_id == keep.pk
+        assert stat(keep)[:2] == (1, 9900) and events(keep) == 1
+
+
+def test_orders_of_nobody_wait_again(brand: Any, caplog: Any) -> None:
+    """Postgres has no key from an order to its customer; the night looks."""
+    with in_brand(brand):
+        buyer = make_buyer(brand)
+        record_orders(brand, [order()], source="shop")
+        Order.objects.update(contact_id=buyer.pk + 1_000_000)
+        waiting.attach_all(brand)
+        assert "orders of customers who do not exist" in caplog.text
+        assert Order.objects.get().contact_id == buyer.pk
+        caplog.clear()
+        waiting.attach_all(brand)
+        assert not caplog.text

@@ -46,7 +46,7 @@ def test_each_fact_once(brand: Any) -> None:
 
 def test_kinds_products_and_words(brand: Any) -> None:
     with in_brand(brand):
-        visitor = make_visitor(brand)
+        make_visitor(brand)
         record_products(brand, [{"sku": "P1", "name": "婴儿湿巾"}])
         BehaviourKind.objects.create(key="sample", label="领取小样")
         BehaviourKind.objects.create(key="old", label="旧", archived_at=NOW)
@@ -60,7 +60,7 @@ def test_kinds_products_and_words(brand: Any) -> None:
         rows += [view(sku="P9", data={"product": "未上架的"}), view(kind="old"), view(kind="nothing")]
         assert told(brand, *rows)[-2:] == [("refused", "unknown_kind")] * 2
         assert set(KINDS) <= {row["kind"] for row in rows}
-        said = [line.text + line.detail for line in lines(visitor, Event.objects.order_by("pk"))]
+        said = [line.text + line.detail for line in lines(Event.objects.order_by("pk"))]
         for word in ("婴儿湿巾", "纸尿裤", "领取小样新人页", "未上架的", "满200减30", "想退款", "只有券码"):
             assert any(word in text for text in said), word
 

@@ -7,11 +7,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from contacts.identities import masked
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.sentences import SENTENCES, lines
 from contacts.services.identity import resolve
 from contacts.services.timeline import record_event, record_events
-from contacts.views.detail import masked
 from org.models import AuditEntry, Staff
 from scrm import clock
 from tagging.models import ContactTag
@@ -54,7 +54,7 @@ def test_every_type_has_a_sentence_that_can_be_said(brand: Any, contact: Contact
             )
             for t in EventType
         ]
-        for line in lines(contact, bare + full):
+        for line in lines(bare + full):
             assert line.text and "%(" not in line.text
 
 
@@ -90,11 +90,13 @@ def test_identities_are_masked_without_the_right(brand: Any, contact: Contact, s
     client = sign_in(brand, "manager")
     with in_brand(brand):
         Identity.objects.create(contact=contact, kind="phone", value="13800138000")
+        Identity.objects.create(contact=contact, kind="unionid", value="o1234567890abc")
         staff = Staff.objects.select_related("role").get(user_id=client.user.pk)
         staff.role.rights, staff.role.scope = ["contacts.view"], "brand"
         staff.role.save()
     text = client.get(f"/contacts/{contact.pk}/").text
-    assert "13800138000" not in text and "138•••••000" in text
+    assert "13800138000" not in text and "138****8000" in text
+    assert "o1234567890abc" not in text and "o12•••••abc" in text
     for url in ("notes/", "do-not-contact/", "tags/", "tags/1/remove/"):
         assert client.post(f"/contacts/{contact.pk}/{url}").status_code == 403
     assert masked("ab") == "•••••" and masked("abcd") == "a•••••d"

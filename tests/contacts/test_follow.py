@@ -1,18 +1,18 @@
 """Found and lost: repeats, returns, late facts, eight processes at once."""
 
 import itertools
-import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.services.follow import end_follow, record_follow
 from contacts.services.search import search
 from scrm import clock
 from tests.factories import in_brand, make_corp, make_staff
+from tests.threads import together
 
 T = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 E = EventType
@@ -257,25 +257,15 @@ def test_one_external_userid_in_two_corps_and_two_brands(brand: Any, other_brand
 def test_eight_at_once(brand: Any, corp: Any, staff: Any, add: Any, lose: Any, what: str) -> None:
     with in_brand(brand):
         guides = [make_staff(brand, corp) for _ in range(8)]
-    start = threading.Barrier(8)
-    results: list[Any] = []
 
-    def work(n: int) -> None:
-        try:
-            start.wait(10)
-            with in_brand(brand):
-                if what == "mixed" and n % 2:
-                    lose(1)
-                else:
-                    results.append(add(0, staff=guides[n] if what == "guides" else staff))
-        finally:
-            connection.close()
+    def work(n: int) -> Any:
+        with in_brand(brand):
+            if what == "mixed" and n % 2:
+                lose(1)
+                return None
+            return add(0, staff=guides[n] if what == "guides" else staff)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    results = [found for found in together(*(partial(work, n) for n in range(8))) if found]
     with in_brand(brand):
         n_follows = {"same": 1, "guides": 8, "mixed": 0}[what]
         assert len(results) == (4 if what == "mixed" else 8)

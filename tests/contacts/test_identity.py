@@ -1,7 +1,7 @@
 """One unionid, one contact: nothing is lost, nothing of another brand is joined."""
 
-import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from tagging.models import ContactTag
 from tagging.services.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag
+from tests.threads import together
 
 
 def test_every_table_with_contacts_is_in_the_table() -> None:
@@ -152,36 +153,24 @@ def test_both_sides_at_once_while_customers_arrive(brand: Any, corp: Any, staff:
         others = [make_staff(brand, second) for _ in range(3)]
         pair = [make_contact(brand, staff, corp), make_contact(brand, others[0], second)]
         external = Follow.objects.get(contact=pair[1]).external_userid
-    start, errors = threading.Barrier(6), []
 
     def work(n: int) -> None:
-        try:
-            start.wait(10)
-            with in_brand(brand):
-                if n < 4:
-                    contact = Contact.objects.filter(pk=pair[n % 2].pk).first()
-                    if contact:
-                        resolve(brand, contact=contact, unionid="u1")
-                else:
-                    record_follow(
-                        brand,
-                        corp=second,
-                        staff=others[n - 3],
-                        external_userid=external,
-                        at=clock.now(),
-                        source="callback",
-                    )
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connection.close()
+        with in_brand(brand):
+            if n < 4:
+                contact = Contact.objects.filter(pk=pair[n % 2].pk).first()
+                if contact:
+                    resolve(brand, contact=contact, unionid="u1")
+            else:
+                record_follow(
+                    brand,
+                    corp=second,
+                    staff=others[n - 3],
+                    external_userid=external,
+                    at=clock.now(),
+                    source="callback",
+                )
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    together(*(partial(work, n) for n in range(6)))
     with in_brand(brand):
         contact = Contact.objects.get()
         assert (contact.pk, contact.n_follows) == (pair[0].pk, 4)

@@ -254,3 +254,18 @@ def test_acts_of_another_brand(brand: Any, other_brand: Any, people: Any, sign_i
     assert client.post("/contacts/bulk/wipe/", {"ids": ids}).status_code == 404
     with in_brand(brand):
         assert not ContactTag.objects.exists() and not Contact.objects.filter(do_not_contact=True).exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["/contacts/", "/groups/", "/cards/", "/content/intercepts/", "/sync/inbox/", "/setup/calls/"]
+)
+def test_a_brand_without_a_company_is_led_to_the_set_up(brand: Any, sign_in: Any, url: str) -> None:
+    """Whoever may connect it; others are told whom to ask."""
+    admin, operator = sign_in(brand, "admin"), sign_in(brand, "operator")
+    assert 'href="/setup/new/"' in admin.get(url).content.decode()
+    page = operator.get(url)
+    assert page.status_code == 200 and 'href="/setup/new/"' not in page.content.decode()
+    assert "请管理员先接入企业微信" in page.content.decode()
+    with in_brand(brand):
+        make_corp(brand)
+    assert 'href="/setup/new/"' not in admin.get(url).content.decode()

@@ -10,7 +10,6 @@ from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.services import edits, profile
 from contacts.services.follow import record_follow
 from contacts.services.search import search
-from contacts.tasks import fetch_profile
 from scrm import clock
 from tagging.models import ContactTag, Tag
 from tagging.services.tags import add_tags, remove_tags, sync_corp_tags
@@ -62,7 +61,7 @@ def customer(connected: Any) -> Any:
 
 
 def fetch(c: Any) -> None:
-    fetch_profile.delay(brand_id=c.brand.pk, follow_id=c.follow.pk)
+    with_scope(c, lambda: profile.fetch(c.brand, corp=c.corp, external_userid=EXTERNAL))
 
 
 def edit(c: Any, **what: Any) -> None:
@@ -108,9 +107,7 @@ def test_profile_joins_two_corps(customer: Any) -> None:
     with in_brand(customer.brand):
         corp = make_corp(customer.brand, corpid="wwother", secret="other-secret-0123456789")
         other = make_staff(customer.brand, corp, userid="guidec")
-        found = record_follow(
-            customer.brand, corp=corp, staff=other, external_userid="wmB", at=T, source="callback"
-        )
+        record_follow(customer.brand, corp=corp, staff=other, external_userid="wmB", at=T, source="callback")
     customer.sandbox.make_corp("wwother", secret="other-secret-0123456789")
     customer.sandbox.load("wwother", members=[{"userid": "guidec", "name": "丙"}])
     customer.sandbox.load(
@@ -120,7 +117,7 @@ def test_profile_joins_two_corps(customer: Any) -> None:
         ],
     )
     fetch(customer)
-    fetch_profile.delay(brand_id=customer.brand.pk, follow_id=found.follow.pk)
+    with_scope(customer, lambda: profile.fetch(customer.brand, corp=corp, external_userid="wmB"))
     with in_brand(customer.brand):
         contact = Contact.objects.get()
         assert (contact.n_follows, contact.pk) == (3, customer.follow.contact_id)
@@ -245,4 +242,3 @@ def test_another_brand_is_not_touched(customer: Any, other_brand: Any) -> None:
     with in_brand(other_brand):
         assert Contact.objects.get().name == ""
         assert not Identity.objects.filter(kind="unionid").exists()
-    fetch_profile.delay(brand_id=other_brand.pk, follow_id=customer.follow.pk)  # a foreign id is nothing

@@ -7,7 +7,7 @@ from django.test import Client
 
 from content.models import Content, TrackedLink
 from content.services import approval, links, visits
-from content.services.visits import Place, Visitor
+from content.services.browsers import Place, Visitor
 from org.access import SYSTEM
 from org.services import keys
 from tenants.models import Brand
@@ -63,6 +63,27 @@ def test_content(brand: Brand, other_brand: Brand, api: Any) -> None:
     ):
         assert post(api, "content/", bad).status_code in (400, 404, 422), bad
     assert api.get("/api/v1/content/?folder=x").status_code == 422
+
+
+def test_when_a_script_is_suggested(brand: Brand, api: Any, sign_in: Any) -> None:
+    given = {"kind": "script", "name": "问候", "text": "你好", "occasion": "hello"}
+    item = post(api, "content/", given).json()
+    assert item["occasion"] == "hello"
+    path = f"content/{item['id']}/"
+    changed = post(api, path, {"occasion": "cart"}, "patch").json()
+    assert (changed["occasion"], changed["version"]) == ("cart", 1)  # the words are the same
+    assert post(api, path, {"text": "您好"}, "patch").json()["occasion"] == "cart"
+    assert post(api, path, {"occasion": "whenever"}, "patch").status_code == 400
+    refused = post(api, "content/", given | {"kind": "message"})
+    assert refused.status_code == 422 and "occasion" in str(refused.json())
+    client = sign_in(brand, "operator")
+    assert "加购未买" in client.get(f"/content/{item['id']}/").content.decode()
+    edit = {"name": "问候", "text": "您好", "occasion": "again", "note": "", "folder": "", "expires_at": ""}
+    assert client.post(f"/content/{item['id']}/edit/", edit).status_code == 302
+    assert api.get(f"/api/v1/{path}").json()["occasion"] == "again"
+    wrong = client.post(f"/content/{item['id']}/edit/", edit | {"occasion": "x"})
+    assert wrong.status_code == 422 and 'name="occasion"' in wrong.content.decode()
+    assert 'name="occasion"' not in client.get("/content/new/?kind=message").content.decode()
 
 
 def test_pages_and_decisions(brand: Brand, api: Any) -> None:

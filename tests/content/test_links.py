@@ -13,8 +13,8 @@ from contacts.models import Contact, Event, EventType
 from contacts.services.identity import merge
 from content import tokens, visitors
 from content.models import LinkDay, LinkPerson, TrackedLink, Via, Visit
-from content.services import editing, link_numbers, links, visits
-from content.services.visits import Place, Visitor
+from content.services import browsers, editing, link_numbers, links, visits
+from content.services.browsers import Place, Visitor
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
 from tenants.models import Brand, BrandLookup
@@ -56,8 +56,8 @@ def article(brand: Brand) -> TrackedLink:
 
 def known(brand: Brand, client: Client, contact: Contact) -> Visitor:
     """A browser whose person WeCom has named before."""
-    visitor = Visitor(visits.new_visitor().id, contact.pk)
-    client.cookies[visits.cookie_name(brand)] = visits.write_cookie(brand, visitor)
+    visitor = Visitor(browsers.new_visitor().id, contact.pk)
+    client.cookies[browsers.cookie_name(brand)] = browsers.write_cookie(brand, visitor)
     return visitor
 
 
@@ -248,9 +248,9 @@ def test_a_known_person_is_told_of(brand: Brand, staff: Any, link: TrackedLink) 
 def test_a_cookie_that_somebody_made_is_nobodys(brand: Brand, other_brand: Brand, link: TrackedLink) -> None:
     with in_brand(brand):
         contact = make_contact(brand)
-    for text in ("x", visits.write_cookie(other_brand, Visitor("v", contact.pk))):
+    for text in ("x", browsers.write_cookie(other_brand, Visitor("v", contact.pk))):
         client = browser()
-        client.cookies[visits.cookie_name(brand)] = text
+        client.cookies[browsers.cookie_name(brand)] = text
         client.get(f"/l/{link.key}/")
     with in_brand(brand):
         assert list(Visit.objects.values_list("contact_id", flat=True)) == [None, None]

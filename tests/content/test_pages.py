@@ -236,3 +236,20 @@ def test_a_list_asks_as_much_for_many_as_for_few(
                 make_content(brand, f"a{n}")
         with django_assert_max_num_queries(len(few)):
             client.get(path)
+
+
+def test_everything_wrong_with_an_article_is_told_at_its_place(brand: Brand, sign_in: Any) -> None:
+    client = sign_in(brand, "operator")
+    button = {"type": "button", "label": "", "url": ""}
+    bad = {"title": " ", "blocks": [{"type": "line"}, button, {"type": "text", "text": ""}]}
+    for name, of_form in (("故事", set()), ("", {"name"})):
+        page = client.post("/content/new/?kind=page", {"name": name, "page": json.dumps(bad)})
+        assert page.status_code == 422 and set(page.context["form"].errors) == of_form
+        assert page.context["places"].keys() == {"title", "1", "2"}
+        assert page.context["page"] == bad  # nothing is lost
+        assert str(page.context["places"]["title"]) in page.text and "alert-danger" not in page.text
+    # what is wrong nowhere in particular stands above
+    page = client.post(
+        "/content/new/?kind=page", {"name": "故事", "page": json.dumps({"title": "x", "blocks": []})}
+    )
+    assert page.status_code == 422 and "alert-danger" in page.text

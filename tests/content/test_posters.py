@@ -12,8 +12,9 @@ from contacts.models import Event, EventType
 from content import tokens
 from content.models import Poster, Via
 from content.services import link_numbers, links, poster_pictures, posters, visits
-from content.services.visits import Place, Visitor
+from content.services.browsers import Place, Visitor
 from livecodes.models import ChannelCode
+from org.models import AuditEntry
 from scrm import clock
 from scrm.errors import InvalidError
 from tenants.models import Brand
@@ -183,7 +184,41 @@ def test_pages_and_api(brand: Brand, staff: Any, sign_in: Any) -> None:
     for bad in ({"layout": "x"}, {"layout": '{"parts": 5}'}, {"link": ""}, {"background": ""}, {"name": ""}):
         assert client.post("/posters/new/", {**form, **bad}).status_code == 422, bad
     assert sign_in(brand, "guide").get("/posters/").status_code == 403
+    assert sign_in(brand, "guide").post(f"/posters/{poster.pk}/archive/").status_code == 403
     api = client_of(brand, "content.view")
-    assert api.get("/api/v1/posters/").json() == [{"id": poster.pk, "name": "新"}]
+    assert api.get("/api/v1/posters/").json() == {
+        "results": [{"id": poster.pk, "name": "新"}],
+        "next": "",
+    }
     assert api.get(f"/api/v1/posters/{poster.pk}/?contact={contact.pk}")["Content-Type"] == "image/jpeg"
     assert api.get(f"/api/v1/posters/{poster.pk}/?contact=999999").status_code == 404
+
+
+def test_the_archive(brand: Brand, other_brand: Brand, sign_in: Any) -> None:
+    with in_brand(brand):
+        poster = make_poster(brand, name="去年双十一")
+    client = sign_in(brand, "operator")
+
+    def lists() -> list[bool]:
+        return [
+            "去年双十一" in client.get(f"/posters/{query}").content.decode()
+            for query in ("", "?state=archived")
+        ]
+
+    assert lists() == [True, False]
+    for _ in range(2):
+        assert client.post(f"/posters/{poster.pk}/archive/").status_code == 302
+        assert lists() == [False, True]
+    assert client_of(brand, "content.view").get("/api/v1/posters/").json()["results"] == []
+    assert 'name="back"' in client.get(f"/posters/{poster.pk}/").content.decode()
+    assert sign_in(other_brand, "operator").post(f"/posters/{poster.pk}/archive/").status_code == 404
+    client.post(f"/posters/{poster.pk}/archive/", {"back": "1"})
+    assert lists() == [True, False]
+    assert "归档里还没有海报" in client.get("/posters/?state=archived").content.decode()
+    with in_brand(brand):
+        done = AuditEntry.objects.filter(action__startswith="poster.").order_by("pk")
+        assert list(done.values_list("action", flat=True)) == [
+            "poster.create",
+            "poster.archive",
+            "poster.restore",
+        ]

@@ -7,7 +7,7 @@ import pytest
 
 from contacts.models import Event, EventType
 from content.models import LinkPerson, TrackedLink, Visit
-from content.services import links, visits
+from content.services import browsers, links
 from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, live, sandbox, sandbox_server, wecom
 from tests.content.conftest import MAKER
@@ -77,7 +77,7 @@ def test_colleagues_strangers_and_refusals_get_there_too(live: Live, link: Track
 def test_another_person_on_the_same_device(live: Live, link: TrackedLink) -> None:
     client = browser(WECHAT)
     for n in (0, 1):
-        client.cookies.pop(visits.cookie_name(live.brand), None)
+        client.cookies.pop(browsers.cookie_name(live.brand), None)
         asked = client.get(f"/l/{link.key}/")
         come_back(live, client, asked["Location"], external_userid=live.externals[live.contacts[n].pk])
     with in_brand(live.brand):

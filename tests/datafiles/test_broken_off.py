@@ -1,11 +1,10 @@
 """Imports that are killed or cancelled on their way: nothing twice, nothing lost, and a way back."""
 
 from datetime import timedelta
-from threading import Thread
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from commerce.models import Order
 from contacts.models import Contact, ContactStat, Identity
@@ -19,6 +18,7 @@ from scrm import clock
 from tagging.models import Tag, TagAct
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
+from tests.threads import elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MEMBERS = "会员号,手机,姓名\n" + "".join(f"M{n},1380013800{n},客户{n}\n" for n in range(9))
@@ -46,20 +46,18 @@ def killed(monkeypatch: Any, module: Any, name: str, at: int) -> None:
     monkeypatch.setattr(module, name, run)
 
 
-def meanwhile(brand: Any, monkeypatch: Any, module: Any, name: str, act: Any) -> None:
+def at_first_call(brand: Any, monkeypatch: Any, module: Any, name: str, act: Any) -> None:
     """At the first call of a function somebody else does something at once."""
     whole, calls = getattr(module, name), []
 
     def other() -> None:
         with tenant_scope(brand):
             act(Job.objects.get)
-        connections.close_all()
 
     def run(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
-            (person := Thread(target=other)).start()
-            person.join()
+            elsewhere(other)
         return whole(*args, **kwargs)
 
     monkeypatch.setattr(module, name, run)
@@ -119,14 +117,12 @@ def test_cancelled_half_way_and_taken_back(brand: Any, put: Any, monkeypatch: An
     def cancel_now() -> None:
         with in_brand(brand):
             jobs.cancel(Job.objects.get(state="running").pk)
-        connections.close_all()
 
     def and_cancel(*args: Any) -> Any:
         calls.append(1)
         done = whole(*args)
         if len(calls) == 3:  # somebody else, while the slice is being written
-            (person := Thread(target=cancel_now)).start()
-            person.join()
+            elsewhere(cancel_now)
         return done
 
     monkeypatch.setattr(plans, "apply", and_cancel)
@@ -151,7 +147,7 @@ def test_cancelled_before_the_first_slice(brand: Any, put: Any, monkeypatch: Any
     """While the file is read or compared: nothing is made, no tag either, and the file can be imported later."""
     file = put("members", TAGGED)
     with monkeypatch.context() as until:
-        meanwhile(brand, until, module, "prepare" if module is imports else "judge", cancel)
+        at_first_call(brand, until, module, "prepare" if module is imports else "judge", cancel)
         start(brand, file)
     with in_brand(brand):
         file.refresh_from_db()
@@ -175,7 +171,7 @@ def test_cancelled_before_the_first_slice(brand: Any, put: Any, monkeypatch: Any
 
 def test_a_check_that_was_cancelled_tells_nothing(brand: Any, put: Any, monkeypatch: Any) -> None:
     file = put("members", MEMBERS)
-    meanwhile(brand, monkeypatch, judge, "judge", cancel)
+    at_first_call(brand, monkeypatch, judge, "judge", cancel)
     with tenant_scope(brand), transaction.atomic():
         job = imports.start_check(brand, file=file, by=SYSTEM)
     with in_brand(brand):
@@ -187,7 +183,7 @@ def test_a_check_that_was_cancelled_tells_nothing(brand: Any, put: Any, monkeypa
 def test_cancelled_at_the_end(brand: Any, put: Any, monkeypatch: Any) -> None:
     """All slices are written, the end is not: the file is as one that was broken off, and can be undone."""
     file = put("members", MEMBERS)
-    meanwhile(brand, monkeypatch, members_apply.hooks, "identities_noted", cancel)
+    at_first_call(brand, monkeypatch, members_apply.hooks, "identities_noted", cancel)
     with in_brand(brand):
         Order.objects.create(source="x", order_no="1", buyer_kind="member_no", buyer_value="none",
                              placed_at=clock.now(), updated_at=clock.now(), amount_fen=1, state=1)  # fmt: skip
@@ -214,7 +210,7 @@ def test_two_processes_at_the_end(brand: Any, put: Any, monkeypatch: Any) -> Non
         assert done is not None and done.state == Job.State.DONE, done
 
     file = put("members", MEMBERS)
-    meanwhile(brand, monkeypatch, imports, "_finish", take_over)
+    at_first_call(brand, monkeypatch, imports, "_finish", take_over)
     start(brand, file)
     with in_brand(brand):
         file.refresh_from_db()

@@ -5,12 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models import Sum
 
 from commerce.models import Order, OrderLine, Product, Refund
-from contacts.models import ContactStat, Event, EventType, WaitingBehaviour
+from contacts.models import ContactStat, Event, EventType, Identity, Merge, WaitingBehaviour
+from contacts.services import parting
+from contacts.services.identity import merge
+from datafiles.services import imports
 from demo.build import FILE as CDNOW
+from org.access import SYSTEM
 from org.models import Store
+from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff
 
 pytestmark = pytest.mark.django_db(
@@ -74,6 +80,22 @@ def test_orders_find_their_people_or_wait(brand: Any, corp: Any, bring: Any) -> 
     assert counts(bring("orders", ORDERS.replace("￥99.90", "88")), "changed", "same") == (1, 1)
     with in_brand(brand):
         assert Order.objects.get(order_no="O1").amount_fen == 8800
+
+
+def test_buyers_who_were_parted_since_the_check(brand: Any, corp: Any, put: Any, check: Any) -> None:
+    """The check has found whose an id was; by now it has gone back."""
+    with in_brand(brand):
+        keep, lose = make_contact(brand), make_contact(brand)
+        Identity.objects.create(contact=lose, kind="member_no", value="M1")
+        merge(brand, keep=keep, lose=lose, why={"phone": True})
+    file = put("orders", ORDERS)
+    check(file)
+    with in_brand(brand):
+        parting.part(brand, contact_id=keep.pk, merge_id=Merge.objects.get().pk, by=SYSTEM)
+    with tenant_scope(brand), transaction.atomic():
+        imports.start_import(brand, file=file, by=SYSTEM)
+    with in_brand(brand):
+        assert Order.objects.get(order_no="O1").contact_id == lose.pk
 
 
 def test_order_lines_over_several_rows(brand: Any, bring: Any) -> None:

@@ -14,8 +14,10 @@ from contacts.models import (
     EventType,
     Identity,
 )
+from contacts.services import apart
 from contacts.services.search import grams_of, search
-from datafiles.services import judge
+from datafiles.services import stage
+from org.access import SYSTEM
 from scrm import clock
 from tagging.models import ContactTag, Tag
 from tests.factories import in_brand, make_contact, make_tag
@@ -189,7 +191,7 @@ def test_many_rows_of_which_some_have_changed(
     brand: Any, bring: Any, monkeypatch: Any, kind: str, changed: int
 ) -> None:
     """Whether a look at some rows says that few or most have changed: each is judged as it is."""
-    monkeypatch.setattr(judge, "SAMPLE", 3)
+    monkeypatch.setattr(stage, "SAMPLE", 3)
     n = 70
 
     def file(n_changed: int) -> str:
@@ -202,3 +204,17 @@ def test_many_rows_of_which_some_have_changed(
     assert bring(kind, file(0)).result["new"] == n
     result = bring(kind, file(changed)).result
     assert (result["new"], result["changed"], result["same"]) == (0, changed, n - changed)
+
+
+def test_who_is_not_the_same_person_is_not_joined(brand: Any, bring: Any, staff: Any) -> None:
+    """Whatever a file says; the row is told with its reason."""
+    bring("members", "会员号,手机,姓名\nM1,13800138001,王\n")
+    with in_brand(brand):
+        friend = make_contact(brand, staff)
+        Identity.objects.create(contact=friend, kind="unionid", value="u1")
+        member = Contact.objects.exclude(pk=friend.pk).get()
+        apart.mark(brand, friend.pk, member.pk, by=SYSTEM)
+    file = bring("members", "会员号,unionid\nM1,u1\n")
+    assert file.result["reasons"] == {"two_people": 1} and counts(file, "joined") == (0,)
+    with in_brand(brand):
+        assert Contact.objects.count() == 2

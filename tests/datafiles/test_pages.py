@@ -31,6 +31,7 @@ def test_the_whole_way(brand: Any, sign_in: Any) -> None:
     url = answer["Location"]
     page = client.get(url).text
     assert "会员号" in page and "王小明" in page and "不是手机号" in page and "1 行无法读取" in page
+    assert "新建自定义字段" in page  # for a column that has no place yet
     # another choice of columns is shown at once
     shown = client.post(
         f"{url}columns/",

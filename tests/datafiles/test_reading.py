@@ -70,6 +70,15 @@ def test_characters_far_behind_the_beginning(brand: Any, put: Any, encoding: str
         assert file.layout["encoding"] == ("gb18030" if encoding == "gbk" else "utf-8")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_file_with_hardly_anything_but_chinese(encoding: str, separator: str) -> None:
+    rows = [separator.join(("姓名", "备注")), *[separator.join(("王小明", "喜欢咖啡和茶上午来"))] * 50]
+    found, first = layout.detect("".join(f"{row}\r\n" for row in rows).encode(encoding), is_whole=True)
+    assert first[:2] == [["姓名", "备注"], ["王小明", "喜欢咖啡和茶上午来"]]
+    assert (found.separator, found.has_headings) == (separator, True)
+
+
 def test_headings_that_repeat_get_names_of_their_own() -> None:
     found = layout.Layout(n_columns=6)
     assert len(set(layout.headings(found, [["电话", "电话", "电话 (2)", "", "电话", ""]]))) == 6
@@ -157,7 +166,7 @@ def test_cells_without_measure(brand: Any, bring: Any, check: Any, put: Any) -> 
         f"M4,{'长' * 3_400_000},x",
     ]
     file = bring("members", head + "\n".join([*rows, "M5,13800138005,李"]) + "\n")
-    assert (file.result["new"], file.result["refused"]) == (2, 3)
+    assert (file.result["rows"], file.result["new"], file.result["refused"]) == (5, 2, 3)
     with (places.import_folder(file) / refused.NAME).open(encoding="utf-8-sig", newline="") as lines:
         told = list(csv.reader(lines))
     assert [row[-2] for row in told[1:]] == ["3", "4", "5"] and len(told[1][2]) == 150_000
@@ -296,6 +305,8 @@ def test_money_phones_and_words() -> None:
     ]
     assert set(read("phone", phones)) == {"13800138000"}
     assert set(read("phone", ["1.38E+10", "12", "13800138000 home", "没有"])) == {None}
+    # eleven characters that Postgres would take for a number
+    assert set(read("phone", ["1_380013800", "13800_13800", "0x306DC4200", "1380013800\f"])) == {None}
     assert read("id", ["1.38E+10", "'=A1", "x" * 21]) == [None, "=A1", None]
     assert read("gender", ["男", "F", "女士", "x"]) == [1, 2, 2, None]
 

@@ -6,6 +6,7 @@ import pytest
 from django.db import transaction
 
 from commerce.models import Order, OrderLine, Product, Refund
+from commerce.services import waiting as orders_waiting
 from contacts.models import (
     Contact,
     ContactGram,
@@ -13,23 +14,25 @@ from contacts.models import (
     CustomField,
     CustomValue,
     Event,
+    EventKey,
+    EventType,
     Identity,
     WaitingBehaviour,
 )
-from contacts.models.people import EventKey
 from contacts.services.contacts import add_note
 from contacts.services.follow import record_follow
+from contacts.services.identity import merge
 from datafiles.models import ImportChange, ImportFile, ImportRange
 from datafiles.services import imports, judge, undo
 from org.access import SYSTEM
-from org.models import Job
+from org.models import AuditEntry, Job
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError
 from tagging.models import ContactTag, DimBits, Tag
 from tagging.services import bits_check
 from tenants.scoping import tenant_scope
-from tests.factories import in_brand
+from tests.factories import in_brand, make_contact
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -201,6 +204,29 @@ O2,M9,2026-01-05,50,A1,奶粉,50
     assert bring("orders", text).result["new"] == 2
 
 
+def test_an_order_whose_earlier_customer_is_somebody_else_now(
+    brand: Any, bring: Any, take_back: Any, caplog: Any
+) -> None:
+    """It had been M1's, was told to be M2's, and meanwhile M1 has become one with M3: taken back it waits for M1, who is
+    found by night."""
+    bring("members", "会员号\nM1\nM2\nM3\n")
+    text = "订单号,会员号,支付时间,订单金额\nO1,M1,2026-01-05,100\n"
+    bring("orders", text)
+    changed = bring("orders", text.replace("M1", "M2"))
+    with in_brand(brand):
+        people = dict(Identity.objects.values_list("value", "contact"))
+        assert Order.objects.get().contact_id == people["M2"]
+        found = {one.pk: one for one in Contact.objects.select_for_update().order_by("pk")}
+        merge(brand, keep=found[people["M3"]], lose=found[people["M1"]], why={})
+    assert numbers(take_back(changed)) == (0, 1, 0)
+    with in_brand(brand):
+        order = Order.objects.get()
+        assert (order.contact_id, order.buyer_value) == (None, "M1")
+        assert orders_waiting.attach_all(brand) == 1
+        assert Order.objects.get().contact_id == people["M3"] and not caplog.text
+        assert ContactStat.objects.get(n_orders=1).contact_id == people["M3"]
+
+
 def test_refunds_and_products(brand: Any, bring: Any, take_back: Any) -> None:
     products = bring("products", "商品编号,商品名称,价格\nA1,奶粉,1\nA2,尿裤,2\n")
     orders = bring("orders", "订单号,会员号,支付时间,订单金额,商品编码\nO1,M1,2026-01-05,100,A1\n")
@@ -228,3 +254,40 @@ def test_behaviour_goes_again(brand: Any, bring: Any, take_back: Any) -> None:
     with in_brand(brand):
         assert not Event.objects.filter(type__gte=90).exists() and not WaitingBehaviour.objects.exists()
     assert bring("behaviour", text).result["new"] == 2
+
+
+def test_whom_a_file_has_joined_are_two_again(brand: Any, bring: Any, take_back: Any, staff: Any) -> None:
+    """Both have their own moments again (the file is read in the brand's zone), and another file may join them."""
+    bring("members", "会员号,手机,姓名\nM1,13800138001,王\n")
+    with in_brand(brand):
+        friend = make_contact(brand, staff, name="小王")
+        Identity.objects.create(contact=friend, kind="unionid", value="u1")
+        before = {row["id"]: row for row in Contact.objects.values()}
+    text = "会员号,unionid\nM1,u1\n"
+    file = bring("members", text)
+    with in_brand(brand):
+        one = Contact.objects.get()
+        assert one.added_at == min(row["added_at"] for row in before.values())
+        assert one.member_at == next(row["member_at"] for row in before.values() if row["member_at"])
+    done = take_back(file)
+    assert (done["parted"], done["kept"]) == (1, 0)
+    with in_brand(brand):
+        assert {row["id"]: row for row in Contact.objects.values()} == before
+        assert Identity.objects.get(value="u1").contact_id == friend.pk
+        assert Event.objects.filter(type=EventType.PARTED, source="import").count() == 2
+        assert AuditEntry.objects.filter(action="contact.part").count() == 2
+    assert bring("members", text).result["joined"] == 1
+
+
+def test_since_when_somebody_is_a_member_comes_back(
+    brand: Any, bring: Any, take_back: Any, staff: Any
+) -> None:
+    with in_brand(brand):
+        friend = make_contact(brand, staff)
+        Identity.objects.create(contact=friend, kind="unionid", value="u1")
+    file = bring("members", "会员号,unionid\nM1,u1\n")
+    with in_brand(brand):
+        assert Contact.objects.get().member_at is not None
+    assert numbers(take_back(file)) == (0, 1, 0)
+    with in_brand(brand):
+        assert Contact.objects.get().member_at is None

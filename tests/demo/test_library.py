@@ -16,7 +16,7 @@ def test_filled_once(brand: Any, corp: Any) -> None:
         with in_brand(brand):
             library.fill(brand)
     with in_brand(brand):
-        assert Content.objects.count() == 8 and not Content.objects.filter(current_id=None).exists()
+        assert Content.objects.count() == 12 and not Content.objects.filter(current_id=None).exists()
         link = TrackedLink.objects.get()
     client = browser()
     assert "两分钟" in client.get(client.get(f"/l/{link.key}/")["Location"]).text

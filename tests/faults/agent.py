@@ -40,6 +40,7 @@ from tenants.scoping import tenant_scope  # noqa: E402
 from tests.faults import journey  # noqa: E402
 from wecom.models import CallbackEvent, OutboundCall  # noqa: E402
 from wecom.services import inbox, outbound  # noqa: E402
+from wecom.services.outbound_order import OPEN  # noqa: E402
 from wecom.tasks import deliver, handle_callback  # noqa: E402
 
 
@@ -82,6 +83,7 @@ def counts(*, brand_id: int) -> dict[str, Any]:
         return {
             "inbox": _by(CallbackEvent.objects, "state"),
             "outbound": _by(OutboundCall.objects, "state"),
+            "put_off": list(OutboundCall.objects.filter(state__in=OPEN).values_list("error", flat=True)),
             "touches": _by(Touch.objects, "state"),
             "jobs": _by(Job.objects, "state"),
             "contacts": Contact.objects.count(),
@@ -155,19 +157,24 @@ def later(*, brand_id: int, seconds: int) -> dict[str, Any]:
     for pattern in ("*:flight", "turn:*"):  # what a killed process held in Redis runs out there in real time
         for key in client.scan_iter(pattern):
             client.delete(key)
-    with clock.at(clock.now() + timedelta(seconds=seconds)), tenant_scope(brand):
-        for _round in range(20):
+    then = clock.now() + timedelta(seconds=seconds)
+    for n in range(20):
+        # what is put off for some seconds is due in the next round
+        with clock.at(then + n * timedelta(seconds=10)), tenant_scope(brand):
             events, calls = inbox.due(500), outbound.due(500)
             for event_id in events:
                 inbox.process(brand, event_id)
             outbound.deliver_many(brand, calls)
             greeting.settle_lost(brand)
-            for ids in meeting.unmet(brand):
+            unmet = meeting.unmet(brand)
+            for ids in unmet:
                 meeting.meet(brand, **ids)
             stranded = jobs.stranded(brand)
             for job_id in stranded:
                 jobs.run(brand, job_id)
-            if not events and not calls and not stranded:
+            with transaction.atomic():
+                is_open = OutboundCall.objects.filter(state__in=OPEN).exists()
+            if not (events or calls or unmet or stranded or is_open):
                 break
     return counts(brand_id=brand_id)
 

@@ -119,7 +119,7 @@ def test_killed_processes_of_ours(world: World, victim: str) -> None:
     shop = Shop(world)
     rush(world, shop, victim)
     counts = shop.later(150)
-    assert counts["inbox"] == {"done": N} and counts["outbound"] == {"done": N}
+    assert counts["inbox"] == {"done": N} and counts["outbound"] == {"done": N}, counts
     welcomes = check(shop, delivered(shop))
     assert len(welcomes) == N
     late = [states for states in welcomes.values() if states != ["DELIVERED"]]

@@ -1,6 +1,5 @@
 """Group codes against the sandbox: made, changed, deleted, refused, retried; who came by them; pages and API."""
 
-import threading
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -25,6 +24,7 @@ from tests.content.test_api import client_of
 from tests.factories import in_brand, make_corp, make_staff, make_user, role
 from tests.groups.conftest import Town, external
 from tests.groups.test_pages import make_chat
+from tests.threads import meanwhile
 from wecom.api import join_ways
 from wecom.client import client_for
 
@@ -96,6 +96,25 @@ def test_refused_and_asked_again(town: Town) -> None:
         with pytest.raises(ConflictError):
             codes.retry(town.brand, code_id=code.pk, by=SYSTEM)
     assert fresh(code).sync_state == Sync.OK
+
+
+def test_deleted_in_wecom_and_made_anew(town: Town) -> None:
+    """An edit finds that WeCom does not know the code any more; 'try again' makes another picture."""
+    one, two = two_groups(town)
+    code = make(town, group_ids=[one])
+    with tenant_scope(town.brand):
+        join_ways.delete_join_way(client_for(town.corp), code.config_id)
+    with in_brand(town.brand):
+        given = GroupCodeInput(code.name, group_ids=[one, two])
+        codes.edit_code(town.brand, code_id=code.pk, given=given, by=SYSTEM)
+    lost = fresh(code)
+    assert lost.sync_state == Sync.FAILED and lost.sync_error in codes.GONE
+    with in_brand(town.brand):
+        codes.retry(town.brand, code_id=code.pk, by=SYSTEM)
+    again = fresh(code)
+    assert (again.sync_state, again.sync_error) == (Sync.OK, "")
+    assert again.config_id not in ("", code.config_id) and again.file_id
+    assert len(way_of(town, again)["chat_id_list"]) == 2
 
 
 def way_of(town: Town, code: GroupCode) -> Any:
@@ -223,18 +242,13 @@ def test_two_who_change_different_things_at_once_lose_nothing(town: Town) -> Non
     done: list[Any] = []
 
     def regroup() -> None:
-        try:
-            url = f"/api/v1/group-codes/{code.pk}/"
-            done.append(api.patch(url, {"group_ids": [two]}, content_type="application/json"))
-        finally:
-            connection.close()
+        url = f"/api/v1/group-codes/{code.pk}/"
+        done.append(api.patch(url, {"group_ids": [two]}, content_type="application/json"))
 
-    thread = threading.Thread(target=regroup)
     with in_brand(town.brand):
         given = GroupCodeInput("新名字", [one], True, code.base_name)
         codes.edit_code(town.brand, code_id=code.pk, given=given, by=SYSTEM)
-        thread.start()
-        thread.join(timeout=2)
+        thread = meanwhile(regroup)
     thread.join()
     assert done[0].status_code == 200
     assert (fresh(code).name, fresh(code).group_ids) == ("新名字", [two])

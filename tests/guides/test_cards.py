@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
 
 from content.models import TrackedLink, Visit
-from content.services import links, sensitive, visits
-from content.services.visits import Visitor
+from content.services import browsers, links, sensitive
+from content.services.browsers import Visitor
 from guides.models import Card
 from guides.services import cards
 from livecodes.models import ChannelCode, CodeGuide
@@ -64,8 +64,8 @@ def test_customers_see_it_through_its_link_and_are_counted(house: SimpleNamespac
         contact = make_contact(house.brand, house.a)
     client = Client(headers={"User-Agent": PHONE})
     assert client.get(f"/c/{house.key}/")["Location"] == f"/l/{house.key}/"  # no visit yet: through the link
-    visitor = Visitor(visits.new_visitor().id, contact.pk)
-    client.cookies[visits.cookie_name(house.brand)] = visits.write_cookie(house.brand, visitor)
+    visitor = Visitor(browsers.new_visitor().id, contact.pk)
+    client.cookies[browsers.cookie_name(house.brand)] = browsers.write_cookie(house.brand, visitor)
     there = client.get(f"/l/{house.key}/")["Location"]
     assert there.startswith(f"/c/{house.key}/?v=")
     page = client.get(there).content.decode()

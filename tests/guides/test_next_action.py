@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from guides.next_action import Facts, next_action
+from content.models import Content
+from guides.next_action import WORDS, Facts, next_action
 
 NOW = datetime(2026, 3, 10, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -41,6 +42,12 @@ def kind(**over: Any) -> str:
 )
 def test_rules(facts: dict[str, Any], wanted: str) -> None:
     assert kind(**facts) == wanted
+
+
+def test_words_of_the_library_are_for_steps_that_are_done_by_writing() -> None:
+    assert set(WORDS) == set(Content.Occasion.values)
+    found = {kind(**facts) for facts in ({"cart_at": NOW}, {"added_at": NOW}, {"added_at": NOW - 99 * DAY})}
+    assert found == {"cart", "hello", "again"} < set(WORDS)
 
 
 def test_every_action_has_a_reason() -> None:

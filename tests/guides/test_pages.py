@@ -1,5 +1,6 @@
 """Guides' pages: today, who waits, customers, figures, one customer; whose they are, and how many queries they cost."""
 
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +10,23 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import SendTask, StaffTask
+from campaigns.models import Moment, MomentGuide, SendTask, StaffTask
 from campaigns.services import staff_tasks
 from campaigns.services.staff_tasks import TaskInput
-from contacts.models import ContactStat, CustomField, CustomValue, Event, EventType, Reminder, Stage
+from contacts.models import (
+    ContactStat,
+    CustomField,
+    CustomValue,
+    Event,
+    EventType,
+    Identity,
+    Reminder,
+    Stage,
+)
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_event
+from guides.services import calling
+from guides.services.today import people_of, today_of
 from org.models import Corp
 from scrm import clock
 from tagging.models import ContactTag
@@ -91,11 +103,153 @@ def test_today_shows_what_is_to_be_done(guide: SimpleNamespace, corp: Corp) -> N
         assert Reminder.objects.get().done_at is not None
 
 
+def test_all_tasks_are_counted_and_read_by_pages(guide: SimpleNamespace) -> None:
+    with in_brand(guide.brand):
+        rows = [
+            TaskInput(
+                staff_id=guide.staff.pk, due_at=clock.now() + timedelta(seconds=i), key=f"o{i}", kind="thank",
+                title=f"早该做的{i:03d}。",
+            )
+            for i in range(1, 161)
+        ]  # fmt: skip
+        staff_tasks.add_tasks(guide.brand, rows, source="page")
+        now = clock.now() + timedelta(seconds=200)
+        give(guide.brand, guide.staff, key="today", due=timedelta(seconds=201), title="今天这件")
+        give(guide.brand, guide.colleague, key="theirs", due=timedelta(seconds=1), title="同事的任务")
+    with clock.at(now):
+        answer = guide.client.get("/g/")
+        found, page = answer.context["list"], answer.content.decode()
+        assert (found.late.n, found.today.n + found.soon.n) == (
+            160,
+            1,
+        )  # soon when the test runs before midnight
+        assert "早该做的050。" in page and "早该做的051。" not in page and "今天这件" in page
+        seen, after = 50, found.late.page.next
+        while after:
+            answer = guide.client.get("/g/tasks/", {"list": "late", "after": after})
+            seen, after = seen + len(answer.context["page"]), answer.context["page"].next
+            assert "同事的任务" not in answer.content.decode()
+        assert seen == 160
+    assert guide.client.get("/g/tasks/?list=all").status_code == 404
+    assert guide.client.get("/g/tasks/?list=late&after=x").status_code == 422
+
+
+def test_a_plus_says_that_there_are_more(guide: SimpleNamespace, corp: Corp) -> None:
+    """Neither at exactly as many as are shown, nor for the names of a send with as many customers as are named."""
+
+    def remind(n: int) -> None:
+        given = {"contact": guide.mine, "staff": guide.staff, "text": "x", "created_by": "x"}
+        with in_brand(guide.brand):
+            Reminder.objects.bulk_create(Reminder(due_at=clock.now() - i * HOUR, **given) for i in range(n))
+
+    def shown() -> str:
+        return re.sub(r"\s+", " ", guide.client.get("/g/").content.decode())
+
+    with in_brand(guide.brand):
+        ids = [make_contact(guide.brand, guide.staff, name=f"客{n}").pk for n in range(6)]
+        for n in (5, 6):
+            SendTask.objects.create(
+                corp=corp, staff=guide.staff, at=clock.now(), called_at=clock.now(), content_digest=f"d{n}",
+                contact_ids=ids[:n], n=n, state="handed", text=f"给{n}位",
+            )  # fmt: skip
+    remind(50)
+    page = shown()
+    assert '<span class="g-n">50</span>' in page and "50+" not in page
+    assert page.count("客4") == 2 and page.count("客4, …") == 1 and "客5" not in page
+    remind(1)
+    assert '<span class="g-n">50+</span>' in shown()
+
+
+def test_how_many_statements_the_list_needs(guide: SimpleNamespace, corp: Corp) -> None:
+    with in_brand(guide.brand):
+        give(guide.brand, guide.staff, guide.mine)
+        SendTask.objects.create(
+            corp=corp, staff=guide.staff, at=clock.now(), called_at=clock.now(), content_digest="a",
+            contact_ids=[guide.mine.pk], n=1, state="handed", text="x",
+        )  # fmt: skip
+        with CaptureQueriesContext(connection) as counted:
+            found = today_of(guide.brand, guide.staff)
+            people_of(found.sends.rows)
+            calling.of_tasks(found.tasks)
+        assert len([query for query in counted if "SELECT" in query["sql"]]) == 10
+
+
+def test_whoever_has_to_call_sees_the_number(guide: SimpleNamespace) -> None:
+    number = "13912348000"
+    with in_brand(guide.brand):
+        for contact, value in ((guide.mine, number), (guide.other, "13700001111")):
+            Identity.objects.create(contact=contact, kind="phone", value=value)
+        give(guide.brand, guide.staff, guide.mine, key="thank", kind="thank")
+        unknown = make_contact(guide.brand, guide.staff, name="没有号码的")
+        give(guide.brand, guide.colleague, guide.other, key="theirs")
+    url = f"/g/customers/{guide.mine.pk}/"
+    for path in ("/g/", url, f"{url}cards/head/"):
+        assert number not in guide.client.get(path).content.decode(), path
+    assert "139****8000" in guide.client.get(url).content.decode()
+    with in_brand(guide.brand):
+        task_id = give(guide.brand, guide.staff, guide.mine)
+        give(guide.brand, guide.staff, unknown, key="unknown")
+    for path in ("/g/", url, f"{url}cards/head/"):
+        assert f'href="tel:{number}"' in guide.client.get(path).content.decode(), path
+    page = guide.client.get("/g/").content.decode()
+    assert "没有登记手机号" in page and "13700001111" not in page
+    guide.client.post(f"/g/tasks/{task_id}/done/")
+    for path in ("/g/", url):
+        assert number not in guide.client.get(path).content.decode(), path
+
+
+def test_a_send_is_read_whole_before_it_is_confirmed(guide: SimpleNamespace, corp: Corp) -> None:
+    text = "很长的一段话" * 30 + "最后一句"
+    with in_brand(guide.brand):
+        SendTask.objects.create(
+            corp=corp, staff=guide.staff, at=clock.now(), called_at=clock.now(), content_digest="a",
+            contact_ids=[guide.mine.pk], n=1, state="handed", text=text, attachments=[{"type": "image", "file_id": 1}],
+        )  # fmt: skip
+    page = guide.client.get("/g/").content.decode()
+    assert text in page and "林小满" in page and "图片" in page
+
+
 def test_a_late_task_is_overdue(guide: SimpleNamespace) -> None:
     with in_brand(guide.brand):
         give(guide.brand, guide.staff, due=HOUR)
     with clock.at(clock.now() + 2 * HOUR):
         assert "g-late" in guide.client.get("/g/").content.decode()
+
+
+def test_moments_to_publish_are_on_the_list(guide: SimpleNamespace) -> None:
+    with in_brand(guide.brand):
+        given = {"corp": guide.staff.corp, "text": "新品到店", "at": clock.now(), "out_at": clock.now()}
+        rows = {
+            name: Moment.objects.create(name=name, key=name, content_digest=name, **{**given, "state": "out", **over})
+            for name, over in {
+                "春上新": {}, "发过的": {}, "停了的": {"cancelled_at": clock.now()}, "同事的": {}, "失败的": {"state": "failed"},
+            }.items()
+        }  # fmt: skip
+        for name, moment in rows.items():
+            staff = guide.colleague if name == "同事的" else guide.staff
+            state = "published" if name == "发过的" else "waiting"
+            MomentGuide.objects.create(moment=moment, staff=staff, userid=staff.userid, state=state)
+    page = guide.client.get("/g/").content.decode()
+    assert "春上新" in page and "发朋友圈" in page and "今天的事都做完了" not in page
+    for name in ("发过的", "停了的", "同事的", "失败的"):
+        assert name not in page, name
+    with in_brand(guide.brand):
+        MomentGuide.objects.update(state="published")
+    assert "发朋友圈" not in guide.client.get("/g/").content.decode()
+
+
+def test_a_welcome_is_no_conversation(guide: SimpleNamespace) -> None:
+    """Who is on the list of the new ones has the same next step on their own page."""
+    with in_brand(guide.brand):
+        record_event(
+            guide.brand, contact_id=guide.mine.pk, type=EventType.WELCOMED, at=clock.now(), source="wecom"
+        )
+    assert "林小满" in guide.client.get("/g/waiting/").content.decode()
+    card = f"/g/customers/{guide.mine.pk}/cards/action/"
+    assert "打个招呼" in guide.client.get(card).content.decode()
+    guide.client.post(f"/g/customers/{guide.mine.pk}/note/", {"text": "聊过了"})
+    assert "打个招呼" not in guide.client.get(card).content.decode()
+    assert "林小满" not in guide.client.get("/g/waiting/").content.decode()
 
 
 def test_who_waits(guide: SimpleNamespace) -> None:

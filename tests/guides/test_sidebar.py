@@ -15,9 +15,11 @@ from PIL import Image
 
 from campaigns.models import Touch
 from contacts.models import Event, EventType
+from contacts.services import contacts as contact_services
+from contacts.services.timeline import record_event
 from content import tokens
 from content.models import Content
-from content.services import editing, links, sensitive
+from content.services import editing, links, posters, sensitive
 from content.services.editing import ContentInput
 from org.access import SYSTEM
 from org.models import Corp
@@ -25,6 +27,7 @@ from scrm import clock
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tests.contacts.conftest import connected, sandbox, sandbox_server
+from tests.content.test_posters import make_poster
 from tests.factories import in_brand, make_contact, make_user, role
 from wecom.api.auth import jsapi_signature
 from wecom.services import media
@@ -112,6 +115,70 @@ def test_the_customer_of_the_chat(chat: SimpleNamespace, other_brand: Any, sign_
     with in_brand(other_brand):
         theirs = make_user(other_brand, "admin")
     assert "林小满" not in ask(sign_in(other_brand, user=theirs), chat.mine_id)
+
+
+def test_words_for_the_next_step_stand_first(chat: SimpleNamespace) -> None:
+    content(chat.brand, "第一次见面", name="见面", occasion="hello")
+    content(chat.brand, "购物车里的还要吗", name="购物车", occasion="cart")
+    content(chat.brand, "随便聊聊", name="闲聊")
+    for n in range(40):
+        content(chat.brand, f"群发文案{n}", name=f"群发{n}", kind="message")
+    url = f"/g/customers/{chat.mine.pk}/"
+
+    def names() -> tuple[list[str], list[str]]:
+        context = chat.client.get(f"{url}scripts/").context
+        return [row["name"] for row in context["fitting"]], [row["name"] for row in context["rows"]]
+
+    first, rest = names()
+    assert first == ["见面"] and rest[:2] == ["闲聊", "购物车"] and len(rest) == 29
+    page = chat.client.get(url).content.decode()
+    assert "打个招呼" in page and "data-words" in page
+    with in_brand(chat.brand):
+        record_event(chat.brand, contact_id=chat.mine.pk, type=EventType.CARTED, at=clock.now(), source="api")
+    assert names()[0] == ["购物车"]
+    found = chat.client.get(f"{url}scripts/?q=闲聊").context
+    assert found["fitting"] == [] and [row["name"] for row in found["rows"]] == ["闲聊"]
+    with in_brand(chat.brand):
+        contact_services.set_do_not_contact(chat.brand, contacts=[chat.mine], value=True, by=SYSTEM)
+    assert names()[0] == [] and "data-words" not in chat.client.get(url).content.decode()
+
+
+def test_posters_are_sent_with_the_guides_code_or_the_customers(
+    chat: SimpleNamespace, other_brand: Any, sign_in: Any, settings: Any, tmp_path: Any
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    with in_brand(chat.brand):
+        poster = make_poster(chat.brand, name="会员日海报")
+    with in_brand(other_brand):
+        foreign = make_poster(other_brand)
+    url = f"/g/customers/{chat.mine.pk}/"
+    page = chat.client.get(f"{url}scripts/").content.decode()
+    assert "会员日海报" in page and f'data-send-poster="{poster.pk}"' in page
+    assert "会员日海报" in chat.client.get(f"{url}scripts/?q=会员日").content.decode()
+    assert "会员日海报" not in chat.client.get(f"{url}scripts/?q=别的").content.decode()
+    pictures = [chat.client.get(f"{url}posters/{poster.pk}/{own}") for own in ("", "?own=1")]
+    assert [p["Content-Type"] for p in pictures] == ["image/jpeg"] * 2
+    assert pictures[0].content != pictures[1].content
+    for own in ("", "1"):
+        made = chat.client.post(f"{url}prepare/", {"poster": poster.pk, "own": own}).json()
+        [message] = made["messages"]
+        assert message["msgtype"] == "image" and message["image"]["mediaid"] and made["text"] == "会员日海报"
+        given = {"text": made["text"], "ticket": made["ticket"]}
+        assert chat.client.post(f"{url}sent/", given).status_code == 200
+    with in_brand(chat.brand):
+        assert Touch.objects.filter(kind=Touch.Kind.DIRECT, contact_id=chat.mine.pk).count() == 2
+        posters.archive_poster(chat.brand, poster_id=poster.pk, by=SYSTEM)  # since the list was read
+    assert "会员日海报" not in chat.client.get(f"{url}scripts/").content.decode()
+    assert chat.client.get(f"{url}posters/{poster.pk}/").status_code == 404
+    assert chat.client.post(f"{url}prepare/", {"poster": poster.pk}).status_code == 404
+    with in_brand(chat.brand):
+        posters.archive_poster(chat.brand, poster_id=poster.pk, archive=False, by=SYSTEM)
+        sensitive.add_words(chat.brand, words=["我是"], level="refuse", by=SYSTEM)
+    assert chat.client.get(f"{url}posters/{poster.pk}/").status_code == 422
+    assert chat.client.post(f"{url}prepare/", {"poster": poster.pk}).status_code == 422
+    for path in (f"{url}posters/{foreign.pk}/", f"/g/customers/{chat.other.pk}/posters/{poster.pk}/"):
+        assert chat.client.get(path).status_code == 404, path
+    assert chat.client.post(f"{url}prepare/", {"poster": foreign.pk}).status_code == 404
 
 
 def test_scripts_are_searched_and_filled_in(chat: SimpleNamespace) -> None:
@@ -246,6 +313,25 @@ def test_refused_words_are_not_made_ready(chat: SimpleNamespace) -> None:
     told = json.loads(refused["HX-Trigger"])["toast"]["text"]
     assert "国家级" in told and "广告法" in told
     assert chat.client.post(url, {"text": "有赠品"}).status_code == 200  # only warned of
+
+
+def test_words_refused_since_a_script_was_written(chat: SimpleNamespace) -> None:
+    """What the library holds is older than the list; a customer's name is not what the brand says."""
+    with in_brand(chat.brand):
+        script = editing.create_content(
+            chat.brand,
+            given=ContentInput("话术", kind="script", text="{客户昵称}，国家级面霜到了"),
+            by=SYSTEM,
+        )
+        fine = editing.create_content(
+            chat.brand, given=ContentInput("问候", kind="script", text="{客户昵称}，在吗"), by=SYSTEM
+        )
+        link = links.create_link(chat.brand, name="国家级面霜", url="https://shop.example/a", by=SYSTEM)
+        sensitive.add_words(chat.brand, words=["国家级", chat.mine.name], level="refuse", by=SYSTEM)
+    url = f"/g/customers/{chat.mine.pk}/prepare/"
+    assert chat.client.post(url, {"version": script.content.current_id}).status_code == 422
+    assert chat.client.post(url, {"link": link.pk}).status_code == 422
+    assert chat.client.post(url, {"version": fine.content.current_id}).status_code == 200
 
 
 def test_the_signed_text_is_what_wecom_documents() -> None:

@@ -20,6 +20,7 @@ from org.models import Region, Role, Staff, Store
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_staff
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -171,20 +172,7 @@ def test_an_event_of_a_slow_transaction_is_not_lost(brand: Brand) -> None:
 
 def test_two_processes_count_once(brand: Brand) -> None:
     write(brand, *[event(EventType.ADDED, staff_id=n % 3) for n in range(50)])
-    start = threading.Barrier(4)
-
-    def work() -> None:
-        try:
-            start.wait(20)
-            run(brand)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[lambda: run(brand)] * 4)
     run(brand)
     assert table(brand) == recount(brand)
 

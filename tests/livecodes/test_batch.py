@@ -12,6 +12,7 @@ from PIL import Image
 
 from livecodes.models import ChannelCode, CodeTag, Welcome
 from livecodes.services import batch, qr, zips
+from livecodes.services.batch_sheet import Preview
 from org.access import SYSTEM
 from org.models import Job, Store
 from scrm import sheets
@@ -49,12 +50,12 @@ def as_csv(lines: Lines, encoding: str = "utf-8-sig", delimiter: str = ",") -> b
     return out.getvalue().encode(encoding)
 
 
-def preview(shop: Shop, data: bytes, name: str = "codes.csv") -> batch.Preview:
+def preview(shop: Shop, data: bytes, name: str = "codes.csv") -> Preview:
     with in_brand(shop.brand):
         return batch.preview(shop.brand, corp=shop.corp, data=data, name=name)
 
 
-def start(shop: Shop, found: batch.Preview) -> Job:
+def start(shop: Shop, found: Preview) -> Job:
     with in_brand(shop.brand):
         job = batch.start(shop.brand, by=SYSTEM, token=found.token)
     with in_brand(shop.brand):

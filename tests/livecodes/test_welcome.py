@@ -1,13 +1,11 @@
 """The welcome against the sandbox: at most once, in time, and the reason in the ledger when not."""
 
 import io
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 from PIL import Image
 
 from campaigns.models import Touch
@@ -23,6 +21,7 @@ from scrm.redis import redis_client
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
 from tests.livecodes.conftest import ADD, Shop
+from tests.threads import together
 from wecom.crypto import parse_event
 from wecom.models import CallbackEvent, MediaUpload
 from wecom.services import inbox, media
@@ -67,26 +66,17 @@ def test_tasks_that_run_at_once_greet_once(shop: Shop) -> None:
     who = shop.scan(code, name="小明")
     shop.tell(ADD, who, State=code.state)  # the follow is there, no code yet
     follow_id = shop.follow(who).pk
-    start = threading.Barrier(4)
 
     def work() -> None:
-        try:
-            start.wait()
-            with tenant_scope(shop.brand):
-                arrival = meeting.load(follow_id, code.pk)
-                assert arrival is not None
-                now = clock.now()
-                greeting.greet(
-                    shop.brand, arrival, welcome_code=who["welcome_code"], happened_at=now, received_at=now
-                )
-        finally:
-            connection.close()
+        with tenant_scope(shop.brand):
+            arrival = meeting.load(follow_id, code.pk)
+            assert arrival is not None
+            now = clock.now()
+            greeting.greet(
+                shop.brand, arrival, welcome_code=who["welcome_code"], happened_at=now, received_at=now
+            )
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[work] * 4)
     assert len(shop.welcomes()) == 1
     assert sorted(shop.ledger()) == [("DELIVERED", "NONE"), ("FAILED", "NO_CODE")]
 
@@ -138,6 +128,49 @@ def test_clocks_differ(shop: Shop, ahead_s: float) -> None:
     """WeCom's events come with times two minutes from now, or two minutes old: people are welcomed all the same."""
     shop.arrive(shop.make_code(), name="小明", ago=-ahead_s)
     assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
+
+
+def consents(shop: Shop, who: dict[str, Any], **over: Any) -> None:
+    """The customer agrees that conversations are kept; WeCom tells us, with another code."""
+    ids = {k: who[k] for k in ("external_userid", "userid")}
+    code = shop.sandbox.post("audit_approved", corpid=shop.corp.corpid, **ids)["welcome_code"]
+    shop.tell("msg_audit_approved", who, WelcomeCode=over.get("code", code))
+
+
+def test_greeted_when_the_customer_agrees_to_the_archive(shop: Shop) -> None:
+    """WeCom refuses the welcome before (41053) or brings no code with the adding; afterwards it goes, once."""
+    code = shop.make_code()
+    fault(shop, "errcode", errcode=41053, times=1)
+    who = shop.arrive(code, name="小明")
+    assert shop.welcomes(who) == []
+    consents(shop, who)
+    assert len(shop.welcomes(who)) == 1
+    assert shop.ledger() == [("FAILED", "REFUSED"), ("DELIVERED", "NONE")]
+    consents(shop, who)  # greeted already
+    consents(shop, shop.arrive(code, name="小红"))
+    assert len(shop.welcomes()) == 2
+    late = shop.scan(code, name="小蓝")
+    shop.tell(ADD, late, State=code.state)
+    consents(shop, late)
+    assert len(shop.welcomes(late)) == 1
+    consents(shop, late, code="")  # WeCom gave none
+
+
+def test_an_agreement_before_its_adding_is_tried_again(shop: Shop) -> None:
+    code = shop.make_code()
+    who = shop.scan(code, name="小明")
+    consents(shop, who)
+    assert shop.welcomes(who) == [] and shop.inbox() == {"retry": 1}
+    shop.tell(ADD, who, State=code.state)
+    with clock.at(clock.now() + timedelta(seconds=6)):
+        sweep_inbox.delay()
+    assert len(shop.welcomes(who)) == 1
+    # long after it is not waited for
+    gone = {"userid": who["userid"], "external_userid": "wm" + "z" * 30}
+    shop.tell("msg_audit_approved", gone, WelcomeCode="x")
+    with clock.at(clock.now() + timedelta(minutes=5)):
+        sweep_inbox.delay()
+    assert set(shop.inbox()) == {"done"}
 
 
 def test_another_tool_was_first(shop: Shop) -> None:

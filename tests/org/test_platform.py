@@ -57,7 +57,8 @@ def test_the_owner_sees_no_brand_from_inside(brand: Brand, owner: Client) -> Non
 
 
 def test_open_a_brand_with_its_first_admin(owner: Client) -> None:
-    assert owner.post("/platform/new/", OPEN | {"admin_password": ""}).status_code == 422
+    refused = owner.post("/platform/new/", OPEN | {"admin_password": ""})
+    assert refused.status_code == 422 and refused.context["form"].errors.keys() == {"admin_password"}
     assert owner.post("/platform/new/", OPEN | {"slug": "wecom"}).status_code == 422
     assert owner.post("/platform/new/", OPEN | {"timezone": "x"}).status_code == 422
     assert Brand.objects.count() == 0 and PlatformEntry.objects.count() == 0

@@ -69,6 +69,42 @@ def test_next_is_followed(brand: Brand) -> None:
     assert log_in(client, user.username, next="/staff/?q=x")["Location"] == "/staff/?q=x"
 
 
+def test_a_form_sent_after_the_end_of_the_session_is_told_of(brand: Brand) -> None:
+    client, page = Client(), "http://testserver/sops/new/?a=1"
+    sent = client.post("/sops/new/", {"name": "x"}, HTTP_REFERER=page)
+    assert sent["Location"] == "/login/?next=%2Fsops%2Fnew%2F%3Fa%3D1&unsaved=1"
+    assert (
+        client.get(sent["Location"]).context["unsaved"]
+        and 'role="alert"' in client.get(sent["Location"]).content.decode()
+    )
+    assert log_in(client, make_user(brand).username, next="/sops/new/?a=1")["Location"] == "/sops/new/?a=1"
+    other = Client().post("/sops/new/", {"name": "x"}, HTTP_REFERER="https://evil.example/staff/")
+    assert other["Location"] == "/login/?unsaved=1"
+    part = Client().get(
+        "/contacts/", HTTP_HX_REQUEST="true", HTTP_HX_CURRENT_URL="http://testserver/contacts/?q=x"
+    )
+    assert part["HX-Redirect"] == "/login/?next=%2Fcontacts%2F%3Fq%3Dx"
+    assert Client().post("/sops/new/", HTTP_REFERER="http://[")["Location"] == "/login/?unsaved=1"
+
+
+def test_the_way_back_survives_every_door(brand: Brand, other_brand: Brand) -> None:
+    """By the log-in page of the brand, and by the choice between several."""
+    back = "?next=%2Fsops%2Fnew%2F"
+    found = Client().get("/login/find/", {"brand": brand.slug, "next": "/sops/new/"})
+    assert found["Location"] == f"/login/{brand.slug}/{back}"
+    assert f'href="/login/{back}"' in Client().get(found["Location"]).content.decode()
+    assert 'name="next" value="/sops/new/"' in Client().get(f"/login/{back}").content.decode()
+    assert Client().get("/login/find/", {"brand": brand.slug, "next": "//evil.example/"})["Location"] == (
+        f"/login/{brand.slug}/"
+    )
+    user, client = make_user(brand), Client()
+    make_second(user, other_brand)
+    chosen = log_in(client, user.username, next="/sops/new/")
+    assert chosen["Location"] == f"/switch/{back}"
+    assert 'name="next" value="/sops/new/"' in client.get(chosen["Location"]).content.decode()
+    assert client.post("/switch/", {"brand": brand.pk, "next": "/sops/new/"})["Location"] == "/sops/new/"
+
+
 def test_lock_after_five_even_for_the_right_password_and_growing(brand: Brand) -> None:
     user, client = make_user(brand), Client()
     for _ in range(signin.FREE_TRIES):

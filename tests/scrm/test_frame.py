@@ -24,7 +24,7 @@ from scrm.templatetags.frame import doer, initials, share
 TEMPLATES = sorted(Path(settings.BASE_DIR, "templates").rglob("*.html"))
 HX = {"HX-Request": "true"}
 # forms of people who are not signed in: a signed token of their visit allows them
-OUTSIDE = {"templates/content/forms/_form.html"}
+OUTSIDE = {"templates/content/forms/_form.html", "templates/campaigns/wish_page.html"}
 
 
 def name_of(path: Path) -> str:
@@ -78,6 +78,21 @@ def test_error_pages(db: Any) -> None:
     assert small.status_code == 404 and small["HX-Reswap"] == "none"
     assert json.loads(small["HX-Trigger"])["toast"]["kind"] == "danger"
     assert Client().get("/api/v1/nothing/").json()["error"]["code"] == "not_found"
+
+
+def test_a_refusal_leads_back_to_the_page_before(db: Any) -> None:
+    """Of ours alone, and not to the refused address itself."""
+
+    def ways(came_from: str) -> list[str]:
+        page = Client().get("/nothing/here/", headers={"referer": came_from}).content.decode()
+        return re.findall(r'class="btn[^"]*" href="([^"]*)"', page.split('class="error-page"')[1])
+
+    assert ways("http://testserver/broadcasts/5/?a=1&b=2") == [
+        "http://testserver/broadcasts/5/?a=1&amp;b=2",
+        "/",
+    ]
+    assert ways("http://testserver/nothing/here/") == ["/"]
+    assert ways("https://elsewhere.example/") == ways("javascript:alert(1)") == ways("") == ["/"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,11 +1,10 @@
 """Acts on many people: progress, expiry, and exactly what they changed taken back."""
 
 from datetime import timedelta
-from threading import Thread
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from contacts.models import Contact, Event, EventType, Identity
 from contacts.services.identity import note_identities
@@ -19,6 +18,7 @@ from tagging.services import acts, bits_check, expiry, lists, mass, waiting
 from tagging.services.tags import add_tags, remove_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag, make_user
+from tests.threads import elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,12 +175,10 @@ def test_cancelled_while_a_step_is_at_work(brand: Any, people: Any, tags: Any, m
     def cancel() -> None:
         with in_brand(brand):
             jobs.cancel(Job.objects.get(state="running").pk)
-        connections.close_all()
 
     def and_cancel(*args: Any, **kwargs: Any) -> Any:
         done = put_on(*args, **kwargs)
-        (person := Thread(target=cancel)).start()
-        person.join()
+        elsewhere(cancel)
         return done
 
     monkeypatch.setattr(mass, "put_on", and_cancel)

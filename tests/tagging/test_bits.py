@@ -1,24 +1,25 @@
 """Bitmaps and ContactStat follow everything that happens to a contact."""
 
-import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from contacts.models import Contact, ContactStat, Follow
+from contacts.models import Contact, ContactStat, Event, EventType, Follow
 from contacts.services import stats
 from contacts.services.contacts import set_do_not_contact
 from contacts.services.follow import end_follow, record_follow
 from contacts.services.identity import resolve
 from org.access import SYSTEM
 from scrm import clock
-from tagging.models import BITS, ContactTag, Dim, Flag
-from tagging.services import bits, bits_check
+from tagging.models import BITS, ContactTag, Dim, Flag, TagAct
+from tagging.services import bits, bits_check, changes
 from tagging.services.tags import add_tags, remove_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
+from tests.threads import meanwhile, together
 
 
 def positions(brand: Any, dim: Dim, val: int) -> set[int]:
@@ -165,24 +166,18 @@ def test_who_ends_meanwhile_gets_no_tag(brand: Any, staff: Any) -> None:
     """A contact is joined into another one while a page puts a tag on: no tag is left of nobody."""
     with in_brand(brand):
         one, tag = make_contact(brand), make_tag(brand)
-    ended, found = threading.Event(), []
+    found: list[int] = []
 
     def put() -> None:
-        try:
-            with tenant_scope(brand):
-                ended.wait(10)
-                found.append(add_tags(brand, contacts=[one.pk], tags=[tag.pk], source="page"))
-        finally:
-            connection.close()
+        with tenant_scope(brand):
+            found.append(add_tags(brand, contacts=[one.pk], tags=[tag.pk], source="page"))
 
-    thread = threading.Thread(target=put)
-    thread.start()
     with in_brand(brand):
         Contact.objects.select_for_update().get(pk=one.pk)
         ContactTag.objects.filter(contact=one.pk).delete()
+        thread = meanwhile(put)
+        assert thread.is_alive()  # it waits for the row
         with connection.cursor() as cursor:
-            ended.set()
-            _until_somebody_waits(cursor)
             for table in ("contacts_contactstat", "contacts_contactgram"):
                 cursor.execute(
                     f"DELETE FROM {table} WHERE brand_id = %s AND contact_id = %s", [brand.pk, one.pk]
@@ -194,13 +189,29 @@ def test_who_ends_meanwhile_gets_no_tag(brand: Any, staff: Any) -> None:
         assert not ContactTag.objects.exists()
 
 
-def _until_somebody_waits(cursor: Any) -> None:
-    for _ in range(2_000):
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        if cursor.fetchone()[0]:
-            return
-        cursor.execute("SELECT pg_sleep(0.005)")
-    raise AssertionError("nobody waits for the row")
+@pytest.mark.django_db(transaction=True)
+def test_a_tag_that_somebody_else_puts_on_meanwhile(brand: Any, staff: Any) -> None:
+    """A page tags one person, a job a hundred: the job waits for that one, and tags the others all the same."""
+    with in_brand(brand):
+        people = [make_contact(brand).pk for _ in range(changes.FEW + 6)]
+        tag, act = make_tag(brand), TagAct.objects.create(kind="filter", title="x", by="x")
+    found: list[Any] = []
+
+    def put() -> None:
+        with in_brand(brand):
+            pairs = changes.each([tag.pk], people)
+            found.append(changes.put_on(brand, pairs, source="page", act_id=act.pk))
+
+    with in_brand(brand):
+        add_tags(brand, contacts=people[-1:], tags=[tag], source="api")
+        thread = meanwhile(put)
+        assert thread.is_alive()  # it waits for the row
+    thread.join()
+    with in_brand(brand):
+        assert found == [(len(people) - 1, 0, {})]
+        assert ContactTag.objects.filter(source="page", act_id=act.pk).count() == len(people) - 1
+        assert Event.objects.filter(type=EventType.TAGGED).count() == len(people)
+        assert_true(brand)
 
 
 def test_brands_apart(brand: Any, other_brand: Any) -> None:
@@ -223,26 +234,15 @@ def test_many_at_once(brand: Any) -> None:
     with in_brand(brand):
         contacts = [make_contact(brand).pk for _ in range(12)]
         tags = [make_tag(brand).pk for _ in range(3)]
-    errors: list[BaseException] = []
 
     def work(n: int) -> None:
-        try:
-            for i in range(12):
-                act = add_tags if (i + n) % 2 else remove_tags
-                mine = contacts[(i * 5 + n) % 12 :][:4]
-                some = [tags[(i + n) % 3], tags[(i + 2 * n) % 3]]
-                with in_brand(brand):
-                    act(brand, contacts=mine, tags=some, source="page")
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connection.close()
+        for i in range(12):
+            act = add_tags if (i + n) % 2 else remove_tags
+            mine = contacts[(i * 5 + n) % 12 :][:4]
+            some = [tags[(i + n) % 3], tags[(i + 2 * n) % 3]]
+            with in_brand(brand):
+                act(brand, contacts=mine, tags=some, source="page")
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    together(*(partial(work, n) for n in range(8)))
     with in_brand(brand):
         assert_true(brand)

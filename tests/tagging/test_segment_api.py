@@ -8,6 +8,7 @@ from django.test import Client
 from org.access import RIGHTS, Actor
 from org.services import keys
 from tagging.models import Segment
+from tagging.services import portrait
 from tagging.services.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
@@ -53,6 +54,17 @@ def test_whole_life(api: Client, brand: Any, people: Any) -> None:
     rest = api.get(f"/api/v1/segments/{pk}/members/?limit=2&after={first['next']}").json()
     assert first["results"] + rest["results"] == [c.pk for c in some[2::-1]]
     assert rest["next"] == ""
+
+    profile = api.get(f"/api/v1/segments/{pk}/profile/").json()
+    assert profile["n"] == 3 and profile["tags"][0]["name"] == "金卡"
+    assert {key for key in profile if isinstance(profile[key], list)} == set(portrait.PROFILE)
+    assert all(
+        row["share"] <= 1 and row["n"] <= row["n_all"] for key in portrait.PROFILE for row in profile[key]
+    )
+    other = send(api, "post", "", {"name": "两位", "contact_ids": [some[0].pk, some[4].pk]}).json()["id"]
+    (shared,) = api.get(f"/api/v1/segments/{pk}/overlaps/").json()["results"]
+    assert (shared["id"], shared["n"], shared["share"]) == (other, 1, 0.3333)
+    assert api.delete(f"/api/v1/segments/{other}/").status_code == 204
 
     tree = api.get(f"/api/v1/segments/{pk}/why/{some[4].pk}/").json()
     assert (tree["holds"], tree["items"][0]["holds"], tree["items"][1]["holds"]) == (False, False, True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contacts.models import Contact
+from contacts.services.search import refresh_grams
 from tagging.models import Segment
 from tagging.services import segments
 from tagging.services.tags import add_tags
@@ -20,6 +21,7 @@ NAMED = {"all": [{"kind": "named"}]}
 def world(brand: Any, corp: Any, staff: Any) -> dict[str, Any]:
     with in_brand(brand):
         people = [make_contact(brand, staff) for _ in range(6)]
+        refresh_grams(brand, [contact.pk for contact in people])
         tag = make_tag(brand, "宝妈")
         add_tags(brand, contacts=people[:4], tags=[tag.pk], source="page")
         from org.access import SYSTEM
@@ -126,3 +128,113 @@ def test_a_tag_for_everybody_of_a_segment_and_back(
     assert client.post(f"/tags/history/{act.pk}/undo/").status_code in (204, 302)
     with in_brand(brand):
         assert ContactTag.objects.filter(tag=gold).count() == 0
+
+
+def test_everything_wrong_is_told_at_its_place(brand: Any, sign_in: Any) -> None:
+    client = sign_in(brand, "operator")
+    given = {"name": "有名字", "note": "备注", "condition": json.dumps(NAMED)}
+    assert client.post("/segments/new/", given).status_code == 302
+    for bad, places in (
+        ({"name": " ", "condition": '{"all": []}'}, {"name", "condition"}),
+        ({"name": "x", "condition": '{"all": []}'}, {"condition"}),
+        ({}, {"name"}),  # taken
+        ({"name": "x", "note": "长" * 201}, {"note"}),
+    ):
+        page = client.post("/segments/new/", {**given, **bad})
+        assert page.status_code == 422 and page.context["errors"].keys() == places, bad
+        assert page.context["note"] == {**given, **bad}["note"]
+        for words in page.context["errors"].values():
+            assert str(words) in page.content.decode()
+
+
+def test_found_by_name_phone_or_number_and_chosen(
+    world: dict[str, Any], other_brand: Any, sign_in: Any
+) -> None:
+    """Whoever asks why need not know the exact name; of several who are found one is chosen."""
+    from contacts.models import Identity
+
+    brand, url = world["brand"], f"/segments/{world['segment'].pk}/why/"
+    with in_brand(brand):
+        people = world["people"]
+        for contact, name in zip(people, ("陈一", "陈一", "陈二", "陈三", "林四", "林五"), strict=True):
+            contact.name = name
+            contact.save(update_fields=["name"])
+        refresh_grams(brand, [c.pk for c in people])
+        Identity.objects.create(contact=people[5], kind="phone", scope="", value="13800138005")
+    client = sign_in(brand, "operator")
+
+    def asked(**query: Any) -> str:
+        answer = client.get(url, query)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    assert asked(contact="13800138005").split('<li class="')[1].startswith("fails")
+    assert asked(contact="林四").split('<li class="')[1].startswith("fails")  # one of that name exactly
+    several = asked(contact="陈")
+    assert several.count("hx-get") == 4 and several.count('class="holds"') == 4
+    assert asked(contact="陈一").count("hx-get") == 2  # two of one name: nobody is taken at random
+    assert "why-tree" in asked(id=people[1].pk)
+    assert (
+        "why-tree" not in asked(id="x")
+        and "why-tree" not in asked()
+        and "why-tree" not in asked(contact="\x00")
+    )
+    with in_brand(other_brand):
+        stranger = make_contact(other_brand, None, name="陈一")
+    assert "why-tree" not in asked(id=stranger.pk)
+
+
+def test_all_people_page_by_page_and_what_sets_them_apart(
+    world: dict[str, Any], other_brand: Any, sign_in: Any, monkeypatch: Any
+) -> None:
+    from tagging.views import segment_parts
+    from tagging.views import segments as views
+
+    monkeypatch.setattr(views, "PEOPLE", 2)
+    monkeypatch.setattr(segment_parts, "PEOPLE", 1)
+    client, url = sign_in(world["brand"], "operator"), f"/segments/{world['segment'].pk}/"
+    page, seen = client.get(url).content.decode(), []
+    assert "profile-tags" in page and f'hx-get="{url}profile/"' in page
+    for _round in range(4):
+        seen += [int(part.split('/"')[0]) for part in page.split('<a href="/contacts/')[1:]]
+        if "people/?after=" not in page:
+            break
+        page = client.get(
+            f"{url}people/?after={page.split('people/?after=')[1].split(chr(34))[0]}"
+        ).content.decode()
+    assert seen == [c.pk for c in world["people"][3::-1]]
+    assert client.get(f"{url}people/?after=x").status_code == 422
+    profile = client.get(f"{url}profile/").content.decode()
+    assert "profile-spending" in profile and "profile-value_groups" in profile and "profile-stages" in profile
+    for part in ("people/?after=5", "profile/", "why/"):
+        assert sign_in(other_brand).get(f"{url}{part}").status_code == 404
+        assert sign_in(world["brand"], "guide").get(f"{url}{part}").status_code == 403
+
+
+def test_two_segments_put_together(world: dict[str, Any], other_brand: Any, sign_in: Any) -> None:
+    from org.access import SYSTEM
+
+    brand, first = world["brand"], world["segment"]
+    with in_brand(brand):
+        people = [c.pk for c in world["people"][3:]]
+        second = segments.create_list(brand, by=SYSTEM, name="名单甲", contact_ids=people)
+    with in_brand(other_brand):
+        foreign = segments.create_list(other_brand, by=SYSTEM, name="别人的", contact_ids=[])
+    client = sign_in(brand, "operator")
+    page = client.get(f"/segments/{first.pk}/").content.decode()
+    assert "名单甲" in page and "别人的" not in page
+    found = {}
+    for operation in segments.OPERATIONS:
+        answer = client.get("/segments/new/", {"operation": operation, "segment": [first.pk, second.pk]})
+        condition = answer.context["condition"]
+        assert "宝妈们" in answer.context["name"] and "名单甲" in answer.context["name"]
+        found[operation] = client.post("/segments/count/", {"condition": condition}).json()["n"]
+    assert found == {"union": 6, "intersection": 1, "difference": 3}
+    for bad in (["x", first.pk], [first.pk], [first.pk, foreign.pk], []):
+        assert client.get("/segments/new/", {"operation": "union", "segment": bad}).status_code in (404, 422)
+    assert (
+        client.get("/segments/new/", {"operation": "or", "segment": [first.pk, second.pk]}).status_code == 404
+    )
+    listed = client.get("/segments/", {"q": "甲"}).content.decode()
+    assert f"/segments/{second.pk}/" in listed and f"/segments/{first.pk}/" not in listed
+    assert client.get("/segments/", {"q": "没有的"}).status_code == 200

@@ -10,6 +10,7 @@ from org.models import AuditEntry
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.conditions import ConditionError
+from tagging.conditions.summary import WORDS
 from tagging.models import Dim, DimBits, Segment, SegmentVersion
 from tagging.services import audience, portrait, segments, snapshots, why
 from tagging.services.tags import add_tags, remove_tags
@@ -201,6 +202,14 @@ def test_why(brand: Any, tagged: Any) -> None:
         assert yes["holds"] and yes["fact"] == "乙"
         assert not no["holds"] and no["items"][0]["holds"]
         assert no["items"][0]["items"][0]["name"] == "甲"
+        assert no["items"][0]["fact"] == "甲"
+        facts = [
+            why.explain(brand, audience.read(brand, {"kind": kind, "values": values}), people[2].pk)["fact"]
+            for kind, values in (
+                ("gender", ["male"]), ("follow", ["lost"]), ("contact_kind", ["wecom"]),
+            )
+        ]  # fmt: skip
+        assert facts == [str(WORDS[word]) for word in ("unknown", "pending", "wechat")]
         assert why.explain(brand, condition, people[5].pk)["holds"]
         with pytest.raises(NotFoundError):
             why.explain(brand, condition, 10**9)
@@ -216,5 +225,6 @@ def test_portrait(brand: Any, tagged: Any) -> None:
         assert found == {"甲": (4, 4, 2.0), "乙": (2, 4, 1.0)}
         (overlap,) = portrait.overlaps(brand, first)
         assert (overlap.segment, overlap.n, overlap.share) == (second, 2, 0.5)
-        assert sum(row["n"] for row in portrait.spending(brand, version)) == 4
+        classes = portrait.classes(brand, version)
+        assert {key: sum(row.n for row in rows) for key, rows in classes.items()} == dict.fromkeys(classes, 4)
         assert portrait.flags(brand, version)["named"].n == 4

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from contacts.models import Event, EventType, Follow
 from scrm import clock
-from tagging.models import ContactTag, Tag, TagGroup
+from tagging.models import ContactTag, Tag, TagAct, TagBefore, TagGroup
 from tagging.services import bits_check, changes, one
 from tagging.services.marks import on_the_way
 from tagging.services.tags import add_tags, carried, remove_tags
@@ -228,6 +228,46 @@ def test_mirror_of_wecom(brand: Any, corp: Any, staff: Any, gold: Any) -> None:
         assert not ContactTag.objects.exists()
         assert Event.objects.filter(type=EventType.UNTAGGED).get().staff_id == other.pk
         assert calls() == []
+
+
+@pytest.mark.parametrize("n", [3, changes.FEW])  # people: few pairs, and many
+@pytest.mark.parametrize("is_each", [True, False])
+def test_pairs_are_met_once_however_they_are_told(
+    brand: Any, other_brand: Any, corp: Any, staff: Any, gold: Any, n: int, is_each: bool
+) -> None:
+    """Told twice, of a deleted tag, of nobody, of another brand, carried already for good, carried for a time: what is
+    put on, taken off and told is the same for every one of some tags on everybody as pair by pair."""
+    with in_brand(other_brand):
+        foreign, foreign_tag = make_contact(other_brand).pk, make_tag(other_brand).pk
+    with in_brand(brand):
+        ids = [make_contact(brand, staff).pk for _ in range(n)]
+        own, dead = make_tag(brand), make_tag(brand, deleted_at=clock.now())
+        changes.put_on(brand, changes.given([(own.pk, ids[0])]), source="wecom")
+        soon = clock.now() + timedelta(days=1)
+        changes.put_on(brand, changes.given([(own.pk, ids[1])]), source="wecom", expires_at=soon)
+        tags, people = [gold.pk, own.pk, dead.pk, foreign_tag, own.pk], [*ids, foreign, *ids[:2], 10**12]
+        pairs = changes.each(tags, people)
+        if not is_each:
+            pairs = changes.given([(tag, pk) for tag in reversed(tags) for pk in people])
+        act = TagAct.objects.create(kind="filter", title="x", by="x")
+        done = changes.put_on(brand, pairs, source="page", staff_id=staff.pk, act_id=act.pk)
+        assert (done.n, done.n_later) == (2 * n - 2, 1)
+        assert set(ContactTag.objects.values_list("tag_id", "contact_id")) == {
+            (tag, pk) for tag in (gold.pk, own.pk) for pk in ids
+        }
+        ours = ContactTag.objects.filter(source="page", staff_id=staff.pk, act_id=act.pk, expires_at=None)
+        assert ours.count() == 2 * n - 1
+        assert TagBefore.objects.get().expires_at == soon
+        assert (
+            Event.objects.filter(type=EventType.TAGGED, source="page", staff_id=staff.pk).count() == 2 * n - 2
+        )
+        assert len(calls()) == n  # of the corp tag
+        assert bits_check.check(brand) == {}
+        assert changes.put_on(brand, pairs, source="api").n == 0
+        Tag.objects.filter(pk=own.pk).update(deleted_at=clock.now())  # it can be taken off all the same
+        assert changes.take_off(brand, pairs, source="page", staff_id=staff.pk).n == 2 * n
+        assert not ContactTag.objects.exists() and bits_check.check(brand) == {}
+        assert Event.objects.filter(type=EventType.UNTAGGED, staff_id=staff.pk).count() == 2 * n
 
 
 def test_many_people_at_once_in_a_brand_that_postgres_does_not_know(brand: Any) -> None:

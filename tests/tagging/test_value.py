@@ -15,11 +15,13 @@ from contacts.models import Contact, ContactStat, Event, EventType, Identity
 from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import InvalidError
+from tagging import lifetime
 from tagging.models import LifecycleFlow, LifecycleStage, ValueGroup, ValueSetting
 from tagging.services import lifecycle, value, value_model, value_reader
 from tagging.services.lifecycle import EVERYBODY, StageInput
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
+from tests.tagging.test_hot_plans import explained
 
 NOW = datetime(2026, 3, 10, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -74,6 +76,20 @@ def test_fifths_scores_and_groups(brand: Any, people: list[Contact]) -> None:
             .values_list("value_score", flat=True)
         )
         assert scores == sorted(scores)
+
+
+def test_a_whole_brand_is_never_gone_through_row_by_row(brand: Any, people: list[Contact]) -> None:
+    """A brand that was empty when statistics were taken counts as one row: what joins its orders, lines and products
+    by loops reads all of them for each buyer. Some contacts are looked up."""
+    with in_brand(brand), clock.at(NOW):
+        with explained() as plans:
+            value.recompute(brand)
+        (following,) = [plan for plan in plans if "WindowAgg" in plan]
+        assert "Nested Loop" not in following and following.count("Hash") > 2
+        with explained() as plans:
+            value.refresh(brand, [people[3].pk])
+        (following,) = [plan for plan in plans if "WindowAgg" in plan]
+        assert "Nested Loop" in following
 
 
 def test_own_rhythm_and_usage_time(brand: Any, people: list[Contact]) -> None:
@@ -390,5 +406,84 @@ def test_lookalike_page_makes_a_list(brand: Any, corp: Any, staff: Any, sign_in:
         == 302
     )
     with in_brand(brand):
-        assert Segment.objects.get(name="像种子").kind == "list"
-    assert "种子" in client.get("/value/lookalike/").content.decode()
+        made = Segment.objects.get(name="像种子")
+        assert made.kind == "list"
+    page = client.get("/value/lookalike/").content.decode()
+    assert "种子" in page and f"/segments/{made.pk}/" in page
+    with in_brand(brand):
+        segments.delete_segment(brand, by=SYSTEM, segment=made)
+    assert f"/segments/{made.pk}/" not in client.get("/value/lookalike/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_scored_when_somebody_asks(brand: Any, other_brand: Any, staff: Any, sign_in: Any) -> None:
+    """After the first import nobody waits for the night."""
+    from org.models import AuditEntry
+
+    with in_brand(brand):
+        make_contact(brand, staff)
+    client = sign_in(brand, "operator")
+    assert "/value/recompute/" in client.get("/value/").content.decode()
+    assert sign_in(brand, "guide").post("/value/recompute/").status_code == 403
+    assert client.post("/value/recompute/").status_code == 302
+    with in_brand(brand):
+        assert ValueSetting.objects.get().computed_at and ContactStat.objects.get().lifecycle
+        assert AuditEntry.objects.filter(action="value.recompute").count() == 1
+    assert client.post("/value/recompute/").status_code == 409
+    with in_brand(brand):
+        ValueSetting.objects.update(computed_at=None)  # as while it is still under way
+    assert client.post("/value/recompute/").status_code == 409
+    with clock.at(clock.now() + timedelta(minutes=2)):
+        assert client.post("/value/recompute/").status_code == 302
+    with in_brand(other_brand):
+        assert not ValueSetting.objects.exists()
+
+
+def test_what_is_set_while_everybody_is_scored_stays(
+    brand: Any, people: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large brand takes its time: settings of that time are neither those before it nor its cuts."""
+    fifths, fitted = value.quintiles, lifetime.fit_purchasing
+
+    def meanwhile(brand: Any) -> Any:
+        ValueSetting.objects.create(**value.DEFAULT_CUTS, lost_days=77)
+        return fifths(brand)
+
+    def later(brand: Any) -> Any:
+        ValueSetting.objects.update(method=ValueSetting.Method.CUTS, lost_days=78, r_cuts=[1, 2, 3, 4])
+        return fifths(brand)
+
+    def even_later(*given: Any) -> Any:
+        ValueSetting.objects.update(lost_days=79)
+        return fitted(*given)
+
+    with in_brand(brand), clock.at(NOW):
+        monkeypatch.setattr(value, "quintiles", meanwhile)
+        value.recompute(brand)
+        setting = ValueSetting.objects.get()
+        assert (setting.lost_days, setting.computed_at) == (77, NOW)
+        assert setting.r_cuts == fifths(brand)["r_cuts"] != value.DEFAULT_CUTS["r_cuts"]
+        monkeypatch.setattr(value, "quintiles", later)
+        value.recompute(brand)
+        setting.refresh_from_db()
+        assert (setting.method, setting.lost_days, setting.r_cuts) == ("cuts", 78, [1, 2, 3, 4])
+        monkeypatch.setattr(lifetime, "fit_purchasing", even_later)
+        value_model.fit(brand)
+        setting.refresh_from_db()
+        assert setting.lost_days == 79 and setting.fitted_at == NOW
+
+
+def test_who_was_expected_and_has_not_come(brand: Any, staff: Any, sign_in: Any) -> None:
+    with in_brand(brand):
+        names = {"今天": 0, "上周": -7, "很久": -31, "下周": 7}
+        for name, days in names.items():
+            contact = make_contact(brand, staff, name=name)
+            day = clock.today(brand.timezone) + timedelta(days=days)
+            ContactStat.objects.filter(contact=contact).update(next_order_on=day)
+    client = sign_in(brand, "operator")
+    for days, expected in (("7", ["今天", "下周"]), ("past", ["今天", "上周"]), ("x", ["今天", "下周"])):
+        answer = client.get("/value/next/", {"days": days})
+        assert [row.contact.name for row in answer.context["page"].rows] == expected
+        found = client.post("/segments/count/", {"condition": answer.context["condition"]}).json()
+        assert found["n"] == len(expected)
+    assert "days=past" in client.get("/value/next/").content.decode()

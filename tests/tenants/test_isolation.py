@@ -1,6 +1,6 @@
 """The two walls between brands: the ORM, and row-level security under it."""
 
-import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,12 +8,14 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.models import Count, Exists, F, OuterRef
 
 from commerce.models import Order
-from contacts.models import Contact, Follow
+from contacts.models import Contact, Follow, Reminder
+from org.models import Staff
 from scrm import clock
 from tagging.models import ContactTag
 from tenants.models import Brand
 from tenants.scoping import NoBrandError, all_brands, tenant_scope
 from tests.factories import in_brand, make_brand, make_contact, make_corp, make_staff, make_tag
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,14 +98,21 @@ def test_raw_sql_sees_one_brand(two: Any) -> None:
 def test_foreign_rows_cannot_be_written(two: Any) -> None:
     mine, theirs = two
     with in_brand(theirs):
-        foreign = Contact.objects.first()
+        foreign, colleague = Contact.objects.first(), Staff.objects.get()
     with in_brand(mine), pytest.raises(ProgrammingError, match="row-level security"):
         Contact.objects.create(brand_id=theirs.pk, name="x", position=99)
     with in_brand(mine), pytest.raises(IntegrityError):
-        Order.objects.create(
+        Reminder.objects.create(
+            contact=make_contact(mine), staff_id=colleague.pk, text="x", due_at=clock.now()
+        )
+    with in_brand(mine):  # orders have no key to the contact; a foreign one's number leads nowhere
+        order = Order.objects.create(
             contact_id=foreign.pk, source="t", order_no="1", amount_fen=1, state=Order.State.UNPAID,
             placed_at=clock.now(), updated_at=clock.now(),
         )  # fmt: skip
+        assert not Order.objects.filter(contact__name=foreign.name).exists()
+        with pytest.raises(Contact.DoesNotExist):
+            str(Order.objects.get(pk=order.pk).contact)
     with in_brand(mine):
         assert Contact.objects.filter(brand_id=theirs.pk).update(name="x") == 0
         assert Contact.objects.filter(pk=foreign.pk).delete()[0] == 0
@@ -151,16 +160,9 @@ def test_threads_keep_to_their_brand(two: Any) -> None:
     answers: list[bool] = []
 
     def work(brand: Brand, expected: int) -> None:
-        try:
-            for _ in range(20):
-                with in_brand(brand):
-                    answers.append(Contact.objects.count() == expected)
-        finally:
-            connection.close()
+        for _ in range(20):
+            with in_brand(brand):
+                answers.append(Contact.objects.count() == expected)
 
-    threads = [threading.Thread(target=work, args=(two[i % 2], (3, 5)[i % 2])) for i in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(work, two[i % 2], (3, 5)[i % 2]) for i in range(6)))
     assert len(answers) == 120 and all(answers)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scrm import clock
 from scrm.redis import redis_client
 from tests.wecom import contract, local_server
 from tests.wecom.contract import PNG, SAMPLES, Placeholders
@@ -30,6 +31,7 @@ from wecom.api import (
     moments,
     statistics,
     strategies,
+    tags,
     transfers,
 )
 from wecom.api.app_messages import To
@@ -109,6 +111,7 @@ def test_who_is_asked_again() -> None:
 
 
 LONG, START, DAY = "长" * 500, datetime(2026, 11, 1, tzinfo=UTC), date(2026, 11, 1)
+TOO_OLD = date(2026, 5, 4)  # 181 days before that day
 PICTURE = {"msgtype": "image", "image": {"media_id": "m"}}
 PAGE = {"msgtype": "link", "link": {"title": "t", "url": "https://example.com", "media_id": "m"}}
 CARD = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action": {"type": 1}}
@@ -121,6 +124,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (acquisition.update_link, {"link_id": "l", "userids": [], "department_ids": []}),
     (acquisition.link_figures, {"link_id": "l", "since": DAY, "until": DAY + timedelta(days=31)}),
     (acquisition.link_figures, {"link_id": "l", "since": DAY, "until": DAY - timedelta(days=1)}),
+    (acquisition.link_figures, {"link_id": "l", "since": TOO_OLD, "until": TOO_OLD}),
     (albums.add_product, {"description": "", "price_fen": 1, "media_ids": ["m"]}),
     (albums.add_product, {"description": LONG, "price_fen": 1, "media_ids": ["m"]}),
     (albums.add_product, {"description": "d", "price_fen": 5_000_001, "media_ids": ["m"]}),
@@ -164,7 +168,18 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any]]] = [
         contact_ways.add_temporary_way,
         {"userid": "a", "state": "s", "conclusions": {"text": {"content": "长" * 1334}}},
     ),
+    *(
+        (contact_ways.add_temporary_way, {"userid": "a", "state": "s", "conclusions": conclusions})
+        for conclusions in (
+            {},
+            {"link": {"title": "长" * 43, "url": "https://x"}},
+            {"miniprogram": {"title": "t", "appid": "wx", "page": "p"}},
+            {"image": {"media_id": "m"}, "link": {"title": "t", "url": "https://x"}},
+        )
+    ),
     (directory.create_department, {"name": ""}),
+    (directory.create_department, {"name": "n", "order": 2**32}),
+    (directory.update_department, {"id": 2, "order": -1}),
     (directory.create_department, {"name": "a/b:c"}),
     (directory.create_department, {"name": "长" * 65}),
     (directory.create_member, {"userid": "张三", "name": "n", "department_ids": [1], "mobile": "1"}),
@@ -197,7 +212,10 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (messages.add_msg_template, {"sender": "a", "text": "hi", "tag_groups": [[]]}),
     (messages.add_group_msg_template, {"sender": "", "text": "hi"}),
     (messages.add_group_msg_template, {"sender": "a", "chat_ids": ["wr"] * 2001, "text": "hi"}),
+    (messages.groupmsg_list, {"start_at": START, "end_at": START + timedelta(days=32)}),
+    (messages.groupmsg_list, {"start_at": START, "end_at": START - timedelta(days=1)}),
     (moments.add_moment_task, {}),
+    (moments.add_moment_task, {"text": "长" * 1334}),
     (moments.add_moment_task, {"text": "长" * 2001}),
     (moments.add_moment_task, {"attachments": [PICTURE] * 10}),
     (moments.add_moment_task, {"attachments": [PAGE] * 2}),
@@ -211,6 +229,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (statistics.contact_days, {"since": DAY, "until": DAY}),
     (statistics.contact_days, {"since": DAY, "until": DAY, "userids": ["a"] * 101}),
     (statistics.contact_days, {"since": DAY, "until": DAY + timedelta(days=31), "userids": ["a"]}),
+    (statistics.contact_days, {"since": TOO_OLD, "until": TOO_OLD, "userids": ["a"]}),
+    (statistics.group_figures_by_owner, {"since": TOO_OLD, "until": TOO_OLD, "owner_userids": ["a"]}),
+    (statistics.group_figures_by_day, {"since": TOO_OLD, "until": TOO_OLD, "owner_userids": ["a"]}),
     (statistics.group_figures_by_day, {"since": DAY, "until": DAY, "owner_userids": []}),
     (
         strategies.create_strategy,
@@ -222,6 +243,8 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     ),
     (strategies.add_strategy_tags, {"strategy_id": 1, "names": ["长" * 31], "group_name": "g"}),
     (strategies.delete_strategy_tags, {}),
+    (tags.add_corp_tags, {"names": ["n"], "group_name": "g", "order": 2**32}),
+    (tags.edit_corp_tag, {"id": "et", "order": -1}),
     (
         transfers.transfer_customers,
         {"handover_userid": "a", "takeover_userid": "A", "external_userids": ["wm"]},
@@ -254,7 +277,7 @@ def test_what_just_fits(client: WeComClient, server: LocalServer) -> None:
     server.answer("externalcontact/customer_acquisition/create_link", errcode(0, link={"link_id": "l"}))
     acquisition.create_link(client, "长" * 30, userids=["a"] * 500)
     server.answer("externalcontact/add_moment_task", errcode(0, jobid="j"))
-    moments.add_moment_task(client, text="长" * 2000, attachments=[PICTURE] * 9)
+    moments.add_moment_task(client, text="长" * 1000 + "x" * 1000, attachments=[PICTURE] * 9)
     server.answer("externalcontact/groupchat/add_join_way", errcode(0, config_id="c"))
     join_ways.add_join_way(
         client, chat_ids=["wr"] * 5, state="长" * 30, remark="长" * 30, base_name="长" * 40
@@ -301,13 +324,26 @@ def test_figures_by_offset(client: WeComClient, server: LocalServer) -> None:
         errcode(0, total=3, next_offset=2, items=[{"owner": "a", "data": {}}, {"owner": "b", "data": {}}]),
         errcode(0, total=3, next_offset=3, items=[{"owner": "c", "data": {}}]),
     )
-    found = statistics.group_figures_by_owner(client, since=DAY, until=DAY, owner_userids=["a"])
+    with clock.at(START):
+        found = list(statistics.group_figures_by_owner(client, since=DAY, until=DAY, owner_userids=["a"]))
     assert [row["owner"] for row in found] == ["a", "b", "c"]
     assert [seen.json["offset"] for seen in server.calls(api)] == [0, 2]
 
 
+def test_the_oldest_day_that_wecom_has(client: WeComClient, server: LocalServer) -> None:
+    """180 days back by Shanghai's days: there it is the 2nd when it is still the 1st in UTC."""
+    for moment, oldest in ((START, DAY), (START.replace(hour=17), DAY + timedelta(days=1))):
+        first = oldest - timedelta(days=180)
+        with clock.at(moment):
+            statistics.contact_days(client, since=first, until=first, userids=["a"])
+            with pytest.raises(InvalidMessage):
+                statistics.contact_days(client, since=first - timedelta(days=1), until=first, userids=["a"])
+    assert len(server.calls("externalcontact/get_user_behavior_data")) == 2
+
+
 def test_days_are_shanghais(client: WeComClient, server: LocalServer) -> None:
-    statistics.contact_days(client, since=DAY, until=DAY, userids=["a"])
+    with clock.at(START):
+        statistics.contact_days(client, since=DAY, until=DAY, userids=["a"])
     [seen] = server.calls("externalcontact/get_user_behavior_data")
     assert (
         seen.json["start_time"] == seen.json["end_time"] == datetime(2026, 10, 31, 16, tzinfo=UTC).timestamp()

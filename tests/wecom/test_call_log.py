@@ -16,6 +16,7 @@ from tests.wecom import local_server
 from tests.wecom.local_server import LocalServer, errcode
 from wecom import call_log as edge
 from wecom import limits
+from wecom.api import contacts
 from wecom.client import WeComClient
 from wecom.errcodes import Kind
 from wecom.errors import LostAnswer, WeComError, WeComRateLimited
@@ -191,6 +192,24 @@ def test_flush_writes_calls_and_hours_of_each_brand(
         assert (late.n, late.waited_ms, late.buckets[-1], sum(late.buckets)) == (101, 7, 1, 101)
 
 
+def test_a_member_without_customers_is_no_failure(
+    client: WeComClient, server: LocalServer, brand: Any
+) -> None:
+    server.answer("externalcontact/list", errcode(84061), errcode(84061))
+    assert [contacts.customers_of(client, "lisi") for _ in range(2)] == [[], []]
+    server.answer(READ, errcode(84061))
+    with pytest.raises(WeComError):
+        read(client)
+    flush_calls()
+    with in_brand(brand):
+        assert [(call.api, call.errcode) for call in ApiCall.objects.filter(is_failed=True)] == [
+            (READ, 84061)
+        ]
+        assert {(hour.api, hour.n_failed) for hour in ApiCallHour.objects.filter(api__startswith="external")} == {
+            ("externalcontact/list", 0), (READ, 1),
+        }  # fmt: skip
+
+
 def test_flush_of_many_sets(brand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_log, "AT_ONCE", 10)
     for _ in range(25):
@@ -244,7 +263,7 @@ def test_figures(brand: Any, other_brand: Any) -> None:
     with in_brand(brand):
         since = now - timedelta(hours=2)
         first, second = call_log.figures(since=since)
-        assert (first.api, first.n, first.n_failed, first.failed_ratio) == (WRITE, 2, 1, 0.5)
+        assert (first.api, first.n, first.n_failed) == (WRITE, 2, 1)
         assert (second.api, second.n, second.waited_ms) == (READ, 200, 10)
         assert 30 < second.p95_ms <= 50
         assert [row.api for row in call_log.figures(since=since, corp_id=2)] == [WRITE]

@@ -25,6 +25,7 @@ NO_CALLS = {
     "acquisition.channel_url",
     "app_messages.check_card",
     "auth.jsapi_signature",
+    "contact_ways.check_conclusions",
     "media.check_file",
     "messages.check_attachment",
     "messages.check_content",

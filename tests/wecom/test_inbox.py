@@ -1,13 +1,12 @@
 """The inbox: each event handled once, tried again, given up, replayed; one worker at a time per customer."""
 
-import threading
 import time
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from org.access import SYSTEM
 from org.models import AuditEntry, Corp, Staff
@@ -17,6 +16,7 @@ from scrm.errors import InvalidError
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_brand, make_corp
+from tests.threads import together
 from tests.wecom.events import event_xml, post_event
 from wecom import callbacks, tasks
 from wecom.crypto import parse_event
@@ -239,22 +239,7 @@ def test_worker_that_lost_its_lease_writes_nothing(brand: Brand, corp: Corp, by_
 
 
 def run_at_once(brand: Brand, *event_ids: int) -> list[str | None]:
-    results: list[str | None] = [None] * len(event_ids)
-    gate = threading.Barrier(len(event_ids))
-
-    def work(n: int) -> None:
-        try:
-            gate.wait()
-            results[n] = process(brand, event_ids[n])
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(event_ids))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    return together(*(partial(process, brand, event_id) for event_id in event_ids))
 
 
 def test_one_event_many_workers(brand: Brand, corp: Corp) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -111,6 +112,79 @@ def test_whoever_waits_is_woken(redis: Redis, monkeypatch: pytest.MonkeyPatch) -
     assert len(held) == 5 and max(held) < 6
 
 
+def test_a_place_goes_on_to_the_next_thread(redis: Redis) -> None:
+    """Without being given back; each call is counted."""
+    one, places = Limits(in_flight=1), []
+    flight, minute = (f"{KEY}:calls:{API}:{part}" for part in ("flight", "minute"))
+
+    def call() -> None:
+        with slot(redis, KEY, API, wait_s=30, limits=one):
+            time.sleep(0.05)  # the others have come meanwhile
+            places.append(redis.zrange(flight, 0, -1))
+
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(places) == 6 and len(places[0]) == 1 and all(place == places[0] for place in places)
+    assert redis.hget(minute, "total") == b"6" and not redis.zcard(flight)
+
+
+def test_a_call_counted_ahead_brings_no_place_back(redis: Redis) -> None:
+    """The thread that was handed the place may be done before Redis hears of it."""
+    asked = [*limits._keys(KEY, API), *limits._address_keys("1", API)]
+    take, args = redis.register_script(limits._TAKE), [10, 10, 1, "place", 30_000, 10, 10, KEY]
+    assert take(asked, [*args, 2]) == [2, 0] and not redis.zcard(asked[2]) and not redis.exists(asked[0])
+    assert take(asked, [*args, 0]) == [0, 0]
+    redis.zadd(asked[2], {"place": time.time() * 1000 + 500})
+    assert take(asked, [*args, 3]) == take(asked, [*args, 2]) == [0, 0]
+    assert redis.zscore(asked[2], "place") > time.time() * 1000 + 20_000  # it begins anew
+    assert redis.hget(asked[0], "total") == b"2" and redis.zcard(asked[2]) == 1
+
+
+def _wait_once(url: str, results: Any) -> None:
+    with slot(Redis.from_url(url), KEY, API, wait_s=20, limits=Limits(in_flight=1)) as waited:
+        results.put(waited.s)
+
+
+def test_handing_on_ends_where_it_must(redis: Redis) -> None:
+    """Another process comes in between threads that call all the time; a full window stops them."""
+    stop, taken, context = threading.Event(), [], multiprocessing.get_context("spawn")
+    results = context.Queue()
+
+    def call(allowed: Limits) -> None:
+        while not stop.is_set():
+            try:
+                with slot(redis_client(), KEY, API, wait_s=1, limits=allowed):
+                    taken.append(1)
+                    time.sleep(0.005)
+            except WeComRateLimited:
+                return
+
+    def threads(allowed: Limits) -> list[threading.Thread]:
+        found = [threading.Thread(target=call, args=[allowed]) for _ in range(4)]
+        for thread in found:
+            thread.start()
+        return found
+
+    others = threads(Limits(in_flight=1))
+    guest = context.Process(target=_wait_once, args=[settings.REDIS_URL, results])
+    guest.start()
+    assert results.get(timeout=60) < 2
+    stop.set()
+    for thread in others:
+        thread.join(30)
+    stop.clear()
+    n = len(taken)
+    for thread in threads(Limits(in_flight=1, per_minute=n + 31)):
+        thread.join(30)
+    assert len(taken) == n + 30  # and the guest's
+    guest.join(10)
+    results.close()
+    results.join_thread()
+
+
 def test_a_place_is_given_back_after_an_error(redis: Redis) -> None:
     one = Limits(in_flight=1)
     for _ in range(3):
@@ -173,6 +247,40 @@ def test_block(redis: Redis) -> None:
     started = time.monotonic()
     with slot(redis, KEY, "user/list", wait_s=5) as waited:
         assert 0.1 < waited.s <= time.monotonic() - started
+
+
+def until(holds: Callable[[], Any]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_block_holds_for_whoever_queues(redis: Redis) -> None:
+    """Also where the next call was counted ahead already."""
+    one, done = Limits(in_flight=1), []
+    limits._gates.clear()
+    gate = limits._gates[limits._keys(KEY, API)[2], 1] = limits._Gate(1)
+
+    def call(name: str) -> None:
+        try:
+            with slot(redis, KEY, API, wait_s=20 if name != "c" else 3, limits=one):
+                if name == "a":
+                    until(lambda: len(gate._queue) == 2)
+                else:
+                    until(lambda: gate._ahead)  # the call of c
+                    limits.block(redis, KEY, API, 60)
+                done.append(name)
+        except WeComRateLimited:
+            done.append(f"{name} refused")
+
+    threads = [threading.Thread(target=call, args=[name]) for name in "abc"]
+    for n, thread in enumerate(threads):  # a waits for both to queue
+        thread.start()
+        until(lambda n=n: done or (len(gate._queue) == n and not gate._free))
+    for thread in threads:
+        thread.join(30)
+    assert done == ["a", "b", "c refused"]
 
 
 def test_keys_belong_to_the_brand_and_expire(redis: Redis) -> None:

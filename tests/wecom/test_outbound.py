@@ -1,19 +1,21 @@
 """The outbox: each write to WeCom made, repeated where that helps, given up with a reason, made again."""
 
-import threading
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from org.access import SYSTEM
+from org.tasks import run_job
 from scrm import clock
 from scrm.celery import app
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_brand, make_corp, make_staff
+from tests.threads import together
 from tests.wecom.sandbox_client import CORPID
 from wecom import tasks
 from wecom.models import OutboundCall
@@ -63,6 +65,24 @@ def row(connected: SimpleNamespace, pk: int) -> OutboundCall:
 def deliver(connected: SimpleNamespace, pk: int) -> str | None:
     with tenant_scope(connected.brand):
         return outbound.deliver_one(connected.brand, pk)
+
+
+def test_many_calls_go_behind_everything_else(connected: SimpleNamespace, by_hand: None) -> None:
+    """A tag for a hundred thousand is half an hour of calls: an import that somebody starts then does not wait for it."""
+    with in_brand(connected.brand):
+        outbound.start(connected.brand, list(range(1, 2 * outbound.AT_ONCE + 1)))
+    run_job.delay(brand_id=connected.brand.pk, job_id=1)
+    with in_brand(connected.brand):
+        outbound.start(connected.brand, [1])
+    found: dict[str, list[str]] = {"bulk": [], "default": []}
+    with app.connection_for_read() as connection:
+        for queue, taken in found.items():
+            while message := connection.default_channel.basic_get(queue, no_ack=True):
+                taken.append(str(message.headers["task"]))
+    assert found == {
+        "bulk": ["org.tasks.run_job", *["wecom.tasks.deliver"] * 2],
+        "default": ["wecom.tasks.deliver"],
+    }
 
 
 def follow_in_wecom(connected: SimpleNamespace) -> dict:
@@ -218,7 +238,8 @@ def test_try_again_stays_in_the_brand(customer: SimpleNamespace) -> None:
         foreign = OutboundCall.objects.create(corp=corp, kind="remark", key="x", payload={}, state="failed")
     with in_brand(customer.brand):
         assert outbound.try_again(customer.brand, by=SYSTEM, call_ids=[foreign.pk]) == 0
-        assert outbound.try_again(customer.brand, by=SYSTEM) == 0
+        assert outbound.try_again(customer.brand, by=SYSTEM, call_ids=None) == 0
+        assert outbound.try_again(customer.brand, by=SYSTEM, call_ids=[]) == 0
     with in_brand(other):
         foreign.refresh_from_db()
         assert foreign.state == "failed"
@@ -241,20 +262,12 @@ def test_one_customer_one_call_at_a_time(customer: SimpleNamespace, by_hand: Non
     with tenant_scope(customer.brand), turn(customer.brand, "outbound", EXTERNAL, wait_s=0, hold_s=9):
         assert outbound.deliver_one(customer.brand, first) == "waiting"
     assert row(customer, first).n_tries == 0
-    results: list[Any] = []
 
-    def work(pk: int) -> None:
-        try:
-            with clock.at(clock.now() + timedelta(seconds=5)):
-                results.append(deliver(customer, pk))
-        finally:
-            connections.close_all()
+    def work(pk: int) -> str | None:
+        with clock.at(clock.now() + timedelta(seconds=5)):
+            return deliver(customer, pk)
 
-    threads = [threading.Thread(target=work, args=(pk,)) for pk in (first, second, first, second)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    results = together(*(partial(work, pk) for pk in (first, second, first, second)))
     assert sorted(results, key=str) == [None, None, "done", "done"]
     assert made(customer, "externalcontact/remark") == made(customer, "externalcontact/mark_tag") == 1
 
@@ -402,7 +415,7 @@ def test_what_failed_does_not_undo_what_came_later(customer: SimpleNamespace, by
         assert deliver(customer, pk) == "done"
     app.conf.task_always_eager = True
     with in_brand(customer.brand):
-        assert outbound.try_again(customer.brand, by=SYSTEM) == 3
+        assert outbound.try_again(customer.brand, by=SYSTEM, call_ids=None) == 3
     assert [row(customer, pk).state for pk in old] == ["done"] * 3
     assert row(customer, old[1]).payload["add"] == [two]
     now = follow_in_wecom(customer)

@@ -64,12 +64,23 @@ def test_changed_member_keeps_what_is_ours(connected: SimpleNamespace) -> None:
 
 
 def test_renamed_userid(connected: SimpleNamespace) -> None:
+    connected.sandbox.post("member_leaves", corpid=CORPID, userid="GuideA")
     connected.sandbox.load(members=[{"userid": "GuideA2", "name": "甲"}])
     told(connected, "update_user", UserID="GuideA", NewUserID="GuideA2")
     assert member(connected, "guidea") is None
     renamed = member(connected, "guidea2")
     assert renamed
     assert renamed.pk == connected.a.pk
+
+
+def test_an_old_rename_that_comes_again(connected: SimpleNamespace) -> None:
+    """Somebody else has the old userid by now: they are not renamed."""
+    connected.sandbox.load(members=[{"userid": "GuideA2", "name": "甲"}])
+    told(connected, "update_user", UserID="GuideA", NewUserID="GuideA2")
+    same = member(connected, "guidea")
+    assert same and same.pk == connected.a.pk
+    other = member(connected, "guidea2")
+    assert other and other.pk != same.pk
 
 
 def test_leaver(connected: SimpleNamespace) -> None:

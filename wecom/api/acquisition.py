@@ -150,7 +150,7 @@ def link_customers(client: WeComClient, link_id: str, cursor: str = "") -> LinkC
 
 def link_figures(client: WeComClient, link_id: str, *, since: date, until: date) -> LinkFigures:
     """How many opened the link and how many of them are new customers; ≤ 30 days, of the last 180."""
-    first, last = whole_days(since, until, 30)
+    first, last = whole_days(since, until, 30, back=180)
     body = {"link_id": link_id, "start_time": first, "end_time": last}
     answer = client.call("POST", f"{_API}/statistic", body=body, repeatable=True)
     return {

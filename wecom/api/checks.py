@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
+from scrm import clock
 from wecom.errors import InvalidMessage, LostAnswer
 
 
@@ -15,8 +16,11 @@ def at_most_bytes(name: Any, text: str, limit: int) -> None:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limit:
         raise InvalidMessage(
-            _("%(name)s is too long: %(size)d bytes, WeCom allows %(limit)d (a Chinese character counts 3)")
-            % {"name": name, "size": size, "limit": limit}
+            _(
+                "%(name)s is too long by about %(n)d Chinese characters: %(size)d bytes, WeCom allows %(limit)d"
+                " (a Chinese character counts 3)"
+            )
+            % {"name": name, "size": size, "limit": limit, "n": -(-(size - limit) // 3)}
         )
 
 
@@ -48,6 +52,12 @@ def link(name: Any, url: str, limit: int = 2048) -> None:
     at_most_bytes(name, url, limit)
 
 
+def in_order(number: int | None) -> None:
+    """The number by which WeCom puts tags and departments in order: 0 to 2³² - 1."""
+    if number is not None and not 0 <= number < 2**32:
+        raise InvalidMessage(_("The order is a number from 0 to 4,294,967,295"))
+
+
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
@@ -57,9 +67,12 @@ def span(start_at: datetime, end_at: datetime, days: int) -> dict[str, int]:
     return {"start_time": int(start_at.timestamp()), "end_time": int(end_at.timestamp())}
 
 
-def whole_days(since: date, until: date, days: int) -> tuple[int, int]:
-    """Seconds of 0:00 of two days, both counted, as WeCom's statistics want them: its days are Shanghai's."""
+def whole_days(since: date, until: date, days: int, back: int) -> tuple[int, int]:
+    """Seconds of 0:00 of two days, both counted, as WeCom's statistics want them: its days are Shanghai's, and it has
+    those of the last `back` days."""
     _in_order(since, until, days)
+    if since < clock.today(SHANGHAI.key) - timedelta(days=back):
+        raise InvalidMessage(_("WeCom has these figures for the last %(days)d days") % {"days": back})
     first, last = (
         datetime(on.year, on.month, on.day, tzinfo=SHANGHAI).astimezone(UTC) for on in (since, until)
     )

@@ -13,6 +13,7 @@ from typing import Any, TypedDict, cast
 from django.utils.translation import gettext as _
 
 from wecom.api.checks import answered, at_most, at_most_bytes, at_most_chars, needed
+from wecom.api.messages import check_attachment
 from wecom.api.paging import rows
 from wecom.client import WeComClient
 from wecom.errors import InvalidMessage, WeComRejected
@@ -175,7 +176,7 @@ def add_temporary_way(
         expires_in_s: life of the code, ≤ 14 days.
         chat_expires_in_s: life of the conversation after adding, ≤ 14 days.
         unionid: only this person.
-        conclusions: what is sent at the end: text.content (≤ 4000 bytes) and one of image, link, miniprogram.
+        conclusions: what is sent at the end; see `check_conclusions`.
 
     Raises:
         LostAnswer: perhaps made; these are in no list, the code just runs out.
@@ -184,7 +185,8 @@ def add_temporary_way(
     for name, seconds in ((_("Life of the code"), expires_in_s), (_("Life of the chat"), chat_expires_in_s)):
         if not 0 < seconds <= MAX_TEMPORARY_S:
             raise InvalidMessage(_("%(name)s: at most 14 days") % {"name": name})
-    at_most_bytes(_("Text"), ((conclusions or {}).get("text") or {}).get("content") or "", 4000)
+    if conclusions is not None:
+        check_conclusions(conclusions)
     body = {
         "type": 1,
         "scene": 2,
@@ -200,6 +202,22 @@ def add_temporary_way(
     api = "externalcontact/add_contact_way"
     answer = client.call("POST", api, body=body)
     return {"config_id": answered(answer, api, "config_id"), "qr_code": str(answer.get("qr_code") or "")}
+
+
+def check_conclusions(conclusions: Mapping[str, Any]) -> None:
+    """What is sent when a temporary chat ends: text.content (≤ 4000 bytes), and one of image (media_id), link (title ≤ 128
+    bytes, url, picurl, desc ≤ 512), miniprogram (title ≤ 64, pic_media_id, appid, page); not nothing.
+
+    Raises:
+        InvalidMessage: says which limit.
+    """
+    text = str((conclusions.get("text") or {}).get("content") or "")
+    others = [kind for kind in ("image", "link", "miniprogram") if conclusions.get(kind)]
+    needed(_("Text or attachment"), text.strip() or others)
+    at_most_bytes(_("Text"), text, 4000)
+    at_most(_("Attachments"), others, 1)
+    for kind in others:
+        check_attachment({"msgtype": kind, kind: conclusions[kind]})
 
 
 def close_temporary_chat(client: WeComClient, userid: str, external_userid: str) -> None:

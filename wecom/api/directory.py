@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 
 from django.utils.translation import gettext as _
 
-from wecom.api.checks import answered, at_most, at_most_chars, needed
+from wecom.api.checks import answered, at_most, at_most_chars, in_order, needed
 from wecom.api.paging import rows
 from wecom.client import WeComClient
 from wecom.errors import InvalidMessage, LostAnswer
@@ -83,6 +83,7 @@ def create_department(
         LostAnswer: perhaps made; look with `department_ids`, or give the id.
     """
     _check_department(name)
+    in_order(order)
     body: dict[str, Any] = {"name": name, "parentid": parent_id}
     body |= {key: value for key, value in (("id", id), ("order", order)) if value is not None}
     if name_en:
@@ -104,6 +105,7 @@ def update_department(
     """Rename or move; None leaves a field as it is."""
     if name is not None:
         _check_department(name)
+    in_order(order)
     given = {"name": name, "parentid": parent_id, "order": order}
     body = {"id": id, **{key: value for key, value in given.items() if value is not None}}
     client.call("POST", "department/update", body=body, repeatable=True)

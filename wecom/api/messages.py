@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from django.utils.translation import gettext as _
 
-from wecom.api.checks import answered, at_most, at_most_bytes, at_most_chars, link, needed
+from wecom.api.checks import answered, at_most, at_most_bytes, at_most_chars, link, needed, span
 from wecom.api.paging import rows
 from wecom.client import WeComClient
 from wecom.errors import InvalidMessage, LostAnswer, WeComRejected
@@ -224,12 +224,7 @@ def groupmsg_list(
     client: WeComClient, *, start_at: datetime, end_at: datetime, chat_type: ChatType = "single"
 ) -> list[MassRecord]:
     """Mass sends made in a span of at most a month, by the corp or by members."""
-    body = {
-        "chat_type": chat_type,
-        "start_time": int(start_at.timestamp()),
-        "end_time": int(end_at.timestamp()),
-        "limit": 100,
-    }
+    body = {"chat_type": chat_type, **span(start_at, end_at, 31), "limit": 100}
     return cast(
         list[MassRecord], list(rows(client, "externalcontact/get_groupmsg_list_v2", body, "group_msg_list"))
     )

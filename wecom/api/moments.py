@@ -18,7 +18,7 @@ from wecom.errors import InvalidMessage
 Attachment = Mapping[str, Any]
 MadeBy = Literal[0, 1, 2]  # 0 the company, 1 members, 2 both
 
-TEXT_CHARS = 2000
+TEXT_CHARS, TEXT_BYTES = 2000, 4000  # the older page and the newer one: both hold
 MAX_IMAGES = 9
 JOB_STARTED, JOB_RUNNING, JOB_DONE = 1, 2, 3
 
@@ -82,12 +82,13 @@ def check_moment(text: str, attachments: Sequence[Attachment] = ()) -> None:
     """Whether WeCom would take this as a moment.
 
     Args:
-        text: ≤ 2000 characters; may be empty if there is an attachment.
+        text: ≤ 2000 characters and ≤ 4000 bytes; may be empty if there is an attachment.
         attachments: up to 9 images, or one video, or one link; each {"msgtype": t, t: {…}} with `media_id`
             from `media.upload_attachment`; a link has title ≤ 64 bytes, url and media_id (its picture).
     """
     needed(_("Text or attachment"), text.strip() or attachments)
     at_most_chars(_("Text"), text, TEXT_CHARS)
+    at_most_bytes(_("Text"), text, TEXT_BYTES)
     kinds = {str(attachment.get("msgtype")) for attachment in attachments}
     if len(kinds) > 1 or not kinds <= {"image", "video", "link"}:
         raise InvalidMessage(_("A moment has pictures, or a video, or a link"))

@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from wecom.api.checks import at_most, needed, whole_days
 from wecom.client import WeComClient
 
+LONGEST, BACK = 30, 180  # days of one call, and how far they reach back
+
 
 class ContactDay(TypedDict, total=False):
     stat_time: int  # 0:00 of the day
@@ -56,13 +58,13 @@ def contact_days(
     """One row per day, summed over all who are named: ask for one member to get one member.
 
     Args:
-        since, until: both counted, ≤ 30 days apart.
+        since, until: both counted, ≤ 30 days apart, of the last 180.
         userids, department_ids: ≤ 100 each, not both empty.
     """
     needed(_("Members"), userids or department_ids)
     at_most(_("Members"), userids, 100)
     at_most(_("Departments"), department_ids, 100)
-    first, last = whole_days(since, until, 30)
+    first, last = whole_days(since, until, LONGEST, back=BACK)
     body: dict[str, Any] = {"start_time": first, "end_time": last}
     if userids:
         body["userid"] = list(userids)
@@ -103,7 +105,7 @@ def group_figures_by_day(
 def _groups(since: date, until: date, owner_userids: Sequence[str]) -> dict[str, Any]:
     needed(_("Owners"), owner_userids)
     at_most(_("Owners"), owner_userids, 100)
-    first, last = whole_days(since, until, 30)
+    first, last = whole_days(since, until, LONGEST, back=BACK)
     return {
         "day_begin_time": first,
         "day_end_time": last,

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, cast
 
 from django.utils.translation import gettext as _
 
-from wecom.api.checks import at_most, at_most_chars, needed
+from wecom.api.checks import at_most, at_most_chars, in_order, needed
 from wecom.client import WeComClient
 
 
@@ -65,6 +65,7 @@ def add_corp_tags(
     for name in names:
         needed(_("Tag name"), name)
         at_most_chars(_("Tag name"), name, 30)
+    in_order(order)
     body: dict[str, Any] = {"group_id": group_id} if group_id else {"group_name": group_name}
     if order is not None:
         body["order"] = order
@@ -76,6 +77,7 @@ def add_corp_tags(
 def edit_corp_tag(client: WeComClient, id: str, *, name: str | None = None, order: int | None = None) -> None:
     """Rename or move a tag or a group (`id` of either)."""
     at_most_chars(_("Tag name"), name or "", 30)
+    in_order(order)
     given = {"name": name, "order": order}
     body = {"id": id, **{key: value for key, value in given.items() if value is not None}}
     client.call("POST", "externalcontact/edit_corp_tag", body=body, repeatable=True)

@@ -95,7 +95,7 @@ def _answer(request: HttpRequest, api: str, entry: Api, fault: Fault | None) -> 
         query={key: request.GET[key] for key in request.GET},
         body=parse_body(request),
     )
-    with limits.within(app.corpid or request.META.get("REMOTE_ADDR", ""), api):
+    with limits.within(app.corpid, app.agentid, request.META.get("REMOTE_ADDR", ""), api):
         if entry.method == "POST" and request.method != "POST":
             raise WeComError(40063, "POST expected")
         started = time.perf_counter()

@@ -1,4 +1,5 @@
-"""Frequency (45009) and concurrency (45033) per corp and API, and the ban of callers with a wrong secret.
+"""Frequency (45009) per corp and API and per address and API, concurrency (45033) per corp and API, and the ban of
+callers with a wrong secret.
 
 Source: developer.work.weixin.qq.com/document/path/90312. A block lasts as long as the minute or
 the hour, as the page says; both can be made shorter.
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from . import clock, store
 from .errors import WeComError
 
-PER_HOUR = {"get_jsapi_ticket": 400, "ticket/get": 100}  # per corp; WeCom counts the second per app
+PER_HOUR = {"get_jsapi_ticket": 400, "ticket/get": 100}  # the first per corp, the second per app
+PER_APP = {"ticket/get"}
 FREE = {"gettoken", "auth/getuserinfo", "user/getuserinfo"}  # not counted
 
 _lock = threading.Lock()
@@ -27,9 +29,8 @@ def forget() -> None:
         _bad_secrets.clear()
 
 
-def _count(key: tuple[str, str]) -> None:
+def _count(key: tuple[str, str], per_minute: int, per_hour: int) -> None:
     now = clock.now()
-    per_hour = min(store.setting("hour_limit"), PER_HOUR.get(key[1], store.setting("hour_limit")))
     minute_s, hour_s = store.setting("limit_minute_s"), store.setting("limit_hour_s")
     minute, hour = now // minute_s, now // hour_s
     window = _windows.setdefault(key, [minute, 0, hour, 0, 0])
@@ -44,21 +45,26 @@ def _count(key: tuple[str, str]) -> None:
     if window[3] > per_hour:
         window[4] = now + hour_s
         raise WeComError(45009)
-    if window[1] > store.setting("minute_limit"):
+    if window[1] > per_minute:
         window[4] = now + minute_s
         raise WeComError(45009)
 
 
 @contextlib.contextmanager
-def within(corpid: str, api: str) -> Iterator[None]:
-    """Count a call of a corp to an API and hold its place while it runs."""
+def within(corpid: str, agentid: int, ip: str, api: str) -> Iterator[None]:
+    """Count a call of a corp's app from an address to an API and hold its place while it runs."""
     if not store.setting("limits") or api in FREE:
         yield
         return
-    key = (corpid, api)
+    key = (corpid or ip, api)
+    counted = (f"{corpid} {agentid}", api) if api in PER_APP else key
     most = store.setting("in_flight")
     with _lock:
-        _count(key)
+        _count(
+            (f"address {ip}", api), store.setting("address_minute_limit"), store.setting("address_hour_limit")
+        )
+        hour = store.setting("hour_limit")
+        _count(counted, store.setting("minute_limit"), min(hour, PER_HOUR.get(api, hour)))
         if most and _running.get(key, 0) >= most:
             raise WeComError(45033)
         _running[key] = _running.get(key, 0) + 1

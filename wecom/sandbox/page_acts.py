@@ -87,8 +87,9 @@ def _edits(request: HttpRequest, corpid: str, name: str) -> Any:
 def _settings(request: HttpRequest, corpid: str, name: str) -> Any:
     """The form of the trouble page; what is empty stays as it was."""
     changes: dict[str, Any] = {"limits": bool(request.POST.get("limits"))}
-    whole = ("minute_limit", "hour_limit", "limit_minute_s", "in_flight", "answer_ms", "token_life_s")
-    for key in (*whole, "welcome_life_s", "group_lag_s", "dispatch_s"):
+    counts = ("minute_limit", "hour_limit", "address_minute_limit", "address_hour_limit", "in_flight")
+    times = ("limit_minute_s", "answer_ms", "token_life_s", "welcome_life_s", "group_lag_s", "dispatch_s")
+    for key in (*counts, *times):
         if request.POST.get(key):
             changes[key] = int(float(request.POST[key]))
     return control.done(name, changes)

@@ -6,7 +6,6 @@ Source: developer.work.weixin.qq.com/document/path/91770
 import base64
 import binascii
 import hashlib
-import re
 from typing import Any
 
 from . import clock, ids, store
@@ -43,8 +42,3 @@ def is_image(given: dict[str, Any]) -> bool:
         return False
     digest = hashlib.md5(content).hexdigest()  # noqa: S324  WeCom's choice
     return 0 < len(content) <= IMAGE_BYTES and digest == str(given.get("md5") or "").lower()
-
-
-def mentioned(words: str) -> list[str]:
-    """<@userid> of a markdown text."""
-    return re.findall(r"<@([^>]+)>", words)

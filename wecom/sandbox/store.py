@@ -22,6 +22,8 @@ _SETTINGS: dict[str, tuple[Any, str]] = {  # name → (default, meaning)
     "limits": (True, "whether 45009 and 45033 are given"),
     "minute_limit": (10_000, "calls of a corp to one API in a minute"),
     "hour_limit": (150_000, "… in an hour"),
+    "address_minute_limit": (20_000, "calls of an address to one API in a minute, whatever the corp"),
+    "address_hour_limit": (600_000, "… in an hour"),
     "limit_minute_s": (60, "how long such a minute is, and the block after it: shorter ones are for tests"),
     "limit_hour_s": (3600, "the same for the hour"),
     "in_flight": (5, "calls of a corp to one API at the same time; 0: any number"),

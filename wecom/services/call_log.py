@@ -105,7 +105,7 @@ def _write(brand_id: int, lines: list[Line]) -> None:
             corp_id=line.corp_id,
             api=line.api[:64],
             errcode=line.errcode,
-            is_failed=line.errcode != 0,
+            is_failed=line.is_failed,
             note=line.note[:40],
             hint=line.hint[:40],
             ms=line.ms,
@@ -132,7 +132,7 @@ def _hour(corp_id: int, api: str, begin: int, lines: list[Line]) -> dict[str, An
         "api": api,
         "at": datetime.fromtimestamp(begin, UTC).isoformat(),
         "n": len(lines),
-        "n_failed": sum(line.errcode != 0 for line in lines),
+        "n_failed": sum(line.is_failed for line in lines),
         "waited_ms": sum(line.waited_ms for line in lines),
         "buckets": buckets,
     }
@@ -167,10 +167,6 @@ class ApiFigures:
     n_failed: int
     p95_ms: int
     waited_ms: int  # on average
-
-    @property
-    def failed_ratio(self) -> float:
-        return self.n_failed / self.n if self.n else 0.0
 
 
 def calls(

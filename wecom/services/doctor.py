@@ -25,6 +25,7 @@ from wecom.callbacks import VERIFY
 from wecom.client import WeComClient, client_for
 from wecom.errors import WeComError, WeComRejected
 from wecom.models import CallbackEvent, RefusedCallback
+from wecom.services import app_state
 
 KEYS = [
     "secret",
@@ -93,8 +94,19 @@ def examine(brand: Brand, corp: Corp) -> list[dict[str, Any]]:
             for key in KEYS
         ]
         Corp.objects.filter(pk=corp.pk).update(checks=checks, checked_at=now)
+        _app_state(report, corp)
     corp.checks, corp.checked_at = checks, now
     return checks
+
+
+def _app_state(report: Report, corp: Corp) -> None:
+    """Whether the app sleeps, from the answers of this look: whoever has started it again asks here first."""
+    codes = {check["errcode"] for check in report.checks.values()}
+    calls = [check["state"] for key, check in report.checks.items() if key in ("guides", "ways", "tags")]
+    if app_state.ASLEEP in codes:
+        app_state.note_answer(corp, app_state.ASLEEP)
+    elif "ok" in calls:
+        app_state.note_answer(corp, None)
 
 
 def send_message(corp: Corp, staff: Staff | None) -> None:

@@ -45,9 +45,9 @@ REQUEUED = timedelta(seconds=60)  # what the sweep has queued once is not queued
 PAUSES_S = (5, 30, 120, 600, 3600, 3600, 3 * 3600, 6 * 3600)  # after so many tries a person has to look
 TURN_WAIT_S, BUSY_PAUSE_S = 1.0, 1
 QUEUE_AT_ONCE = 200  # a larger replay is left to the sweep, so that new arrivals do not queue behind it
+CODE_LIFE = timedelta(seconds=20)  # of a WelcomeCode
 # places in the queue, smaller first: a customer who waits for a welcome has 20 s, whatever a hand-over of thousands,
 # tags put in the console or a replay have brought before
-CODE_LIFE = timedelta(seconds=20)  # of a WelcomeCode
 WELCOME_FIRST, IN_TURN = 0, 9  # the latter is the queue's own (scrm/schedule.py)
 
 _STORE = """

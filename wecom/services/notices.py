@@ -61,8 +61,7 @@ def tell_those_who(
     brand: Brand, corp: Corp, right: str, *, key: str, text: str, url: str, at_most: int = 20
 ) -> int:
     """The same for members of a corp who have a right; gives how many are told."""
-    people = Staff.objects.filter(corp=corp, state=Staff.State.ACTIVE, role__rights__contains=[right])
-    people = people.exclude(userid="").select_related("corp").order_by("pk")[:at_most]
+    people = Staff.objects.with_right(right).filter(corp=corp)[:at_most]
     return notify_many(brand, [Notice(person, key, text, url) for person in people])
 
 

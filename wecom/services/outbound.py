@@ -31,7 +31,7 @@ from wecom.client import WeComClient, client_for
 from wecom.errcodes import Kind, advice
 from wecom.errors import WeComRateLimited, WeComRejected
 from wecom.models import OutboundCall
-from wecom.services import notice_pace
+from wecom.services import app_state, notice_pace
 from wecom.services.outbound_order import OPEN, behind, drop_overtaken, first_in_line
 from wecom.services.turns import Busy, turn
 
@@ -43,6 +43,8 @@ PAUSES_S = (5, 30, 120, 600, 3600, 3 * 3600)
 BUSY_PAUSE_S, TURN_WAIT_S = 2, 2.0
 TAG_IS_GONE = 40068  # WeCom refuses the whole call for one tag that it does not know
 AT_ONCE = 50  # calls per task
+FIRST, LAST = 0, 9  # of a queue: no import, export or count waits for a hundred thousand tags on their way
+MOST_AGAIN = 10_000  # failed calls that are made again at once
 
 
 _ENQUEUE = """
@@ -123,7 +125,7 @@ def start(brand: Brand, call_ids: list[int]) -> None:
     size = AT_ONCE if len(call_ids) <= 20 * AT_ONCE else 10 * AT_ONCE
     for n in range(0, len(call_ids), size):
         kwargs = {"brand_id": brand.pk, "call_ids": call_ids[n : n + size]}
-        deliver.apply_async_on_commit(kwargs=kwargs, queue=queue)
+        deliver.apply_async_on_commit(kwargs=kwargs, queue=queue, priority=LAST if queue == "bulk" else FIRST)
 
 
 def deliver_many(brand: Brand, call_ids: Iterable[int]) -> None:
@@ -172,6 +174,7 @@ def _deliver(brand: Brand, call: OutboundCall) -> str | None:
     except Exception as error:
         log.exception("outbound call %s (%s) failed, try %s", call.pk, call.kind, call.n_tries)
         return _failed(call, error)
+    app_state.note_answer(call.corp, None)
     return _write(call, state=State.DONE, done_at=clock.now(), error="")
 
 
@@ -193,6 +196,7 @@ def _write(call: OutboundCall, **values: Any) -> str | None:
 
 def _failed(call: OutboundCall, error: Exception) -> str | None:
     if isinstance(error, WeComRejected):
+        app_state.note_answer(call.corp, error.errcode or 0)
         if error.errcode is not None and advice(error.errcode).kind is Kind.STATE:
             # e.g. the customer has left meanwhile: nothing is left to do, and nobody can mend it
             return _write(call, state=State.DONE, done_at=clock.now(), error=_text(error))
@@ -225,12 +229,13 @@ def due(limit: int) -> list[int]:
 
 
 @transaction.atomic
-def try_again(brand: Brand, *, by: Actor, call_ids: Sequence[int] = ()) -> int:
-    """Make failed calls again: some by id, or all; without what later calls have changed since. Gives how many."""
+def try_again(brand: Brand, *, by: Actor, call_ids: Sequence[int] | None) -> int:
+    """Make failed calls again: some by id, or all (None), the oldest MOST_AGAIN of them; without what later calls have
+    changed since. Gives how many."""
     failed = OutboundCall.objects.filter(state=State.FAILED)
-    if call_ids:
+    if call_ids is not None:
         failed = failed.filter(pk__in=list(call_ids))
-    ids = list(failed.order_by("pk").values_list("pk", flat=True)[:10_000])
+    ids = list(failed.order_by("pk").values_list("pk", flat=True)[:MOST_AGAIN])
     drop_overtaken(brand, ids)
     OutboundCall.objects.filter(pk__in=ids, state=State.FAILED).update(
         state=State.WAITING, n_tries=0, next_try_at=clock.now(), done_at=None, error=""

@@ -220,7 +220,7 @@ def on_member_changed(brand: Brand, corp: Corp, payload: dict[str, Any], event: 
     """
     userid = str(payload.get("UserID") or "").lower()
     new_userid = str(payload.get("NewUserID") or "").lower()
-    if new_userid and new_userid != userid:
+    if new_userid and new_userid != userid and _is_renamed(corp, userid, new_userid):
         with transaction.atomic():
             if not Staff.objects.filter(corp=corp, userid=new_userid).exists():
                 Staff.objects.filter(corp=corp, userid=userid).update(userid=new_userid)
@@ -231,6 +231,23 @@ def on_member_changed(brand: Brand, corp: Corp, payload: dict[str, Any], event: 
         log.info("member of event %s is not visible", event.pk)
         with transaction.atomic():
             Staff.objects.filter(corp=corp, userid=new_userid or userid).update(is_guide=False)
+
+
+def _is_renamed(corp: Corp, userid: str, new_userid: str) -> bool:
+    """Whether WeCom knows the new userid and no more the old one: an old event that is handled again must not rename
+    somebody who has got the old one since."""
+    client = client_for(corp)
+    return _is_known(client, new_userid) and not _is_known(client, userid)
+
+
+def _is_known(client: WeComClient, userid: str) -> bool:
+    try:
+        members.user(client, userid)
+    except WeComRejected as error:
+        if error.errcode not in (*_UNKNOWN, *_OUT_OF_RANGE):
+            raise
+        return error.errcode in _OUT_OF_RANGE
+    return True
 
 
 def on_member_deleted(brand: Brand, corp: Corp, payload: dict[str, Any], event: CallbackEvent) -> None:

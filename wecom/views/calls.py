@@ -37,6 +37,16 @@ class Row:
 @vary_on_headers("HX-Request")
 def call_list(request: Any) -> HttpResponse:
     """Newest first; by period, corp, API and outcome. With `after`: the next rows alone."""
+    context = found(request, request.brand.timezone)
+    if context["page"].after:
+        return render(request, "wecom/calls/_rows.html", context)
+    if request.htmx:
+        return render(request, "wecom/calls/_found.html", context)
+    return render(request, "wecom/calls/list.html", context | {"tabs": sync_tabs("calls")})
+
+
+def found(request: Any, zone: str) -> dict[str, Any]:
+    """What the address asks of the log of the brand in scope; with `after` the rows alone. Read by support as well."""
     corps = dict(Corp.objects.order_by("name").values_list("pk", "name"))
     corp_id = read_id(request.GET.get("corp", ""))
     corp_id = corp_id if corp_id in corps else None
@@ -45,31 +55,28 @@ def call_list(request: Any) -> HttpResponse:
     api, failed = request.GET.get("api", "")[:64], bool(request.GET.get("failed"))
     since = clock.now() - timedelta(hours=hours)
 
-    found = call_log.calls(since=since, corp_id=corp_id, api=api, failed=failed)
-    page = keyset_page(found, order=("-at", "-pk"), after=request.GET.get("after"))
+    calls = call_log.calls(since=since, corp_id=corp_id, api=api, failed=failed)
+    page = keyset_page(calls, order=("-at", "-pk"), after=request.GET.get("after"))
     rows = [
         Row(call, call_log.explain(call.errcode, call.note), corps.get(call.corp_id, "")) for call in page
     ]
     context: dict[str, Any] = {"page": page, "rows": rows, "many_corps": len(corps) > 1}
     if page.after:
-        return render(request, "wecom/calls/_rows.html", context)
+        return context
     figures = call_log.figures(since=since, corp_id=corp_id)
     n, n_failed = sum(row.n for row in figures), sum(row.n_failed for row in figures)
-    context |= {
+    return context | {
         "figures": figures,
         "n": n,
         "n_failed": n_failed,
         "waited_ms": round(sum(row.waited_ms * row.n for row in figures) / n) if n else 0,
-        "by_hour": _chart(since, corp_id, request.brand.timezone, hours),
+        "by_hour": _chart(since, corp_id, zone, hours),
         "given": {"api": api, "failed": failed, "corp": corp_id, "hours": hours},
         "apis": [(row.api, row.api) for row in sorted(figures, key=lambda row: row.api)],
         "corps": list(corps.items()),
         "periods": list(zip(PERIODS, (_("1 hour"), _("24 hours"), _("7 days"), _("14 days")), strict=True)),
         "to_mend": _to_mend(since, corp_id),
     }
-    if request.htmx:
-        return render(request, "wecom/calls/_found.html", context)
-    return render(request, "wecom/calls/list.html", context | {"tabs": sync_tabs("calls")})
 
 
 def _to_mend(since: datetime, corp_id: int | None) -> list[Advice]:

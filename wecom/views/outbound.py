@@ -57,7 +57,7 @@ def outbound_again(request: Any) -> HttpResponse:
     ids = read_ids(request.POST)
     if not ids and request.POST.get("what") != "all":
         raise InvalidError(_("Choose which calls to make again"))
-    n = outbound.try_again(request.brand, by=request.actor, call_ids=ids)
+    n = outbound.try_again(request.brand, by=request.actor, call_ids=ids or None)
     return go(request, "/sync/outbound/", _("%(n)d calls are made again") % {"n": n})
 
 

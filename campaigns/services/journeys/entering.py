@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection
 
 from campaigns.models import Sop
+from campaigns.services import dues
 from campaigns.services.journeys import plans, trouble
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.touches import array
@@ -20,7 +21,7 @@ SLICE = 5_000
 OPEN = (Sop.State.ON, Sop.State.PAUSED)
 
 _INSERT = """
-    INSERT INTO campaigns_enrolment (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at, entered_at,
+    INSERT INTO campaigns_enrolment AS e (brand_id, sop_id, contact_id, source, joined_at, position, next_run_at, entered_at,
                                      is_parked, end_kind, version_id, node, node_at)
     SELECT c.brand_id, %(sop)s, c.id, %(source)s, w.at, 0, w.at, %(now)s, false, '', %(version)s, %(node)s, w.at
       FROM unnest(%(ids)s::bigint[], %(ats)s::timestamptz[]) AS w(id, at)
@@ -28,7 +29,6 @@ _INSERT = """
      WHERE c.lost_at IS NULL AND {again}
      ORDER BY c.id
     ON CONFLICT (brand_id, sop_id, contact_id) WHERE ended_at IS NULL DO NOTHING
-    RETURNING id, contact_id, joined_at
 """
 _BEFORE = (
     "NOT EXISTS (SELECT 1 FROM campaigns_enrolment b WHERE b.brand_id = %(brand)s AND b.contact_id = c.id"
@@ -82,6 +82,8 @@ def enter(
         return []
     for start in range(0, len(people), SLICE):
         new += _slice(brand, plan, node, people[start : start + SLICE], source[:40], row[2])
+    if people and node.get("condition"):
+        trouble.over(plan.version_id, node["id"])  # once: each slice has asked the same
     return new
 
 
@@ -101,14 +103,16 @@ def _slice(
             unreadable = EntryUnreadable(error.message, code=error.code)
             unreadable.version_id, unreadable.node_id = plan.version_id, node["id"]
             raise unreadable from error
-        trouble.over(plan.version_id, node["id"])
         people = [row for row in people if row[0] in allowed]
     if not people:
         return []
     settings = plan.settings
     with connection.cursor() as cursor:
         cursor.execute(
-            _INSERT.format(again=AGAIN[settings["reentry"]]),
+            dues.listing(
+                _INSERT.format(again=AGAIN[settings["reentry"]]),
+                "SELECT id, contact_id, joined_at FROM moved",
+            ),
             {
                 "brand": brand.pk,
                 "sop": plan.sop_id,

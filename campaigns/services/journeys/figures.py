@@ -16,7 +16,7 @@ class NodeNumbers:
     Attributes:
         n_in, n_out: people who came to it, and who left it, by way in `outs` (goal, exit, lost … are ways as well).
         n_waiting: who stands there now.
-        touched, blocked, waiting_for_guide, failed: messages of a touch.
+        touched, blocked, waiting_for_guide, failed, cancelled: messages of a touch.
     """
 
     n_in: int = 0
@@ -25,6 +25,7 @@ class NodeNumbers:
     touched: int = 0
     waiting_for_guide: int = 0
     failed: int = 0
+    cancelled: int = 0
     blocked: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -57,6 +58,7 @@ def of_nodes(sop: Sop, *, version_id: int | None = None) -> dict[str, NodeNumber
             row, of_step = found.setdefault(node, NodeNumbers()), by_step[step_id]
             row.touched += of_step.n_sent
             row.failed += of_step.n_failed
+            row.cancelled += of_step.n_cancelled
             row.waiting_for_guide += of_step.n_waiting
             for reason, n in of_step.blocked.items():
                 row.blocked[reason] = row.blocked.get(reason, 0) + n

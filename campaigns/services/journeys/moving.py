@@ -12,10 +12,11 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from campaigns.graph import times
+from campaigns.graph.raw_values import storable
 from campaigns.graph.shape import Graph, Node
 from campaigns.graph.words import place_of
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import gate, graph_checks
+from campaigns.services import dues, gate, graph_checks
 from campaigns.services.journeys import flows, leaving, plans
 from campaigns.services.touches import array
 from org.access import Actor
@@ -93,7 +94,7 @@ def start(brand: Brand, sop: Sop, mapping: Mapping[str, str], by: Actor) -> Job:
         brand,
         kind=KIND,
         title=_("Move the people of “%(sop)s” to version %(n)s") % {"sop": sop.name, "n": version.n},
-        params={"sop_id": sop.pk, "version_id": version.pk, "mapping": dict(mapping)},
+        params={"sop_id": sop.pk, "version_id": version.pk, "mapping": storable(dict(mapping))},
         by=by,
         n_total=_in_older(version).count(),
     )
@@ -147,7 +148,8 @@ def step(brand: Brand, job: Job) -> bool:
     return False
 
 
-_MOVE = """
+_MOVE = dues.listing(
+    """
     UPDATE campaigns_enrolment e
        SET version_id = %s, node = v.node, next_run_at = v.next_at, node_at = v.node_at, woken_at = v.woken_at,
            held_from = CASE WHEN v.next_at = e.next_run_at THEN e.held_from END, position = greatest(e.position, v.counted)
@@ -155,6 +157,7 @@ _MOVE = """
            AS v(id, node, next_at, node_at, woken_at, counted)
      WHERE e.brand_id = %s AND e.id = v.id
 """
+)
 
 
 def move(

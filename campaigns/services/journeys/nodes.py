@@ -14,7 +14,16 @@ from campaigns.graph import times
 from campaigns.graph.kinds import HELD_BY_HOURS
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, SopStep, Touch
-from campaigns.services import gate, hold_out, rules, senders, staff_tasks, step_touches
+from campaigns.services import (
+    gate,
+    hold_out,
+    outranking,
+    rules,
+    senders,
+    staff_tasks,
+    step_touches,
+    workload_steps,
+)
 from campaigns.services.journeys import hooks, slots
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.happened import first_after
@@ -24,6 +33,7 @@ from contacts.services import values
 from content.services import library
 from org.access import SYSTEM
 from scrm.errors import InvalidError, SCRMError
+from tagging.services import frames
 from tagging.services.changes import each, put_on, take_off
 
 if TYPE_CHECKING:
@@ -53,13 +63,14 @@ def _wait(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
     # the reader may not have come by since, after an outage for one
     unread = [(w.contact_id, w.since) for w in stood if w.since and not w.woken] if by_event else []
     in_time = first_after(batch.brand, node, unread)
+    shifts, since = plan.settings["late"] == "shift", batch.late_since(plan)
     for walker in stood:
         moment = walker.woken or in_time.get(walker.contact_id)
         if moment and (walker.woken or moment <= walker.base):
             walker.base = moment
             ways["next"].append(walker)
         else:
-            if plan.settings["late"] == "shift" and batch.is_late(plan, walker):
+            if shifts and walker.base < since:
                 walker.base = batch.at
             ways[over].append(walker)
     if new:
@@ -156,36 +167,46 @@ def _with_content(batch: Batch, step: SopStep, node: Node) -> bool:
 
 
 def _touch(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
-    skips = plan.settings["late"] == "skip"
-    late = {w.id for w in people if w.got_one or (skips and batch.is_late(plan, w))}
+    skips, shifts = plan.settings["late"] == "skip", plan.settings["late"] == "shift"
+    since = batch.late_since(plan)
+    late = {w.id for w in people if w.got_one or (skips and w.base < since)}
     step = plan.steps[node["id"]]
     usable = _with_content(batch, step, node)
     wanted = [w.contact_id for w in people if w.id not in late and usable]
-    refused = gate.ask(batch.brand, wanted, batch.send_at)
+    frame, places = frames.frame_of(batch.brand, wanted)
+    refused = gate.ask(batch.brand, wanted, batch.send_at, found=(frame, places))
+    priority = batch.sops[plan.sop_id].priority
+    left = outranking.make_room(
+        batch.brand, refused, dict.fromkeys(refused, priority), at=batch.send_at, now=batch.at
+    )
+    refused, freed = left, refused.keys() - left.keys()
     chosen = senders.choose(batch.brand, [i for i in wanted if i not in refused])
+    asked = workload_steps.Wanted(step.pk, priority, wanted)
+    placed = workload_steps.place(batch.brand, [asked], chosen, at=batch.send_at, now=batch.at, first=freed)
+    refused = refused | placed.refused
     gone = batch.lost([i for i, reason in refused.items() if reason == Touch.Reason.NOT_FOLLOWED])
-    rows, on = [], []
+    piles, on, step_id = step_touches.Piles(placed.later), [], step.pk
     for walker in people:
-        if plan.settings["late"] == "shift" and batch.is_late(plan, walker):
+        if shifts and walker.base < since:
             walker.base = batch.at
-        key = f"s:{walker.id}:{step.pk}:{walker.position}"
         if walker.id in late:
-            rows.append(step_touches.StepTouch(key, walker.contact_id, step, Touch.Reason.TOO_LATE))
+            one = piles.now.held(step, Touch.Reason.TOO_LATE)
         elif not usable:
-            rows.append(step_touches.StepTouch(key, walker.contact_id, step, Touch.Reason.CONTENT))
+            one = piles.now.held(step, Touch.Reason.CONTENT)
+        elif sender := chosen.get(walker.contact_id):
+            one = piles.of(walker.contact_id).planned(step, sender)
+            walker.got_one = walker.got_one or not shifts
         else:
-            sender = chosen.get(walker.contact_id)
-            reason = (
-                Touch.Reason.NONE if sender else refused.get(walker.contact_id, Touch.Reason.NOT_FOLLOWED)
-            )
-            rows.append(step_touches.StepTouch(key, walker.contact_id, step, reason, sender))
-            walker.got_one = walker.got_one or (sender is not None and plan.settings["late"] != "shift")
-            if reason and walker.contact_id in gone:
+            one = piles.now.held(step, refused.get(walker.contact_id, Touch.Reason.NOT_FOLLOWED))
+            if walker.contact_id in gone:
                 batch.leave(walker, Enrolment.End.LOST)
+        one.keys.append(f"s:{walker.id}:{step_id}:{walker.position}")
+        one.contact_ids.append(walker.contact_id)
         if walker.end is None:
             on.append(walker)
-    names = {plan.sop_id: batch.sops[plan.sop_id].name}
-    planned, held = step_touches.write(batch.brand, rows, at=batch.at, send_at=batch.send_at, names=names)
+    planned, held = step_touches.write_all(
+        batch.brand, piles, at=batch.at, send_at=batch.send_at, sops=batch.sops, places=places
+    )
     batch.outcome.n_planned += planned
     batch.outcome.n_blocked += held
     return {"next": on}

@@ -54,12 +54,12 @@ def load(version_ids: Iterable[int]) -> dict[int, Plan]:
     return plans
 
 
-def places(rows: Iterable[Enrolment]) -> dict[int, str]:
-    """{enrolment: name of the node at which the person stands}, of those in graphs; two queries."""
+def places(rows: Iterable[Enrolment], say: words.Say = words.say_plainly) -> dict[int, str]:
+    """{enrolment: the node at which the person stands, in words}, of those in graphs; two queries and those of `say`."""
     rows = [row for row in rows if row.version_id]
     found = load({row.version_id for row in rows if row.version_id}) if rows else {}
     names = {}
     for row in rows:
         if (plan := found.get(row.version_id or 0)) and row.node in plan.nodes:
-            names[row.pk] = words.name_of(plan.nodes[row.node])
+            names[row.pk] = words.place_of(plan.nodes[row.node], say)
     return names

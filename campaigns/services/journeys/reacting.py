@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from campaigns.graph.shape import Node
 from campaigns.models import Sop, SopVersion
-from campaigns.services import gate
+from campaigns.services import dues, gate
 from campaigns.services.journeys import entering, flows, goals, leaving, plans, trouble
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.happened import matching
@@ -102,13 +102,15 @@ def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
     where, params = matching(node, "w")
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE campaigns_enrolment r SET woken_at = m.at, next_run_at = %(now)s"  # noqa: S608
-            f" FROM (SELECT s.id, min(e.at) AS at FROM pg_temp.{TABLE} e JOIN campaigns_enrolment s"
-            "          ON s.brand_id = %(brand)s AND s.contact_id = e.contact_id AND s.sop_id = %(sop)s"
-            "         AND s.version_id = %(version)s AND s.node = %(node)s AND s.ended_at IS NULL AND s.woken_at IS NULL"
-            "        AND e.at > s.node_at AND e.at <= coalesce(s.held_from, s.next_run_at)"
-            f" WHERE {where} GROUP BY s.id) m"
-            " WHERE r.brand_id = %(brand)s AND r.id = m.id",
+            dues.listing(
+                f"UPDATE campaigns_enrolment e SET woken_at = m.at, next_run_at = %(now)s"  # noqa: S608
+                f" FROM (SELECT s.id, min(e.at) AS at FROM pg_temp.{TABLE} e JOIN campaigns_enrolment s"
+                "          ON s.brand_id = %(brand)s AND s.contact_id = e.contact_id AND s.sop_id = %(sop)s"
+                "         AND s.version_id = %(version)s AND s.node = %(node)s AND s.ended_at IS NULL AND s.woken_at IS NULL"
+                "        AND e.at > s.node_at AND e.at <= coalesce(s.held_from, s.next_run_at)"
+                f" WHERE {where} GROUP BY s.id) m"
+                " WHERE e.brand_id = %(brand)s AND e.id = m.id"
+            ),
             {
                 **params,
                 "now": now,
@@ -118,7 +120,7 @@ def wake(brand: Brand, plan: plans.Plan, node: Node, now: datetime) -> int:
                 "node": node["id"],
             },
         )
-        return cursor.rowcount
+        return int(cursor.fetchone()[0])
 
 
 def take_out(brand: Brand, plan: plans.Plan, now: datetime) -> int:

@@ -19,15 +19,18 @@ from campaigns.governance import Rules
 from campaigns.graph import times
 from campaigns.graph.kinds import HELD_BY_HOURS
 from campaigns.graph.shape import Graph, Node
-from campaigns.graph.times import DAY, Seconds
+from campaigns.graph.times import DAY, Seconds, moment
 from campaigns.graph.words import order
 from campaigns.models import Touch
+from campaigns.services import gate
+from campaigns.services.journeys.rehearsal_room import Room
 
 NEVER = np.iinfo(np.int64).max // 4
 MAX_PASSES = 5_000  # sets of people at nodes in one walk; a loop of minutes over months is cut off here
 EPOCH = date(1970, 1, 1).toordinal()
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Reason = Touch.Reason
+BY_NUMBER = [int(reason) for reason in gate.BY_NUMBER]
 NO_TASKS = (int(Reason.DO_NOT_CONTACT), int(Reason.BRAND_HOLD_OUT))  # nobody is asked to call them either
 
 
@@ -52,6 +55,16 @@ class Happenings:
         found = (place < len(self.keys)) & (self.people[inside] == people)
         return np.where(found, self.at[inside], NEVER)
 
+    def forget(self, people: Rows, at: Seconds) -> None:
+        """One of each of these has not happened after all."""
+        keys = people * 2**34 + at
+        keys.sort()
+        # equal ones lie beside each other: the first of them goes for the first asked, the second for the second
+        nth = np.arange(len(keys)) - np.searchsorted(keys, keys)
+        left = np.ones(len(self.keys), dtype=bool)
+        left[np.searchsorted(self.keys, keys) + nth] = False
+        self.people, self.at, self.keys = self.people[left], self.at[left], self.keys[left]
+
 
 @dataclass
 class Cast:
@@ -64,6 +77,7 @@ class Cast:
         by_rule: (day) → who is under a do-not-contact rule on that day; None: there are no such rules.
         touched: touches of other campaigns by person and day, from `first_day` on; own_kind: those of SOPs among them.
         touch_times: moments of these touches, for the gap.
+        room: what of them could give way to this SOP; None: nothing.
     """
 
     ids: Rows
@@ -75,6 +89,7 @@ class Cast:
     own_kind: np.ndarray[Any, np.dtype[np.uint8]]
     touch_times: Happenings
     by_rule: Callable[[int], np.ndarray[Any, np.dtype[np.bool_]]] | None = None
+    room: Room | None = None
 
 
 @dataclass
@@ -87,10 +102,11 @@ class Totals:
     tasks: Counter[tuple[str, int]] = field(default_factory=Counter)  # (node, day)
     guides: Counter[tuple[int, int, str]] = field(default_factory=Counter)  # (guide, day, node): people
     ends: Counter[str] = field(default_factory=Counter)
+    taken: Counter[str] = field(default_factory=Counter)  # node: messages of lower campaigns that give way
     is_cut: bool = False
 
     def add(self, other: Totals) -> None:
-        for name in ("flows", "sent", "held", "tasks", "guides", "ends"):
+        for name in ("flows", "sent", "held", "tasks", "guides", "ends", "taken"):
             getattr(self, name).update(getattr(other, name))
         self.is_cut = self.is_cut or other.is_cut
 
@@ -252,6 +268,8 @@ class Walk:
         at = self._released(self.time[rows])
         days = self._days(at)
         reasons = self._reasons(people, at, days)
+        if self.cast.room is not None:
+            self._make_room(node, self.cast.room, rows, at, reasons)
         sent = reasons == 0
         np.add.at(self.cast.touched, (people[sent], days[sent] - self.cast.first_day), 1)
         np.add.at(self.cast.own_kind, (people[sent], days[sent] - self.cast.first_day), 1)
@@ -272,6 +290,28 @@ class Walk:
             self.totals.flows[node_id, "lost"] += int(lost.sum())
             self.totals.ends["lost"] += int(lost.sum())
         self._send_on(node, "next", rows[~lost])
+
+    def _make_room(self, node: Node, room: Room, rows: Rows, at: Seconds, reasons: Rows) -> None:
+        """Whom only numbers keep from a message gets it where planned messages of lower campaigns give way."""
+        taken = []
+        concerned = np.isin(self.people[rows], list(room.giving))  # of the others nothing could give way
+        for n in np.flatnonzero(concerned & np.isin(reasons, BY_NUMBER)).tolist():
+            person, now = int(self.people[rows[n]]), moment(int(self.time[rows[n]]))
+            if given := room.take(person, now, moment(int(at[n]))):
+                taken += given
+                reasons[n] = 0
+        for n in np.flatnonzero(concerned & (reasons == 0)).tolist():
+            room.note(int(self.people[rows[n]]), moment(int(at[n])))
+        if not taken:
+            return
+        self.totals.taken[node["id"]] += len(taken)
+        people = np.array([touch.position for touch in taken], dtype=np.int64)
+        moments = np.array([int(touch.at.timestamp()) for touch in taken], dtype=np.int64)
+        places = self._days(moments) - self.cast.first_day
+        np.subtract.at(self.cast.touched, (people, places), 1)
+        of_sops = np.array([touch.kind == Touch.Kind.SOP for touch in taken])
+        np.subtract.at(self.cast.own_kind, (people[of_sops], places[of_sops]), 1)
+        self.cast.touch_times.forget(people, moments)
 
     # ---- governance
 
@@ -323,9 +363,15 @@ class Walk:
             soon = at - self.last_touch[people] < gap
             soon |= self.cast.touch_times.first_from(people, at - gap + 1) < at + gap
             reasons[soon & (reasons == 0)] = int(Reason.TOO_SOON)
-        first, last, allowed = governance.allowance_period(date.fromordinal(day), self.rules.allowance)
-        used = self.cast.touched[people, max(first - self.cast.first_day, 0) : last - self.cast.first_day + 1]
-        reasons[(used.sum(axis=1, dtype=np.int64) >= allowed) & (reasons == 0)] = int(Reason.ALLOWANCE)
+        # WeCom's days; in a brand of another zone its own days stand for them
+        theirs = times.to_local(at, governance.WECOM_ZONE) // DAY + EPOCH
+        for of_wecom in np.unique(theirs).tolist():
+            on = date.fromordinal(of_wecom)
+            first, last, allowed = governance.allowance_period(on, self.rules.allowance)
+            begin, end = max(first - self.cast.first_day, 0), last - self.cast.first_day + 1
+            used = self.cast.touched[people, begin:end].sum(axis=1, dtype=np.int64)
+            full = (used >= allowed) & (theirs == of_wecom)
+            reasons[full & (reasons == 0)] = int(Reason.ALLOWANCE)
         return reasons
 
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.graph.shape import Graph
 from campaigns.graph.words import name_of, order
@@ -26,13 +27,14 @@ def report(
     notes: list[str],
 ) -> dict[str, Any]:
     """
-    {"since", "until", "n_people", "n_in", "n_waiting", "ends": {end: n}, "n_touches", "n_blocked", "n_tasks",
+    {"since", "until", "n_people", "n_in", "n_waiting", "ends": {end: n}, "n_touches", "n_blocked", "n_gives_way", "n_tasks",
      "calendar": [{"on", "touches", "blocked", "tasks", "guides", "most"}],
      "blocks": [{"node", "title", "reason", "label", "n"}],
      "nodes": [{"node", "kind", "title", "in", "outs": {way: n}, "waiting", "touched", "blocked"}],
      "guides": [{"staff_id", "name", "touches", "tasks", "days", "most", "most_on"}], "notes": [text]}
 
-    `most` is the work of the busiest guide on a day: send tasks to confirm and tasks to do.
+    `n_gives_way`: planned messages of campaigns of lower priority that would be taken back. `most` is the work of the busiest
+    guide on a day: send tasks to confirm and tasks to do.
     """
     nodes = {node["id"]: node for node in graph["nodes"]}
     touched, blocked = Counter[str](), Counter[str]()
@@ -60,6 +62,13 @@ def report(
         )
     if totals.is_cut:
         notes = [*notes, _("A loop goes round too often; it was cut off.")]
+    if n := sum(totals.taken.values()):
+        words = ngettext(
+            "%(n)s planned message of a campaign of lower priority would have given way to it.",
+            "%(n)s planned messages of campaigns of lower priority would have given way to it.",
+            n,
+        )
+        notes = [*notes, words % {"n": f"{n:,}"}]
     return {
         "since": since.isoformat(),
         "until": until.isoformat(),
@@ -69,6 +78,7 @@ def report(
         "ends": dict(totals.ends),
         "n_touches": sum(touched.values()),
         "n_blocked": sum(blocked.values()),
+        "n_gives_way": sum(totals.taken.values()),
         "n_tasks": sum(totals.tasks.values()),
         "calendar": _calendar(totals, nodes),
         "blocks": [

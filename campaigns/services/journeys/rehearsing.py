@@ -1,6 +1,7 @@
 """预演: a graph over the real people and events of a past time, with a clock of its own; nothing is written but the result.
 
-What is real: who came in and when, what happened since, touches of other campaigns, caps, gaps, quiet hours. What is
+What is real: who came in and when, what happened since, touches of other campaigns (lower ones give way as long as WeCom
+did not have them), caps, gaps, quiet hours. What is
 today's: conditions, tags, wishes, and which guide has whom. As a job it goes through people in chunks and can be left.
 """
 
@@ -22,13 +23,15 @@ from campaigns import governance
 from campaigns.graph.shape import Graph, Node
 from campaigns.graph.times import to_local
 from campaigns.graph.words import describe, name_of
-from campaigns.models import NoContactRule, Touch
+from campaigns.models import NoContactRule, Sop, Touch
 from campaigns.services import gate, graph_checks, hold_out, planes, rules, senders
-from campaigns.services.journeys import dates, happened, reacting
+from campaigns.services.journeys import dates, happened, reacting, rehearsal_room
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.nodes import share_of
 from campaigns.services.journeys.rehearsal import EPOCH, NEVER, Cast, Happenings, Rows, Totals, Walk
 from campaigns.services.journeys.rehearsal_report import report
+from campaigns.services.journeys.rehearsal_room import Room
+from campaigns.services.planning import USUAL
 from campaigns.services.touches import array
 from org.access import Actor
 from org.models import Job
@@ -36,6 +39,7 @@ from org.services import jobs
 from scrm import clock
 from tagging.models import BITS, Segment, SegmentVersion
 from tagging.services import frames, snapshots
+from tagging.services.audience import Audience
 from tenants.models import Brand
 
 DAYS = 91  # a quarter
@@ -113,6 +117,8 @@ def comings(brand: Brand, graph: Graph, since: datetime, until: datetime) -> tup
         rows = _COMINGS[node["by"]](brand, node, since, until)
         if node["by"] == "hand":
             notes.append(_("By hand: as if everybody who added a guide in this time had been put in then."))
+        if node["by"] == "segment" and (text := _guessed(node, since, until)):
+            notes.append(text)
         if node.get("condition"):
             allowed = holds_for(brand, node["condition"], {row[0] for row in rows}, now=until)
             rows = [row for row in rows if row[0] in allowed]
@@ -146,19 +152,41 @@ def _by_hand(brand: Brand, node: Node, since: datetime, until: datetime) -> list
 
 
 def _by_segment(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    """Who entered between the versions that are kept."""
-    segment = Segment.objects.get(pk=node["segment_id"])
-    rows = SegmentVersion.objects.filter(segment=segment, has_bits=True, at__lt=until).order_by("at", "pk")
-    if segment.kind != Segment.Kind.DYNAMIC:
-        rows = rows.exclude(pk=segment.version_id or 0)
-    kept = [version for version in rows if version.at >= since]
-    before = [version for version in rows if version.at < since][-1:]
+    """Who entered between the versions that are kept; where the entry takes them, also who was in it at the beginning."""
+    chain = _pictures(node, since, until)
     found: list[tuple[int, int]] = []
-    chain = [*before, *kept]
+    if node.get("present"):
+        found = [(contact_id, int(since.timestamp())) for contact_id in _at_first(brand, node, chain)]
     for old, new in pairwise(chain):
         at = int(new.at.timestamp())
         found += [(contact_id, at) for contact_id in snapshots.changes(brand, old.pk, new.pk)[0]]
     return found
+
+
+def _pictures(node: Node, since: datetime, until: datetime) -> list[SegmentVersion]:
+    """The versions of an entry's segment whose members are known: the last one before the beginning, and those since."""
+    segment = Segment.objects.get(pk=node["segment_id"])
+    rows = SegmentVersion.objects.filter(segment=segment, has_bits=True, at__lt=until).order_by("at", "pk")
+    if segment.kind != Segment.Kind.DYNAMIC:
+        rows = rows.exclude(pk=segment.version_id or 0)
+    before = [version for version in rows if version.at < since][-1:]
+    return [*before, *(version for version in rows if version.at >= since)]
+
+
+def _at_first(brand: Brand, node: Node, chain: Sequence[SegmentVersion]) -> list[int]:
+    """Who was in the segment at the beginning: of the first version that is known, else of now."""
+    if chain:
+        return snapshots.changes(brand, 0, chain[0].pk)[0]
+    segment = Segment.objects.get(pk=node["segment_id"])
+    return Audience(brand, snapshots.condition_of(segment)).ids()
+
+
+def _guessed(node: Node, since: datetime, until: datetime) -> str:
+    """What has to be said where nobody knows who was in the segment at the beginning; mostly nothing."""
+    chain = _pictures(node, since, until)
+    if not node.get("present") or (chain and chain[0].at < since):
+        return ""
+    return _("Who was in the segment at the beginning is not known: whoever is known first stands for them.")
 
 
 def _by_date(brand: Brand, node: Node, since: datetime, until: datetime) -> list[tuple[int, int]]:
@@ -273,7 +301,7 @@ def _cast(brand: Brand, ids: Rows, sop_id: int, since: datetime, until: datetime
     first_day = int(to_local(np.array([int(since.timestamp())]), brand.timezone)[0]) // 86_400 + EPOCH - AHEAD
     n_days = (until - since).days + 2 * AHEAD + 2
     touched, own = (np.zeros((len(ids), n_days), dtype=np.uint8) for _ in range(2))
-    moments: list[tuple[int, int]] = []
+    moments: list[tuple[int, int, int]] = []
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT r.n - 1, floor(extract(epoch FROM s.lost_at))::bigint FROM pg_temp.sop_rehearsal r"
@@ -295,7 +323,7 @@ def _cast(brand: Brand, ids: Rows, sop_id: int, since: datetime, until: datetime
         for who, at, day, kind in cursor.fetchall():
             touched[who, day] += 1
             own[who, day] += kind == Touch.Kind.SOP
-            moments.append((who, at))
+            moments.append((who, at, kind))
     return Cast(
         ids=ids,
         senders=np.array(
@@ -310,9 +338,23 @@ def _cast(brand: Brand, ids: Rows, sop_id: int, since: datetime, until: datetime
         first_day=first_day,
         touched=touched,
         own_kind=own,
-        touch_times=_happenings(moments),
+        touch_times=_happenings([row[:2] for row in moments]),
         by_rule=_by_rule(brand, ids) if NoContactRule.objects.exists() else None,
+        room=_room(brand, moments, sop_id, since, until),
     )
+
+
+def _room(
+    brand: Brand, moments: Sequence[tuple[int, int, int]], sop_id: int, since: datetime, until: datetime
+) -> Room | None:
+    """What of other campaigns could give way; the touches that count are given as (person, seconds, kind)."""
+    priority = Sop.objects.filter(pk=sop_id).values_list("priority", flat=True).first() or USUAL
+    allowed = rules.rules_of(brand)
+    first, last = since - timedelta(days=AHEAD - 1), until + timedelta(days=AHEAD)
+    giving = rehearsal_room.load(brand, sop_id=sop_id, priority=priority, since=first, until=last)
+    if not giving:
+        return None
+    return Room(allowed, giving, rehearsal_room.moments_of(moments, set(giving)))
 
 
 def _left_alone(brand: Brand, ids: Rows) -> Rows:
@@ -355,6 +397,7 @@ def _by_rule(brand: Brand, ids: Rows) -> Any:
 
 def to_json(totals: Totals) -> dict[str, Any]:
     found: dict[str, Any] = {"is_cut": totals.is_cut, "ends": dict(totals.ends)}
+    found["taken"] = dict(totals.taken)
     for name in ("flows", "sent", "held", "tasks", "guides"):
         found[name] = [[list(key), n] for key, n in getattr(totals, name).items()]
     return found
@@ -363,6 +406,7 @@ def to_json(totals: Totals) -> dict[str, Any]:
 def from_json(stored: dict[str, Any]) -> Totals:
     totals = Totals(is_cut=stored["is_cut"])
     totals.ends.update(stored["ends"])
+    totals.taken.update(stored.get("taken", {}))
     for name in ("flows", "sent", "held", "tasks", "guides"):
         getattr(totals, name).update({tuple(key): n for key, n in stored[name]})
     return totals

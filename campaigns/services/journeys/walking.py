@@ -1,6 +1,6 @@
 """Each minute: people in graphs whose time has come are moved on in sets.
 
-One batch is one transaction: it claims up to 5,000 due enrolments, takes out who has reached a goal, and then works
+One batch is one transaction: it claims up to 10,000 due enrolments, takes out who has reached a goal, and then works
 through the nodes in the order of each graph: everybody who stands at one node of one version is asked about, written to
 and sent on together, until all of them wait or have ended. A killed worker loses an uncommitted batch and nothing else:
 the next tick finds the same people due.
@@ -11,49 +11,52 @@ those after it are too late.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from django.db import connection, transaction
-from django.db.models.functions import Coalesce
 
 from campaigns import governance
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, Sop
-from campaigns.services import gate, rules
+from campaigns.services import dues, gate, rules
 from campaigns.services.journeys import flows, leaving, nodes, plans, trouble
 from campaigns.services.journeys.flows import Flow
 from campaigns.services.journeys.goals import leavers
 from campaigns.services.journeys.plans import Plan
-from campaigns.services.touches import array
+from campaigns.services.touches import array, quoted
 from contacts.models import Contact
 from contacts.services.timeline import record_events
 from scrm.errors import SCRMError
-from tenants.db.joins import joined_by_loop
 from tenants.models import Brand
 
-BATCH = 5_000
+BATCH = 10_000  # a statement has its price, however many people it is about
 MAX_BATCHES = 1_000  # of one tick; the next one goes on
 MAX_PASSED = 60  # nodes that one person passes in one batch
 
-_CLAIM = """
-    SELECT id, sop_id, contact_id, version_id, node, position, joined_at, coalesce(held_from, next_run_at), woken_at,
-           node_at
-      FROM campaigns_enrolment
-     WHERE brand_id = %s AND ended_at IS NULL AND NOT is_parked AND next_run_at <= %s AND version_id IS NOT NULL
-     ORDER BY next_run_at LIMIT %s FOR UPDATE SKIP LOCKED
+_COLUMNS = """
+    e.id, e.ctid::text, e.sop_id, e.contact_id, e.version_id, e.node, e.position, e.joined_at::text AS joined_at,
+    coalesce(e.held_from, e.next_run_at)::text, e.woken_at::text, e.node_at::text, e.next_run_at
 """
-_ADVANCE = """
+_ADVANCE = dues.listing(
+    """
     UPDATE campaigns_enrolment e
-       SET position = v.position, node = v.node, next_run_at = v.next_at, node_at = v.node_at, woken_at = NULL,
-           held_from = v.held_from, end_kind = coalesce(v.end_kind, ''),
+       SET position = v.position, node = v.node, next_run_at = m.at[v.next_n], node_at = m.at[v.node_n], woken_at = NULL,
+           held_from = m.at[v.held_n], end_kind = coalesce(v.end_kind, ''),
            ended_at = CASE WHEN v.end_kind IS NULL THEN NULL ELSE %s END
-      FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-                  %s::timestamptz[], %s::text[])
-           AS v(id, position, node, next_at, node_at, held_from, end_kind)
-     WHERE e.brand_id = %s AND e.id = v.id
+      FROM (SELECT %s::timestamptz[] AS at) m,
+           unnest(%s::tid[], %s::int[], %s::text[], %s::int[], %s::int[], %s::int[], %s::text[])
+           AS v(place, position, node, next_n, node_n, held_n, end_kind)
+     WHERE e.brand_id = %s AND e.ctid = v.place
 """
+)
+_HOLD = dues.listing(
+    "UPDATE campaigns_enrolment e SET held_from = coalesce(e.held_from, e.next_run_at), next_run_at = %s"
+    " WHERE e.brand_id = %s AND e.id = ANY(%s::bigint[])"
+)
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Walker:
     """A due enrolment on its way through the batch.
 
     Attributes:
+        place: where the enrolment lies in its table (dues.advancing).
         base: the moment that this person has come to.
         woken: what was waited for has happened.
         since: came to its node then.
@@ -70,6 +74,7 @@ class Walker:
     """
 
     id: int
+    place: str
     sop_id: int
     contact_id: int
     version_id: int
@@ -95,6 +100,7 @@ class Outcome:
     Attributes:
         n: enrolments moved on; n_nodes: nodes that they have passed.
         n_planned, n_blocked: messages written.
+        n_settled: people whose place in a list is done with, who may have moved before; none: nobody is left to be had.
         is_busy: another process holds the brand's gate; nothing was done.
         hooks: calls of web hooks were ordered.
     """
@@ -104,6 +110,7 @@ class Outcome:
     n_planned: int = 0
     n_blocked: int = 0
     n_ended: int = 0
+    n_settled: int = 0
     is_busy: bool = False
     hooks: bool = False
 
@@ -120,7 +127,7 @@ def run(brand: Brand, at: datetime, *, batch: int = BATCH) -> Outcome:
         one = run_batch(brand, at, batch)
         total.add(one)
         total.is_busy = one.is_busy
-        if one.is_busy or not one.n:
+        if one.is_busy or not one.n_settled:
             break
     return total
 
@@ -130,14 +137,37 @@ def run_batch(brand: Brand, at: datetime, limit: int) -> Outcome:
     with transaction.atomic():
         if not gate.try_gate(brand):
             return Outcome(is_busy=True)
-        people = _claim(brand, at, limit)
-        return Batch(brand, at).work(people) if people else Outcome()
+        n_listed, listed = dues.take(brand, at, limit, is_graph=True)
+        people = _claim(brand, at, limit, n_listed, listed) if n_listed else []
+        had = [walker.id for walker in people]
+        n_back = dues.put_back(brand, at, listed, had, is_graph=True) if len(had) < n_listed else 0
+        outcome = Batch(brand, at).work(people) if people else Outcome()
+        outcome.n_settled = n_listed - n_back
+        return outcome
 
 
-def _claim(brand: Brand, at: datetime, limit: int) -> list[Walker]:
+def _claim(brand: Brand, at: datetime, limit: int, n_listed: int, listed: str) -> list[Walker]:
+    given: dict[str, Any] = {"b": brand.pk, "ids": listed, "at": at, "graph": True, "limit": limit}
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [brand.pk, at, limit])
-        return [Walker(*row) for row in cursor.fetchall()]
+        cursor.execute(dues.claim(brand, n_listed, columns=_COLUMNS), given)
+        rows = cursor.fetchall()
+    moment = cache(datetime.fromisoformat)  # thousands share few moments: each is read once
+    return [
+        Walker(
+            pk,
+            place,
+            sop_id,
+            contact_id,
+            version_id,
+            node,
+            position,
+            moment(joined_at),
+            moment(base),
+            moment(woken) if woken else None,
+            moment(since) if since else None,
+        )
+        for pk, place, sop_id, contact_id, version_id, node, position, joined_at, base, woken, since, _due in rows
+    ]
 
 
 @dataclass
@@ -196,7 +226,7 @@ class Batch:
             else:
                 self.leave(walker, Enrolment.End.SOP_ENDED)
         if parked:
-            # off the due index until the SOP goes on: a paused SOP costs nothing each minute
+            # in no list until the SOP goes on: a paused SOP costs nothing each minute
             Enrolment.objects.filter(pk__in=[w.id for w in parked]).update(is_parked=True)
             for walker in parked:
                 walker.passed = -1
@@ -206,8 +236,10 @@ class Batch:
         """Goals or exits cannot be read: people stay as they stand, and are asked about again later. Their clock stays too:
         they go on as if it had never been."""
         trouble.note(plan.version_id, trouble.WHOLE, error)
-        rows = Enrolment.objects.filter(pk__in=[w.id for w in people])
-        rows.update(held_from=Coalesce("held_from", "next_run_at"), next_run_at=self.at + trouble.AGAIN)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _HOLD, [self.at + trouble.AGAIN, self.brand.pk, array(walker.id for walker in people)]
+            )
         for walker in people:
             walker.passed = -1
 
@@ -266,8 +298,9 @@ class Batch:
             walker.position = 1
         self.flows[walker.sop_id, walker.version_id, walker.node, str(kind)] += 1
 
-    def is_late(self, plan: Plan, walker: Walker) -> bool:
-        return self.at - walker.base > timedelta(hours=plan.settings["late_hours"])
+    def late_since(self, plan: Plan) -> datetime:
+        """Whoever should have gone on before this moment is late."""
+        return self.at - timedelta(hours=plan.settings["late_hours"])
 
     def lost(self, contact_ids: Sequence[int]) -> set[int]:
         """Who has lost the last guide, and leaves; somebody half added only waits."""
@@ -280,38 +313,33 @@ class Batch:
         if not moved:
             return
         ended = [w for w in moved if w.end is not None]
-        with connection.cursor() as cursor, joined_by_loop(cursor):
-            cursor.execute(
-                _ADVANCE,
-                [
-                    self.at,
-                    array(w.id for w in moved),
-                    array(w.position for w in moved),
-                    [w.node for w in moved],
-                    array(_texts(w.next_at for w in moved)),
-                    array(_texts(w.node_at for w in moved)),
-                    array(_texts(w.held_from for w in moved)),
-                    [w.end for w in moved],
-                    self.brand.pk,
-                ],
-            )
-        flows.add(self.brand, self.at, self.flows)
-        self.outcome.n_ended += len(ended)
-        record_events(
-            self.brand,
-            [
+        number: dict[datetime | None, int | None] = {None: None}  # many people share few moments
+        for w in moved:
+            for moment in (w.next_at, w.node_at, w.held_from):
+                if moment not in number:
+                    number[moment] = len(number)
+
+        def given(places: Mapping[int, str]) -> list[Any]:
+            return [
+                self.at,
+                array(moment.isoformat() for moment in number if moment),
+                quoted(places[w.id] for w in moved),
+                array(w.position for w in moved),
+                quoted(w.node for w in moved),
+                array(number[w.next_at] for w in moved),
+                array(number[w.node_at] for w in moved),
+                array(number[w.held_from] for w in moved),
+                array(w.end for w in moved),
+                self.brand.pk,
+            ]
+
+        with dues.advancing(self.brand, _ADVANCE, {w.id: w.place for w in moved}, given):
+            events = [
                 leaving.ended_event(
                     w.id, w.contact_id, w.sop_id, str(w.end), self.at, self.sops[w.sop_id].name
                 )
                 for w in ended
-            ],
-        )
-
-
-def _texts(moments: Iterable[datetime | None]) -> Iterator[str | None]:
-    """Moments as Postgres reads them; many people share few of them."""
-    seen: dict[datetime | None, str | None] = {None: None}
-    for at in moments:
-        if at not in seen:
-            seen[at] = at.isoformat() if at else None
-        yield seen[at]
+            ]
+        flows.add(self.brand, self.at, self.flows)
+        self.outcome.n_ended += len(ended)
+        record_events(self.brand, events)

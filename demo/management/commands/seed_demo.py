@@ -1,5 +1,6 @@
 """Fill an empty database and the WeCom sandbox with the demo's brands; at a later start only the arrivals are set going again."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Command(BaseCommand):
         parser.add_argument("--minutes", type=int, default=60, help="how long they go on arriving")
 
     def handle(self, *args: Any, arrivals: float, minutes: int, **options: Any) -> None:
+        # what it has done is said by `_say`; the terminal is not a log
+        logging.getLogger().setLevel(logging.WARNING)
         # guides of the sandbox confirm mass sends after a while, most of them
         control("settings", confirm_after_s=[15, 90], confirm_rate=0.95)
         for story in STORIES:

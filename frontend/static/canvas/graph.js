@@ -56,19 +56,58 @@
     if (next && first) connect(graph, node.id, first.key, next.to);
     return node;
   }
-  // what led to a node that goes leads on to where its first way out led
+  // what led to a node that goes leads on to where its first way out led, and moves up into its place
   function remove(graph, kinds, ids) {
     for (const id of ids) {
       const node = nodeOf(graph, id);
       if (!node) continue;
       const first = outsOf(kinds[node.kind], node)[0];
       const on = first && edgeOf(graph, id, first.key)?.to;
+      const hanging = on && edgesTo(graph, id).length ? onlyBelow(graph, id) : [];
       for (const edge of edgesTo(graph, id)) {
         if (on && on !== edge.from) edge.to = on; else graph.edges.splice(graph.edges.indexOf(edge), 1);
       }
       graph.edges = graph.edges.filter((edge) => edge.from !== id);
       graph.nodes.splice(graph.nodes.indexOf(node), 1);
+      if (hanging.some((one) => one.id === on)) lift(graph, hanging, nodeOf(graph, on).y - node.y);
     }
+  }
+  function reach(graph, ids, without) {
+    const found = new Set(ids);
+    for (const id of found) for (const edge of edgesFrom(graph, id)) if (edge.to !== without) found.add(edge.to);
+    return found;
+  }
+  // nodes to which no way leads but through this one
+  function onlyBelow(graph, id) {
+    const starts = graph.nodes.filter((node) => node.id !== id && (node.kind === "entry" || !edgesTo(graph, node.id).length));
+    const otherwise = reach(graph, starts.map((node) => node.id), id);
+    const below = reach(graph, [id]);
+    return graph.nodes.filter((node) => node.id !== id && below.has(node.id) && !otherwise.has(node.id));
+  }
+  // nothing moves when a card would come to lie on another one
+  function lift(graph, nodes, by) {
+    const on = (one, other) => Math.abs(one.x - other.x) < SIZE.width && Math.abs(one.y - by - other.y) < SIZE.height;
+    if (by <= 0 || graph.nodes.some((other) => !nodes.includes(other) && nodes.some((one) => on(one, other)))) return;
+    for (const node of nodes) node.y -= by;
+  }
+  // the node that comes right before this one on a straight way, where the two may change places
+  function movable(graph, kinds, id) {
+    const [edge, ...others] = edgesTo(graph, id);
+    const before = edge && !others.length ? nodeOf(graph, edge.from) : null;
+    const out = [before, nodeOf(graph, id)].map((node) => node && outsOf(kinds[node.kind], node));
+    if (!before || before.kind === "entry" || out.some((ways) => ways.length !== 1) || edgeOf(graph, id, out[1][0].key)?.to === before.id) return null;
+    return before;
+  }
+  function moveUp(graph, kinds, id) {
+    const before = movable(graph, kinds, id);
+    if (!before) return;
+    const node = nodeOf(graph, id);
+    const [first, second] = [before, node].map((one) => outsOf(kinds[one.kind], one)[0].key);
+    const on = edgeOf(graph, id, second)?.to;
+    for (const edge of edgesTo(graph, before.id)) edge.to = id;
+    connect(graph, before.id, first, on);
+    connect(graph, id, second, before.id);
+    [before.x, before.y, node.x, node.y] = [node.x, node.y, before.x, before.y];
   }
   // edges of ways out that a node does not have any more (a case was taken out) go
   function prune(graph, kinds, node) {
@@ -106,5 +145,5 @@
     return order;
   }
 
-  globalThis.sopCanvas = { graph: { SIZE, nodeOf, edgesFrom, edgesTo, edgeOf, snap, valueOf, holds, outsOf, freshId, add, connect, insertAfter, remove, prune, copy, paste, walk } };
+  globalThis.sopCanvas = { graph: { SIZE, nodeOf, edgesFrom, edgesTo, edgeOf, snap, valueOf, holds, outsOf, freshId, add, connect, insertAfter, remove, movable, moveUp, prune, copy, paste, walk } };
 })();

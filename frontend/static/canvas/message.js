@@ -2,17 +2,14 @@
 "use strict";
 (() => {
   const { state, element, say, widgets, widget } = sopCanvas;
-  const bytes = new TextEncoder();
   const perCustomer = /\{\s*(客户昵称|客户姓名|客户备注|昵称)\s*(\||\})/;
 
   widgets.message = (param, value, set) => {
     const area = element("textarea", { className: "form-control form-control-sm", rows: 5, value: value ?? "", placeholder: say("message_hint"), data: { contentText: "", wording: "warnings" } });
-    const left = element("span", { className: "muted small end" });
+    const left = document.querySelector("#room-template").content.cloneNode(true).firstElementChild;
     const warning = element("div", { className: "field-error", hidden: true, textContent: say("no_customer") });
     const check = () => {
-      const size = bytes.encode(area.value).length;
-      left.textContent = `${size} / 4000`;
-      left.classList.toggle("text-danger", size > 4000);
+      room(left, area.value);
       warning.hidden = !perCustomer.test(area.value);
     };
     area.addEventListener("input", () => { check(); set(area.value); });

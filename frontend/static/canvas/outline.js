@@ -93,10 +93,17 @@
     const way = g.outsOf(sopCanvas.specOf(node), node)[0];
     body.append(element("div", { className: "outline-acts" },
       ...(way ? [adder({ from: node.id, out: way.key }, say("add_after"))] : []),
+      ...mover(node, node.id, "up"), ...mover(node, way && g.edgeOf(state.graph, node.id, way.key)?.to, "down"),
       widget.button(say("remove"), () => {
         openIds.delete(node.id);
         change((graph) => g.remove(graph, state.kinds, [node.id]));
       }, { className: "btn btn-sm btn-ghost-danger" })));
+  }
+  // up: this node before the one before it; down: the next one before this
+  function mover(node, id, where) {
+    const before = id && g.movable(state.graph, state.kinds, id);
+    if (!before || (where === "down" && before.id !== node.id)) return [];
+    return [widget.button(say(where), () => change((graph) => g.moveUp(graph, state.kinds, id)), { className: "btn btn-sm btn-ghost", data: { focusKey: `${where}-${node.id}` } })];
   }
   function adder(way, label = say("add")) {
     const made = widget.button(`+ ${label}`, () => {

@@ -38,6 +38,7 @@
     head?.scrollIntoView({ block: "center" });
   }
 
+  const narrow = () => matchMedia("(max-width: 991.98px)").matches;
   function look(which) {
     const list = which === "list";
     $("#outline").hidden = !list;
@@ -48,7 +49,10 @@
       button.setAttribute("aria-pressed", String(on));
     });
     localStorage.setItem(KEPT, which);
-    if (list) sopCanvas.drawOutline(); else { sopCanvas.draw(); sopCanvas.fit(least); }
+    if (list) return sopCanvas.drawOutline();
+    if (narrow()) $("#inspector").classList.remove("open"); // it would lie over what one wants to see
+    sopCanvas.draw();
+    return sopCanvas.fit(least);
   }
   function counts() {
     document.querySelectorAll("[data-canvas-act=undo]").forEach((button) => { button.disabled = !state.past.length; });
@@ -76,9 +80,8 @@
   if (places.size < state.graph.nodes.length) sopCanvas.arrange(state.graph, state.kinds);
   // cards with figures are taller: everything moves apart
   if (state.numbers) for (const node of state.graph.nodes) node.y *= 1 + 56 / (g.SIZE.height + g.SIZE.gapY);
-  const narrow = matchMedia("(max-width: 991.98px)").matches;
   sopCanvas.drawInspector();
-  look(narrow ? "list" : localStorage.getItem(KEPT) === "list" ? "list" : "canvas");
+  look(narrow() ? "list" : localStorage.getItem(KEPT) === "list" ? "list" : "canvas");
   counts();
   new ResizeObserver(() => { if ($("#outline").hidden && !sopCanvas.seen && sopCanvas.stage.clientWidth) { sopCanvas.seen = true; sopCanvas.fit(least); } }).observe(sopCanvas.stage);
 })();

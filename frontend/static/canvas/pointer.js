@@ -46,6 +46,7 @@
       stage.classList.remove("panning");
       if (was?.kind === "pan" && !was.moved) choose([]);
       if (was?.kind === "drag" && was.moved) sopCanvas.emit("change", { topic: "move" });
+      else if (was?.kind === "drag") sopCanvas.drawInspector();
       if (was?.kind === "frame") document.querySelector("#frame-box").hidden = true;
     });
   }
@@ -59,6 +60,8 @@
       choose(chosen);
     } else if (!state.chosen.has(id)) choose([id]);
     if (state.readonly || !state.chosen.has(id)) return;
+    // on a phone the panel lies over the canvas: it comes when the pointer goes up without having moved the node
+    document.querySelector("#inspector").classList.remove("open");
     act = { kind: "drag", x: event.clientX, y: event.clientY, moved: false, from: {} };
     for (const node of state.graph.nodes) if (state.chosen.has(node.id)) act.from[node.id] = { x: node.x, y: node.y };
   }

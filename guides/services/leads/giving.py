@@ -30,8 +30,11 @@ SLICE = 5_000
 ROUNDS = 3  # a number that so many guides have not asked waits for a person to decide
 REMIND_EVERY = timedelta(hours=1)
 State = Lead.State
-# a number that waits again belongs to the store of the guide who had it, if it has none: who runs the store sees it
-_ITS_STORE = Coalesce("store", Subquery(Staff.objects.filter(pk=OuterRef("staff")).values("store")))
+# a number that waits again belongs to the store or region of the guide who had it, if it has none: who runs it sees it
+_ITS_PLACE = {
+    name: Coalesce(name, Subquery(Staff.objects.filter(pk=OuterRef("staff")).values(name)))
+    for name in ("store", "region")
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def take_back(
     rows = _chosen(rows, ids, guide_id)
     pairs = {(found.pk, pk) for pk in rows.values_list("staff_id", flat=True).distinct() if pk}
     taken = Lead.objects.filter(pk__in=rows.values("pk"), state=State.GIVEN)
-    n = taken.update(state=State.WAITING, store=_ITS_STORE, staff=None, given_at=None)
+    n = taken.update(state=State.WAITING, **_ITS_PLACE, staff=None, given_at=None)
     if n:
         audit.record(by, "lead_list.take", found, after={"n": n, "guide_id": guide_id})
         duties.settle(brand, pairs, by=by)
@@ -280,7 +283,7 @@ def _move_on(brand: Brand, list_id: int) -> int:
         if own is not None:
             heapq.heappush(heap, own)
     Lead.objects.filter(pk__in=waits, state__in=was).update(
-        state=State.WAITING, store=_ITS_STORE, staff=None, given_at=None, asked_at=None
+        state=State.WAITING, **_ITS_PLACE, staff=None, given_at=None, asked_at=None
     )
     if of:
         _give(brand, found, of, was)

@@ -13,6 +13,7 @@ from contacts.identities import normal
 from contacts.models import Identity
 from guides.models import Lead, LeadList
 from guides.services.leads import duties
+from guides.services.leads.who import STATE, who
 from org import audit
 from org.access import Actor
 from org.models import Scope, Staff
@@ -53,6 +54,7 @@ class LeadInput:
     tag_ids: Sequence[int] = ()
     staff_id: int | None = None  # for whom it is meant
     store_id: int | None = None
+    region_id: int | None = None  # where it has no store
 
 
 @dataclass
@@ -77,7 +79,7 @@ def get_list(list_id: int, *, lock: bool = False) -> LeadList:
 def may_change(found: LeadList, staff: Staff | None) -> bool:
     """Whether all numbers of the list are within a person's sight: only then the whole list is theirs to change."""
     seen = Lead.objects.visible_to(staff)
-    if staff is None or (staff.role and staff.role.scope == Scope.BRAND):
+    if staff is None or staff.sees_brand:
         return True
     return not Lead.objects.filter(list=found).exclude(pk__in=seen.values("pk")).exists()
 
@@ -92,10 +94,25 @@ def need_whole(found: LeadList, staff: Staff | None) -> None:
         )
 
 
-def store_of(staff: Staff) -> int | None:
-    """Where numbers go that a person enters: whoever does not see the whole brand enters them for the own store."""
-    is_whole = staff.role is not None and staff.role.scope == Scope.BRAND
-    return None if is_whole else staff.store_id
+@dataclass(frozen=True)
+class Place:
+    """Where numbers belong that a person enters, and nobody has yet: at most one of the three."""
+
+    store_id: int | None = None
+    region_id: int | None = None
+    staff_id: int | None = None
+
+
+def place_of(staff: Staff) -> Place:
+    """Whoever does not see the whole brand enters numbers for what they see: their region, their store, or themselves.
+    It goes by the same scope as `Lead.objects.visible_to`, so that nobody enters what they do not see afterwards."""
+    if staff.sees_brand:
+        return Place()
+    if staff.scope == Scope.REGION and staff.region_id:
+        return Place(region_id=staff.region_id)
+    if staff.scope == Scope.STORE and staff.store_id:
+        return Place(store_id=staff.store_id)
+    return Place(staff_id=staff.pk)
 
 
 def _checked(given: ListInput) -> dict[str, Any]:
@@ -229,20 +246,16 @@ def read_text(text: str) -> tuple[list[LeadInput], list[str]]:
     return rows, bad
 
 
-# who is a customer of any guide, or does not want to be contacted, is not asked
-STATE_SQL = "CASE WHEN c.n_follows > 0 OR c.do_not_contact THEN 'known' ELSE 'waiting' END"
-WHO_SQL = (
-    "LEFT JOIN contacts_identity i ON i.brand_id = %(brand)s AND i.kind = 'phone' AND i.scope = '' AND i.value = r.phone"
-    " LEFT JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = i.contact_id"
-)
 _ENTER = f"""
-    INSERT INTO guides_lead (brand_id, list_id, phone, name, note, tag_ids, store_id, staff_id, state, contact_id, said,
-                             n_given, created_at)
+    INSERT INTO guides_lead (brand_id, list_id, phone, name, note, tag_ids, store_id, region_id, staff_id, state,
+                             contact_id, said, n_given, created_at)
     SELECT %(brand)s, %(list)s, r.phone, r.name, r.note, (SELECT coalesce(array_agg(t::bigint), '{{}}')
-             FROM regexp_split_to_table(nullif(r.tags, ''), ' ') t), r.store_id, r.staff_id, {STATE_SQL}, c.id, '', 0, %(now)s
+             FROM regexp_split_to_table(nullif(r.tags, ''), ' ') t), r.store_id, r.region_id, r.staff_id,
+           {STATE}, c.id, '', 0, %(now)s
       FROM unnest(%(phones)s::text[], %(names)s::text[], %(notes)s::text[], %(tags)s::text[], %(stores)s::bigint[],
-                  %(guides)s::bigint[]) WITH ORDINALITY AS r(phone, name, note, tags, store_id, staff_id, n)
-      {WHO_SQL}
+                  %(regions)s::bigint[], %(guides)s::bigint[])
+                  WITH ORDINALITY AS r(phone, name, note, tags, store_id, region_id, staff_id, n)
+      {who("r.phone")}
      ORDER BY r.n ON CONFLICT DO NOTHING RETURNING id, phone, state
 """  # noqa: S608  parts of our own
 
@@ -276,6 +289,7 @@ def add_leads(brand: Brand, *, by: Actor, list_id: int, rows: Iterable[LeadInput
                 "notes": [row.note.replace("\x00", "").strip()[:300] for _phone, row in given],
                 "tags": [" ".join(str(int(t)) for t in sorted(set(row.tag_ids))) for _phone, row in given],
                 "stores": [row.store_id for _phone, row in given], "guides": [row.staff_id for _phone, row in given],
+                "regions": [row.region_id for _phone, row in given],
             },
         )  # fmt: skip
         for lead_id, phone, state in cursor:

@@ -13,6 +13,7 @@ from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_events
 from guides.models import LeadList
 from guides.services.leads import duties
+from guides.services.leads.who import IS_KNOWN, who
 from scrm import clock
 from tagging.services.changes import given, put_on
 from tenants.models import Brand
@@ -28,12 +29,15 @@ _FOUND = """
      WHERE i.brand_id = %(brand)s AND i.kind = 'phone' AND i.scope = '' {which}
      ORDER BY l.id, (f.staff_id = l.staff_id) IS TRUE DESC, f.added_at DESC
 """
-_KNOWN = """
-    UPDATE guides_lead l SET state = 'known', contact_id = c.id, ended_at = %(now)s, staff_id = NULL
-      FROM contacts_identity i JOIN contacts_contact c ON c.brand_id = %(brand)s AND c.id = i.contact_id
-     WHERE l.brand_id = %(brand)s AND l.list_id = %(list)s AND l.state = 'waiting' AND i.brand_id = %(brand)s
-       AND i.kind = 'phone' AND i.scope = '' AND i.value = l.phone AND (c.n_follows > 0 OR c.do_not_contact)
-"""
+_KNOWN = f"""
+    WITH found AS MATERIALIZED (
+        SELECT l.id, c.id AS contact_id FROM guides_lead l {who("l.phone")}
+         WHERE l.brand_id = %(brand)s AND l.list_id = %(list)s AND l.state = 'waiting' AND {IS_KNOWN}
+    )
+    UPDATE guides_lead l SET state = 'known', contact_id = f.contact_id, ended_at = %(now)s, staff_id = NULL
+      FROM found f
+     WHERE l.brand_id = %(brand)s AND l.list_id = %(list)s AND l.id = f.id AND l.state = 'waiting'
+"""  # noqa: S608
 
 
 def attach(brand: Brand, contact_ids: Iterable[int]) -> int:

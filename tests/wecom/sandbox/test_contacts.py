@@ -168,6 +168,8 @@ def test_visible_range(corp: Sandbox, api: Api, customers: list[str]) -> None:
     assert api.get("externalcontact/list", userid="ZhangSan")["errcode"] == 60011
     assert api.get("user/get", userid="ZhangSan")["errcode"] == 60011
     assert api.get("department/list")["department"] == []
+    served = api.post("externalcontact/contact_list")["info_list"]
+    assert served and {row["follow_userid"] for row in served} == {"lisi"}
 
 
 def test_generated_customers(corp: Sandbox, api: Api) -> None:

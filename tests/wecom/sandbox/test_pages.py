@@ -130,10 +130,19 @@ def test_trouble_by_hand(corp: Sandbox, browser: Browser, api: Api) -> None:
     browser.do("faults/clear", id=str(fault["id"]), next=here)
     assert corp.get("faults") == []
     browser.do("callbacks", double="50", lose="10", delay="2", next=here)
-    browser.do("settings", minute_limit="7", limit_minute_s="2", answer_ms="0", next=here)
+    browser.do(
+        "settings",
+        minute_limit="7",
+        hour_limit="70",
+        address_hour_limit="90",
+        limit_minute_s="2",
+        answer_ms="0",
+        next=here,
+    )
     settings = corp.get("settings")
     assert settings["callbacks"] == {"double": 0.5, "lose": 0.1, "delay_s": [0, 2], "reverse": False}
     assert (settings["minute_limit"], settings["limit_minute_s"]) == (7, 2)
+    assert (settings["hour_limit"], settings["address_hour_limit"]) == (70, 90)
     assert settings["limits"] is False  # not ticked
     browser.do("kill_tokens", next=here)
     assert api.get("user/get", userid="lisi")["errcode"] == 40014
@@ -200,6 +209,13 @@ def test_an_empty_sandbox_offers_a_shop(sandbox: Sandbox, browser: Browser) -> N
     assert answer.status_code == 200 and answer.url.endswith("/c/ww5a4db0c0ffee0001/stage")
     assert sandbox.get("scenario")["runs_at"] == 60
     assert browser.http.post(f"{browser.url}/begin", data={"name": "none"}).status_code == 404
+
+
+def test_the_choice_of_a_corp_offers_no_empty_ones(corp: Sandbox, browser: Browser) -> None:
+    corp.post("corps", corpid="wwsecond00000000001", name="第二家", secret="s" * 43, agent_id=1000002)
+    text = browser.see("/")
+    assert f'href="{HOME}/"' in text and 'href="/c/wwsecond00000000001/"' in text
+    assert "<option" not in text and "<option" in browser.see(f"{HOME}/")
 
 
 def test_customers_read_buy_and_take_another_name(corp: Sandbox, browser: Browser, met: str) -> None:

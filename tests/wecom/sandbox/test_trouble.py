@@ -27,6 +27,26 @@ def test_minute_limit(corp: Sandbox, api: Api) -> None:
     assert {api.get("user/get", userid="lisi")["errcode"] for _ in range(9)} == {0}
 
 
+def test_limit_of_an_address(corp: Sandbox, api: Api) -> None:
+    """Two corps behind one address share its limit."""
+    corp.make_corp("ww_second")
+    corp.load("ww_second", members=[{"userid": "zhou", "name": "Zhou"}])
+    second = corp.token("ww_second")
+    corp.post("settings", address_minute_limit=3)
+    corp.post("clock", offset_s=600 - time.time() % 60)
+    codes = [api.get("user/get", userid="lisi")["errcode"] for _ in range(2)]
+    codes += [corp.api("user/get", access_token=second, userid="zhou")["errcode"] for _ in range(2)]
+    assert codes == [0, 0, 0, 45009]
+    assert api.get("department/list")["errcode"] == 0  # per API
+
+
+def test_tickets_of_an_app_have_a_limit_of_their_own(corp: Sandbox, api: Api) -> None:
+    corp.post("clock", offset_s=7200 - time.time() % 3600)
+    codes = [api.get("ticket/get", type="agent_config")["errcode"] for _ in range(101)]
+    assert codes == [0] * 100 + [45009]
+    assert api.get("get_jsapi_ticket")["errcode"] == 0
+
+
 def test_concurrency_limit(corp: Sandbox, api: Api) -> None:
     corp.post("settings", in_flight=2)
     corp.post("faults", kind="slow", api="user/get", seconds=0.3)

@@ -308,13 +308,16 @@ def convert_to_openid(call: Call) -> dict[str, Any]:
 
 
 def contact_list(call: Call) -> dict[str, Any]:
-    """Everybody served, by relation."""
+    """Everybody served by members whom the app sees, by relation."""
     limit = page_size(call.body, default=1000, most=1000, over="most")
     position = read_cursor(call.body, 1)
-    rows = Follow.objects.filter(corpid=call.corpid, id__gt=position[0] if position else 0).order_by("id")[
-        : limit + 1
-    ]
-    page, next_cursor = cut_page(rows, limit, lambda row: [row.pk])
+    everybody = Member.objects.filter(corpid=call.corpid).exclude(status=ranges.LEFT)
+    users = ranges.visible_users(call.app)
+    if users is not None:
+        everybody = everybody.filter(userid__in=list(users))
+    rows = Follow.objects.filter(corpid=call.corpid, userid__in=everybody.values("userid"))
+    rows = rows.filter(id__gt=position[0] if position else 0).order_by("id")
+    page, next_cursor = cut_page(rows[: limit + 1], limit, lambda row: [row.pk])
     found = [
         {
             "is_customer": True,

@@ -82,7 +82,7 @@ def add_to(call: Call, strategy: int | None) -> dict[str, Any]:
     if not isinstance(given, list) or not given:
         raise WeComError(40063, "tag")
     for one in given:
-        names.setdefault(_name(one, "name"), number(one, "order", 0))
+        names.setdefault(_name(one, "name"), _order(one))
     group_id = text(body, "group_id")
     if group_id:
         there = TagGroup.objects.filter(corpid=call.corpid, strategy=strategy, deleted=False)
@@ -99,7 +99,7 @@ def add_to(call: Call, strategy: int | None) -> dict[str, Any]:
                 strategy=strategy,
                 corpid=call.corpid,
                 name=group_name,
-                order=number(body, "order", 0),
+                order=_order(body),
                 create_time=call.now,
                 agentid=call.app.agentid,
             )
@@ -124,6 +124,14 @@ def add_to(call: Call, strategy: int | None) -> dict[str, Any]:
     ]
     Tag.objects.bulk_create(rows)
     return {"tag_group": _group(group) | {"tag": [_tag(row) for row in [*known, *rows]]}}
+
+
+def _order(body: Any, default: int = 0) -> int:
+    """0 to 2³² - 1; larger comes first."""
+    order = number(body, "order", default)
+    if not 0 <= order < 2**32:
+        raise WeComError(40058, "order")
+    return order
 
 
 def _name(body: Any, key: str) -> str:
@@ -169,7 +177,7 @@ def change(call: Call, *, of_strategy: bool) -> dict[str, Any]:
         ):
             raise WeComError(40071)
         row.name = name
-    row.order = number(call.body, "order", row.order)
+    row.order = _order(call.body, row.order)
     row.save()
     return {}
 

@@ -51,6 +51,7 @@ def _transfer(call: Call, kind: str) -> dict[str, Any]:
     external = strings(call.body, "external_userid", most=MOST_CUSTOMERS)
     if not external:
         raise WeComError(41035)
+    message = text(call.body, "transfer_success_msg", most=200)
     handover, takeover = _pair(call, kind)
     answers = []
     for one in external:
@@ -63,7 +64,7 @@ def _transfer(call: Call, kind: str) -> dict[str, Any]:
                 handover=handover,
                 takeover=takeover,
                 external_userid=one,
-                message=text(call.body, "transfer_success_msg", most=200),
+                message=message,
                 created_at=call.now,
                 takeover_time=call.now + store.setting("transfer_s"),
             )

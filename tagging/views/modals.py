@@ -1,28 +1,15 @@
-"""What the pages of tags share."""
+"""Modals of tags and groups: what they are about, and how they answer."""
 
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
 
 from org.access import brand_transaction
-from scrm.errors import InvalidError, NotFoundError, SCRMError
+from scrm.errors import NotFoundError, SCRMError
 from tagging.models import Tag, TagGroup
 from tenants.scoping import tenant_scope
-
-
-def tabs(active: str) -> list[dict[str, Any]]:
-    """The tabs under the heading."""
-    rows = [
-        ("library", "/tags/", _("Tag library")),
-        ("rules", "/tags/rules/", _("Automatic rules")),
-        ("computed", "/tags/computed/", _("Computed tags")),
-        ("acts", "/tags/history/", _("What was done")),
-        ("waiting", "/tags/waiting/", _("Waiting tags")),
-    ]
-    return [{"url": url, "label": label, "active": key == active} for key, url, label in rows]
 
 
 def get_group(group_id: int, *, deleted: bool = False) -> TagGroup:
@@ -63,15 +50,3 @@ def modal(
     except SCRMError as error:
         shown = {"error": error.message, "fields": error.details.get("fields", {}), "typed": request.POST}
         return render(request, template, context | shown, status=422)
-
-
-def ids_of(data: QueryDict, name: str) -> list[int]:
-    """Numbers of a field that comes several times.
-
-    Raises:
-        InvalidError.
-    """
-    try:
-        return [int(n) for n in data.getlist(name)]
-    except ValueError as error:
-        raise InvalidError(_("Choose one of the list"), fields={name: _("Choose one of the list")}) from error

@@ -1,0 +1,48 @@
+"""The description of the API against its answers: who generates a client from it can read what comes."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from org.access import RIGHTS, Actor
+from org.services import keys
+from tests.factories import in_brand
+
+ASKS_MORE = {"/api/v1/behaviour/", "/api/v1/calendar/"}  # without parameters there is no answer
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lists_answer_with_what_is_described(brand: Any, corp: Any) -> None:
+    with in_brand(brand):
+        by = Actor("admin", rights=frozenset(RIGHTS))
+        secret = keys.create_key(brand, name="all", rights=list(RIGHTS), by=by)[1]
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    described = client.get("/api/v1/schema/", headers={"accept": "application/json"}).json()
+    asked, wrong = 0, []
+    for path, acts in described["paths"].items():
+        if "get" not in acts or "{" in path:
+            continue
+        response = client.get(path)
+        if response.status_code != 200:
+            assert response.status_code == 404 or path in ASKS_MORE, (path, response.content)
+            continue
+        asked += 1
+        shown, told = shape_of(response.json()), shape_of_schema(acts["get"]["responses"]["200"], described)
+        if shown != told and told != []:  # an object of any shape
+            wrong.append((path, shown, told))
+    assert asked > 40 and wrong == []
+
+
+def shape_of(answer: Any) -> Any:
+    return "array" if isinstance(answer, list) else sorted(answer)
+
+
+def shape_of_schema(response: dict[str, Any], described: dict[str, Any]) -> Any:
+    schema = response["content"]["application/json"]["schema"]
+    if schema.get("type") == "array":
+        return "array"
+    whole = (
+        described["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    )
+    return sorted(name for name, one in whole.get("properties", {}).items() if not one.get("writeOnly"))
