@@ -15,7 +15,7 @@ def together(*acts: Callable[[], Any]) -> list[Any]:
     ready = threading.Barrier(len(acts))
 
     def run(act: Callable[[], Any]) -> Any:
-        ready.wait(20)
+        ready.wait(60)
         return _apart(act)
 
     with ThreadPoolExecutor(len(acts)) as pool:
@@ -28,7 +28,7 @@ def elsewhere(act: Callable[[], Any]) -> Any:
     return together(act)[0]
 
 
-def meanwhile(act: Callable[[], Any], wait_s: float = 10.0) -> threading.Thread:
+def meanwhile(act: Callable[[], Any], wait_s: float = 60.0) -> threading.Thread:
     """Another process does something: it has come to an end, or to what this one has locked. Join it later."""
     thread = threading.Thread(target=_apart, args=(act,))
     thread.start()

@@ -118,7 +118,7 @@ def test_the_second_connection_is_closed(connected: SimpleNamespace, monkeypatch
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             mine = cursor.fetchone()[0]
-            for _look in range(200):  # Postgres ends a backend a moment after its socket
+            for _look in range(6_000):  # Postgres ends a backend a moment after its socket
                 cursor.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(pids - {mine})]
                 )

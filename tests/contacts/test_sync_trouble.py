@@ -34,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 WORKER = """
 import sys
+import threading
 import django
 django.setup()
 from datetime import timedelta
@@ -43,11 +44,15 @@ from scrm import clock
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
-brand_id, job_id, later = map(int, sys.argv[1:])
+brand_id, job_id, later, steps = map(int, sys.argv[1:])
 sync_lanes.PAGE, sync_lanes.AHEAD, sync.MERGE, sync.STEP_S, sync.DEPARTMENTS = 5, 1, 1, 0, 1
 inner = sync.step
 
 def step(brand, job):
+    global steps
+    if steps < 0:  # it is killed before: whoever kills may be slow
+        threading.Event().wait()
+    steps -= 1
     more = inner(brand, job)
     print("step", flush=True)
     return more
@@ -59,14 +64,15 @@ with tenant_scope(brand), clock.at(clock.now() + timedelta(minutes=3 * later)):
 """
 
 
-def worker(brand: Brand, job: Job, later: int) -> subprocess.Popen:
+def worker(brand: Brand, job: Job, later: int, steps: int) -> subprocess.Popen:
+    """A process that makes so many steps and is at the next one."""
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "scrm.settings",
         "WECOM_API_URL": django_settings.WECOM_API_URL,
         "DATABASE_URL": os.environ["DATABASE_URL"].rpartition("/")[0]
         + f"/{connection.settings_dict['NAME']}",
     }
-    argv = [sys.executable, "-c", WORKER, str(brand.pk), str(job.pk), str(later)]
+    argv = [sys.executable, "-c", WORKER, str(brand.pk), str(job.pk), str(later), str(steps)]
     return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
 
 
@@ -87,7 +93,7 @@ def test_killed_again_and_again_the_result_is_the_same(connected: SimpleNamespac
         job = sync.start_sync(killed, corp=corp, by=SYSTEM)
     chance = random.Random(3)
     for turn in range(5):
-        process = worker(killed, job, turn)
+        process = worker(killed, job, turn, 4 + turn)
         assert process.stdout
         for _ in range(4 + turn):
             assert process.stdout.readline() == "step\n"

@@ -134,7 +134,7 @@ def test_no_event_of_concurrent_writers_is_lost(brand: Any) -> None:
             with in_brand(brand):
                 note(brand, contact_id)
                 if n < 2:
-                    turns.wait(10)  # the two meet while both are open
+                    turns.wait(60)  # the two meet while both are open
                 note(brand, contact_id)
         connection.close()
 
@@ -173,12 +173,12 @@ def test_an_open_transaction_holds_back_what_came_after_it(brand: Any) -> None:
         with in_brand(brand):
             note(brand, contact_id, data={"n": 1})
             opened.set()
-            go.wait(10)
+            go.wait(60)
         connection.close()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    opened.wait(10)
+    opened.wait(60)
     with in_brand(brand):
         note(brand, contact_id, data={"n": 2})
     with in_brand(brand):

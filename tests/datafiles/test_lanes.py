@@ -162,7 +162,7 @@ def quicker(monkeypatch: Any) -> Any:
 
         def lane(task: Any, job: Any, number: int, *args: Any) -> None:
             if number != first and len(job.position["lanes"]) > 1:
-                assert ended.wait(30)
+                assert ended.wait(120)
             try:
                 whole(task, job, number, *args)
             finally:

@@ -21,7 +21,7 @@ FOREVER = [sys.executable, "-c", "import threading; threading.Event().wait()"]
 RUN_FOREVER = ("devtools.stack", "run", "--at", "kept", "--", *FOREVER)
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "still waiting"
@@ -33,7 +33,7 @@ def test_taken_port_is_one_line_and_a_failure(launch, setting):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         demo = launch("devtools.stack", "demo", **{"PORT": str(ports.any_free()), setting: str(port)})
-        said = demo.communicate(timeout=60)[0]
+        said = demo.communicate(timeout=300)[0]
     assert demo.returncode == 1
     line = f"error: port {port} is taken by another program; use another one, for example: "
     assert said.splitlines() == [line + f"make demo {setting}={port + 10}"]
@@ -42,7 +42,7 @@ def test_taken_port_is_one_line_and_a_failure(launch, setting):
 def test_low_disk_is_one_line_and_a_failure(launch):
     free = {"PORT": str(ports.any_free()), "SANDBOX_PORT": str(ports.any_free())}
     demo = launch("devtools.stack", "demo", MIN_FREE_MB="99999999", **free)
-    said = demo.communicate(timeout=60)[0].splitlines()
+    said = demo.communicate(timeout=300)[0].splitlines()
     assert demo.returncode == 1
     assert len(said) == 1
     assert "MB of disk are free" in said[0] and "99999999 are wanted" in said[0]
@@ -124,7 +124,7 @@ rw.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'scr
 print(rw.fetchall())
 """
     run = launch("devtools.stack", "run", "--fresh", "--", sys.executable, "-c", code)
-    said = run.communicate(timeout=120)[0]
+    said = run.communicate(timeout=300)[0]
     assert run.returncode == 0, said
     assert "[('app_ops', True, False), ('app_owner', False, True), ('app_rw', False, False)]" in said
     assert "[('app_owner',)]" in said
@@ -139,7 +139,7 @@ print(redis.Redis.from_url(os.environ["REDIS_URL"]).incr("n"), os.environ["SECRE
     said = []
     for _ in range(2):
         run = launch("devtools.stack", "run", "--at", "kept", "--", sys.executable, "-c", code)
-        said.append(run.communicate(timeout=120)[0].split())
+        said.append(run.communicate(timeout=300)[0].split())
         assert run.returncode == 0
     assert [first for first, _ in said] == ["1", "2"]
     assert said[0][1] == said[1][1]
@@ -148,10 +148,10 @@ print(redis.Redis.from_url(os.environ["REDIS_URL"]).incr("n"), os.environ["SECRE
 
 def test_lost_secrets_are_one_line(launch, var):
     command = ("devtools.stack", "run", "--at", "kept", "--", sys.executable, "-c", "pass")
-    launch(*command).communicate(timeout=120)
+    launch(*command).communicate(timeout=300)
     (var / "kept" / "secrets.json").unlink()
     run = launch(*command)
-    said = run.communicate(timeout=120)[0]
+    said = run.communicate(timeout=300)[0]
     assert run.returncode == 1
     gone = f"error: {var}/kept/secrets.json is gone, and with it the password of the data"
     assert said.splitlines() == [f"{gone}; make demo-reset starts over"]
@@ -165,14 +165,14 @@ def test_second_launcher_is_refused_and_left_overs_are_ended(launch, var):
     assert facts.stat().st_mode & 0o777 == 0o600  # it holds passwords
 
     second = launch(*RUN_FOREVER)
-    assert f"already running (pid {first.pid})" in second.communicate(timeout=60)[0]
+    assert f"already running (pid {first.pid})" in second.communicate(timeout=300)[0]
     assert second.returncode == 1
 
     first.kill()
     first.wait()
     assert all(processes.identity(pid) == proof for pid, proof in kept.values())
     third = launch("devtools.stack", "run", "--at", "kept", "--", sys.executable, "-c", "print('in')")
-    said = third.communicate(timeout=60)[0]
+    said = third.communicate(timeout=300)[0]
     assert third.returncode == 0 and said.endswith("in\n")
     assert "ending postgres" in said and "ending valkey" in said
     assert not any(processes.identity(pid) == proof for pid, proof in kept.values())
@@ -192,7 +192,7 @@ def test_terminated_run_takes_its_servers_along(launch, var):
     until(lambda: facts.exists() and json.loads(facts.read_text())["env"])
     kept = json.loads(facts.read_text())["children"]
     run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=30)
+    run.communicate(timeout=120)
     assert run.returncode == 128 + signal.SIGTERM
     assert not any(processes.identity(pid) == proof for pid, proof in kept.values())
     with contextlib.suppress(ProcessLookupError):

@@ -339,6 +339,7 @@ def test_interrupted_runs_come_to_the_same(world: SimpleNamespace, monkeypatch: 
     monkeypatch.setattr(runs, "MERGE", 1)
     monkeypatch.setattr(runs, "STEP_S", 0)
     behind_our_back(world)
+    world.sandbox.post("seed", seed=4)
     world.sandbox.post("faults", corpid=CORPID, kind="errcode", errcode=-1, rate=0.3)
     with in_brand(world.brand):
         world.corp.refresh_from_db()

@@ -47,16 +47,17 @@ def _scan_at(shop: Shop, state: str, n: int, moment: float) -> None:
 
 
 def rest(world: World, shop: Shop) -> None:
-    """Until nothing changes for a second, or for longer where something is to be tried again; with the sweeps of beat
-    meanwhile."""
+    """Until all is done and nothing changes for a second, or for longer where something is open or is to be tried again; with
+    the sweeps of beat meanwhile."""
     seen: list[Any] = []
 
     def is_still() -> bool:
         shop.agent("sweep", brand_id=shop.brand_id)
         seen.append((time.monotonic(), shop.counts()))
         since = [at for at, counts in seen if counts == seen[-1][1]]
-        inbox = seen[-1][1]["inbox"]
-        return seen[-1][0] - min(since) > (7.0 if inbox.get("retry") else 1.0) and not inbox.get("new")
+        inbox, outbound = seen[-1][1]["inbox"], seen[-1][1]["outbound"]
+        still_s = 1.0 if {*inbox, *outbound} <= {"done"} else 4.0
+        return seen[-1][0] - min(since) > (7.0 if inbox.get("retry") else still_s) and not inbox.get("new")
 
     world.wait(is_still, 25, "rest")
 

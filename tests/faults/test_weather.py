@@ -78,7 +78,8 @@ def test_a_third_of_all_answers_fail(world: World) -> None:
     world.wait(lambda: all(row["name"] for row in shop.people()), 10, "names")
     welcomes = check(shop, delivered(shop))
     assert len(welcomes) == N
-    assert sum(states == ["DELIVERED"] for states in welcomes.values()) >= N - 2
+    # a code lives for 20 seconds: of so many tries that fit into them, all may fail for some
+    assert sum(states == ["DELIVERED"] for states in welcomes.values()) >= N - 5
 
 
 def test_a_sync_while_a_third_of_all_answers_fail(world: World) -> None:

@@ -35,6 +35,7 @@ _NOT_OURS = (
     "FIELD_KEYS",
 )
 PRODUCT = ("web", "worker-fast", "worker")
+PATIENCE = 6  # how much longer than an idle machine a busy one may take for what is waited for
 
 
 class AgentError(AssertionError):
@@ -181,13 +182,13 @@ class World:
 
     def wait(self, condition: Callable[[], Any], seconds: float, what: str = "") -> Any:
         """Until the condition holds; what it gave. Meanwhile what has ended is started again."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + seconds * PATIENCE
         while True:
             self.revive()
             if found := condition():
                 return found
             if time.monotonic() > until:
-                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.tail()}")
+                raise AssertionError(f"not within {seconds * PATIENCE:.0f} s: {what}\n{self.tail()}")
             time.sleep(0.05)
 
     def tail(self) -> str:

@@ -17,7 +17,7 @@ from scrm import clock
 from scrm.celery import app
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
-from tests.handover.conftest import House, later
+from tests.handover.conftest import House
 from tests.handover.test_customers import Killed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,14 +121,18 @@ def test_three_hundred_a_day_and_on_with_it_tomorrow(house: House, monkeypatch: 
     for n in range(5):
         house.make_group(f"群{n}", n=1)
     read_groups(house)
-    run = house.start(house.b, **GROUPS)
+    noon = clock.now().replace(hour=4) + timedelta(
+        days=1
+    )  # of Shanghai, whatever the time is: all of it on one day
+    with clock.at(noon):
+        run = house.start(house.b, **GROUPS)
     job = house.job(run)
     assert (job.state, house.states(run)) == ("waiting", {"DONE": 3, "PLANNED": 2})
     assert "明天" in job.error
-    with tenant_scope(house.brand):
+    with tenant_scope(house.brand), clock.at(noon + timedelta(hours=1)):
         jobs.run(house.brand, job.pk)
     assert house.states(run) == {"DONE": 3, "PLANNED": 2}
-    with tenant_scope(house.brand), later(days=1):
+    with tenant_scope(house.brand), clock.at(noon + timedelta(days=1)):
         jobs.run(house.brand, job.pk)
     assert house.states(run) == {"DONE": 5}
 

@@ -15,6 +15,9 @@ FOLDER = Path(__file__).parent / "examples"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 
 _START, _END = datetime(2026, 11, 1, 3, tzinfo=UTC), datetime(2026, 11, 20, 3, tzinfo=UTC)
+NOW = datetime(
+    2026, 11, 21, 3, tzinfo=UTC
+)  # WeCom has figures of 180 days: the samples are of the weeks before this one
 
 
 def moments_of(start_at: datetime, end_at: datetime, since: date, until: date) -> dict[str, Any]:

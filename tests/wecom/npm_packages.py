@@ -22,7 +22,7 @@ from devtools.places import VAR, SetupError
 
 HERE = Path(__file__).parent / "npm"
 TARGET = VAR / "npm-tests"
-RUN_S = 60
+RUN_S = 240
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The log of calls: what the client writes, how it gets into the database, what is read out of it."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,9 +107,11 @@ def test_our_own_limit_and_waiting(server: LocalServer, brand: Any, corp: Any) -
         read(client, deadline_s=1.2)
     last = lines(brand)[-1]
     assert (last.api, last.errcode, last.note, last.ms) == (READ, None, "limit", 0)
-    limits.block(redis_client(), client.corp_key, WRITE, 0.3)
+    started = time.monotonic()
+    limits.block(redis_client(), client.corp_key, WRITE, 1.5)
     client.call("POST", WRITE, body={})
-    assert 250 <= lines(brand)[-1].waited_ms <= 3000
+    took_ms = (time.monotonic() - started) * 1000
+    assert took_ms >= 1490 and 0 < lines(brand)[-1].waited_ms <= took_ms
 
 
 def test_a_corp_that_is_not_stored_yet_has_no_log(server: LocalServer, brand: Any, corp: Any) -> None:
@@ -220,7 +223,7 @@ def test_flush_of_many_sets(brand: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_two_at_once_write_nothing_twice(brand: Any) -> None:
     line(brand, at=clock.now())
-    redis_client().set(f"{edge.key(brand.pk)}:lock", "another process", px=5000)
+    redis_client().set(f"{edge.key(brand.pk)}:lock", "another process", px=60_000)
     assert flush_calls() == 0
     redis_client().delete(f"{edge.key(brand.pk)}:lock")
     assert flush_calls() == 1

@@ -146,7 +146,7 @@ def test_gettoken_without_a_token(client: WeComClient, server: LocalServer) -> N
 
 def _use(url: str, redis_url: str, start: Any, results: Any) -> None:
     client = make_client(url, Redis.from_url(redis_url))
-    start.wait(30)
+    start.wait(120)
     results.put(read(client)["errcode"])
 
 
@@ -160,9 +160,9 @@ def test_two_processes_refresh_once(client: WeComClient, server: LocalServer) ->
     workers = [context.Process(target=_use, args=arguments) for _ in range(2)]
     for worker in workers:
         worker.start()
-    assert [results.get(timeout=60) for _ in workers] == [0, 0]
+    assert [results.get(timeout=180) for _ in workers] == [0, 0]
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     results.close()
     results.join_thread()
     assert len(server.calls("gettoken")) == 2  # T1 at first, T2 once
@@ -314,7 +314,7 @@ def test_five_at_once(server: LocalServer) -> None:
     gate = threading.Barrier(5)
 
     def meet(handler: local_server.Handler) -> None:
-        gate.wait(10)  # five must be here at the same time, or none gets on
+        gate.wait(60)  # five must be here at the same time, or none gets on
         handler.send({"errcode": 0})
 
     server.answer(READ, meet)

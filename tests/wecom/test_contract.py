@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import wecom.api
+from scrm import clock
 from scrm.redis import redis_client
 from tests.wecom import contract
 from tests.wecom.contract import PNG, SAMPLES, Placeholders
@@ -43,6 +44,12 @@ SAME_API = {
     "messages.send_text_card",
     "transfers.unassigned_page",
 }
+
+
+@pytest.fixture(autouse=True)
+def when_the_samples_were_made() -> Iterator[None]:
+    with clock.at(contract.NOW):
+        yield
 
 
 @pytest.fixture

@@ -33,12 +33,24 @@ def refused(redis: Redis, key: str = KEY, api: str = API, **kwargs: Any) -> floa
     return caught.value.retry_after_s
 
 
+def until(holds: Callable[[], Any]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def since(started: float) -> float:
+    """Seconds that a test has taken so far: a window may have moved on by them."""
+    return time.monotonic() - started
+
+
 def test_minute_and_hour(redis: Redis) -> None:
-    few = Limits(per_minute=3)
+    few, started = Limits(per_minute=3), time.monotonic()
     for _ in range(3):
         with slot(redis, KEY, API, wait_s=0, limits=few) as waited:
-            assert waited.s < 0.5
-    assert 59 < refused(redis, limits=few) <= 61.1
+            assert waited.window_s == 0
+    assert 60 - since(started) < refused(redis, limits=few) <= 61.1
     assert 3500 < refused(redis, limits=Limits(per_hour=3)) <= 3661
     with slot(redis, KEY, API, wait_s=0):  # the documented limits still have room
         pass
@@ -46,7 +58,7 @@ def test_minute_and_hour(redis: Redis) -> None:
 
 def test_a_window_gives_its_calls_back(redis: Redis) -> None:
     """Calls of 61 seconds ago do not count; those of 60 seconds ago do."""
-    few = Limits(per_minute=4)
+    few, started = Limits(per_minute=4), time.monotonic()
     now = int(redis.time()[0])
     key = f"{KEY}:calls:{API}:minute"
     redis.hset(
@@ -55,7 +67,9 @@ def test_a_window_gives_its_calls_back(redis: Redis) -> None:
     for _ in range(2):
         with slot(redis, KEY, API, wait_s=0, limits=few):
             pass
-    assert 9 < refused(redis, limits=few) <= 11.1  # until the calls of 50 seconds ago have left
+    assert (
+        10 - since(started) - 1 < refused(redis, limits=few) <= 11.1
+    )  # until the calls of 50 seconds ago have left
     fields = {k.decode() for k in redis.hkeys(key)}
     assert str(now - 70) not in fields
     assert str(now - 62) not in fields
@@ -74,52 +88,64 @@ def test_five_in_flight(redis: Redis) -> None:
 
 def test_waits_for_a_place(redis: Redis) -> None:
     one = Limits(in_flight=1)
-    entered, leave = threading.Event(), threading.Event()
+    limits._gates.clear()
+    gate = limits._gates[limits._keys(KEY, API)[2], 1] = limits._Gate(1)
+    entered, held_s = threading.Event(), list[float]()
 
     def hold() -> None:
         with slot(redis, KEY, API, wait_s=0, limits=one):
             entered.set()
-            leave.wait(10)
+            until(lambda: gate._queue)
+            started = time.monotonic()
+            time.sleep(0.2)  # the other one waits meanwhile
+            held_s.append(since(started))
 
     holder = threading.Thread(target=hold)
     holder.start()
-    entered.wait(10)
-    threading.Timer(0.2, leave.set).start()
-    with slot(redis, KEY, API, wait_s=5, limits=one) as waited:
-        assert 0.15 < waited.s < 3
-    holder.join()
+    assert entered.wait(60)
+    with slot(redis, KEY, API, wait_s=60, limits=one) as waited:
+        holder.join()
+        assert held_s[0] >= 0.2 and waited.s >= held_s[0] - 0.05 and waited.window_s == 0
 
 
 def test_whoever_waits_is_woken(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by asking again: four wait, and each gets the one place as soon as it is free."""
+    """Not by asking again: four wait, and each gets the one place as soon as it is free. A bell is heard for a second: where
+    the machine was too busy for that, they do it once more."""
     monkeypatch.setattr(limits, "BELL_S", 8.0)
-    limits._gates.clear()
     one, held = Limits(in_flight=1), []
 
     def hold() -> None:
-        with slot(Redis.from_url(settings.REDIS_URL), KEY, API, wait_s=30, limits=one) as waited:
+        with slot(Redis.from_url(settings.REDIS_URL), KEY, API, wait_s=120, limits=one) as waited:
             limits._gates.clear()  # as if the next one were another process
             time.sleep(0.1)
             held.append(waited.s)
 
-    holders = []
-    for _ in range(5):
-        holders.append(threading.Thread(target=hold))
-        holders[-1].start()
-        limits._gates.clear()
-    for holder in holders:
-        holder.join(30)
-    assert len(held) == 5 and max(held) < 6
+    for _round in range(4):
+        held.clear()
+        holders = []
+        for _ in range(5):
+            limits._gates.clear()
+            holders.append(threading.Thread(target=hold))
+            holders[-1].start()
+        for holder in holders:
+            holder.join(150)
+        assert len(held) == 5
+        if max(held) < 6:
+            break
+    else:
+        pytest.fail(f"nobody was woken: {held}")
 
 
 def test_a_place_goes_on_to_the_next_thread(redis: Redis) -> None:
     """Without being given back; each call is counted."""
     one, places = Limits(in_flight=1), []
+    limits._gates.clear()
+    gate = limits._gates[limits._keys(KEY, API)[2], 1] = limits._Gate(1)
     flight, minute = (f"{KEY}:calls:{API}:{part}" for part in ("flight", "minute"))
 
     def call() -> None:
-        with slot(redis, KEY, API, wait_s=30, limits=one):
-            time.sleep(0.05)  # the others have come meanwhile
+        with slot(redis, KEY, API, wait_s=60, limits=one):
+            until(lambda: len(gate._queue) == 5 - len(places))  # the others have come
             places.append(redis.zrange(flight, 0, -1))
 
     threads = [threading.Thread(target=call) for _ in range(6)]
@@ -137,26 +163,27 @@ def test_a_call_counted_ahead_brings_no_place_back(redis: Redis) -> None:
     take, args = redis.register_script(limits._TAKE), [10, 10, 1, "place", 30_000, 10, 10, KEY]
     assert take(asked, [*args, 2]) == [2, 0] and not redis.zcard(asked[2]) and not redis.exists(asked[0])
     assert take(asked, [*args, 0]) == [0, 0]
-    redis.zadd(asked[2], {"place": time.time() * 1000 + 500})
+    redis.zadd(asked[2], {"place": time.time() * 1000 + 15_000})
     assert take(asked, [*args, 3]) == take(asked, [*args, 2]) == [0, 0]
     assert redis.zscore(asked[2], "place") > time.time() * 1000 + 20_000  # it begins anew
     assert redis.hget(asked[0], "total") == b"2" and redis.zcard(asked[2]) == 1
 
 
-def _wait_once(url: str, results: Any) -> None:
-    with slot(Redis.from_url(url), KEY, API, wait_s=20, limits=Limits(in_flight=1)) as waited:
+def _wait_once(url: str, start: Any, results: Any) -> None:
+    start.wait(120)
+    with slot(Redis.from_url(url), KEY, API, wait_s=120, limits=Limits(in_flight=1)) as waited:
         results.put(waited.s)
 
 
 def test_handing_on_ends_where_it_must(redis: Redis) -> None:
     """Another process comes in between threads that call all the time; a full window stops them."""
     stop, taken, context = threading.Event(), [], multiprocessing.get_context("spawn")
-    results = context.Queue()
+    start, results = context.Barrier(2), context.Queue()
 
     def call(allowed: Limits) -> None:
         while not stop.is_set():
             try:
-                with slot(redis_client(), KEY, API, wait_s=1, limits=allowed):
+                with slot(redis_client(), KEY, API, wait_s=20, limits=allowed):
                     taken.append(1)
                     time.sleep(0.005)
             except WeComRateLimited:
@@ -168,19 +195,20 @@ def test_handing_on_ends_where_it_must(redis: Redis) -> None:
             thread.start()
         return found
 
-    others = threads(Limits(in_flight=1))
-    guest = context.Process(target=_wait_once, args=[settings.REDIS_URL, results])
+    guest = context.Process(target=_wait_once, args=[settings.REDIS_URL, start, results])
     guest.start()
-    assert results.get(timeout=60) < 2
+    start.wait(120)  # it has come up: what follows is over long before a minute is
+    others = threads(Limits(in_flight=1))
+    assert results.get(timeout=180) < 30
     stop.set()
     for thread in others:
-        thread.join(30)
+        thread.join(60)
     stop.clear()
     n = len(taken)
     for thread in threads(Limits(in_flight=1, per_minute=n + 31)):
-        thread.join(30)
+        thread.join(60)
     assert len(taken) == n + 30  # and the guest's
-    guest.join(10)
+    guest.join(60)
     results.close()
     results.join_thread()
 
@@ -193,7 +221,7 @@ def test_a_place_is_given_back_after_an_error(redis: Redis) -> None:
 
 
 def _die_with_a_place(url: str) -> None:
-    with slot(Redis.from_url(url), KEY, API, wait_s=0, limits=Limits(in_flight=1), lease_s=1):
+    with slot(Redis.from_url(url), KEY, API, wait_s=0, limits=Limits(in_flight=1), lease_s=200):
         os._exit(0)
 
 
@@ -202,18 +230,21 @@ def test_a_killed_process_frees_its_place(redis: Redis) -> None:
         target=_die_with_a_place, args=[settings.REDIS_URL]
     )
     process.start()
-    process.join(30)
-    one = Limits(in_flight=1)
+    process.join(120)
+    one, flight = Limits(in_flight=1), limits._keys(KEY, API)[2]
     refused(redis, limits=one)
-    with slot(redis, KEY, API, wait_s=5, limits=one) as waited:
-        assert waited.s < 3
+    [(place, ends_ms)] = redis.zrange(flight, 0, -1, withscores=True)
+    assert 0 < ends_ms - int(redis.time()[0]) * 1000 <= 201_000
+    redis.zadd(flight, {place: ends_ms - 200_000})  # so much later
+    with slot(redis, KEY, API, wait_s=0, limits=one):
+        assert redis.zscore(flight, place) is None
 
 
 def _call_often(url: str, results: Any) -> None:
     redis, n, most = Redis.from_url(url), 0, 0
     while True:
         try:
-            with slot(redis, KEY, API, wait_s=1, limits=Limits(per_minute=300, in_flight=3)):
+            with slot(redis, KEY, API, wait_s=20, limits=Limits(per_minute=300, in_flight=3)):
                 most = max(most, redis.incr("test:busy"))
                 n += 1
                 redis.decr("test:busy")
@@ -228,9 +259,9 @@ def test_processes_share_the_limits(redis: Redis) -> None:
     workers = [context.Process(target=_call_often, args=[settings.REDIS_URL, results]) for _ in range(4)]
     for worker in workers:
         worker.start()
-    found = [results.get(timeout=60) for _ in workers]
+    found = [results.get(timeout=180) for _ in workers]
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     results.close()
     results.join_thread()
     assert sum(n for n, _ in found) == 300
@@ -238,22 +269,16 @@ def test_processes_share_the_limits(redis: Redis) -> None:
 
 
 def test_block(redis: Redis) -> None:
+    started = time.monotonic()
     limits.block(redis, KEY, API, 60)
     limits.block(redis, KEY, API, 0.1)  # a shorter one changes nothing
-    assert 59 < refused(redis) <= 60.1
+    assert 60 - since(started) - 0.1 < refused(redis) <= 60.1
     with slot(redis, KEY, "user/get", wait_s=0):
         pass
-    limits.block(redis, KEY, "user/list", 0.2)
     started = time.monotonic()
+    limits.block(redis, KEY, "user/list", 0.5)
     with slot(redis, KEY, "user/list", wait_s=5) as waited:
-        assert 0.1 < waited.s <= time.monotonic() - started
-
-
-def until(holds: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+        assert since(started) >= 0.49 and waited.s <= since(started)
 
 
 def test_a_block_holds_for_whoever_queues(redis: Redis) -> None:
@@ -264,7 +289,7 @@ def test_a_block_holds_for_whoever_queues(redis: Redis) -> None:
 
     def call(name: str) -> None:
         try:
-            with slot(redis, KEY, API, wait_s=20 if name != "c" else 3, limits=one):
+            with slot(redis, KEY, API, wait_s=50 if name != "c" else 20, limits=one):
                 if name == "a":
                     until(lambda: len(gate._queue) == 2)
                 else:
@@ -312,7 +337,7 @@ def calls_until_refused(redis: Redis, n: int, few: Limits, most: int = 10_000) -
 
 
 def test_address_limit_over_all_corps(redis: Redis) -> None:
-    few = Limits(address_per_minute=100)
+    few, started = Limits(address_per_minute=100), time.monotonic()
     made = [calls_until_refused(redis, n, few) for n in range(1, 30)]
     assert made[0] == 90
     assert sum(made) == 100  # the last tenth went to those who came late
@@ -321,7 +346,7 @@ def test_address_limit_over_all_corps(redis: Redis) -> None:
         pass
     with slot(redis, corp(1), API, wait_s=0, limits=few, egress="2"):  # another address
         pass
-    assert 59 < refused(redis, corp(1), limits=few) <= 61.1
+    assert 60 - since(started) < refused(redis, corp(1), limits=few) <= 61.1
     assert 3500 < refused(redis, corp(1), limits=Limits(address_per_hour=100)) <= 3661
 
 
@@ -400,5 +425,4 @@ def test_a_brand_at_full_speed_does_not_hold_up_anothers_welcome(redis: Redis) -
         for hog in hogs:
             hog.join(10)
     assert len(taken) <= 360
-    assert guest.waited_s < 0.5
-    assert max(seconds) < 1.5
+    assert guest.waited_s < 5 and max(seconds) < 15  # held up it would have waited for a minute

@@ -1,6 +1,7 @@
 """WeCom's own figures of members and groups against the sandbox: by Shanghai's days, once, resumed, shown."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from org.models import Job
 from scrm import clock
 from tests.factories import in_brand, make_staff
 from tests.groups.conftest import Town, external, sandbox, sandbox_server, town, wecom
+from tests.wecom.sandbox_client import Sandbox
 from wecom.models import StaffDay
 from wecom.services import staff_stats
 from wecom.tasks import nightly_stats
@@ -26,6 +28,15 @@ def read(town: Town) -> Job:
     return job
 
 
+@pytest.fixture(autouse=True)
+def noon(wecom: Sandbox) -> Iterator[datetime]:
+    """Tomorrow's noon in Shanghai, on both sides: what happens in a test is of one day. WeCom's clock goes on."""
+    moment = (clock.now() + timedelta(days=1)).replace(hour=4)
+    wecom.post("clock", at=moment.timestamp())
+    with clock.at(moment):
+        yield moment
+
+
 def live(town: Town) -> str:
     """A day in which 甲 talks with customers and the group is alive; its chat_id."""
     chat_id = town.make_group(n=2)
@@ -38,10 +49,10 @@ def live(town: Town) -> str:
     return chat_id
 
 
-def test_figures_of_yesterday_once(town: Town) -> None:
+def test_figures_of_yesterday_once(town: Town, noon: datetime) -> None:
     live(town)
-    town.sandbox.post("clock", offset_s=86_400)
-    with clock.at(clock.now() + timedelta(days=1)):
+    town.sandbox.post("clock", at=noon.timestamp() + 86_400)
+    with clock.at(noon + timedelta(days=1)):
         for _ in range(2):
             job = read(town)
             assert (job.state, job.error) == ("done", "")
@@ -57,12 +68,12 @@ def test_figures_of_yesterday_once(town: Town) -> None:
     assert len(calls) == 3  # one for each member; the second reading had nothing to ask
 
 
-def test_members_whom_wecom_refuses_stop_nobody(town: Town) -> None:
+def test_members_whom_wecom_refuses_stop_nobody(town: Town, noon: datetime) -> None:
     live(town)
     with in_brand(town.brand):
         make_staff(town.brand, town.corp)  # WeCom does not know them
-    town.sandbox.post("clock", offset_s=86_400)
-    with clock.at(clock.now() + timedelta(days=1)):
+    town.sandbox.post("clock", at=noon.timestamp() + 86_400)
+    with clock.at(noon + timedelta(days=1)):
         assert read(town).state == "done"
         with in_brand(town.brand):
             assert StaffDay.objects.get(staff=town.a, on=staff_stats.yesterday()).n_group_messages == 1

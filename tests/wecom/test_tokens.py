@@ -29,7 +29,7 @@ def _fetch_slowly(url: str, start: Any, results: Any) -> None:
         threading.Event().wait(0.2)  # as long as WeCom takes
         return f"T{number}", 7200
 
-    start.wait(30)
+    start.wait(120)
     results.put(tokens.shared(redis, KEY, fetch))
 
 
@@ -41,9 +41,9 @@ def test_two_processes_one_fetch(redis: Redis) -> None:
     ]
     for worker in workers:
         worker.start()
-    assert [results.get(timeout=60) for _ in workers] == ["T1"] * 3
+    assert [results.get(timeout=180) for _ in workers] == ["T1"] * 3
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     results.close()
     results.join_thread()
     assert redis.get("test:fetches") == b"1"

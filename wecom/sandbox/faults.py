@@ -3,7 +3,6 @@
 API: slow, hang, http500, html, empty, drop_after, errcode, kill_token. Callbacks: cb_lose, cb_double, cb_late, cb_reverse.
 """
 
-import itertools
 import socket
 import threading
 from typing import Any
@@ -21,7 +20,6 @@ HANG_S = 60.0
 _lock = threading.Lock()
 _faults: list[Fault] | None = None
 _cleared = threading.Event()  # wakes whoever is held by a fault
-_asked = itertools.count()
 
 
 def add(given: dict[str, Any]) -> int:
@@ -122,7 +120,7 @@ def strike(corpid: str, api: str) -> Fault | None:
                 continue
             if fault.kind in ("errcode", "kill_token") and api == "gettoken" and fault.api == "*":
                 continue  # "every call says 42001" is about calls that carry a token
-            if _strikes(fault, corpid, ("*", api), (next(_asked),)):
+            if _strikes(fault, corpid, ("*", api), (chance.nth("fault"),)):
                 return fault
     return None
 

@@ -80,7 +80,7 @@ def test_its_folder_alone_starts(tmp_path: Path) -> None:
     process = subprocess.Popen(argv, cwd=tmp_path, env=env)
     try:
         one = Sandbox(data=tmp_path, port=port)
-        one.wait_for(lambda: answers(one), 20)
+        one.wait_for(lambda: answers(one))
         assert one.get("scenario")["name"] == "calm-day"
         token = one.token("ww5a4db0c0ffee0001", "sandbox-secret-of-the-tea-shop")
         followers = one.api("externalcontact/get_follow_user_list", access_token=token)["follow_user"]

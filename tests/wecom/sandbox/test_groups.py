@@ -20,6 +20,13 @@ def upload(corp: Sandbox, api: Api, **query: str) -> str:
 
 
 @pytest.fixture
+def noon(corp: Sandbox) -> Sandbox:
+    """The corp at a noon in Shanghai: days begin and end long before and after."""
+    corp.post("clock", at=1_790_049_600)
+    return corp
+
+
+@pytest.fixture
 def people(corp: Sandbox) -> list[str]:
     """Three customers of lisi's, the last gold."""
     external = [f"wm{n}" for n in range(3)]
@@ -195,6 +202,7 @@ def test_groups_change_hands(corp: Sandbox, api: Api, receiver: Receiver, chat: 
 
 def test_moments(corp: Sandbox, api: Api, people: list[str]) -> None:
     corp.post("settings", moment_job_s=4)
+    corp.stop_clock()
     add = "externalcontact/add_moment_task"
     picture = {"msgtype": "image", "image": {"media_id": upload(corp, api)}}
     assert api.code(add, text={"content": "x" * 2001}) == 40058
@@ -328,7 +336,8 @@ def test_resigned_transfer(corp: Sandbox, api: Api, receiver: Receiver, people: 
     assert api.post(unassigned)["info"] == []
 
 
-def test_figures(corp: Sandbox, api: Api, wechat: Client, chat: str) -> None:
+def test_figures(noon: Sandbox, api: Api, wechat: Client, chat: str) -> None:
+    corp = noon
     met = corp.post("scan", corpid=CORPID, userid="lisi")
     who = {"corpid": CORPID, "userid": "lisi", "external_userid": met["external_userid"]}
     corp.post("say", **who, text="在吗")

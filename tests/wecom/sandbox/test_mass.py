@@ -70,6 +70,7 @@ def test_nothing_is_sent_before_the_member_confirms(
 
 def test_dispatching_at_first(corp: Sandbox, api: Api, people: list[str]) -> None:
     corp.post("settings", dispatch_s=3)
+    corp.stop_clock()
     msgid = add(api, sender="ZhangSan")["msgid"]
     early = api.post(TASK, msgid=msgid)
     assert (early["errcode"], early["task_list"]) == (41063, [])
@@ -132,6 +133,8 @@ def test_refusals(api: Api, people: list[str], body: dict, errcode: int) -> None
 
 def test_monthly_cap(corp: Sandbox, api: Api, people: list[str]) -> None:
     corp.post("settings", receive_cap=2)
+    corp.post("clock", at=1_790_049_600)  # months are Shanghai's: in the middle of one
+    api.token = corp.token()
     for expected in (1, 1, 3):
         msgid = add(api, sender="lisi")["msgid"]
         corp.post("confirm", corpid=CORPID, msgid=msgid)

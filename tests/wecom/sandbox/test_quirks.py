@@ -140,6 +140,7 @@ def half_first(w: World) -> Any:
 
 
 def code_picks_guide(w: World) -> Any:
+    w.corp.post("seed", seed=1)  # chance may give turns, too
     w.posted("add_contact_way", type=2, scene=2, user=["lisi", "wangwu"], state="both")
     met = [w.act("scan", state="both")["userid"] for _ in range(8)]
     return met == ["lisi", "wangwu"] * 4
