@@ -340,7 +340,7 @@ def world(sandbox: Sandbox) -> World:
 
 def served(sandbox: Sandbox, api: str) -> bool:
     """Unknown paths are 404 with an empty body."""
-    return requests.get(f"{sandbox.url}/cgi-bin/{api}", timeout=10).status_code != 404
+    return requests.get(f"{sandbox.url}/cgi-bin/{api}", timeout=60).status_code != 404
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=contract.title)
@@ -406,7 +406,7 @@ def test_refusals(example: dict[str, Any], world: World) -> None:
         url,
         params={**query, **example.get("query", {})},
         json=example.get("body"),
-        timeout=10,
+        timeout=60,
     )
     assert response.status_code == 200
     answer = response.json()
@@ -443,5 +443,5 @@ def test_token_and_old_identity(world: World) -> None:
 
 def test_unknown_paths_are_empty(sandbox: Sandbox) -> None:
     for method in ("GET", "POST"):
-        response = requests.request(method, f"{sandbox.url}/cgi-bin/externalcontact/no_such_call", timeout=10)
+        response = requests.request(method, f"{sandbox.url}/cgi-bin/externalcontact/no_such_call", timeout=60)
         assert (response.status_code, response.content) == (404, b"")

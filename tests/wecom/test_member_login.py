@@ -32,7 +32,7 @@ def start(client: Client, *, agent: str = "Chrome", target: str = "") -> dict[st
     """Begin here; gives address and parameters of WeCom's page, which must answer."""
     answer = client.get(f"/login/wecom/{CORPID}/", {"next": target}, headers={"User-Agent": agent})
     assert answer.status_code == 302
-    assert requests.get(answer["Location"], timeout=10).status_code == 200
+    assert requests.get(answer["Location"], timeout=60).status_code == 200
     parts = urlsplit(answer["Location"])
     return {"page": parts.path, **{key: values[0] for key, values in parse_qs(parts.query).items()}}
 

@@ -413,12 +413,12 @@ def test_our_callback_opens_letters_of_the_official_package(
         [["seal", "回声 echo 123"], *(["seal", event(corp.corpid, n, "你好" + "x" * n)] for n in range(32))],
         corp,
     )
-    answer = requests.get(url, params={**echo["query"], "echostr": echo["encrypted"]}, timeout=10)
+    answer = requests.get(url, params={**echo["query"], "echostr": echo["encrypted"]}, timeout=60)
     assert (answer.status_code, answer.content.decode()) == (200, "回声 echo 123")
 
     def post(letter: dict[str, Any], **over: str) -> requests.Response:
         body = f"<xml><ToUserName>x</ToUserName><Encrypt><![CDATA[{letter['encrypted']}]]></Encrypt></xml>"
-        return requests.post(url, body.encode(), params={**letter["query"], **over}, timeout=10)
+        return requests.post(url, body.encode(), params={**letter["query"], **over}, timeout=60)
 
     for letter in letters:
         answer = post(letter)

@@ -33,7 +33,7 @@ class Client(WeChatClient):
 
     def __init__(self, url: str, corpid: str, secret: str) -> None:
         self.API_BASE_URL = f"{url}/cgi-bin/"
-        super().__init__(corpid, secret, timeout=10)
+        super().__init__(corpid, secret, timeout=60)
 
     def fetch_access_token(self) -> dict[str, Any]:
         url = f"{self.API_BASE_URL}gettoken"

@@ -9,7 +9,7 @@ from tests.wecom.sandbox_client import CORPID, ControlError, Sandbox
 
 
 def test_openapi_has_every_call(corp: Sandbox) -> None:
-    described = requests.get(f"{corp.url}/control/openapi.json", timeout=10).json()
+    described = requests.get(f"{corp.url}/control/openapi.json", timeout=60).json()
     assert described["openapi"].startswith("3.1")
     names = {operation["operationId"] for path in described["paths"].values() for operation in path.values()}
     assert {"scan", "faults_clear", "scenario_start", "get_sent", "get_orders"} <= names
@@ -19,7 +19,7 @@ def test_openapi_has_every_call(corp: Sandbox) -> None:
         for method, operation in operations.items():
             assert operation["summary"], path
             answer = requests.request(
-                method, corp.url + path, json=[] if method == "post" else None, timeout=10
+                method, corp.url + path, json=[] if method == "post" else None, timeout=60
             )
             assert answer.status_code == (400 if method == "post" or required(operation) else 200), path
 
@@ -50,9 +50,9 @@ def test_what_is_wrong_is_named(corp: Sandbox, act: str, given: dict[str, Any], 
 
 
 def test_no_json_and_no_call(corp: Sandbox) -> None:
-    assert requests.post(f"{corp.url}/control/scan", data=b"{", timeout=5).status_code == 400
-    assert requests.get(f"{corp.url}/control/scan", timeout=5).status_code == 404
-    assert requests.post(f"{corp.url}/control/sent", json={}, timeout=5).status_code == 404
+    assert requests.post(f"{corp.url}/control/scan", data=b"{", timeout=60).status_code == 400
+    assert requests.get(f"{corp.url}/control/scan", timeout=60).status_code == 404
+    assert requests.post(f"{corp.url}/control/sent", json={}, timeout=60).status_code == 404
 
 
 def test_a_customer_reads_and_takes_another_name(corp: Sandbox) -> None:

@@ -14,13 +14,13 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
 def take(sandbox: Sandbox, **query: int) -> bytes:
-    answer = requests.get(f"{sandbox.url}/control/export", params=query, timeout=30)
+    answer = requests.get(f"{sandbox.url}/control/export", params=query, timeout=60)
     assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("application/x-ndjson")
     return answer.content
 
 
 def put(sandbox: Sandbox, body: bytes) -> requests.Response:
-    return requests.post(f"{sandbox.url}/control/import", data=body, timeout=30)
+    return requests.post(f"{sandbox.url}/control/import", data=body, timeout=60)
 
 
 def fill(corp: Sandbox) -> tuple[str, str, str]:
@@ -28,7 +28,7 @@ def fill(corp: Sandbox) -> tuple[str, str, str]:
     api = Api(corp)
     url = f"{corp.url}/cgi-bin/media/upload"
     sent = requests.post(
-        url, params={"access_token": api.token, "type": "image"}, files={"media": ("a.png", PNG)}, timeout=10
+        url, params={"access_token": api.token, "type": "image"}, files={"media": ("a.png", PNG)}, timeout=60
     ).json()
     corp.post("settings", minute_limit=77, quirks={"envelope": "json"}, callbacks={"delay_s": [3600, 3600]})
     corp.post("behaviour", corpid=CORPID, guides={"lisi": {"confirm_rate": 0}})
@@ -51,7 +51,7 @@ def check(sandbox: Sandbox, token: str, media_id: str, who: str) -> None:
     assert sandbox.api("user/get", access_token=token, userid="lisi")["errcode"] == -1
     assert sandbox.api("user/get", access_token=token, userid="lisi")["errcode"] == 0
     got = requests.get(
-        f"{sandbox.url}/cgi-bin/media/get", params={"access_token": token, "media_id": media_id}, timeout=10
+        f"{sandbox.url}/cgi-bin/media/get", params={"access_token": token, "media_id": media_id}, timeout=60
     )
     assert got.content == PNG
 

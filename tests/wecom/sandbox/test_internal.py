@@ -52,7 +52,7 @@ def test_an_app_of_one_department_makes_no_groups(corp: Sandbox, api: Api) -> No
 
 def robot(corp: Sandbox, body: dict[str, Any], key: str | None = None) -> int:
     key = key or corp.post("robot_add", corpid=CORPID, name="播报")["key"]
-    answer = requests.post(f"{corp.url}/cgi-bin/webhook/send", params={"key": key}, json=body, timeout=5)
+    answer = requests.post(f"{corp.url}/cgi-bin/webhook/send", params={"key": key}, json=body, timeout=60)
     return answer.json()["errcode"]
 
 
@@ -83,7 +83,7 @@ def test_robots_have_their_own_files_and_a_limit(corp: Sandbox) -> None:
     key = corp.post("robot_add", corpid=CORPID)["key"]
     url = f"{corp.url}/cgi-bin/webhook/upload_media"
     sent = requests.post(
-        url, params={"key": key, "type": "file"}, files={"media": ("a.txt", b"123456")}, timeout=5
+        url, params={"key": key, "type": "file"}, files={"media": ("a.txt", b"123456")}, timeout=60
     ).json()
     assert robot(corp, {"msgtype": "file", "file": {"media_id": sent["media_id"]}}, key) == 0
     assert robot(corp, {"msgtype": "text", "text": {"content": "x"}}, "nobody's key") == 93000

@@ -18,7 +18,7 @@ PATHS = [path for path in table_paths() if path not in NO_TOKEN]
 
 def code(sandbox: Sandbox, path: str, method: str = "POST", **query: str) -> int:
     url = f"{sandbox.url}/cgi-bin/{path}"
-    answer = requests.request(method, url, params=query, json={} if method == "POST" else None, timeout=10)
+    answer = requests.request(method, url, params=query, json={} if method == "POST" else None, timeout=60)
     assert answer.status_code == 200
     found = answer.json()
     if found["errcode"]:
@@ -60,5 +60,5 @@ def test_a_token_elsewhere_is_no_token(corp: Sandbox) -> None:
     token = corp.token()
     url = f"{corp.url}/cgi-bin/externalcontact/get_corp_tag_list"
     headers = {"Authorization": f"Bearer {token}"}
-    answer = requests.post(url, json={"access_token": token}, headers=headers, timeout=10)
+    answer = requests.post(url, json={"access_token": token}, headers=headers, timeout=60)
     assert answer.json()["errcode"] == 41001

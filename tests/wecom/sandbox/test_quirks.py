@@ -250,7 +250,7 @@ def card_code_hours(w: World) -> Any:
 def image_mb(w: World) -> Any:
     url, query = f"{w.corp.url}/cgi-bin/media/upload", {"access_token": w.api.token, "type": "image"}
     body = PNG + bytes(6 * 1024 * 1024)
-    return requests.post(url, params=query, files={"media": ("a.png", body)}, timeout=20).json()["errcode"]
+    return requests.post(url, params=query, files={"media": ("a.png", body)}, timeout=60).json()["errcode"]
 
 
 def upload_boundary(w: World) -> Any:
@@ -261,7 +261,7 @@ def upload_boundary(w: World) -> Any:
         + b"\r\n--B--\r\n"
     )
     headers = {"Content-Type": "multipart/form-data"}
-    return requests.post(url, params=query, data=body, headers=headers, timeout=10).json()["errcode"]
+    return requests.post(url, params=query, data=body, headers=headers, timeout=60).json()["errcode"]
 
 
 def group(w: World, **given: Any) -> str:
