@@ -31,6 +31,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now, editable=False)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'name'), name='sop_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Enrolment',
@@ -48,6 +53,16 @@ class Migration(migrations.Migration):
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.contact')),
                 ('sop', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.sop')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('ended_at', None), ('is_parked', False)), fields=['brand', 'next_run_at'], name='enrolment_due'),
+                    models.Index(fields=['brand', 'contact'], name='enrolment_contact'),
+                    models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['brand', 'sop', '-id'], include=('end_kind',), name='enrolment_ended'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('brand', 'sop', 'contact'), name='enrolment_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='SopStep',
@@ -63,6 +78,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('sop', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='campaigns.sop')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('removed_at', None)), fields=('brand', 'sop', 'position'), name='sop_step_position'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='SendTask',
@@ -91,6 +111,16 @@ class Migration(migrations.Migration):
                 ('sop', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='campaigns.sop')),
                 ('step', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.sopstep')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state__in', ['planned', 'calling', 'handed'])), fields=['brand', 'next_try_at'], name='send_task_due'),
+                    models.Index(fields=['brand', 'sop', '-id'], name='send_task_sop'),
+                    models.Index(fields=['brand', 'staff', '-id'], name='send_task_staff'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('state', 'calling')), fields=('brand', 'staff', 'content_digest'), name='send_task_calling'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='StepBlocked',
@@ -103,6 +133,11 @@ class Migration(migrations.Migration):
                 ('n', models.BigIntegerField(default=0)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'sop_id'], name='step_blocked_sop'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Touch',
@@ -122,6 +157,13 @@ class Migration(migrations.Migration):
                 ('error', models.CharField(blank=True, max_length=200)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'contact_id', '-at'], name='touch_contact'),
+                    models.Index(fields=['brand', 'send_task_id'], name='touch_send_task'),
+                    models.Index(fields=['brand', 'sop_id', '-at'], name='touch_sop'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='TouchKey',
@@ -144,65 +186,10 @@ class Migration(migrations.Migration):
                 ('cap_days', models.IntegerField(default=7, verbose_name='in days')),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name='sop',
-            constraint=models.UniqueConstraint(fields=('brand', 'name'), name='sop_name'),
-        ),
-        migrations.AddIndex(
-            model_name='enrolment',
-            index=models.Index(condition=models.Q(('ended_at', None), ('is_parked', False)), fields=['brand', 'next_run_at'], name='enrolment_due'),
-        ),
-        migrations.AddIndex(
-            model_name='enrolment',
-            index=models.Index(fields=['brand', 'contact'], name='enrolment_contact'),
-        ),
-        migrations.AddIndex(
-            model_name='enrolment',
-            index=models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['brand', 'sop', '-id'], include=('end_kind',), name='enrolment_ended'),
-        ),
-        migrations.AddConstraint(
-            model_name='enrolment',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('brand', 'sop', 'contact'), name='enrolment_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='sopstep',
-            constraint=models.UniqueConstraint(condition=models.Q(('removed_at', None)), fields=('brand', 'sop', 'position'), name='sop_step_position'),
-        ),
-        migrations.AddIndex(
-            model_name='sendtask',
-            index=models.Index(condition=models.Q(('state__in', ['planned', 'calling', 'handed'])), fields=['brand', 'next_try_at'], name='send_task_due'),
-        ),
-        migrations.AddIndex(
-            model_name='sendtask',
-            index=models.Index(fields=['brand', 'sop', '-id'], name='send_task_sop'),
-        ),
-        migrations.AddIndex(
-            model_name='sendtask',
-            index=models.Index(fields=['brand', 'staff', '-id'], name='send_task_staff'),
-        ),
-        migrations.AddConstraint(
-            model_name='sendtask',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'calling')), fields=('brand', 'staff', 'content_digest'), name='send_task_calling'),
-        ),
-        migrations.AddIndex(
-            model_name='stepblocked',
-            index=models.Index(fields=['brand', 'sop_id'], name='step_blocked_sop'),
-        ),
-        migrations.AddIndex(
-            model_name='touch',
-            index=models.Index(fields=['brand', 'contact_id', '-at'], name='touch_contact'),
-        ),
-        migrations.AddIndex(
-            model_name='touch',
-            index=models.Index(fields=['brand', 'send_task_id'], name='touch_send_task'),
-        ),
-        migrations.AddIndex(
-            model_name='touch',
-            index=models.Index(fields=['brand', 'sop_id', '-at'], name='touch_sop'),
-        ),
-        migrations.AddConstraint(
-            model_name='touchpolicy',
-            constraint=models.UniqueConstraint(fields=('brand',), name='touch_policy_once'),
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand',), name='touch_policy_once'),
+                ],
+            },
         ),
     ]

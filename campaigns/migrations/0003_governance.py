@@ -38,6 +38,11 @@ class Migration(migrations.Migration):
                 ('ended_at', models.DateTimeField(editable=False, null=True)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-id'], name='broadcast_newest'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Cap',
@@ -48,6 +53,11 @@ class Migration(migrations.Migration):
                 ('kind', models.SmallIntegerField(default=0, verbose_name='Kind')),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'days', 'kind'), name='cap_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='NoContactRule',
@@ -63,6 +73,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('tag', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tagging.tag')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'name'), name='no_contact_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Refusal',
@@ -75,6 +90,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.contact')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'contact'], name='refusal_contact'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Variant',
@@ -88,6 +108,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('broadcast', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='variants', to='campaigns.broadcast')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'broadcast', 'letter'), name='variant_letter'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Wave',
@@ -102,6 +127,14 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('broadcast', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='waves', to='campaigns.broadcast')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'at'], name='wave_due'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'broadcast', 'n'), name='wave_n'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='WaveSet',
@@ -116,34 +149,6 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
             },
-        ),
-        migrations.AddIndex(
-            model_name='broadcast',
-            index=models.Index(fields=['brand', '-id'], name='broadcast_newest'),
-        ),
-        migrations.AddConstraint(
-            model_name='cap',
-            constraint=models.UniqueConstraint(fields=('brand', 'days', 'kind'), name='cap_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='nocontactrule',
-            constraint=models.UniqueConstraint(fields=('brand', 'name'), name='no_contact_name'),
-        ),
-        migrations.AddIndex(
-            model_name='refusal',
-            index=models.Index(fields=['brand', 'contact'], name='refusal_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='variant',
-            constraint=models.UniqueConstraint(fields=('brand', 'broadcast', 'letter'), name='variant_letter'),
-        ),
-        migrations.AddIndex(
-            model_name='wave',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'at'], name='wave_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='wave',
-            constraint=models.UniqueConstraint(fields=('brand', 'broadcast', 'n'), name='wave_n'),
         ),
         migrations.RemoveIndex(
             model_name='touch',

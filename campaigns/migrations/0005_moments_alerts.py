@@ -29,6 +29,11 @@ class Migration(migrations.Migration):
                 ('per_hour', models.IntegerField(default=6, verbose_name='Messages to one guide an hour at most')),
                 ('keep_hours', models.IntegerField(default=12, verbose_name='Hours after which an alert is not worth telling')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand',), name='alert_policy_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='AlertRule',
@@ -46,6 +51,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
                 ('deleted_at', models.DateTimeField(null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-id'], name='alert_rule_newest'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='AlertMessage',
@@ -59,6 +69,11 @@ class Migration(migrations.Migration):
                 ('text', models.TextField()),
                 ('call_id', models.BigIntegerField(null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'staff', '-at'], name='alert_message_staff'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Alert',
@@ -79,6 +94,17 @@ class Migration(migrations.Migration):
                 ('due_at', models.DateTimeField()),
                 ('done_at', models.DateTimeField(null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'due_at'], name='alert_due'),
+                    models.Index(fields=['brand', '-id'], name='alert_newest'),
+                    models.Index(fields=['brand', 'staff', 'contact', '-id'], name='alert_pair'),
+                    models.Index(condition=models.Q(('message__isnull', False)), fields=['brand', 'message'], name='alert_of_message'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'event_id', 'staff'), name='alert_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Moment',
@@ -118,6 +144,18 @@ class Migration(migrations.Migration):
                 ('cancelled_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state__in', ['planned', 'calling', 'running', 'out'])), fields=['brand', 'next_try_at'], name='moment_due'),
+                    models.Index(fields=['brand', '-id'], name='moment_newest'),
+                    models.Index(fields=['brand', 'at'], name='moment_at'),
+                    models.Index(condition=models.Q(('moment_id', ''), _negated=True), fields=['brand', 'moment_id'], name='moment_wecom'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'key'), name='moment_key'),
+                    models.UniqueConstraint(condition=models.Q(('state', 'calling')), fields=('brand', 'corp', 'content_digest'), name='moment_calling'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='MomentGuide',
@@ -136,6 +174,15 @@ class Migration(migrations.Migration):
                 ('reminded_at', models.DateTimeField(null=True)),
                 ('error', models.CharField(blank=True, max_length=200)),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('next_read_at__isnull', False)), fields=['brand', 'next_read_at'], name='moment_guide_due'),
+                    models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'staff', '-id'], name='moment_guide_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'moment', 'userid'), name='moment_guide_once'),
+                ],
+            },
         ),
         migrations.AddIndex(
             model_name='sendtask',
@@ -144,73 +191,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='stafftask',
             index=models.Index(fields=['brand', 'due_at', 'staff'], name='staff_task_calendar'),
-        ),
-        migrations.AddIndex(
-            model_name='alertmessage',
-            index=models.Index(fields=['brand', 'staff', '-at'], name='alert_message_staff'),
-        ),
-        migrations.AddConstraint(
-            model_name='alertpolicy',
-            constraint=models.UniqueConstraint(fields=('brand',), name='alert_policy_once'),
-        ),
-        migrations.AddIndex(
-            model_name='alertrule',
-            index=models.Index(fields=['brand', '-id'], name='alert_rule_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'due_at'], name='alert_due'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['brand', '-id'], name='alert_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['brand', 'staff', 'contact', '-id'], name='alert_pair'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('message__isnull', False)), fields=['brand', 'message'], name='alert_of_message'),
-        ),
-        migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.UniqueConstraint(fields=('brand', 'event_id', 'staff'), name='alert_once'),
-        ),
-        migrations.AddIndex(
-            model_name='moment',
-            index=models.Index(condition=models.Q(('state__in', ['planned', 'calling', 'running', 'out'])), fields=['brand', 'next_try_at'], name='moment_due'),
-        ),
-        migrations.AddIndex(
-            model_name='moment',
-            index=models.Index(fields=['brand', '-id'], name='moment_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='moment',
-            index=models.Index(fields=['brand', 'at'], name='moment_at'),
-        ),
-        migrations.AddIndex(
-            model_name='moment',
-            index=models.Index(condition=models.Q(('moment_id', ''), _negated=True), fields=['brand', 'moment_id'], name='moment_wecom'),
-        ),
-        migrations.AddConstraint(
-            model_name='moment',
-            constraint=models.UniqueConstraint(fields=('brand', 'key'), name='moment_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='moment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'calling')), fields=('brand', 'corp', 'content_digest'), name='moment_calling'),
-        ),
-        migrations.AddIndex(
-            model_name='momentguide',
-            index=models.Index(condition=models.Q(('next_read_at__isnull', False)), fields=['brand', 'next_read_at'], name='moment_guide_due'),
-        ),
-        migrations.AddIndex(
-            model_name='momentguide',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'staff', '-id'], name='moment_guide_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='momentguide',
-            constraint=models.UniqueConstraint(fields=('brand', 'moment', 'userid'), name='moment_guide_once'),
         ),
     ]

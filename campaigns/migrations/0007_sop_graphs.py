@@ -118,6 +118,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('sop', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='campaigns.sop')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'sop', 'n'), name='sop_version_n'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='sopstep',
@@ -162,9 +167,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('state', 'waiting')), fields=['brand', 'next_try_at'], name='sop_call_due'), models.Index(fields=['brand', 'sop', '-id'], name='sop_call_newest')],
                 'constraints': [models.UniqueConstraint(fields=('brand', 'key'), name='sop_call_key')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='sopversion',
-            constraint=models.UniqueConstraint(fields=('brand', 'sop', 'n'), name='sop_version_n'),
         ),
     ]

@@ -42,6 +42,19 @@ class Migration(migrations.Migration):
                 ('staff', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
                 ('store', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.store')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'paid_at'], include=('contact', 'amount_fen', 'refunded_fen', 'is_sale'), name='order_paid'),
+                    models.Index(fields=['brand', 'contact', '-paid_at'], name='order_contact'),
+                    models.Index(fields=['brand', '-placed_at', '-id'], name='order_newest'),
+                    models.Index(condition=models.Q(('staff__isnull', False)), fields=['brand', 'staff', '-placed_at', '-id'], name='order_staff'),
+                    models.Index(condition=models.Q(('contact__isnull', True)), fields=['brand', 'buyer_kind', 'buyer_scope', 'buyer_value'], name='order_buyer'),
+                    models.Index(condition=models.Q(('contact__isnull', True)), fields=['brand', '-placed_at', '-id'], name='order_waiting'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'source', 'order_no'), name='order_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Product',
@@ -57,6 +70,14 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'category', '-id'], name='product_category'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'sku'), name='product_sku'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='OrderLine',
@@ -71,6 +92,12 @@ class Migration(migrations.Migration):
                 ('order', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='commerce.order')),
                 ('product', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='commerce.product')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('product__isnull', False)), fields=['brand', 'product', 'order'], name='line_product'),
+                    models.Index(condition=models.Q(('product__isnull', True), models.Q(('sku', ''), _negated=True)), fields=['brand', 'sku'], name='line_sku'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Refund',
@@ -89,61 +116,14 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('order', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='commerce.order')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['brand', 'paid_at'], include=('contact', 'amount_fen', 'refunded_fen', 'is_sale'), name='order_paid'),
-        ),
-        migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['brand', 'contact', '-paid_at'], name='order_contact'),
-        ),
-        migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['brand', '-placed_at', '-id'], name='order_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('staff__isnull', False)), fields=['brand', 'staff', '-placed_at', '-id'], name='order_staff'),
-        ),
-        migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('contact__isnull', True)), fields=['brand', 'buyer_kind', 'buyer_scope', 'buyer_value'], name='order_buyer'),
-        ),
-        migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('contact__isnull', True)), fields=['brand', '-placed_at', '-id'], name='order_waiting'),
-        ),
-        migrations.AddConstraint(
-            model_name='order',
-            constraint=models.UniqueConstraint(fields=('brand', 'source', 'order_no'), name='order_once'),
-        ),
-        migrations.AddIndex(
-            model_name='product',
-            index=models.Index(fields=['brand', 'category', '-id'], name='product_category'),
-        ),
-        migrations.AddConstraint(
-            model_name='product',
-            constraint=models.UniqueConstraint(fields=('brand', 'sku'), name='product_sku'),
-        ),
-        migrations.AddIndex(
-            model_name='orderline',
-            index=models.Index(condition=models.Q(('product__isnull', False)), fields=['brand', 'product', 'order'], name='line_product'),
-        ),
-        migrations.AddIndex(
-            model_name='orderline',
-            index=models.Index(condition=models.Q(('product__isnull', True), models.Q(('sku', ''), _negated=True)), fields=['brand', 'sku'], name='line_sku'),
-        ),
-        migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(condition=models.Q(('order__isnull', False)), fields=['brand', 'order'], name='refund_order'),
-        ),
-        migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(condition=models.Q(('order__isnull', True)), fields=['brand', 'source', 'order_no'], name='refund_waiting'),
-        ),
-        migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.UniqueConstraint(fields=('brand', 'source', 'refund_no'), name='refund_once'),
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('order__isnull', False)), fields=['brand', 'order'], name='refund_order'),
+                    models.Index(condition=models.Q(('order__isnull', True)), fields=['brand', 'source', 'order_no'], name='refund_waiting'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'source', 'refund_no'), name='refund_once'),
+                ],
+            },
         ),
     ]

@@ -36,6 +36,17 @@ class Migration(migrations.Migration):
                 ('profile_at', models.DateTimeField(null=True)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-added_at', '-id'], name='contact_newest'),
+                    models.Index(condition=models.Q(('lost_at__isnull', False)), fields=['brand', '-lost_at', '-id'], name='contact_lost'),
+                    models.Index(condition=models.Q(('do_not_contact', True)), fields=['brand', '-added_at', '-id'], name='contact_dnc'),
+                    models.Index(condition=models.Q(('lost_at__isnull', True), ('n_follows', 0)), fields=['brand', '-added_at', '-id'], name='contact_pending'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'position'), name='contact_position'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ContactGram',
@@ -45,6 +56,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.contact')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'contact'], name='gram_contact'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Event',
@@ -60,6 +76,13 @@ class Migration(migrations.Migration):
                 ('xid', models.BigIntegerField(db_default=models.Func(function='txid_current', output_field=models.BigIntegerField()))),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'type', 'at'], include=('contact_id', 'object_id'), name='event_type'),
+                    models.Index(fields=['brand', 'contact_id', '-at'], name='event_timeline'),
+                    models.Index(fields=['brand', 'xid', 'id'], name='event_outbox'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='EventKey',
@@ -95,6 +118,18 @@ class Migration(migrations.Migration):
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.corp')),
                 ('staff', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'staff', '-added_at'], include=('contact', 'ended_at', 'is_pending'), name='follow_staff'),
+                    models.Index(fields=['brand', 'channel_code_id', '-added_at'], include=('contact', 'ended_at', 'is_pending'), name='follow_code'),
+                    models.Index(fields=['brand', '-added_at'], name='follow_newest'),
+                    models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['brand', '-ended_at'], name='follow_ended'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'contact', 'staff'), name='follow_once'),
+                    models.UniqueConstraint(fields=('brand', 'staff', 'external_userid'), name='follow_external'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Identity',
@@ -107,6 +142,14 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='identities', to='contacts.contact')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'contact'], name='identity_contact'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'kind', 'scope', 'value'), name='identity_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='OutboxPosition',
@@ -117,6 +160,11 @@ class Migration(migrations.Migration):
                 ('event_id', models.BigIntegerField(default=0)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'reader'), name='outbox_reader'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='SavedView',
@@ -128,6 +176,11 @@ class Migration(migrations.Migration):
                 ('query', models.JSONField(default=dict)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'staff_id', 'name'), name='saved_view_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='BrandCounter',
@@ -140,81 +193,5 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [models.UniqueConstraint(fields=('brand', 'name'), name='counter_once')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(fields=['brand', '-added_at', '-id'], name='contact_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(condition=models.Q(('lost_at__isnull', False)), fields=['brand', '-lost_at', '-id'], name='contact_lost'),
-        ),
-        migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(condition=models.Q(('do_not_contact', True)), fields=['brand', '-added_at', '-id'], name='contact_dnc'),
-        ),
-        migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(condition=models.Q(('lost_at__isnull', True), ('n_follows', 0)), fields=['brand', '-added_at', '-id'], name='contact_pending'),
-        ),
-        migrations.AddConstraint(
-            model_name='contact',
-            constraint=models.UniqueConstraint(fields=('brand', 'position'), name='contact_position'),
-        ),
-        migrations.AddIndex(
-            model_name='contactgram',
-            index=models.Index(fields=['brand', 'contact'], name='gram_contact'),
-        ),
-        migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['brand', 'type', 'at'], include=('contact_id', 'object_id'), name='event_type'),
-        ),
-        migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['brand', 'contact_id', '-at'], name='event_timeline'),
-        ),
-        migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['brand', 'xid', 'id'], name='event_outbox'),
-        ),
-        migrations.AddIndex(
-            model_name='follow',
-            index=models.Index(fields=['brand', 'staff', '-added_at'], include=('contact', 'ended_at', 'is_pending'), name='follow_staff'),
-        ),
-        migrations.AddIndex(
-            model_name='follow',
-            index=models.Index(fields=['brand', 'channel_code_id', '-added_at'], include=('contact', 'ended_at', 'is_pending'), name='follow_code'),
-        ),
-        migrations.AddIndex(
-            model_name='follow',
-            index=models.Index(fields=['brand', '-added_at'], name='follow_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='follow',
-            index=models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['brand', '-ended_at'], name='follow_ended'),
-        ),
-        migrations.AddConstraint(
-            model_name='follow',
-            constraint=models.UniqueConstraint(fields=('brand', 'contact', 'staff'), name='follow_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='follow',
-            constraint=models.UniqueConstraint(fields=('brand', 'staff', 'external_userid'), name='follow_external'),
-        ),
-        migrations.AddIndex(
-            model_name='identity',
-            index=models.Index(fields=['brand', 'contact'], name='identity_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='identity',
-            constraint=models.UniqueConstraint(fields=('brand', 'kind', 'scope', 'value'), name='identity_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='outboxposition',
-            constraint=models.UniqueConstraint(fields=('brand', 'reader'), name='outbox_reader'),
-        ),
-        migrations.AddConstraint(
-            model_name='savedview',
-            constraint=models.UniqueConstraint(fields=('brand', 'staff_id', 'name'), name='saved_view_name'),
         ),
     ]

@@ -32,6 +32,12 @@ class Migration(migrations.Migration):
                 ('data', models.JSONField(default=dict)),
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'kind', 'scope', 'value'], name='behaviour_waiting'),
+                    models.Index(fields=['brand', 'created_at'], name='behaviour_waiting_old'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='contact',
@@ -53,6 +59,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'key'), name='behaviour_kind_key'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='CustomField',
@@ -67,6 +78,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'key'), name='custom_field_key'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='CustomValue',
@@ -80,6 +96,15 @@ class Migration(migrations.Migration):
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.contact')),
                 ('field', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.customfield')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'contact'], name='custom_value_contact'),
+                    models.Index(condition=models.Q(('value_text__isnull', False)), fields=['brand', 'field', 'value_text'], include=('contact',), name='custom_value_text'),
+                    models.Index(condition=models.Q(('value_number__isnull', False)), fields=['brand', 'field', 'value_number'], include=('contact',), name='custom_value_number'),
+                    models.Index(condition=models.Q(('value_date__isnull', False)), fields=['brand', 'field', 'value_date'], include=('contact',), name='custom_value_date'),
+                    models.Index(condition=models.Q(('value_bool__isnull', False)), fields=['brand', 'field', 'value_bool'], include=('contact',), name='custom_value_bool'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Reminder',
@@ -96,6 +121,13 @@ class Migration(migrations.Migration):
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.contact')),
                 ('staff', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('done_at__isnull', True), ('noticed_at__isnull', True)), fields=['brand', 'due_at'], name='reminder_due'),
+                    models.Index(condition=models.Q(('done_at__isnull', True)), fields=['brand', 'staff', 'due_at', 'id'], name='reminder_open'),
+                    models.Index(fields=['brand', 'contact', '-due_at'], name='reminder_contact'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Stage',
@@ -107,6 +139,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'name'), name='stage_name'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='contact',
@@ -116,57 +153,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='contact',
             index=models.Index(condition=models.Q(('stage__isnull', False)), fields=['brand', 'stage', '-added_at', '-id'], name='contact_stage'),
-        ),
-        migrations.AddConstraint(
-            model_name='behaviourkind',
-            constraint=models.UniqueConstraint(fields=('brand', 'key'), name='behaviour_kind_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='customfield',
-            constraint=models.UniqueConstraint(fields=('brand', 'key'), name='custom_field_key'),
-        ),
-        migrations.AddIndex(
-            model_name='customvalue',
-            index=models.Index(fields=['brand', 'contact'], name='custom_value_contact'),
-        ),
-        migrations.AddIndex(
-            model_name='customvalue',
-            index=models.Index(condition=models.Q(('value_text__isnull', False)), fields=['brand', 'field', 'value_text'], include=('contact',), name='custom_value_text'),
-        ),
-        migrations.AddIndex(
-            model_name='customvalue',
-            index=models.Index(condition=models.Q(('value_number__isnull', False)), fields=['brand', 'field', 'value_number'], include=('contact',), name='custom_value_number'),
-        ),
-        migrations.AddIndex(
-            model_name='customvalue',
-            index=models.Index(condition=models.Q(('value_date__isnull', False)), fields=['brand', 'field', 'value_date'], include=('contact',), name='custom_value_date'),
-        ),
-        migrations.AddIndex(
-            model_name='customvalue',
-            index=models.Index(condition=models.Q(('value_bool__isnull', False)), fields=['brand', 'field', 'value_bool'], include=('contact',), name='custom_value_bool'),
-        ),
-        migrations.AddIndex(
-            model_name='reminder',
-            index=models.Index(condition=models.Q(('done_at__isnull', True), ('noticed_at__isnull', True)), fields=['brand', 'due_at'], name='reminder_due'),
-        ),
-        migrations.AddIndex(
-            model_name='reminder',
-            index=models.Index(condition=models.Q(('done_at__isnull', True)), fields=['brand', 'staff', 'due_at', 'id'], name='reminder_open'),
-        ),
-        migrations.AddIndex(
-            model_name='reminder',
-            index=models.Index(fields=['brand', 'contact', '-due_at'], name='reminder_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='stage',
-            constraint=models.UniqueConstraint(fields=('brand', 'name'), name='stage_name'),
-        ),
-        migrations.AddIndex(
-            model_name='waitingbehaviour',
-            index=models.Index(fields=['brand', 'kind', 'scope', 'value'], name='behaviour_waiting'),
-        ),
-        migrations.AddIndex(
-            model_name='waitingbehaviour',
-            index=models.Index(fields=['brand', 'created_at'], name='behaviour_waiting_old'),
         ),
     ]

@@ -24,6 +24,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('parent', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='content.folder')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'parent', 'name'), name='content_folder_name', nulls_distinct=False),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Content',
@@ -43,6 +48,12 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('folder', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='content.folder', verbose_name='Folder')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-changed_at', '-id'], name='content_newest'),
+                    models.Index(fields=['brand', 'folder'], name='content_by_folder'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='SensitiveWord',
@@ -56,6 +67,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now, editable=False)),
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'plain'), name='sensitive_word_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ContentPolicy',
@@ -91,21 +107,5 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [models.UniqueConstraint(fields=('brand', 'content', 'no'), name='content_version_no'), models.UniqueConstraint(condition=models.Q(('state', 'waiting')), fields=('brand', 'content'), name='content_version_waiting')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='folder',
-            constraint=models.UniqueConstraint(fields=('brand', 'parent', 'name'), name='content_folder_name', nulls_distinct=False),
-        ),
-        migrations.AddIndex(
-            model_name='content',
-            index=models.Index(fields=['brand', '-changed_at', '-id'], name='content_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='content',
-            index=models.Index(fields=['brand', 'folder'], name='content_by_folder'),
-        ),
-        migrations.AddConstraint(
-            model_name='sensitiveword',
-            constraint=models.UniqueConstraint(fields=('brand', 'plain'), name='sensitive_word_once'),
         ),
     ]

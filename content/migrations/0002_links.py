@@ -50,6 +50,15 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('content', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='links', to='content.content')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-id'], name='tracked_link_newest'),
+                    models.Index(condition=models.Q(('content__isnull', False)), fields=['brand', 'content'], name='tracked_link_page'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'key'), name='tracked_link_key'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='LinkPerson',
@@ -67,6 +76,15 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('link', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='content.trackedlink')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'link', '-last_at', '-id'], name='link_person_last'),
+                    models.Index(fields=['brand', 'contact_id'], name='link_person_contact'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'link', 'contact_id'), name='link_person_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Visit',
@@ -89,41 +107,12 @@ class Migration(migrations.Migration):
                 ('folded_s', models.IntegerField(default=0)),
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='trackedlink',
-            index=models.Index(fields=['brand', '-id'], name='tracked_link_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='trackedlink',
-            index=models.Index(condition=models.Q(('content__isnull', False)), fields=['brand', 'content'], name='tracked_link_page'),
-        ),
-        migrations.AddConstraint(
-            model_name='trackedlink',
-            constraint=models.UniqueConstraint(fields=('brand', 'key'), name='tracked_link_key'),
-        ),
-        migrations.AddIndex(
-            model_name='linkperson',
-            index=models.Index(fields=['brand', 'link', '-last_at', '-id'], name='link_person_last'),
-        ),
-        migrations.AddIndex(
-            model_name='linkperson',
-            index=models.Index(fields=['brand', 'contact_id'], name='link_person_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='linkperson',
-            constraint=models.UniqueConstraint(fields=('brand', 'link', 'contact_id'), name='link_person_once'),
-        ),
-        migrations.AddIndex(
-            model_name='visit',
-            index=models.Index(fields=['brand', 'link_id', '-at'], name='visit_link'),
-        ),
-        migrations.AddIndex(
-            model_name='visit',
-            index=models.Index(fields=['brand', 'link_id', 'visitor'], name='visit_visitor'),
-        ),
-        migrations.AddIndex(
-            model_name='visit',
-            index=models.Index(condition=models.Q(('is_reading', True)), fields=['brand', 'beat_at'], name='visit_reading'),
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'link_id', '-at'], name='visit_link'),
+                    models.Index(fields=['brand', 'link_id', 'visitor'], name='visit_visitor'),
+                    models.Index(condition=models.Q(('is_reading', True)), fields=['brand', 'beat_at'], name='visit_reading'),
+                ],
+            },
         ),
     ]

@@ -41,6 +41,12 @@ class Migration(migrations.Migration):
                 ('purged_at', models.DateTimeField(null=True)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-created_at', '-id'], name='import_newest'),
+                    models.Index(fields=['brand', 'digest'], name='import_digest'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ImportChange',
@@ -67,6 +73,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('file', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='datafiles.importfile')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'file', 'table', 'low'], name='import_range_file'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ImportTemplate',
@@ -79,6 +90,14 @@ class Migration(migrations.Migration):
                 ('used_at', models.DateTimeField(default=scrm.clock.now)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'kind', '-used_at'], name='import_template_newest'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'kind', 'signature'), name='import_template_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ExportFile',
@@ -105,25 +124,5 @@ class Migration(migrations.Migration):
             options={
                 'indexes': [models.Index(fields=['brand', '-created_at', '-id'], name='export_newest')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='importfile',
-            index=models.Index(fields=['brand', '-created_at', '-id'], name='import_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='importfile',
-            index=models.Index(fields=['brand', 'digest'], name='import_digest'),
-        ),
-        migrations.AddIndex(
-            model_name='importrange',
-            index=models.Index(fields=['brand', 'file', 'table', 'low'], name='import_range_file'),
-        ),
-        migrations.AddIndex(
-            model_name='importtemplate',
-            index=models.Index(fields=['brand', 'kind', '-used_at'], name='import_template_newest'),
-        ),
-        migrations.AddConstraint(
-            model_name='importtemplate',
-            constraint=models.UniqueConstraint(fields=('brand', 'kind', 'signature'), name='import_template_once'),
         ),
     ]

@@ -37,6 +37,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.corp')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-id'], name='drift_run_newest'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Difference',
@@ -60,6 +65,16 @@ class Migration(migrations.Migration):
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.corp')),
                 ('run', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='differences', to='drift.driftrun')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'state', 'kind', '-id'], name='difference_state'),
+                    models.Index(fields=['brand', 'run', '-id'], name='difference_run'),
+                    models.Index(fields=['brand', 'contact_id'], name='difference_contact'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('state__in', ['open', 'queued', 'ignored'])), fields=('brand', 'corp', 'kind', 'key'), name='difference_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='DriftSettings',
@@ -70,29 +85,10 @@ class Migration(migrations.Migration):
                 ('auto', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=24), null=True, size=None)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='driftrun',
-            index=models.Index(fields=['brand', '-id'], name='drift_run_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='difference',
-            index=models.Index(fields=['brand', 'state', 'kind', '-id'], name='difference_state'),
-        ),
-        migrations.AddIndex(
-            model_name='difference',
-            index=models.Index(fields=['brand', 'run', '-id'], name='difference_run'),
-        ),
-        migrations.AddIndex(
-            model_name='difference',
-            index=models.Index(fields=['brand', 'contact_id'], name='difference_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='difference',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['open', 'queued', 'ignored'])), fields=('brand', 'corp', 'kind', 'key'), name='difference_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='driftsettings',
-            constraint=models.UniqueConstraint(fields=('brand',), name='drift_settings_once'),
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand',), name='drift_settings_once'),
+                ],
+            },
         ),
     ]

@@ -38,6 +38,16 @@ class Migration(migrations.Migration):
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.corp')),
                 ('owner', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-created_at', '-id'], name='group_chat_newest'),
+                    models.Index(fields=['brand', '-n_members', '-id'], name='group_chat_biggest'),
+                    models.Index(fields=['brand', 'owner', '-created_at', '-id'], name='group_chat_owner'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'corp', 'chat_id'), name='group_chat_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='GroupMember',
@@ -58,41 +68,16 @@ class Migration(migrations.Migration):
                 ('contact', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='contacts.contact')),
                 ('staff', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='org.staff')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='groupchat',
-            index=models.Index(fields=['brand', '-created_at', '-id'], name='group_chat_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='groupchat',
-            index=models.Index(fields=['brand', '-n_members', '-id'], name='group_chat_biggest'),
-        ),
-        migrations.AddIndex(
-            model_name='groupchat',
-            index=models.Index(fields=['brand', 'owner', '-created_at', '-id'], name='group_chat_owner'),
-        ),
-        migrations.AddConstraint(
-            model_name='groupchat',
-            constraint=models.UniqueConstraint(fields=('brand', 'corp', 'chat_id'), name='group_chat_once'),
-        ),
-        migrations.AddIndex(
-            model_name='groupmember',
-            index=models.Index(fields=['brand', 'chat', '-joined_at', '-id'], name='group_member_joined'),
-        ),
-        migrations.AddIndex(
-            model_name='groupmember',
-            index=models.Index(condition=models.Q(('left_at__isnull', False)), fields=['brand', 'chat', '-left_at', '-id'], name='group_member_left'),
-        ),
-        migrations.AddIndex(
-            model_name='groupmember',
-            index=models.Index(condition=models.Q(('contact__isnull', False)), fields=['brand', 'contact', '-joined_at'], name='group_member_contact'),
-        ),
-        migrations.AddIndex(
-            model_name='groupmember',
-            index=models.Index(condition=models.Q(('contact', None)), fields=['brand', 'userid'], name='group_member_who'),
-        ),
-        migrations.AddConstraint(
-            model_name='groupmember',
-            constraint=models.UniqueConstraint(condition=models.Q(('left_at', None)), fields=('brand', 'chat', 'userid'), name='group_member_once'),
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'chat', '-joined_at', '-id'], name='group_member_joined'),
+                    models.Index(condition=models.Q(('left_at__isnull', False)), fields=['brand', 'chat', '-left_at', '-id'], name='group_member_left'),
+                    models.Index(condition=models.Q(('contact__isnull', False)), fields=['brand', 'contact', '-joined_at'], name='group_member_contact'),
+                    models.Index(condition=models.Q(('contact', None)), fields=['brand', 'userid'], name='group_member_who'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('left_at', None)), fields=('brand', 'chat', 'userid'), name='group_member_once'),
+                ],
+            },
         ),
     ]

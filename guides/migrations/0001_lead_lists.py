@@ -35,6 +35,14 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(null=True)),
                 ('brand', tenants.fields.BrandField(db_constraint=False, db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-id'], name='lead_list_newest'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'file_id'), name='lead_list_file'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Lead',
@@ -58,37 +66,17 @@ class Migration(migrations.Migration):
                 ('store', tenants.fields.BrandForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.store')),
                 ('list', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='guides.leadlist')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='leadlist',
-            index=models.Index(fields=['brand', '-id'], name='lead_list_newest'),
-        ),
-        migrations.AddConstraint(
-            model_name='leadlist',
-            constraint=models.UniqueConstraint(fields=('brand', 'file_id'), name='lead_list_file'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(fields=['brand', 'list', 'state', 'id'], name='lead_list_state'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(condition=models.Q(('state__in', ['given', 'asked'])), fields=['brand', 'staff', 'state', 'id'], name='lead_guide'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(condition=models.Q(('state__in', ['waiting', 'given', 'asked', 'not_found', 'refused'])), fields=['brand', 'phone'], name='lead_matched'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(condition=models.Q(('contact_id__isnull', False)), fields=['brand', 'contact_id'], name='lead_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.UniqueConstraint(fields=('brand', 'list', 'phone'), name='lead_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['waiting', 'given', 'asked'])), fields=('brand', 'phone'), name='lead_open_once'),
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'list', 'state', 'id'], name='lead_list_state'),
+                    models.Index(condition=models.Q(('state__in', ['given', 'asked'])), fields=['brand', 'staff', 'state', 'id'], name='lead_guide'),
+                    models.Index(condition=models.Q(('state__in', ['waiting', 'given', 'asked', 'not_found', 'refused'])), fields=['brand', 'phone'], name='lead_matched'),
+                    models.Index(condition=models.Q(('contact_id__isnull', False)), fields=['brand', 'contact_id'], name='lead_contact'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'list', 'phone'), name='lead_once'),
+                    models.UniqueConstraint(condition=models.Q(('state__in', ['waiting', 'given', 'asked'])), fields=('brand', 'phone'), name='lead_open_once'),
+                ],
+            },
         ),
     ]

@@ -35,6 +35,13 @@ class Migration(migrations.Migration):
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.corp')),
                 ('giver', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-id'], name='handover_newest'),
+                    models.Index(fields=['brand', 'giver', '-id'], name='handover_giver'),
+                    models.Index(condition=models.Q(('state', 'running')), fields=['brand', 'id'], name='handover_running'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='HandoverItem',
@@ -54,6 +61,18 @@ class Migration(migrations.Migration):
                 ('receiver', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
                 ('run', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='items', to='handover.handoverrun')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'run', 'state', 'id'], name='handover_item_state'),
+                    models.Index(fields=['brand', 'external_userid', '-id'], name='handover_item_customer'),
+                    models.Index(condition=models.Q(('chat__isnull', False)), fields=['brand', 'chat', '-id'], name='handover_item_chat'),
+                    models.Index(condition=models.Q(('contact__isnull', False)), fields=['brand', 'contact'], name='handover_item_contact'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('kind', 1), ('state__in', [0, 1, 2])), fields=('brand', 'giver', 'external_userid'), name='handover_customer_live'),
+                    models.UniqueConstraint(condition=models.Q(('kind', 2), ('state__in', [0, 1, 2])), fields=('brand', 'giver', 'chat'), name='handover_group_live'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='HandoverShare',
@@ -66,6 +85,14 @@ class Migration(migrations.Migration):
                 ('receiver', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
                 ('run', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='shares', to='handover.handoverrun')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('poll_at__isnull', False)), fields=['brand', 'poll_at'], name='handover_poll'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'run', 'receiver'), name='handover_share_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Unassigned',
@@ -78,57 +105,13 @@ class Migration(migrations.Migration):
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.corp')),
                 ('staff', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.staff')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='handoverrun',
-            index=models.Index(fields=['brand', '-id'], name='handover_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='handoverrun',
-            index=models.Index(fields=['brand', 'giver', '-id'], name='handover_giver'),
-        ),
-        migrations.AddIndex(
-            model_name='handoverrun',
-            index=models.Index(condition=models.Q(('state', 'running')), fields=['brand', 'id'], name='handover_running'),
-        ),
-        migrations.AddIndex(
-            model_name='handoveritem',
-            index=models.Index(fields=['brand', 'run', 'state', 'id'], name='handover_item_state'),
-        ),
-        migrations.AddIndex(
-            model_name='handoveritem',
-            index=models.Index(fields=['brand', 'external_userid', '-id'], name='handover_item_customer'),
-        ),
-        migrations.AddIndex(
-            model_name='handoveritem',
-            index=models.Index(condition=models.Q(('chat__isnull', False)), fields=['brand', 'chat', '-id'], name='handover_item_chat'),
-        ),
-        migrations.AddIndex(
-            model_name='handoveritem',
-            index=models.Index(condition=models.Q(('contact__isnull', False)), fields=['brand', 'contact'], name='handover_item_contact'),
-        ),
-        migrations.AddConstraint(
-            model_name='handoveritem',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 1), ('state__in', [0, 1, 2])), fields=('brand', 'giver', 'external_userid'), name='handover_customer_live'),
-        ),
-        migrations.AddConstraint(
-            model_name='handoveritem',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 2), ('state__in', [0, 1, 2])), fields=('brand', 'giver', 'chat'), name='handover_group_live'),
-        ),
-        migrations.AddIndex(
-            model_name='handovershare',
-            index=models.Index(condition=models.Q(('poll_at__isnull', False)), fields=['brand', 'poll_at'], name='handover_poll'),
-        ),
-        migrations.AddConstraint(
-            model_name='handovershare',
-            constraint=models.UniqueConstraint(fields=('brand', 'run', 'receiver'), name='handover_share_once'),
-        ),
-        migrations.AddIndex(
-            model_name='unassigned',
-            index=models.Index(fields=['brand', 'corp', 'seen_in'], name='unassigned_seen'),
-        ),
-        migrations.AddConstraint(
-            model_name='unassigned',
-            constraint=models.UniqueConstraint(fields=('brand', 'staff', 'external_userid'), name='unassigned_once'),
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'corp', 'seen_in'], name='unassigned_seen'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'staff', 'external_userid'), name='unassigned_once'),
+                ],
+            },
         ),
     ]

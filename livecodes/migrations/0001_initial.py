@@ -50,6 +50,15 @@ class Migration(migrations.Migration):
                 ('sop', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='campaigns.sop', verbose_name='SOP')),
                 ('store', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.store', verbose_name='Store')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('deleted_at', None)), fields=['brand', '-id'], name='channel_code_newest'),
+                    models.Index(condition=models.Q(('due_at__isnull', False)), fields=['brand', 'due_at'], name='channel_code_due'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'state'), name='channel_code_state'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='CodeGuide',
@@ -64,6 +73,14 @@ class Migration(migrations.Migration):
                 ('code', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='guides', to='livecodes.channelcode')),
                 ('staff', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='org.staff')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'staff'], name='code_guide_staff'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'code', 'staff'), name='code_guide_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='CodeHours',
@@ -88,6 +105,11 @@ class Migration(migrations.Migration):
                 ('code', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='code_tags', to='livecodes.channelcode')),
                 ('tag', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tagging.tag')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'code', 'tag'), name='code_tag_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Welcome',
@@ -105,37 +127,11 @@ class Migration(migrations.Migration):
                 ('code', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='welcomes', to='livecodes.channelcode')),
                 ('staff', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='org.staff')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='channelcode',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['brand', '-id'], name='channel_code_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='channelcode',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['brand', 'due_at'], name='channel_code_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='channelcode',
-            constraint=models.UniqueConstraint(fields=('brand', 'state'), name='channel_code_state'),
-        ),
-        migrations.AddIndex(
-            model_name='codeguide',
-            index=models.Index(fields=['brand', 'staff'], name='code_guide_staff'),
-        ),
-        migrations.AddConstraint(
-            model_name='codeguide',
-            constraint=models.UniqueConstraint(fields=('brand', 'code', 'staff'), name='code_guide_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='codetag',
-            constraint=models.UniqueConstraint(fields=('brand', 'code', 'tag'), name='code_tag_once'),
-        ),
-        migrations.AddIndex(
-            model_name='welcome',
-            index=models.Index(fields=['brand', 'code'], name='welcome_code'),
-        ),
-        migrations.AddIndex(
-            model_name='welcome',
-            index=models.Index(fields=['brand', 'staff'], name='welcome_staff'),
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'code'], name='welcome_code'),
+                    models.Index(fields=['brand', 'staff'], name='welcome_staff'),
+                ],
+            },
         ),
     ]

@@ -35,6 +35,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now, editable=False)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'corpid'), name='corp_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Department',
@@ -47,6 +52,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='org.corp')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'corp', 'wecom_id'), name='department_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Job',
@@ -70,6 +80,14 @@ class Migration(migrations.Migration):
                 ('ended_at', models.DateTimeField(null=True)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'kind', '-created_at'], name='job_kind'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(models.F('brand'), models.F('kind'), models.F('title'), condition=models.Q(('state__in', ['waiting', 'running', 'paused'])), name='job_live'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Region',
@@ -78,6 +96,11 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=60, verbose_name='Name')),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'name'), name='region_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Role',
@@ -89,6 +112,11 @@ class Migration(migrations.Migration):
                 ('is_preset', models.BooleanField(default=False, editable=False)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'name'), name='role_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Store',
@@ -99,6 +127,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('region', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='org.region', verbose_name='Region')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'name'), name='store_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Staff',
@@ -120,6 +153,16 @@ class Migration(migrations.Migration):
                 ('role', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='org.role', verbose_name='Role')),
                 ('store', tenants.fields.BrandForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='org.store', verbose_name='Store')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'store'], name='staff_store'),
+                    models.Index(fields=['brand', 'region'], name='staff_region'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('userid', ''), _negated=True), fields=('brand', 'corp', 'userid'), name='staff_userid'),
+                    models.UniqueConstraint(fields=('brand', 'user_id'), name='staff_user'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ApiKey',
@@ -157,49 +200,5 @@ class Migration(migrations.Migration):
             options={
                 'indexes': [models.Index(fields=['brand', '-at', '-id'], name='audit_newest'), models.Index(fields=['brand', 'object_type', 'object_id'], name='audit_object')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='corp',
-            constraint=models.UniqueConstraint(fields=('brand', 'corpid'), name='corp_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='department',
-            constraint=models.UniqueConstraint(fields=('brand', 'corp', 'wecom_id'), name='department_once'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['brand', 'kind', '-created_at'], name='job_kind'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(models.F('brand'), models.F('kind'), models.F('title'), condition=models.Q(('state__in', ['waiting', 'running', 'paused'])), name='job_live'),
-        ),
-        migrations.AddConstraint(
-            model_name='region',
-            constraint=models.UniqueConstraint(fields=('brand', 'name'), name='region_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='role',
-            constraint=models.UniqueConstraint(fields=('brand', 'name'), name='role_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='store',
-            constraint=models.UniqueConstraint(fields=('brand', 'name'), name='store_name'),
-        ),
-        migrations.AddIndex(
-            model_name='staff',
-            index=models.Index(fields=['brand', 'store'], name='staff_store'),
-        ),
-        migrations.AddIndex(
-            model_name='staff',
-            index=models.Index(fields=['brand', 'region'], name='staff_region'),
-        ),
-        migrations.AddConstraint(
-            model_name='staff',
-            constraint=models.UniqueConstraint(condition=models.Q(('userid', ''), _negated=True), fields=('brand', 'corp', 'userid'), name='staff_userid'),
-        ),
-        migrations.AddConstraint(
-            model_name='staff',
-            constraint=models.UniqueConstraint(fields=('brand', 'user_id'), name='staff_user'),
         ),
     ]

@@ -47,6 +47,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(
+                condition=models.Q(("wecom_id", ""), _negated=True),
+                fields=("brand", "corp", "wecom_id"),
+                name="tag_group_wecom",
+            ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Tag",
@@ -77,6 +86,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(
+                condition=models.Q(("deleted_at", None)), fields=("brand", "group", "name"), name="tag_name"
+            ),
+                    models.UniqueConstraint(
+                condition=models.Q(("wecom_id", ""), _negated=True),
+                fields=("brand", "group", "wecom_id"),
+                name="tag_wecom",
+            ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ContactTag",
@@ -129,27 +150,5 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["brand", "contact"], name="contact_tag_contact")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="taggroup",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("wecom_id", ""), _negated=True),
-                fields=("brand", "corp", "wecom_id"),
-                name="tag_group_wecom",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tag",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("deleted_at", None)), fields=("brand", "group", "name"), name="tag_name"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tag",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("wecom_id", ""), _negated=True),
-                fields=("brand", "group", "wecom_id"),
-                name="tag_wecom",
-            ),
         ),
     ]

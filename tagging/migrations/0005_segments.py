@@ -34,6 +34,14 @@ class Migration(migrations.Migration):
                 ('deleted_at', models.DateTimeField(null=True)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', '-changed_at', '-id'], name='segment_newest'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('brand', 'name'), name='segment_name'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='SegmentVersion',
@@ -47,17 +55,10 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('segment', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='tagging.segment')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='segment',
-            index=models.Index(fields=['brand', '-changed_at', '-id'], name='segment_newest'),
-        ),
-        migrations.AddConstraint(
-            model_name='segment',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('brand', 'name'), name='segment_name'),
-        ),
-        migrations.AddIndex(
-            model_name='segmentversion',
-            index=models.Index(fields=['brand', 'segment', '-at'], name='segment_version_newest'),
+            options={
+                'indexes': [
+                    models.Index(fields=['brand', 'segment', '-at'], name='segment_version_newest'),
+                ],
+            },
         ),
     ]

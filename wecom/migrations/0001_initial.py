@@ -29,6 +29,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=scrm.clock.now)),
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'digest', 'kind'), name='media_file_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='MediaUpload',
@@ -40,6 +45,11 @@ class Migration(migrations.Migration):
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='org.corp')),
                 ('file', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='wecom.mediafile')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'file', 'corp'), name='media_upload_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='OutboundCall',
@@ -58,6 +68,16 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='org.corp')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state__in', ['waiting', 'calling'])), fields=['brand', 'next_try_at'], name='outbound_due'),
+                    models.Index(condition=models.Q(('subject', ''), _negated=True), fields=['brand', 'subject'], name='outbound_subject'),
+                    models.Index(condition=models.Q(('state', 'failed')), fields=['brand', '-id'], name='outbound_failed'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'kind', 'key'), name='outbound_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='RefusedCallback',
@@ -70,6 +90,11 @@ class Migration(migrations.Migration):
                 ('brand', tenants.fields.BrandField(db_index=False, default=tenants.scoping.current_brand_id, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.brand')),
                 ('corp', tenants.fields.BrandForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='org.corp')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('brand', 'corp', 'on', 'reason'), name='refused_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='CallbackEvent',
@@ -94,33 +119,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('state__in', ['new', 'retry'])), fields=['brand', 'next_try_at'], name='callback_due'), models.Index(fields=['brand', '-received_at'], name='callback_newest'), models.Index(fields=['brand', 'state', '-received_at'], name='callback_state')],
                 'constraints': [models.UniqueConstraint(fields=('brand', 'digest'), name='callback_once')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='mediafile',
-            constraint=models.UniqueConstraint(fields=('brand', 'digest', 'kind'), name='media_file_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='mediaupload',
-            constraint=models.UniqueConstraint(fields=('brand', 'file', 'corp'), name='media_upload_once'),
-        ),
-        migrations.AddIndex(
-            model_name='outboundcall',
-            index=models.Index(condition=models.Q(('state__in', ['waiting', 'calling'])), fields=['brand', 'next_try_at'], name='outbound_due'),
-        ),
-        migrations.AddIndex(
-            model_name='outboundcall',
-            index=models.Index(condition=models.Q(('subject', ''), _negated=True), fields=['brand', 'subject'], name='outbound_subject'),
-        ),
-        migrations.AddIndex(
-            model_name='outboundcall',
-            index=models.Index(condition=models.Q(('state', 'failed')), fields=['brand', '-id'], name='outbound_failed'),
-        ),
-        migrations.AddConstraint(
-            model_name='outboundcall',
-            constraint=models.UniqueConstraint(fields=('brand', 'kind', 'key'), name='outbound_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='refusedcallback',
-            constraint=models.UniqueConstraint(fields=('brand', 'corp', 'on', 'reason'), name='refused_once'),
         ),
     ]

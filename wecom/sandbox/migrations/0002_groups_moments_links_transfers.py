@@ -24,6 +24,14 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(blank=True, max_length=100)),
                 ('source_id', models.CharField(blank=True, max_length=64)),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['corpid', 'userid'], name='group_member_by_person'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('chat_id', 'userid'), name='group_member_key'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='GroupTemplate',
@@ -53,6 +61,11 @@ class Migration(migrations.Migration):
                 ('mark_source', models.BooleanField(default=True)),
                 ('create_time', models.FloatField()),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['corpid', 'id'], name='join_way_by_corp'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Link',
@@ -69,6 +82,11 @@ class Migration(migrations.Migration):
                 ('priority_users', models.JSONField(default=list)),
                 ('create_time', models.FloatField()),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['corpid', 'id'], name='link_by_corp'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Moment',
@@ -87,6 +105,11 @@ class Migration(migrations.Migration):
                 ('ready_at', models.FloatField()),
                 ('cancelled_at', models.FloatField(null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['corpid', 'id'], name='moment_by_corp'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='MomentTask',
@@ -99,6 +122,15 @@ class Migration(migrations.Migration):
                 ('published_at', models.FloatField(null=True)),
                 ('publish_at', models.FloatField(null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('publish_at__isnull', False), ('status', 0)), fields=['publish_at'], name='moment_task_due'),
+                    models.Index(fields=['corpid', 'userid', 'status'], name='moment_task_by_member'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('moment_id', 'userid'), name='moment_task_key'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Reaction',
@@ -127,6 +159,13 @@ class Migration(migrations.Migration):
                 ('created_at', models.FloatField()),
                 ('takeover_time', models.FloatField()),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('status', 2)), fields=['takeover_time'], name='transfer_due'),
+                    models.Index(fields=['corpid', 'handover', 'takeover', 'id'], name='transfer_by_pair'),
+                    models.Index(fields=['corpid', 'external_userid'], name='transfer_by_customer'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='app',
@@ -151,49 +190,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='follow',
             index=models.Index(fields=['corpid', 'source_id', 'id'], name='follow_by_source'),
-        ),
-        migrations.AddIndex(
-            model_name='groupmember',
-            index=models.Index(fields=['corpid', 'userid'], name='group_member_by_person'),
-        ),
-        migrations.AddConstraint(
-            model_name='groupmember',
-            constraint=models.UniqueConstraint(fields=('chat_id', 'userid'), name='group_member_key'),
-        ),
-        migrations.AddIndex(
-            model_name='joinway',
-            index=models.Index(fields=['corpid', 'id'], name='join_way_by_corp'),
-        ),
-        migrations.AddIndex(
-            model_name='link',
-            index=models.Index(fields=['corpid', 'id'], name='link_by_corp'),
-        ),
-        migrations.AddIndex(
-            model_name='moment',
-            index=models.Index(fields=['corpid', 'id'], name='moment_by_corp'),
-        ),
-        migrations.AddIndex(
-            model_name='momenttask',
-            index=models.Index(condition=models.Q(('publish_at__isnull', False), ('status', 0)), fields=['publish_at'], name='moment_task_due'),
-        ),
-        migrations.AddIndex(
-            model_name='momenttask',
-            index=models.Index(fields=['corpid', 'userid', 'status'], name='moment_task_by_member'),
-        ),
-        migrations.AddConstraint(
-            model_name='momenttask',
-            constraint=models.UniqueConstraint(fields=('moment_id', 'userid'), name='moment_task_key'),
-        ),
-        migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(condition=models.Q(('status', 2)), fields=['takeover_time'], name='transfer_due'),
-        ),
-        migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(fields=['corpid', 'handover', 'takeover', 'id'], name='transfer_by_pair'),
-        ),
-        migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(fields=['corpid', 'external_userid'], name='transfer_by_customer'),
         ),
     ]
