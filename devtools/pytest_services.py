@@ -1,8 +1,8 @@
 """pytest plugin (`-p devtools.pytest_services`, in pyproject.toml): servers and a migrated template database.
 
 Starts a throw-away Postgres and Valkey unless DATABASE_URL and REDIS_URL name some, migrates the database
-`scrm_template` once as app_owner and names it in SCRM_TEST_TEMPLATE; tests/conftest.py clones it for each
-test process. xdist's workers inherit the environment.
+`scrm_template` once as app_owner (or reads the saved schema of the same code back, see saved_schema.py) and
+names it in SCRM_TEST_TEMPLATE; tests/conftest.py clones it for each test process. xdist's workers inherit the environment.
 """
 
 import atexit
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from devtools import chromium, runfile
+from devtools import chromium, runfile, saved_schema
 from devtools.places import ROOT, SetupError
 from devtools.postgres import run_psql
 from devtools.services import Services
@@ -29,6 +29,7 @@ SETTINGS = {
     "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
 }
 DATABASES = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_OPS_URL")
+MIGRATED = "SCRM_TEST_MIGRATED"  # address of the database that this run has migrated, if it had to
 OWN_POSTGRES = "SCRM_TEST_OWN_POSTGRES"  # for xdist's workers: the servers are ours, so start one more
 _services: Services | None = None
 
@@ -82,24 +83,43 @@ def _start() -> None:
     _services.start()
     for name, value in _services.settings().items():
         os.environ.setdefault(name, value)
-    owner = os.environ["DATABASE_OWNER_URL"]
+    owner, own = os.environ["DATABASE_OWNER_URL"], _services.postgres
+    _empty(owner, TEMPLATE)
+    if not (own and saved_schema.read_back(own, TEMPLATE)):
+        os.environ[MIGRATED] = migrate(owner, TEMPLATE)
+        if own:
+            saved_schema.save(own, TEMPLATE)
+    os.environ["SCRM_TEST_TEMPLATE"] = TEMPLATE
+    if own:
+        os.environ[OWN_POSTGRES] = "1"
+
+
+def own_services() -> Services | None:
+    """The servers that this process has started; None for a process that uses another one's."""
+    return _services
+
+
+def _empty(owner: str, name: str) -> str:
+    """An empty database beside `owner`'s; its address."""
     address = owner.rpartition("/")[0]
-    run_psql(
-        f"{address}/template1",
-        "-c",
-        f"DROP DATABASE IF EXISTS {TEMPLATE}",
-        "-c",
-        f"CREATE DATABASE {TEMPLATE}",
-    )
-    run_psql(f"{address}/{TEMPLATE}", "-f", str(ROOT / "deploy" / "grants.sql"))
-    env = dict(os.environ) | {"DATABASE_OWNER_URL": f"{address}/{TEMPLATE}"}
+    run_psql(f"{address}/template1", "-c", f"DROP DATABASE IF EXISTS {name}", "-c", f"CREATE DATABASE {name}")
+    return f"{address}/{name}"
+
+
+def migrate(owner: str, name: str) -> str:
+    """A migrated database beside `owner`'s; its address.
+
+    Raises:
+        SetupError: with what the migration said.
+    """
+    url = _empty(owner, name)
+    run_psql(url, "-f", str(ROOT / "deploy" / "grants.sql"))
+    env = dict(os.environ) | {"DATABASE_OWNER_URL": url}
     argv = [sys.executable, "-m", "devtools.database"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         raise SetupError(f"migrate failed:\n{done.stdout}{done.stderr}")
-    os.environ["SCRM_TEST_TEMPLATE"] = TEMPLATE
-    if _services.postgres:
-        os.environ[OWN_POSTGRES] = "1"
+    return url
 
 
 def _stop() -> None:
