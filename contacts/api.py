@@ -19,7 +19,7 @@ from contacts.services.values import values_of
 from org.models import Corp
 from scrm.api_pages import asked_size, page_answer, paged
 from scrm.api_query import asked_moment, asked_number, need_number
-from scrm.errors import NotFoundError
+from scrm.errors import ForbiddenError, NotFoundError
 
 SIZE = 50
 
@@ -108,6 +108,9 @@ PARAMETERS = [
     OpenApiParameter("tag", int, description="id of a tag; several: carriers of every one", many=True),
     OpenApiParameter("channel_code", int, description="id of a channel code"),
     OpenApiParameter("guide", int, description="id of a staff member who has, or had, the contact"),
+    OpenApiParameter(
+        "segment", int, description="id of a segment: who is in it now; needs the right `segments.view`"
+    ),
     OpenApiParameter("added_after", datetime, description="first added later than this moment (ISO 8601)"),
     OpenApiParameter("external_userid", str, description="exactly this external_userid, in any corp"),
     OpenApiParameter("unionid", str, description="exactly this unionid"),
@@ -128,8 +131,12 @@ class ContactViewSet(viewsets.ViewSet):
         if (added_after := asked_moment(query, "added_after")) is not None:
             base = base.filter(added_at__gt=added_after)
         tags = tuple(need_number(value, "tag") for value in query.getlist("tag"))
+        segment = asked_number(query, "segment")
+        if segment and not request.actor.can("segments.view"):
+            raise ForbiddenError()
         filters = Filters(
             guide=asked_number(query, "guide"),
+            segment=segment,
             code=asked_number(query, "channel_code"),
             tags=tags,
             all_tags=bool(tags),

@@ -26,6 +26,7 @@ class Filters:
         state: one of STATES.
         since, until: days of adding in the brand's zone, both included.
         dnc: only do-not-contact.
+        segment: who is in it at the moment of looking.
     """
 
     q: str = ""
@@ -38,6 +39,7 @@ class Filters:
     since: date | None = None
     until: date | None = None
     dnc: bool = False
+    segment: int | None = None
 
     @property
     def relation(self) -> bool:
@@ -67,6 +69,7 @@ class Filters:
             "since": self.since.isoformat() if self.since else "",
             "until": self.until.isoformat() if self.until else "",
             "dnc": "1" if self.dnc else "",
+            "segment": self.segment,
         }
         return {key: value for key, value in pairs.items() if value}
 
@@ -90,6 +93,7 @@ def parse(query: Any) -> Filters:
         since=_day(get("since")),
         until=_day(get("until")),
         dnc=_flag(get("dnc")),
+        segment=_number(get("segment")),
     )
     if found.state not in ("", *STATES) or len(found.tags) > MAX_TAGS:
         raise FilterError()

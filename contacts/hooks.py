@@ -21,6 +21,9 @@ START_TAGGING = "tagging.services.mass.start_for"
 TAG_DAYS = "tagging.services.mass.days_of"
 VALUES_OF = "tagging.value_panel.values_of"
 TAG_WHYS = "tagging.services.tags.source_names"
+SEGMENT_BITS = "tagging.services.as_filter.bits_of"
+SEGMENT_NAMES = "tagging.services.as_filter.names_of"
+SEGMENT_CHOICES = "tagging.services.as_filter.choices"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
 START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
 TASK_KINDS = "campaigns.services.staff_task_batches.kinds"
@@ -109,6 +112,22 @@ def take_over_tags(brand: Any, **kwargs: Any) -> Any:
 def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Any, Any]]:
     """Contacts who carry tags: pairs of a test of one contact and a query of ids."""
     return import_string(TAG_SETS)(tag_ids, all_tags=all_tags) if tag_ids else []
+
+
+def segment_bits(brand: Any, segment_id: int) -> bytes:
+    """Who is in a segment now: bit `position`, as `get_bit` of a bytea reads it. Raises SCRMError: no such segment, or it
+    cannot be read any more."""
+    return import_string(SEGMENT_BITS)(brand, segment_id)
+
+
+def segment_name(segment_id: int) -> str | None:
+    """The name of a segment; None: another brand's, or deleted."""
+    return import_string(SEGMENT_NAMES)([segment_id]).get(segment_id)
+
+
+def segment_choices() -> list[tuple[int, str]]:
+    """(id, name) of the segments."""
+    return import_string(SEGMENT_CHOICES)()
 
 
 def tag_selected(brand: Any, **kwargs: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Two ways to a page, newest first: walk the index of the newest contacts and look at each one's tags, guides
 and name; or take all members of the smallest set that is asked for (carriers of a tag, customers of a
-guide, names with a bigram …) and sort them. Postgres guesses which is shorter from how often a value
+guide, members of a segment, names with a bigram …) and sort them. Postgres guesses which is shorter from how often a value
 occurs, not from where: everybody of last year's code stands at the far end of the newest. So the sets are
 counted first (up to SMALL); a small one leads, and beside large ones the walk ends after WINDOW contacts
 and the smallest set leads after all.
@@ -16,12 +16,14 @@ from typing import Any
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
 from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import Combinable, RawSQL
 
 from contacts import hooks
 from contacts.filters import Filters
 from contacts.models import Contact, ContactQuerySet, Follow, visible_follows
 from contacts.services import positions
+from contacts.services.by_segment import Members
+from contacts.services.by_segment import members as members_of
 from contacts.services.search import Search
 from org.models import Staff
 from scrm.keyset import Page, beyond, keyset_page
@@ -36,10 +38,20 @@ NEWEST = ("-added_at", "-pk")
 
 @dataclass(frozen=True)
 class _Set:
-    """Contacts that share something: as a test of one contact, and as a list of ids."""
+    """Contacts that share something: as a test of one contact, and as a list of ids; or members of a segment, whose
+    number is known."""
 
-    test: Q
-    ids: QuerySet
+    test: Q | Combinable
+    ids: QuerySet | None = None
+    members: Members | None = None
+
+    @property
+    def all(self) -> Combinable:
+        """The test for a query that begins with the set."""
+        if self.members is not None:
+            return self.members.all
+        assert self.ids is not None
+        return InArray(F("pk"), ArraySubquery(self.ids.order_by()))
 
 
 class InArray(Func):
@@ -94,9 +106,12 @@ def page(
         if found.next:
             return found
         sizes = [_size(s, 10 * SMALL) for s in sets]
+        if min(sizes) > 10 * SMALL and sets[sizes.index(min(sizes))].members is not None:
+            # a bit is quicker asked of everybody than so many members are looked up
+            return keyset_page(tested, order=order, after=after, size=size)
     smallest = min(range(len(sets)), key=sizes.__getitem__)
     others = [Looked(s.test) for n, s in enumerate(sets) if n != smallest]
-    led = plain.filter(InArray(F("pk"), ArraySubquery(sets[smallest].ids.order_by())), *others)
+    led = plain.filter(sets[smallest].all, *others)
     return keyset_page(led, order=order, after=after, size=size)
 
 
@@ -127,6 +142,9 @@ def _of_text(brand: Brand, staff: Staff | None, filters: Filters) -> ContactQuer
 
 def _size(of: _Set, limit: int) -> int:
     """How many rows a set has, counted up to `limit` + 1."""
+    if of.members is not None:
+        return of.members.n
+    assert of.ids is not None
     return of.ids.order_by()[: limit + 1].count()
 
 
@@ -167,6 +185,9 @@ def _parts(
         plain = plain.filter(**_between("added_at", since, before))
     if filters.dnc:
         plain = plain.filter(do_not_contact=True)
+    if filters.segment:
+        members = members_of(brand, filters.segment)
+        sets.append(_Set(members.test, members=members))
     for test, ids in hooks.tag_sets(filters.tags, all_tags=filters.all_tags):
         sets.append(_Set(test, ids))
     if filters.q:
@@ -206,8 +227,8 @@ def _between(name: str, since: datetime | None, before: datetime | None) -> dict
 
 @dataclass(frozen=True)
 class Count:
-    """How many; beyond COUNTED an estimate of Postgres, rounded, or only that there are more (`n` is
-    COUNTED then)."""
+    """How many; beyond COUNTED an estimate, rounded, or only that there are more (`n` is COUNTED then). Of a segment
+    alone it is exact."""
 
     n: int
     is_exact: bool
@@ -217,17 +238,27 @@ class Count:
 def count(brand: Brand, *, staff: Staff | None, filters: Filters) -> Count:
     """How many contacts a filter holds, without ever counting all of a large one."""
     plain, sets, _order = _parts(brand, staff, filters)
+    members = next((s.members for s in sets if s.members is not None), None)
+    if members is not None and len(sets) == 1 and filters == Filters(segment=filters.segment):
+        return Count(members.n, is_exact=True)
     rows = plain.filter(*(s.test for s in sets)).order_by()
-    is_new = bool(sets) and positions.are_unknown(brand)
+    is_new = any(s.members is None for s in sets) and positions.are_unknown(brand)
     with connection.cursor() as cursor, joined_by_hash(cursor, None if is_new else 0):
         n = rows[: COUNTED + 1].count()
     if n <= COUNTED:
         return Count(n, is_exact=True)
-    guess = _planned_rows(rows)
+    guess = _planned_rows(rows) if members is None else _shared(plain, sets, members)
     if guess <= COUNTED:
         return Count(COUNTED, is_exact=False)
     digits = 10 ** (len(str(guess)) - 2)
     return Count(guess // digits * digits, is_exact=False, is_estimate=True)
+
+
+def _shared(plain: ContactQuerySet, sets: list[_Set], members: Members) -> int:
+    """How many members the other filters hold, by a sample of them."""
+    of_sample, n = members.sample()
+    others = [Looked(s.test) for s in sets if s.members is None]
+    return plain.filter(of_sample, *others).count() * members.n // n
 
 
 def _planned_rows(rows: QuerySet) -> int:

@@ -8,9 +8,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from contacts import hooks
-from contacts.filters import parse
 from contacts.services import bulk
-from contacts.views.lists import query_of
+from contacts.views.lists import filters_of, query_of
 from org.access import staff_can
 from org.models import Job
 from scrm.errors import ForbiddenError, InvalidError, NotFoundError, SCRMError
@@ -46,7 +45,7 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
         raise NotFoundError()
     if not request.actor.can(RIGHTS[act]):
         raise ForbiddenError()
-    filters = parse(request.GET)
+    filters = filters_of(request)
     context: dict[str, Any] = {
         "act": act,
         "title": _titles()[act],

@@ -1,5 +1,6 @@
 """The contact list: filters, columns, counts, saved views."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.http import HttpResponse, QueryDict
@@ -15,12 +16,14 @@ from contacts.services import contacts as services
 from contacts.services import listing
 from org.access import staff_can
 from org.models import Scope, Staff, Store
-from scrm.errors import SCRMError
+from scrm.errors import ForbiddenError, SCRMError
+from scrm.keyset import Page
 from scrm.responses import go, toast
 
 COLUMNS_COOKIE = "scrm_contact_columns"
 YEAR_S = 365 * 86400
 MANY = 500  # choices in one select
+SEGMENTS = "segments.view"  # the right to filter by one
 
 
 def query_of(filters: Filters) -> str:
@@ -29,6 +32,22 @@ def query_of(filters: Filters) -> str:
     for key, value in filters.as_query().items():
         query.setlist(key, [str(v) for v in value] if isinstance(value, list) else [str(value)])
     return query.urlencode()
+
+
+def filters_of(request: Any) -> Filters:
+    """The filter of an address.
+
+    Raises:
+        InvalidError: it cannot be read. ForbiddenError: it speaks of what this person may not see.
+    """
+    filters = parse(request.GET)
+    if not may_use(request, filters):
+        raise ForbiddenError()
+    return filters
+
+
+def may_use(request: Any, filters: Filters) -> bool:
+    return not filters.segment or request.actor.can(SEGMENTS)
 
 
 def columns_of(request: Any) -> list[str]:
@@ -43,9 +62,9 @@ def columns_of(request: Any) -> list[str]:
 @vary_on_headers("HX-Request")
 def contact_list(request: Any) -> HttpResponse:
     """The page, the list alone for a changed filter, or the next rows."""
-    filters = parse(request.GET)
+    filters = filters_of(request)
     after = request.GET.get("after")
-    page = listing.page(request.brand, staff=request.staff, filters=filters, after=after)
+    page, problem = _page(request, filters, after)
     columns = columns_of(request)
     if filters.state == "lost" and "lost" not in columns:
         columns = [*columns, "lost"]
@@ -55,6 +74,8 @@ def contact_list(request: Any) -> HttpResponse:
         "columns": columns,
         "colspan": len(columns) + 2,
         "filters": filters,
+        "only_segment": filters == Filters(segment=filters.segment),
+        "problem": problem,
     }
     if request.htmx and after:
         return render(request, "contacts/_rows.html", context)
@@ -70,18 +91,29 @@ def contact_list(request: Any) -> HttpResponse:
         return render(request, "contacts/_list.html", context)
     context |= {
         "states": [(key, STATE_NAMES[key]) for key in STATES],
-        "guides": _guides(request),
+        "guides": _guides(request, filters),
         "all_columns": [(key, name, key in columns) for key, name in COLUMNS.items()],
         **_views(request, filters),
     }
-    return render(request, "contacts/list.html", context)
+    return render(request, "contacts/list.html", context, status=problem.http_status if problem else 200)
+
+
+def _page(request: Any, filters: Filters, after: str | None) -> tuple[Page, SCRMError | None]:
+    """The rows; or nobody, and why: a saved view may name a segment that is gone, and its filter has to be taken away
+    somewhere."""
+    try:
+        return listing.page(request.brand, staff=request.staff, filters=filters, after=after), None
+    except SCRMError as error:
+        if request.htmx or after or not filters.segment:
+            raise
+        return Page([], "", ""), error
 
 
 @require_GET
 @staff_can("contacts.view")
 def contact_count(request: Any) -> HttpResponse:
     """How many match: a fragment loaded after the list, because counting may take longer than the list."""
-    count = listing.count(request.brand, staff=request.staff, filters=parse(request.GET))
+    count = listing.count(request.brand, staff=request.staff, filters=filters_of(request))
     return render(request, "contacts/_count.html", {"count": count})
 
 
@@ -89,12 +121,15 @@ def contact_count(request: Any) -> HttpResponse:
 @staff_can("contacts.view")
 def contact_filters(request: Any) -> HttpResponse:
     """The drawer with the filters that are not on the page itself."""
-    filters = parse(request.GET)
+    filters = filters_of(request)
+    may_segment = request.actor.can(SEGMENTS)
     context = {
         "filters": filters,
-        "codes": hooks.code_choices(),
+        "may_segment": may_segment,
+        "segments": hooks.segment_choices() if may_segment else [],
+        "codes": _with(hooks.code_choices(), filters.code, lambda pk: hooks.code_names([pk]).get(pk)),
         "groups": hooks.tag_choices(),
-        "stores": [] if _is_own(request) else Store.objects.order_by("name").values_list("pk", "name")[:MANY],
+        "stores": [] if _is_own(request) else _stores(filters),
         "hidden": [(k, v) for k, v in _flat(filters) if k in ("q", "guide", "state")],
     }
     return render(request, "contacts/filters.html", context)
@@ -114,7 +149,7 @@ def contact_columns(request: Any) -> HttpResponse:
 @staff_can("contacts.view")
 def view_new(request: Any) -> HttpResponse:
     """Save the present filter under a name (a modal)."""
-    filters = parse(request.GET)
+    filters = filters_of(request)
     context = {"query": query_of(filters), "chips": chips(request, filters), "error": "", "name": ""}
     if request.method == "GET":
         return render(request, "contacts/view_new.html", context)
@@ -143,11 +178,32 @@ def _is_own(request: Any) -> bool:
     return request.staff.role.scope == Scope.OWN
 
 
-def _guides(request: Any) -> list[tuple[int, str]]:
+def _guides(request: Any, filters: Filters) -> list[tuple[int, str]]:
     if _is_own(request):
         return []
-    guides = Staff.objects.visible_to(request.staff).filter(is_guide=True).order_by("name", "pk")
-    return list(guides.values_list("pk", "name")[:MANY])
+    seen = Staff.objects.visible_to(request.staff)
+    guides = seen.filter(is_guide=True).order_by("name", "pk").values_list("pk", "name")[:MANY]
+    return _with(guides, filters.guide, lambda pk: seen.filter(pk=pk).values_list("name", flat=True).first())
+
+
+def _stores(filters: Filters) -> list[tuple[int, str]]:
+    stores = Store.objects.order_by("name").values_list("pk", "name")[:MANY]
+    return _with(
+        stores,
+        filters.store,
+        lambda pk: Store.objects.filter(pk=pk).values_list("name", flat=True).first(),
+    )
+
+
+def _with(
+    choices: Iterable[tuple[int, str]], chosen: int | None, name_of: Callable[[int], str | None]
+) -> list[tuple[int, str]]:
+    """Choices, and what is chosen now although it is not offered (one of more than MANY, a guide who has left, a deleted
+    code): left out, it would be lost with the next change of another filter."""
+    rows = list(choices)
+    if chosen and chosen not in dict(rows):
+        rows.append((chosen, name_of(chosen) or "?"))
+    return rows
 
 
 def _acts(request: Any) -> list[dict[str, Any]]:
@@ -174,9 +230,12 @@ def _views(request: Any, filters: Filters) -> dict[str, Any]:
     tabs = [{"url": "/contacts/", "label": _("All contacts"), "active": not filters}]
     for view in services.saved_views(request.brand, request.staff):
         try:
-            url = "/contacts/?" + query_of(parse(view.query))
+            found = parse(view.query)
         except SCRMError:  # saved by an older version: not shown, rather than shown as 'everybody'
             continue
+        if not may_use(request, found):
+            continue
+        url = "/contacts/?" + query_of(found)
         is_open = query == view.query
         tabs.append({"url": url, "label": view.name, "active": is_open})
         if is_open and view.staff_id == request.staff.pk:
@@ -202,6 +261,8 @@ def chips(request: Any, filters: Filters) -> list[dict[str, str]]:
     if filters.store:
         names = dict(Store.objects.filter(pk=filters.store).values_list("pk", "name"))
         found.append((_("Store"), names.get(filters.store, "?"), "store"))
+    if filters.segment:
+        found.append((_("Segment"), hooks.segment_name(filters.segment) or "?", "segment"))
     if filters.code:
         found.append((_("Channel"), hooks.code_names([filters.code]).get(filters.code, "?"), "code"))
     if filters.tags:

@@ -67,6 +67,7 @@ class ExportKind:
         page: the next rows after a place (None at first) and the new place; no rows: the end.
         count: how many there will be, if that is quickly known.
         title: what it is of, in words.
+        also: rights that a filter needs beside `right`.
     """
 
     key: str
@@ -79,6 +80,7 @@ class ExportKind:
     count: Callable[[Export], int | None] = lambda export: None
     title: Callable[[Export], str] = lambda export: ""
     needs: Sequence[str] = field(default_factory=tuple)  # parameters without which there is nothing to export
+    also: Callable[[dict[str, Any]], Sequence[str]] = lambda params: ()
 
 
 # ---- parameters

@@ -105,7 +105,19 @@ def _in_order(ids: Sequence[int]) -> list[Contact]:
 
 
 def read_filter(brand: Brand, query: Any) -> dict[str, Any]:
-    return parse(query).as_query()
+    """Raises NotFoundError: a segment that is another brand's, or deleted."""
+    filters = parse(query)
+    if filters.segment:
+        get_segment(filters.segment)
+    return filters.as_query()
+
+
+def also(params: dict[str, Any]) -> list[str]:
+    return ["segments.view"] if params.get("segment") else []
+
+
+def filter_title(export: Export) -> str:
+    return hooks.segment_name(export.params["segment"]) or "" if export.params.get("segment") else ""
 
 
 def filter_page(export: Export, after: Any, size: int) -> Rows:
@@ -181,12 +193,12 @@ def read_tag(brand: Brand, query: Any) -> dict[str, Any]:
 
 CONTACTS = ExportKind(
     key="contacts", label=gettext_lazy("Contacts"), icon="users", right="contacts.view", read=read_filter,
-    columns=columns, page=filter_page, count=filter_count,
+    columns=columns, page=filter_page, count=filter_count, title=filter_title, also=also,
 )  # fmt: skip
 SEGMENT = ExportKind(
     key="segment", label=gettext_lazy("Contacts of a segment"), icon="funnel", right="contacts.view", read=read_segment,
     columns=columns, page=segment_page, count=lambda export: _audience(export).count(), title=segment_title,
-    needs=("segment",),
+    needs=("segment",), also=also,
 )  # fmt: skip
 TAGS = ExportKind(
     key="tags", label=gettext_lazy("Tags of contacts"), icon="tags", right="contacts.view", read=read_tag,

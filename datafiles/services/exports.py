@@ -52,6 +52,8 @@ def start_export(
     if format not in FORMATS:
         raise InvalidError(_("Choose CSV or XLSX"), fields={"format": _("Choose CSV or XLSX")})
     params = chosen.read(brand, query)
+    if not all(map(by.can, chosen.also(params))):
+        raise ForbiddenError()
     is_masked, has_whole_ids = not by.can("contacts.phones"), by.can("contacts.edit")
     export = Export(brand, params, staff, is_masked, has_whole_ids)
     part = chosen.title(export)
@@ -84,7 +86,8 @@ def _of(brand: Brand, row: ExportFile) -> Export:
     if row.staff_id is None:
         return Export(brand, params, None, row.is_masked, has_whole_ids)
     staff = Staff.objects.select_related("role", "store", "region").filter(pk=row.staff_id).first()
-    if staff is None or not staff.can("exports.run") or not staff.can(export_kind(row.kind).right):
+    kind = export_kind(row.kind)
+    if staff is None or not all(map(staff.can, ["exports.run", kind.right, *kind.also(params)])):
         raise ForbiddenError()
     has_whole_ids = has_whole_ids and staff.can("contacts.edit")
     return Export(brand, params, staff, row.is_masked or not staff.can("contacts.phones"), has_whole_ids)

@@ -9,9 +9,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, Follow, Identity
-from org.access import RIGHTS, Actor
+from org.access import RIGHTS, SYSTEM, Actor
 from org.models import ApiKey
 from org.services import keys
+from tagging.services.segments import create_list
 from tagging.services.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
@@ -94,6 +95,23 @@ def test_filters(brand: Any, staff: Any, people: Any) -> None:
     assert found(client, added_after="2026-03-01T18:30:00+08:00", guide=staff.pk) == ids[:0:-1]
 
 
+def test_by_segment(brand: Any, other_brand: Any, staff: Any, people: Any) -> None:
+    """Beside the other filters, page by page, with the right to see segments; a foreign one is not found."""
+    with in_brand(brand):
+        segment = create_list(brand, by=SYSTEM, name="x", contact_ids=[people[0].pk, people[1].pk]).pk
+        tag = Contact.objects.get(pk=people[1].pk).contact_tags.get().tag_id
+    client = client_of(brand, "contacts.view", "segments.view")
+    assert found(client, segment=segment) == [people[1].pk, people[0].pk]
+    assert found(client, segment=segment, tag=tag, guide=staff.pk) == [people[1].pk]
+    first = client.get(URL, {"segment": segment, "limit": 1}).json()
+    assert found(client, segment=segment, limit=1, after=first["next"]) == [people[0].pk]
+    assert client_of(brand).get(URL, {"segment": segment}).status_code == 403
+    stranger = client_of(other_brand, "contacts.view", "segments.view")
+    foreign, missing = stranger.get(URL, {"segment": segment}), client.get(URL, {"segment": 10**15})
+    assert foreign.status_code == 404 and foreign.json() == missing.json()
+    assert "segment" in foreign.json()["error"]["message"] or "人群" in foreign.json()["error"]["message"]
+
+
 def test_pages(brand: Any, staff: Any) -> None:
     with in_brand(brand):
         ids = [make_contact(brand, staff, added_at=T).pk for _ in range(7)]
@@ -110,8 +128,8 @@ def test_pages(brand: Any, staff: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "tag=x", "guide=-1", "channel_code=", "added_after=gestern", "after=x",
-              "guide=99999999999999999999"],
+    "query", ["limit=0", "limit=201", "limit=x", "tag=x", "segment=x", "guide=-1", "channel_code=", "added_after=gestern",
+              "after=x", "guide=99999999999999999999"],
 )  # fmt: skip
 def test_what_cannot_be_read(brand: Any, people: Any, query: str) -> None:
     response = client_of(brand).get(f"{URL}?{query}")

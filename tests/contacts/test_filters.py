@@ -23,6 +23,7 @@ filters = st.builds(
     state=st.sampled_from(["", *STATES]),
     since=st.none() | st.dates(date(2000, 1, 1), date(2200, 1, 1)),
     dnc=st.booleans(),
+    segment=st.none() | ids,
 )
 
 
@@ -37,6 +38,8 @@ def test_an_address_says_the_filter_again(found: Filters) -> None:
     [
         "guide=x",
         "guide=-1",
+        "segment=vip",
+        "segment=0",
         "tag=1&tag=",
         "tag=a",
         "state=all",

@@ -10,11 +10,14 @@ from django.db import connection, connections
 
 from contacts.filters import STATES, Filters
 from contacts.models import Contact, Follow
-from contacts.services import listing
+from contacts.services import by_segment, listing
 from contacts.services.follow import recount
 from contacts.services.search import refresh_grams
+from org.access import SYSTEM
 from org.models import Staff, Store
+from scrm.errors import NotFoundError
 from tagging.models import ContactTag, Tag
+from tagging.services.segments import create_list, create_segment
 from tagging.services.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag, role
 
@@ -55,10 +58,22 @@ def crowd(brand: Any, corp: Any) -> dict[str, Any]:
         ids = [c.pk for c in people]
         recount(brand, ids)
         refresh_grams(brand, ids)
-    return {"guides": guides, "stores": stores, "tags": tags, "people": people}
+        named = {"all": [{"kind": "tags", "ids": [tags[0].pk]}, {"not": {"kind": "do_not_contact"}}]}
+        segments = {
+            create_segment(brand, by=SYSTEM, name="0", condition=named).pk: {
+                c.pk for c in people if not c.do_not_contact and tags[0].pk in _tags_of(c)
+            },
+            create_list(brand, by=SYSTEM, name="每三人", contact_ids=ids[::3]).pk: set(ids[::3]),
+            create_list(brand, by=SYSTEM, name="无人", contact_ids=[]).pk: set(),
+        }
+    return {"guides": guides, "stores": stores, "tags": tags, "people": people, "segments": segments}
 
 
-def expected(brand: Any, filters: Filters, staff: Staff | None) -> list[int]:
+def _tags_of(contact: Contact) -> set[int]:
+    return set(ContactTag.objects.filter(contact=contact).values_list("tag_id", flat=True))
+
+
+def expected(brand: Any, filters: Filters, staff: Staff | None, segments: dict[int, set[int]]) -> list[int]:
     """The same by looking at every row in Python."""
     since, before = filters.moments(brand.timezone)
     follows: dict[int, list[Follow]] = {}
@@ -99,6 +114,8 @@ def expected(brand: Any, filters: Filters, staff: Staff | None) -> list[int]:
         has = tags.get(c.pk, set())
         if filters.tags and not (all if filters.all_tags else any)(t in has for t in filters.tags):
             return False
+        if filters.segment and c.pk not in segments[filters.segment]:
+            return False
         return (not filters.dnc or c.do_not_contact) and filters.q in c.name
 
     found = [c for c in Contact.objects.all() if fits(c)]
@@ -135,6 +152,7 @@ def random_filters(crowd: dict[str, Any], dice: random.Random) -> Filters:
         since=perhaps(date(2026, 2, 20), 0.2),
         until=perhaps(date(2026, 2, 25), 0.2),
         dnc=dice.random() < 0.15,
+        segment=perhaps(dice.choice(list(crowd["segments"]))),
     )
 
 
@@ -142,6 +160,7 @@ def random_filters(crowd: dict[str, Any], dice: random.Random) -> Filters:
 def test_every_way_gives_the_same_pages(brand: Any, crowd: Any, monkeypatch: Any, limits: Any) -> None:
     monkeypatch.setattr(listing, "SMALL", limits[0])
     monkeypatch.setattr(listing, "WINDOW", limits[1])
+    monkeypatch.setattr(by_segment, "FEW", limits[0])
     dice = random.Random(11)
     with in_brand(brand):
         own = crowd["guides"][0]
@@ -149,7 +168,7 @@ def test_every_way_gives_the_same_pages(brand: Any, crowd: Any, monkeypatch: Any
         n_found = 0
         for n in range(120):
             filters, staff = random_filters(crowd, dice), own if n % 4 == 0 else None
-            wanted = expected(brand, filters, staff)
+            wanted = expected(brand, filters, staff, crowd["segments"])
             assert all_pages(brand, filters, staff, 5) == wanted, filters
             count = listing.count(brand, staff=staff, filters=filters)
             assert (count.n, count.is_exact) == (len(wanted), True)
@@ -164,6 +183,35 @@ def test_counts_beyond_the_limit(brand: Any, crowd: Any, monkeypatch: Any) -> No
         assert not count.is_exact and count.n >= 10
 
 
+def test_how_many_of_a_segment(brand: Any, crowd: Any, monkeypatch: Any) -> None:
+    """A segment alone is counted to the last one; with other filters beyond the limit a sample of its people tells."""
+    monkeypatch.setattr(listing, "COUNTED", 10)
+    (segment, people), *_rest = ((pk, ids) for pk, ids in crowd["segments"].items() if len(ids) == 20)
+    with in_brand(brand):
+        assert listing.count(brand, staff=None, filters=Filters(segment=segment)) == listing.Count(20, True)
+        filters = Filters(segment=segment, until=date(2026, 3, 1))
+        n = Contact.objects.filter(pk__in=people, added_at__lt=filters.moments(brand.timezone)[1]).count()
+        assert n > 10
+        assert listing.count(brand, staff=None, filters=filters) == listing.Count(n, False, is_estimate=True)
+        monkeypatch.setattr(by_segment, "SAMPLE", 5)
+        assert 10 < listing.count(brand, staff=None, filters=filters).n <= 20
+        own = crowd["guides"][0]
+        own.role = role(brand, "guide")
+        mine = listing.count(brand, staff=own, filters=Filters(segment=segment)).n
+        assert 0 < mine < 20
+
+
+def test_who_came_after_the_segment_was_asked(brand: Any, monkeypatch: Any) -> None:
+    """A position beyond the bits is no error: the customer was made meanwhile."""
+    monkeypatch.setattr(by_segment, "FEW", 0)
+    with in_brand(brand):
+        people = [make_contact(brand) for _ in range(3)]
+        segment = create_list(brand, by=SYSTEM, name="x", contact_ids=[people[0].pk, people[2].pk])
+        members = by_segment.members(brand, segment.pk)
+        Contact.objects.filter(pk=people[1].pk).update(position=8 * len(members.bits))
+        assert set(Contact.objects.filter(members.test)) == {people[0], people[2]}
+
+
 def test_other_brands_filters_find_nobody(brand: Any, other_brand: Any, crowd: Any) -> None:
     with in_brand(other_brand):
         make_contact(other_brand)
@@ -176,6 +224,9 @@ def test_other_brands_filters_find_nobody(brand: Any, other_brand: Any, crowd: A
             Filters(q="王"),
         ):
             assert len(listing.page(other_brand, staff=None, filters=filters)) == 0
+        for act in (listing.page, listing.count, listing.matching):
+            with pytest.raises(NotFoundError):
+                act(other_brand, staff=None, filters=Filters(segment=next(iter(crowd["segments"]))))
         assert len(listing.page(other_brand, staff=None, filters=Filters())) == 1
 
 
@@ -189,6 +240,8 @@ PLANS = {
     "guide": (Filters(guide=1), ["follow_staff|follow_external", "contacts_contact_pkey"]),
     "code": (Filters(code=1), ["follow_code", "contacts_contact_pkey"]),
     "tag": (Filters(tags=(1,)), ["tagging_contacttag_pkey", "contacts_contact_pkey"]),
+    "segment": (Filters(segment=1), ["contact_position", "Sort"]),
+    "large segment": (Filters(segment=1), ["contact_newest"]),
 }
 PEOPLE = """
     INSERT INTO contacts_contact (brand_id, position, name, avatar, gender, kind, corp_name, do_not_contact,
@@ -204,7 +257,9 @@ THEIRS = """
     contacts_contactgram (brand_id, gram, contact_id) SELECT {b}, chr(20000 + (position % 100)::int) ||
     '小', id FROM contacts_contact WHERE brand_id = {b}; INSERT INTO tagging_contacttag (brand_id, tag_id,
     contact_id, source, at) SELECT {b}, {t} + position % 50, id, '', added_at FROM contacts_contact WHERE
-    brand_id = {b};
+    brand_id = {b}; INSERT INTO contacts_contactstat (brand_id, contact_id, position, n_follows, added_at, gender,
+    do_not_contact, spent_fen, n_orders) SELECT brand_id, id, position, 0, added_at, 0, false, 0, 0 FROM contacts_contact
+    WHERE brand_id = {b};
 """
 
 
@@ -238,7 +293,15 @@ def test_indexes_serve_the_common_filters(brand: Any, corp: Any, monkeypatch: An
         return real(queryset, **kwargs)
 
     monkeypatch.setattr(listing, "keyset_page", watched)
-    known = {"guide": Filters(guide=guides[7].pk), "tag": Filters(tags=(tags[7].pk,))}
+    with in_brand(brand):
+        ids = list(Contact.objects.order_by("pk").values_list("pk", flat=True))
+        few, many = (create_list(brand, by=SYSTEM, name=f"{n}", contact_ids=ids[::n]).pk for n in (200, 2))
+    known = {
+        "guide": Filters(guide=guides[7].pk), "tag": Filters(tags=(tags[7].pk,)), "segment": Filters(segment=few),
+        "large segment": Filters(segment=many),
+    }  # fmt: skip
+    for module, name in ((listing, "SMALL"), (by_segment, "FEW")):
+        monkeypatch.setattr(module, name, 1_000)
     for name, (filters, indexes) in PLANS.items():
         with in_brand(brand):
             listing.page(brand, staff=None, filters=known.get(name, filters))

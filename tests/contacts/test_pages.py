@@ -9,9 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from campaigns.models import Enrolment, Sop, SopStep
 from contacts.models import Contact, Event, EventType, Follow, SavedView
 from contacts.services.search import refresh_grams
+from org.access import SYSTEM
 from org.models import AuditEntry, Job, Staff, Store
 from scrm import clock
-from tagging.models import ContactTag
+from tagging.models import ContactTag, Segment
+from tagging.services import segments
 from tagging.services.tags import add_tags
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag, make_user
 
@@ -177,6 +179,112 @@ def test_chips_name_the_filters(brand: Any, people: Any, sign_in: Any) -> None:
     for chip in chips.values():
         assert client.get(chip["url"]).status_code == 200
         assert len(client.get(chip["url"]).context["chips"]) == 4
+
+
+# ---- by segment
+
+
+@pytest.fixture
+def segment(brand: Any, people: Any) -> Segment:
+    """The first two of three people, by a tag."""
+    with in_brand(brand):
+        tag = make_tag(brand, "宝妈")
+        add_tags(brand, contacts=people[:2], tags=[tag], source="page")
+        condition = {"all": [{"kind": "tags", "ids": [tag.pk]}]}
+        return segments.create_segment(brand, by=SYSTEM, name="宝妈们", condition=condition)
+
+
+def test_by_segment(brand: Any, people: Any, segment: Segment, sign_in: Any) -> None:
+    client, url = sign_in(brand, "operator"), f"/contacts/?segment={segment.pk}"
+    page = client.get(url)
+    assert ids_in(page) == [people[1].pk, people[0].pk]
+    assert [chip["text"] for chip in page.context["chips"]] == ["宝妈们"]
+    assert ids_in(client.get(f"{url}&q=王小1")) == [people[1].pk]
+    assert "2" in client.get(f"/contacts/count/?segment={segment.pk}").text
+    drawer = client.get(f"/contacts/filters/?segment={segment.pk}").text
+    assert f'<option value="{segment.pk}" selected>宝妈们' in drawer
+    assert url in client.get(f"/segments/{segment.pk}/").text
+    assert (
+        client.post(
+            f"/contacts/views/new/?segment={segment.pk}", {"name": "宝妈", "is_shared": "1"}
+        ).status_code
+        == 302
+    )
+    assert [tab["label"] for tab in client.get(url).context["tabs"]][1:] == ["宝妈"]
+    with in_brand(brand):
+        add_tags(brand, contacts=people[2:], tags=segment.condition["all"][0]["ids"], source="page")
+    assert len(ids_in(client.get(url))) == 3  # who is in it now
+    with in_brand(brand):
+        Contact.objects.update(do_not_contact=True)
+        empty = segments.create_list(brand, by=SYSTEM, name="无人", contact_ids=[])
+    english = {"headers": {"Accept-Language": "en"}}
+    assert f'href="/segments/{empty.pk}/"' in client.get(f"/contacts/?segment={empty.pk}").text
+    assert "Nobody is in this segment now" in client.get(f"/contacts/?segment={empty.pk}", **english).text
+    assert "Nobody matches" in client.get(f"/contacts/?segment={empty.pk}&dnc=1", **english).text
+
+
+def test_a_segment_that_is_not_there(
+    brand: Any, other_brand: Any, people: Any, segment: Segment, sign_in: Any
+) -> None:
+    """Of another brand, never there, deleted: nobody, in words; and a saved view of it can be deleted."""
+    client, stranger, query = sign_in(brand, "operator"), sign_in(other_brand), f"?segment={segment.pk}"
+    for url in (
+        f"/contacts/{query}",
+        f"/contacts/count/{query}",
+        f"/exports/new/?kind=contacts&segment={segment.pk}",
+    ):
+        act = stranger.post if "exports" in url else stranger.get
+        assert act(url, {"format": "csv"}).status_code == 404, url
+    assert stranger.post(f"/contacts/bulk/dnc/{query}", {"everybody": "1"}).status_code == 422
+    page = stranger.get(f"/contacts/{query}")
+    assert page.context["rows"] == [] and "宝妈" not in page.text and "bulk-bar" not in page.text
+    assert client.get("/contacts/?segment=99999", **HTMX).status_code == 404
+    client.post(f"/contacts/views/new/{query}", {"name": "宝妈"})
+    with in_brand(brand):
+        segments.delete_segment(brand, by=SYSTEM, segment=segment)
+    gone = client.get(f"/contacts/{query}", headers={"Accept-Language": "en"})
+    assert gone.status_code == 404 and "This segment does not exist, or was deleted" in gone.text
+    view = gone.context["own_view"]
+    assert client.post(f"/contacts/views/{view.pk}/delete/").status_code == 302
+
+
+def test_a_segment_whose_condition_cannot_be_read(
+    brand: Any, people: Any, segment: Segment, sign_in: Any
+) -> None:
+    with in_brand(brand):
+        Segment.objects.update(condition=None)
+    page = sign_in(brand, "operator").get(f"/contacts/?segment={segment.pk}")
+    assert page.status_code == 422 and page.context["rows"] == [] and "bulk-bar" not in page.text
+
+
+def test_segments_are_for_who_may_see_them(brand: Any, people: Any, segment: Segment, sign_in: Any) -> None:
+    """A guide sees no segments: neither to choose, nor by address, nor by what somebody has shared."""
+    query = f"?segment={segment.pk}"
+    sign_in(brand, "operator").post(f"/contacts/views/new/{query}", {"name": "宝妈", "is_shared": "1"})
+    guide = sign_in(brand, "guide")
+    for url in ("", "count/", "filters/", "bulk/dnc/", "views/new/"):
+        assert guide.get(f"/contacts/{url}{query}").status_code == 403, url
+    assert guide.get("/contacts/").context["tabs"] == []
+    assert 'name="segment"' not in guide.get("/contacts/filters/").text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_everybody_of_a_segment(brand: Any, people: Any, segment: Segment, sign_in: Any) -> None:
+    """Acts on everybody who matches mean the same people as the list: tags, taking them off, do-not-contact."""
+    with in_brand(brand):
+        tag = make_tag(brand, "金卡")
+    client, query = sign_in(brand, "operator"), f"?segment={segment.pk}&q=王小"
+    wanted = [c.pk for c in people[:2]]
+    client.post(f"/contacts/bulk/tag/{query}", {"everybody": "1", "tags": [tag.pk]})
+    with in_brand(brand):
+        assert sorted(ContactTag.objects.filter(tag=tag).values_list("contact_id", flat=True)) == wanted
+    client.post(f"/contacts/bulk/untag/{query}", {"everybody": "1", "tags": [tag.pk]})
+    client.post(f"/contacts/bulk/dnc/{query}", {"everybody": "1"})
+    with in_brand(brand):
+        assert not ContactTag.objects.filter(tag=tag).exists()
+        assert sorted(Contact.objects.filter(do_not_contact=True).values_list("pk", flat=True)) == wanted
+        filters = AuditEntry.objects.get(action="contact.bulk_dnc").after["filters"]
+        assert filters == {"q": "王小", "segment": segment.pk}
 
 
 # ---- acts on many

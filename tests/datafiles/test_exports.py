@@ -17,10 +17,11 @@ from datafiles import watermark
 from datafiles.exports import KINDS, Export, export_kind
 from datafiles.models import ExportFile
 from datafiles.services import exports, places, purge
-from org.access import Actor
-from org.models import AuditEntry, Job
+from org.access import SYSTEM, Actor
+from org.models import AuditEntry, Job, Staff
 from org.services import jobs
 from scrm import clock
+from tagging.services.segments import create_list
 from tagging.services.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
@@ -87,6 +88,23 @@ def test_contacts_by_filter(brand: Any, sign_in: Any, people: Any) -> None:
     assert log[0][1]["masked"] is True and log[1][1]["rows"] == 3
     take(client, "kind=contacts&q=李")
     assert [r[1] for r in lines(client, newest(brand))[1:-1]] == ["李娜"]
+
+
+def test_contacts_of_a_segment_by_filter(brand: Any, sign_in: Any, people: Any) -> None:
+    """The list's filter by segment, beside the others; who may not see segments takes none out, nor after losing it."""
+    client = sign_in(brand, "operator")
+    with in_brand(brand):
+        segment = create_list(brand, by=SYSTEM, name="两人", contact_ids=[c.pk for c in people[:2]])
+    take(client, f"kind=contacts&segment={segment.pk}&q=李")
+    row = newest(brand)
+    assert [r[1] for r in lines(client, row)[1:-1]] == ["李娜"] and "两人" in row.title
+    with in_brand(brand):
+        role = Staff.objects.select_related("role").get(user_id=client.user.pk).role
+        role.rights = ["contacts.view", "exports.run"]
+        role.save()
+    for query in ("kind=contacts", "kind=segment"):
+        answer = client.post(f"/exports/new/?{query}&segment={segment.pk}", {"format": "csv"})
+        assert answer.status_code == 422, query
 
 
 def test_whole_phones_by_right(brand: Any, sign_in: Any, people: Any) -> None:

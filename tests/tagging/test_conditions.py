@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import transaction
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,6 +13,7 @@ from tagging.conditions import ConditionError, Context, holds, parse
 from tagging.conditions.evaluate import TESTS
 from tagging.conditions.leaves import LEAVES
 from tagging.conditions.shapes import MAX_DEPTH, MAX_LEAVES
+from tagging.models import BITS
 from tagging.services import compile_leaves, persons, segments, why
 from tagging.services.audience import Audience
 from tagging.services.compile_leaves import LEAVES as COMPILED
@@ -57,6 +59,11 @@ class World:
         assert audience.has(few) == set(expected) & set(few)
         packed = audience.bitmap()
         assert sum(chunk.bit_count() for chunk in (int.from_bytes(b) for b in packed.values())) == n
+        run = np.unpackbits(np.frombuffer(audience.packed(), np.uint8), bitorder="little")
+        ones = {chunk: np.unpackbits(np.frombuffer(b, np.uint8)) for chunk, b in packed.items()}
+        assert set(np.flatnonzero(run)) == {
+            chunk * BITS + n for chunk, bits in ones.items() for n in np.flatnonzero(bits)
+        }
         in_ = set(expected)
         out = next((pk for pk in self.people if pk not in in_), None)
         for pk in {expected[0] if expected else None, out} - {None}:

@@ -12,8 +12,10 @@ from contacts.filters import Filters
 from contacts.models import Contact, Identity
 from contacts.services import listing
 from contacts.services.search import refresh_grams, search
+from org.access import SYSTEM
 from scrm import clock
-from tagging.services import value
+from tagging.models import Segment
+from tagging.services import segments, value
 from tagging.services.tags import add_tags, carried, remove_tags
 from tests.factories import in_brand, make_contact, make_tag
 
@@ -36,6 +38,15 @@ def _carriers(brand: Any, contact: Contact, tag: Any) -> None:
     assert listing.page(brand, staff=None, filters=Filters(tags=(tag.pk,))).rows
 
 
+def _segment(brand: Any, contact: Contact, tag: Any) -> None:
+    for filters in (
+        Filters(segment=Segment.objects.get().pk),
+        Filters(segment=Segment.objects.get().pk, q="王小"),
+    ):
+        assert listing.page(brand, staff=None, filters=filters).rows
+        assert listing.count(brand, staff=None, filters=filters).n == 1
+
+
 def _tags(brand: Any, contact: Contact, tag: Any) -> None:
     assert carried([contact.pk])
 
@@ -55,6 +66,7 @@ ACTS: dict[str, Callable[[Any, Contact, Any], None]] = {
     "search by a part of the name": _search,
     "search by an outside id": _id,
     "carriers of a tag, first page": _carriers,
+    "customers of a segment, first page and number": _segment,
     "tags of some contacts": _tags,
     "one contact tagged, and the tag taken off": _tag_one,
     "value of one contact": _value,
@@ -142,6 +154,7 @@ def test_by_index_beyond_the_brand(brand: Any) -> None:
         refresh_grams(brand, [contact.pk])
         tag = make_tag(brand)
         add_tags(brand, contacts=[contact], tags=[tag], source="page")
+        segments.create_list(brand, by=SYSTEM, name="x", contact_ids=[contact.pk])
     with connections["owner"].cursor() as cursor:
         cursor.execute(f"ANALYZE {', '.join(HOT)}")
     found = {}

@@ -1,0 +1,36 @@
+"""Segments as the customer list filters by them, through contacts/hooks.py."""
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from scrm.errors import NotFoundError
+from tagging.models import Segment
+from tagging.services.audience import Audience
+from tagging.services.snapshots import condition_of
+from tenants.models import Brand
+
+
+def bits_of(brand: Brand, segment_id: int) -> bytes:
+    """Who is in a segment now, as `Audience.packed`.
+
+    Raises:
+        NotFoundError: another brand's, or deleted; never taken to mean everybody.
+        ConditionError: its condition cannot be read any more.
+    """
+    segment = _there([segment_id]).first()
+    if segment is None:
+        raise NotFoundError(_("This segment does not exist, or was deleted"))
+    return Audience(brand, condition_of(segment)).packed()
+
+
+def names_of(segment_ids: list[int]) -> dict[int, str]:
+    return dict(_there(segment_ids).values_list("pk", "name"))
+
+
+def choices() -> list[tuple[int, str]]:
+    """(id, name) of all segments."""
+    return list(Segment.objects.filter(deleted_at=None).order_by("name", "pk").values_list("pk", "name"))
+
+
+def _there(segment_ids: list[int]) -> QuerySet[Segment]:
+    return Segment.objects.filter(pk__in=segment_ids, deleted_at=None)
