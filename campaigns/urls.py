@@ -22,6 +22,7 @@ from campaigns.views import (
     starting,
     task_policy,
     touches,
+    trial,
     trying,
     versions,
     wish_page,
@@ -40,6 +41,8 @@ urlpatterns = [
         sop_requests.request_act,
         name="sop_request_act",
     ),
+    path("sops/test/", trial.sop_test, name="sop_test_new"),
+    path("sops/<int:sop_id>/test/", trial.sop_test, name="sop_test"),
     path("sops/choices/", canvas.choices, name="sop_choices"),
     path("sops/<int:sop_id>/canvas/", canvas.edit, name="sop_canvas"),
     path("sops/<int:sop_id>/canvas/save/", canvas.save, name="sop_canvas_save"),
@@ -74,6 +77,8 @@ urlpatterns = [
     path("broadcasts/new/", broadcast_edit.broadcast_edit, name="broadcast_new"),
     path("broadcasts/<int:broadcast_id>/", broadcasts.broadcast_detail, name="broadcast"),
     path("broadcasts/<int:broadcast_id>/edit/", broadcast_edit.broadcast_edit, name="broadcast_edit"),
+    path("broadcasts/test/", trial.broadcast_test, name="broadcast_test_new"),
+    path("broadcasts/<int:broadcast_id>/test/", trial.broadcast_test, name="broadcast_test"),
     path("broadcasts/<int:broadcast_id>/check/", broadcasts.broadcast_check, name="broadcast_check"),
     path(
         "broadcasts/<int:broadcast_id>/check/people/", broadcasts.check_people, name="broadcast_check_people"

@@ -13,6 +13,7 @@ from content.views import (
     posters,
     public,
     public_form,
+    trial,
     words,
 )
 
@@ -44,6 +45,7 @@ urlpatterns = [
     path("content/<int:content_id>/edit/", items.content_edit, name="content_edit"),
     path("content/<int:content_id>/answers/", answers.answers, name="content_answers"),
     path("content/<int:content_id>/archive/", items.content_archive, name="content_archive"),
+    path("content/<int:content_id>/test/", trial.content_test, name="content_test"),
     path("content/<int:content_id>/restore/", items.content_restore, name="content_restore"),
     path("content/<int:content_id>/v/<int:no>/compare/", items.content_compare, name="content_compare"),
     path("content/<int:content_id>/v/<int:no>/again/", items.content_again, name="content_again"),

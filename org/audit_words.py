@@ -146,6 +146,7 @@ VERBS: dict[str, Any] = {
     "tag": _("tags added"),
     "take": _("taken back"),
     "take_out": _("people taken out"),
+    "test": _("tried as a test message"),
     "try_again": _("tried again"),
     "unarchive": _("offered again"),
     "undo": _("taken back"),

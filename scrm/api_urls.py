@@ -15,6 +15,7 @@ from campaigns.send_task_api import SendTaskViewSet
 from campaigns.sop_api import SopViewSet
 from campaigns.sop_request_api import SopRequestViewSet
 from campaigns.task_api import TaskViewSet
+from campaigns.trial_api import BroadcastTrialViewSet, SopTrialViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
@@ -24,6 +25,7 @@ from content.api import ContentViewSet
 from content.intercept_api import InterceptRuleViewSet
 from content.link_api import LinkViewSet
 from content.poster_api import PosterPictureViewSet, PosterViewSet
+from content.trial_api import ContentTrialViewSet
 from content.word_api import WordViewSet
 from datafiles.api import ExportViewSet, ImportViewSet
 from drift.api import DifferenceViewSet, DriftRunViewSet
@@ -257,6 +259,7 @@ urlpatterns: list[Any] = [
         "content/<int:pk>/restore/", ContentViewSet.as_view({"post": "restore"}), name="api_content_restore"
     ),
     path("content/<int:pk>/decide/", ContentViewSet.as_view({"post": "decide"}), name="api_content_decide"),
+    path("content/<int:pk>/test/", ContentTrialViewSet.as_view({"post": "create"}), name="api_content_test"),
     path("content/<int:pk>/results/", ContentViewSet.as_view({"get": "results"}), name="api_content_results"),
     path("links/", LinkViewSet.as_view({"get": "list", "post": "create"}), name="api_links"),
     path(
@@ -334,6 +337,11 @@ urlpatterns: list[Any] = [
         name="api_broadcast_dry_run_people",
     ),
     path(
+        "broadcasts/<int:pk>/test/",
+        BroadcastTrialViewSet.as_view({"post": "create"}),
+        name="api_broadcast_test",
+    ),
+    path(
         "broadcasts/<int:pk>/reject/",
         BroadcastViewSet.as_view({"post": "reject"}),
         name="api_broadcast_reject",
@@ -405,6 +413,7 @@ urlpatterns: list[Any] = [
         SopGraphViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
         name="api_sop_graph",
     ),
+    path("sops/<int:pk>/test/", SopTrialViewSet.as_view({"post": "create"}), name="api_sop_test"),
     path("sops/<int:pk>/publish/", SopGraphViewSet.as_view({"post": "publish"}), name="api_sop_publish"),
     path("sops/<int:pk>/enrol/", SopGraphViewSet.as_view({"post": "enrol"}), name="api_sop_enrol"),
     path("sops/<int:pk>/nodes/", SopGraphViewSet.as_view({"get": "nodes"}), name="api_sop_nodes"),

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcasts, variables, winners
+from campaigns.services import broadcasts, trial, variables, winners
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
 from campaigns.views.media import files_of
 from content.services import library
@@ -243,7 +243,7 @@ def _test(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def everybody() -> dict[str, Any]:
-    return {"condition": {"kind": "follow", "values": ["reachable"]}}
+    return dict(trial.EVERYBODY)
 
 
 def _posted(data: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -38,7 +38,11 @@ def edit(request: Any, sop_id: int) -> HttpResponse:
         **canvas_data.of_graph(request.brand, graph),
         "problems": graphs.validate(request.brand, graph),
         "revision": sop.draft_n,
-        "urls": {"save": reverse("sop_canvas_save", args=[sop.pk]), "choices": reverse("sop_choices")},
+        "urls": {
+            "save": reverse("sop_canvas_save", args=[sop.pk]),
+            "choices": reverse("sop_choices"),
+            "test": reverse("sop_test", args=[sop.pk]),
+        },
     }
     context = {
         "sop": sop,

@@ -58,6 +58,7 @@ WORDS: dict[str, Any] = {
     "condition_none": lazy("No condition yet"), "case": lazy("Case"), "share": lazy("Add a share"),
     "percent": lazy("Per cent"), "happens": lazy("Something happens"), "holds": lazy("A condition holds"),
     "message_hint": lazy("What the guide says"),
+    "test_message": lazy("Send me a test"),
     "from_library": lazy("What is in force in the library when it is sent goes out."),
     "no_customer": lazy("The customer's name cannot be used here: WeCom sends one text to all customers of a guide."),
     "unsaved": lazy("Not saved yet"), "saving": lazy("Saving…"), "saved": lazy("Saved"),

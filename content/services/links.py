@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -205,10 +205,21 @@ def personalise(
         via: content.models.Via; of a touch its kind.
     """
     what = tokens.Sent(staff_id or 0, send_task_id or 0, touch_id or 0, via)
+    return _with_tails(text, attachments, lambda key: tokens.pack(brand.pk, key, what))
+
+
+def uncounted(text: str, attachments: Sequence[dict[str, Any]] = ()) -> tuple[str, list[dict[str, Any]]]:
+    """The same with a tail that nobody has signed: it leads to the target and counts nothing."""
+    return _with_tails(text, attachments, lambda key: "test")
+
+
+def _with_tails(
+    text: str, attachments: Sequence[dict[str, Any]], tail_of: Callable[[str], str]
+) -> tuple[str, list[dict[str, Any]]]:
     pattern = _in_words()
 
     def tail(match: re.Match[str]) -> str:
-        return f"{match[1]}/{tokens.pack(brand.pk, match[2], what)}/"
+        return f"{match[1]}/{tail_of(match[2])}/"
 
     changed = [
         {**a, "url": pattern.sub(tail, a["url"])} if a.get("type") == "link" else dict(a) for a in attachments

@@ -1,8 +1,8 @@
 """What an app can send to members beside `messages.send_text` and `send_text_card`, and what can be done about
 it afterwards. Pages 90236, 94867, 94888.
 
-WeCom drops the same content to the same people within the half hour, so a repeat does no harm. It also drops,
-and does not say so, what goes beyond 30 messages a minute or 1000 an hour to one member.
+WeCom drops the same content to the same people within the half hour (`same_s`: within so many seconds), so a repeat
+does no harm. It also drops, and does not say so, what goes beyond 30 messages a minute or 1000 an hour to one member.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict
 from django.utils.translation import gettext as _
 
 from wecom.api.checks import at_most, at_most_bytes, at_most_chars, link, needed
+from wecom.api.messages import SAME_S
 from wecom.client import WeComClient
 from wecom.errors import InvalidMessage
 
@@ -65,24 +66,39 @@ class Sent(TypedDict):
     response_code: str  # of an interactive card: 72 hours, once
 
 
-def send_media(client: WeComClient, to: To, kind: MediaKind, media_id: str, *, safe: bool = False) -> Sent:
+def send_media(
+    client: WeComClient,
+    to: To,
+    kind: MediaKind,
+    media_id: str,
+    *,
+    safe: bool = False,
+    same_s: int = SAME_S,
+) -> Sent:
     """A picture, recording or file from `media.upload`."""
     needed(_("File"), media_id)
-    return _send(client, to, kind, {"media_id": media_id}, safe=safe)
+    return _send(client, to, kind, {"media_id": media_id}, safe=safe, same_s=same_s)
 
 
 def send_video(
-    client: WeComClient, to: To, media_id: str, *, title: str = "", description: str = "", safe: bool = False
+    client: WeComClient,
+    to: To,
+    media_id: str,
+    *,
+    title: str = "",
+    description: str = "",
+    safe: bool = False,
+    same_s: int = SAME_S,
 ) -> Sent:
     """A video; title ≤ 128 bytes, description ≤ 512."""
     needed(_("File"), media_id)
     at_most_bytes(_("Title"), title, 128)
     at_most_bytes(_("Description"), description, 512)
     content = {"media_id": media_id, "title": title, "description": description}
-    return _send(client, to, "video", content, safe=safe)
+    return _send(client, to, "video", content, safe=safe, same_s=same_s)
 
 
-def send_news(client: WeComClient, to: To, articles: Sequence[Article]) -> Sent:
+def send_news(client: WeComClient, to: To, articles: Sequence[Article], *, same_s: int = SAME_S) -> Sent:
     """1 to 8 links with pictures."""
     needed(_("Articles"), articles)
     at_most(_("Articles"), articles, 8)
@@ -94,7 +110,7 @@ def send_news(client: WeComClient, to: To, articles: Sequence[Article]) -> Sent:
             link(_("Link"), article["url"])
         else:
             needed(_("Link"), article.get("appid") and article.get("pagepath"))
-    return _send(client, to, "news", {"articles": [dict(article) for article in articles]})
+    return _send(client, to, "news", {"articles": [dict(article) for article in articles]}, same_s=same_s)
 
 
 def send_markdown(client: WeComClient, to: To, text: str) -> Sent:
@@ -219,7 +235,15 @@ def update_card(
     return _listed(answer.get("invaliduser"))
 
 
-def _send(client: WeComClient, to: To, kind: str, content: dict[str, Any], *, safe: bool = False) -> Sent:
+def _send(
+    client: WeComClient,
+    to: To,
+    kind: str,
+    content: dict[str, Any],
+    *,
+    safe: bool = False,
+    same_s: int = SAME_S,
+) -> Sent:
     needed(_("Members"), to.everybody or to.userids or to.department_ids or to.tag_ids)
     at_most(_("Members"), to.userids, 1000)
     at_most(_("Departments"), to.department_ids, 100)
@@ -232,7 +256,7 @@ def _send(client: WeComClient, to: To, kind: str, content: dict[str, Any], *, sa
         "agentid": client.agent_id,
         kind: content,
         "enable_duplicate_check": 1,
-        "duplicate_check_interval": 1800,
+        "duplicate_check_interval": same_s,
     }
     if safe:
         body["safe"] = 1

@@ -25,6 +25,7 @@ MAX_RECEIVERS = 10_000  # customers in one mass send
 MAX_GROUPS = 2_000
 TEXT_BYTES = 4000
 APP_TEXT_BYTES = 2048
+SAME_S = 1800  # WeCom drops the same app message to the same people within so many seconds
 
 
 class MassTask(TypedDict):
@@ -257,15 +258,18 @@ def cancel(client: WeComClient, msgid: str) -> None:
 # ---- to members
 
 
-def send_text(client: WeComClient, userids: Sequence[str], text: str) -> list[str]:
+def send_text(client: WeComClient, userids: Sequence[str], text: str, *, same_s: int = SAME_S) -> list[str]:
     """A text to members (≤ 1000), ≤ 2048 bytes; gives the userids that could not receive it (lower case).
 
     WeCom drops the same text to the same people within 30 minutes, so a repeat does no harm. It also drops,
     and does not say so, what goes beyond 30 a minute to one member.
+
+    Args:
+        same_s: seconds within which the same text is dropped; longer than a call with its repeats.
     """
     needed(_("Text"), text.strip())
     at_most_bytes(_("Text"), text, APP_TEXT_BYTES)
-    return _send(client, userids, "text", {"content": text})
+    return _send(client, userids, "text", {"content": text}, same_s=same_s)
 
 
 def send_text_card(
@@ -282,7 +286,9 @@ def send_text_card(
     return _send(client, userids, "textcard", card)
 
 
-def _send(client: WeComClient, userids: Sequence[str], kind: str, content: dict[str, str]) -> list[str]:
+def _send(
+    client: WeComClient, userids: Sequence[str], kind: str, content: dict[str, str], *, same_s: int = SAME_S
+) -> list[str]:
     needed(_("Members"), userids)
     at_most(_("Members"), userids, 1000)
     answer = client.call(
@@ -294,7 +300,7 @@ def _send(client: WeComClient, userids: Sequence[str], kind: str, content: dict[
             "agentid": client.agent_id,
             kind: content,
             "enable_duplicate_check": 1,
-            "duplicate_check_interval": 1800,
+            "duplicate_check_interval": same_s,
         },
         repeatable=True,
     )

@@ -35,6 +35,7 @@
       form.replaceChildren(
         ...(spec.slot ? [element("div", { className: "notice", textContent: say("slot") })] : []),
         ...fieldsOf(spec.params, find, id, redraw),
+        ...(sopCanvas.testOf?.(node) ?? []),
         ...fieldsOf([title], find, id, redraw),
         waysOf(node, spec),
       );

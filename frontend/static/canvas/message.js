@@ -1,7 +1,7 @@
 // What a message says: text with variables and what WeCom allows, attachments, or something from the library.
 "use strict";
 (() => {
-  const { state, element, say, widgets, widget } = sopCanvas;
+  const { graph: g, state, element, say, widgets, widget } = sopCanvas;
   const perCustomer = /\{\s*(客户昵称|客户姓名|客户备注|昵称)\s*(\||\})/;
 
   widgets.message = (param, value, set) => {
@@ -30,6 +30,12 @@
     attachments.ready(holder);
     box.addEventListener("attachmentschange", () => set(JSON.parse(hidden.value || "[]")));
     return holder;
+  };
+  // the message to oneself first, as it is drawn at this moment
+  sopCanvas.testOf = ({ id, kind }) => {
+    if (!["touch", "group"].includes(kind) || !state.data.urls?.test) return [];
+    const send = () => htmx.ajax("POST", state.data.urls.test, { target: "#modal-content", source: document.body, values: { node: JSON.stringify(g.nodeOf(state.graph, id)) } });
+    return [element("div", { className: "field" }, widget.button(say("test_message"), send, { className: "btn btn-sm" }))];
   };
   // of the library an item is chosen, not its words: what is in force when it is sent goes out
   widgets.content = (param, value, set) => {
