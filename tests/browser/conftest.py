@@ -5,9 +5,23 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from devtools import chromium
+
+PATIENCE_MS = 30_000  # a machine that is busy with something else is slow, and nothing is wrong
+expect.set_options(timeout=PATIENCE_MS)
+# nothing of a page is there before its scripts are: what a link or a form has led to is drawn piece by piece, and a click
+# into the first piece would be lost; longer than people need to aim, but not than a test does
+UNTIL_SCRIPTED = """(() => {
+  if (document.readyState !== "loading") return;
+  const hidden = new CSSStyleSheet();
+  hidden.replaceSync("html { visibility: hidden !important }");
+  document.adoptedStyleSheets.push(hidden);
+  document.addEventListener("DOMContentLoaded", () => {
+    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => sheet !== hidden);
+  });
+})()"""
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +41,13 @@ def chromium_browser() -> Iterator[Browser]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
+def be_patient(context: BrowserContext) -> Page:
+    """A page of a context that waits for pages and their scripts, on a machine that is busy, too."""
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(UNTIL_SCRIPTED)
+    return context.new_page()
+
+
 @pytest.fixture
 def page(chromium_browser: Browser) -> Iterator[Page]:
     """A page in a browser of its own that speaks Chinese.
@@ -34,8 +55,7 @@ def page(chromium_browser: Browser) -> Iterator[Page]:
     The test fails at its end if the page wrote an error to the console or asked another host for anything.
     """
     context = chromium_browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(15_000)
+    page = be_patient(context)
     faults: list[str] = []
 
     def said(kind: str, text: str) -> None:

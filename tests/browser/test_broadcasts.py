@@ -101,7 +101,7 @@ def test_write_compare_and_launch(
     page.goto(f"{live_server.url}/broadcasts/{broadcast.pk}/")
     winner.click()
     page.click("#confirm-yes")
-    expect(page.locator("main")).to_contain_text("胜出")
+    expect(page.locator("main")).to_contain_text("A 胜出。")
     with in_brand(brand):
         assert Wave.objects.get(n=2).state in ("waiting", "planned")
         assert Broadcast.objects.get().winner_id == a.pk

@@ -50,7 +50,7 @@ def test_figures_filters_and_phone_width(page: Page, live_server: Any, brand: An
 
     page.check("[name=failed]")
     expect(page.locator("#call-rows tr:not(.more-row)")).to_have_count(12)
-    assert "failed=1" in page.url
+    expect(page).to_have_url(re.compile("failed=1"))
     expect(
         page.locator("[data-chart=calls-by-hour] canvas, [data-chart=calls-by-hour] svg").first
     ).to_be_visible()

@@ -81,7 +81,7 @@ def test_from_the_form_to_the_first_customer(
     expect(page.locator("#code-arrivals")).not_to_contain_text("小红")
 
     shop.scan(code, name="小红")
-    expect(page.locator("#code-arrivals")).to_contain_text("小红", timeout=15_000)
+    expect(page.locator("#code-arrivals")).to_contain_text("小红")
     shop.sandbox.wait_idle(shop.corp.corpid)
     (row,) = shop.sandbox.sent("welcome", corpid=shop.corp.corpid)
     assert (row["text"], [a["msgtype"] for a in row["attachments"]]) == ("你好，小红", ["image"])

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from content.models import Poster, TrackedLink, Visit
 from content.services import links, sensitive
+from tests.browser.conftest import be_patient
 from tests.content.conftest import MAKER, make_content, make_picture
 from tests.content.test_links import PHONE
 from tests.content.test_posters import make_poster
@@ -29,10 +30,10 @@ def test_reading_is_told_and_the_address_is_the_readers_own(
     browser = page.context.browser
     assert browser is not None
     phone = browser.new_context(user_agent=PHONE, viewport={"width": 390, "height": 844})
-    reader = phone.new_page()
+    reader = be_patient(phone)
     faults: list[str] = []
     reader.on("pageerror", lambda error: faults.append(str(error)))
-    with reader.expect_request("**/beat/", timeout=15_000):
+    with reader.expect_request("**/beat/"):
         reader.goto(f"{live_server.url}/l/{link.key}/")
         expect(reader.locator("h1")).to_have_text("一朵花")
         assert f"/l/{link.key}/" in reader.url  # what would be passed on
@@ -60,8 +61,8 @@ def test_a_part_of_a_poster_is_dragged(
     page.mouse.down()
     page.mouse.move(box["x"] + 120, box["y"] + 20)
     page.mouse.up()
-    page.click("form[data-poster] button.btn-primary")
-    page.wait_for_load_state("networkidle")
+    with page.expect_navigation():
+        page.click("form[data-poster] button.btn-primary")
     with in_brand(brand):
         assert Poster.objects.get().layout["parts"][0]["x"] > 40
 
@@ -96,6 +97,6 @@ def test_words_are_said_and_pages_are_attached_while_a_broadcast_is_written(
     page.click("[data-content] [data-attachment-ok]")
     expect(said.locator(".field-error")).to_contain_text("根治")
     page.fill("[name=name]", "上新")
-    page.click("#broadcast-form button.btn-primary")
-    page.wait_for_load_state("networkidle")
+    with page.expect_navigation():
+        page.click("#broadcast-form button.btn-primary")
     expect(page.locator("[data-content] .field-error[role=alert]")).to_have_count(1)  # said once, at its text

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from contacts.models import Contact
 from tests.factories import in_brand
@@ -31,7 +32,7 @@ def test_import_by_hand(
     page.set_input_files("input[type=file]", str(file))
     page.click(".upload .form-actions .btn-primary")
     page.wait_for_selector("#columns-form")
-    assert page.locator(".cell-bad").count() == 1
+    expect(page.locator(".cell-bad")).to_have_count(1)
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("text=检查整个文件")

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from content.models import FormAnswer, TrackedLink
+from tests.browser.conftest import be_patient
 from tests.factories import in_brand
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -37,7 +38,7 @@ def test_asked_and_answered(page: Page, live_server: Any, brand: Any, sign_in: A
     phone = page.context.browser.new_context(
         viewport={"width": 390, "height": 844}, user_agent="Mozilla/5.0 (Linux; Android 14) Mobile"
     )
-    reader = phone.new_page()
+    reader = be_patient(phone)
     reader.goto(f"{live_server.url}/l/{link.key}/")
     reader.click("form button")
     expect(reader.locator(".wrong")).to_have_count(1)  # the first has to be answered

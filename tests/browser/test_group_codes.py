@@ -26,7 +26,7 @@ def test_the_list_rests_when_nothing_waits(
     look(page, "group_codes")
     with in_brand(brand):
         GroupCode.objects.update(sync_state=GroupCode.Sync.FAILED, sync_error="48002")
-    expect(page.locator("#rows")).to_contain_text("48002", timeout=8_000)
+    expect(page.locator("#rows")).to_contain_text("48002")
     expect(page.locator("#rows")).not_to_contain_text("展会群")
     expect(page.locator("#rows [hx-trigger]")).to_have_count(0)
     look(page, "group_codes_failed")

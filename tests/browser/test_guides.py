@@ -20,6 +20,7 @@ from contacts.services.timeline import record_event
 from content.services import editing
 from content.services.editing import ContentInput
 from scrm import clock
+from tests.browser.conftest import be_patient
 from tests.contacts.conftest import connected, sandbox, sandbox_server
 from tests.factories import in_brand, make_contact, make_tag, role
 
@@ -37,8 +38,7 @@ def phone(chromium_browser: Browser) -> Iterator[Page]:
         has_touch=True,
         user_agent="Mozilla/5.0 (Linux; Android 14) wxwork/4.1 MicroMessenger/7.0",
     )
-    page = context.new_page()
-    page.set_default_timeout(15_000)
+    page = be_patient(context)
     faults: list[str] = []
     page.on(
         "console",

@@ -104,7 +104,6 @@ def test_from_the_list_to_the_phone(page: Page, live_server: Any, brand: Any, co
     expect(page.locator(".g-leads > li")).to_have_count(3)
     page.click("text=已发送申请 >> nth=0")
     expect(page.locator(".g-leads > li")).to_have_count(2)
-    page.wait_for_load_state("networkidle")  # the list that follows a tap is there
     page.fill(".g-leads li:first-child [name=said]", "晚上再加")
     with page.expect_response(lambda answer: "/note/" in answer.url and answer.ok):
         page.press(".g-leads li:first-child [name=said]", "Enter")

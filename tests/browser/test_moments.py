@@ -1,5 +1,6 @@
 """Moments, alerts and the calendar in Chromium: written, looked at, switched on, walked through by keys; phone width."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,8 @@ def test_the_calendar_by_keys(page: Page, home: str, brand: Any, staff: Any) -> 
     expect(page.locator(f"[data-on='{today}']")).to_be_visible()
     page.check("[name=source][value=moment]")
     expect(page.locator(f"[data-on='{today}']")).not_to_contain_text("120")
-    assert "source=moment" in page.url and "view=week" in page.url
+    expect(page).to_have_url(re.compile("source=moment"))
+    assert "view=week" in page.url
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_what_a_link_and_a_message_did(signed_in: Page, live_server: Any, brand:
     leaf.locator(".builder-chooser input").last.click()
     page.click(".builder-choice:has-text('秋季上新')")
     expect(page.locator(".builder-count")).to_have_text("0")
-    assert cast.name in page.locator(".builder-sentence").inner_text()
+    expect(page.locator(".builder-sentence")).to_contain_text(cast.name)
 
 
 def test_money_is_asked_in_yuan(signed_in: Page, live_server: Any, brand: Any) -> None:

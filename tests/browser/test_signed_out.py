@@ -1,6 +1,7 @@
 """What somebody sees who is not signed in; also proves that Chromium, page files and Chinese font work."""
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = [
     pytest.mark.browser,
@@ -10,7 +11,7 @@ pytestmark = [
 
 def test_log_in_page_at_desk_and_phone_width(page, live_server):
     page.goto(live_server.url)
-    assert page.locator("input[type=password]").is_visible()
+    expect(page.locator("input[type=password]")).to_be_visible()
     page.set_viewport_size({"width": 375, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 

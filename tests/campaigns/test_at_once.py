@@ -209,7 +209,7 @@ def test_tasks_taken_back_while_they_are_given(brand: Any, staff: Any, monkeypat
     monkeypatch.setattr(staff_tasks, "add_tasks", add_tasks)
     with tenant_scope(brand):
         jobs.run(brand, job.pk)
-    others[0].join(10)
+    others[0].join(60)
     with in_brand(brand):
         assert set(StaffTask.objects.values_list("state", flat=True)) == {"cancelled"}
 
@@ -270,7 +270,7 @@ def test_an_sop_stopped_while_people_are_moved(live: Live, monkeypatch: Any, act
         patch.setattr(run_moment, "delay_on_commit", lambda **_given: None)
         with tenant_scope(live.brand), clock.at(moment):
             walking.run(live.brand, moment)
-    others[0].join(10)
+    others[0].join(60)
     for minute in (1, 2, 30):
         live.tick(moment + timedelta(minutes=minute))
     assert live.received() == {}

@@ -69,12 +69,15 @@ def test_the_dry_run_is_what_the_launch_does(brand: Any, people: list[Any]) -> N
         draft = broadcasts.save_draft(brand, given(hold_out_percent=20), by=WRITER)
         run = dry_run.dry_run(brand, draft)
         assert not Touch.objects.exists() and not SendTask.objects.exists()
-        assert run.wanted == 10 and run.planned + run.n_held == 10 and run.n_guides == run.n_tasks == 2
+        assert run.wanted == 10 and run.planned + run.n_held == 10 and run.n_guides == run.n_tasks
         broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)
         assert waves.run_due(brand) == 1
         held = Counter(Touch.objects.filter(state=S.BLOCKED).values_list("reason", flat=True))
         assert held == {reason: n for reason, _words, n in run.refused}
         assert Touch.objects.filter(state=S.PLANNED).count() == run.planned
+        # whom the draw has held out hangs on ids: seldom all customers of a guide
+        tasks = SendTask.objects.values_list("staff_id", flat=True)
+        assert len(tasks) == len(set(tasks)) == run.n_tasks >= 1
         assert waves.run_due(brand) == 0
         with pytest.raises(ConflictError):
             broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)

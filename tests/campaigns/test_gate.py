@@ -190,8 +190,9 @@ def _nothing_broken(brand: Any, caps: list[CapRule], allowance: str, gap: int) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_claim_is_waited_for_and_a_planner_is_not(brand: Any) -> None:
+def test_a_claim_is_waited_for_and_a_planner_is_not(brand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand-over claims again and again; steps of SOPs find their turn between two claims."""
+    monkeypatch.setattr(gate, "MOMENT_MS", 30_000)  # the other thread may have to wait for its turn
     address = connection.settings_dict
     other = psycopg2.connect(
         host=address["HOST"], port=address["PORT"], user=address["USER"], password=address["PASSWORD"],

@@ -221,11 +221,12 @@ def test_kill_between_call_and_record(live: Live, made: bool) -> None:
         stepping.run(live.brand, at(DUE))
         first = SendTask.objects.order_by("pk")[0].pk
     set_sandbox_clock(live.sandbox, at(DUE))
-    live.sandbox.post("faults", api=API, kind="slow" if made else "hang", seconds=1.5, times=1)
+    live.sandbox.post("faults", api=API, kind="slow" if made else "hang", seconds=3, times=1)
     process = _start_other_process(live, at(DUE), f"handing.hand_over(brand, [{first}])")
     try:
         # the call has arrived when the disturbance is used up
-        live.sandbox.wait_for(lambda: not live.sandbox.get("state")["faults"], 30)
+        live.sandbox.wait_for(lambda: not live.sandbox.get("state")["faults"], 60)
+        process.send_signal(signal.SIGSTOP)  # it does not hear the answer, however long we look
         assert states(live) == {"calling": 1, "planned": 1}
     finally:
         process.send_signal(signal.SIGKILL)
@@ -260,13 +261,13 @@ def test_kill_in_the_middle_of_stepping(live: Live) -> None:
             return bool(other.fetchone()[0])
 
     try:
-        live.sandbox.wait_for(is_inside, 30)
+        live.sandbox.wait_for(is_inside, 60)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
         holder.close()
     assert live.ledger() == []
-    live.sandbox.wait_for(lambda: _can_step(live), 20)  # Postgres notices that the process is gone
+    live.sandbox.wait_for(lambda: _can_step(live), 60)  # Postgres notices that the process is gone
     assert len(live.ledger()) == 6
     with in_brand(live.brand):
         assert Enrolment.objects.filter(position=1).count() == 6

@@ -152,18 +152,18 @@ def test_an_event_of_a_slow_transaction_is_not_lost(brand: Brand) -> None:
             with in_brand(brand):
                 record_events(brand, [event(EventType.ADDED, staff_id=1)])  # type: ignore[list-item]
                 begun.set()
-                assert go_on.wait(20)
+                assert go_on.wait(60)
         finally:
             connection.close()
             done.set()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     write(brand, event(EventType.ADDED, staff_id=2))
     run(brand)  # sees nothing yet: something older is still open
     go_on.set()
-    assert done.wait(20)
+    assert done.wait(60)
     thread.join()
     run(brand)
     assert table(brand) == recount(brand)

@@ -123,8 +123,9 @@ def test_the_half_add_comes_after_the_add(shop: Shop) -> None:
     code = shop.make_code()
     who = shop.scan(code, name="小明", half=True)
     shop.sandbox.post("accept", corpid=shop.corp.corpid, **{k: who[k] for k in ("external_userid", "userid")})
-    shop.tell(ADD, who, State=code.state)
-    shop.tell(HALF, who, ago=2, State=code.state, WelcomeCode=who["welcome_code"])
+    moment = time.time()
+    shop.tell(ADD, who, at=moment, State=code.state)
+    shop.tell(HALF, who, at=moment - 2, State=code.state, WelcomeCode=who["welcome_code"])
     assert not shop.follow(who).is_pending
     assert (len(shop.welcomes()), len(shop.notices(shop.a)), shop.events().count("ADDED")) == (1, 1, 1)
 
@@ -136,8 +137,9 @@ def test_a_deletion_that_overtakes_its_add(shop: Shop) -> None:
     shop.sandbox.post(
         "customer_deletes", corpid=shop.corp.corpid, **{k: who[k] for k in ("external_userid", "userid")}
     )
-    shop.tell(BY_CUSTOMER, who, ago=2)
-    shop.tell(ADD, who, ago=5, State=code.state, WelcomeCode=who["welcome_code"])
+    moment = time.time()
+    shop.tell(BY_CUSTOMER, who, at=moment - 2)
+    shop.tell(ADD, who, at=moment - 5, State=code.state, WelcomeCode=who["welcome_code"])
     follow = shop.follow(who)
     assert (follow.end_kind, follow.state, follow.channel_code_id) == ("customer", code.state, code.pk)
     assert follow.contact.n_follows == 0 and follow.added_at < follow.ended_at
@@ -354,6 +356,7 @@ def _is_frame(sql: str) -> bool:
 
 
 def test_time_is_the_events_own(shop: Shop) -> None:
-    who = shop.arrive(shop.make_code(), ago=7, name="小明")
-    age = time.time() - shop.follow(who).added_at.timestamp()
-    assert 6 <= age <= 12
+    code = shop.make_code()
+    who, moment = shop.scan(code, name="小明"), int(time.time()) - 7
+    shop.tell(ADD, who, at=moment, State=code.state, WelcomeCode=who["welcome_code"])
+    assert shop.follow(who).added_at.timestamp() == moment
