@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from devtools import chromium
 
-PATIENCE_MS = 30_000  # a machine that is busy with something else is slow, and nothing is wrong
+PATIENCE_MS = 60_000  # a machine that is busy with something else is slow, and nothing is wrong
 expect.set_options(timeout=PATIENCE_MS)
 # nothing of a page is there before its scripts are: what a link or a form has led to is drawn piece by piece, and a click
 # into the first piece would be lost; longer than people need to aim, but not than a test does

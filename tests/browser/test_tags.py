@@ -51,7 +51,7 @@ def order(brand: Any, group: str) -> list[str]:
 
 def comes_to(page: Page, look: Callable[[], Any], wanted: Any) -> None:
     """What the page sends arrives a moment later."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while (found := look()) != wanted and time.monotonic() < until:
         page.wait_for_timeout(50)
     assert found == wanted
