@@ -128,8 +128,10 @@ class LoadOut(serializers.Serializer):
     n_tasks = serializers.IntegerField()
     n = serializers.IntegerField(help_text="people")
     confirmed_ratio = serializers.FloatField(help_text="of such tasks lately")
-    n_already = serializers.IntegerField(help_text="send tasks of all campaigns on that day without this one")
-    n_people = serializers.IntegerField(help_text="customers in those")
+    n_already = serializers.IntegerField(
+        help_text="send tasks, moments and tasks on that day without this one"
+    )
+    n_people = serializers.IntegerField(help_text="customers in those send tasks")
 
 
 class DryRunOut(serializers.Serializer):
@@ -153,7 +155,7 @@ class DryRunOut(serializers.Serializer):
     n_tasks = serializers.IntegerField()
     guides = LoadOut(many=True)
     over_limit = serializers.IntegerField(
-        help_text="guides with more send tasks or customers on that day, of all campaigns, than the settings warn of"
+        help_text="guides with more to do or more customers on that day, all together, than the settings warn of"
     )
     waits_until = serializers.DateTimeField(
         allow_null=True,

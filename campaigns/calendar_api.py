@@ -36,6 +36,12 @@ class ConflictOut(serializers.Serializer):
     text = serializers.CharField()
 
 
+class OverOut(serializers.Serializer):
+    staff_id = serializers.IntegerField()
+    n = serializers.IntegerField(help_text="things to do by hand")
+    n_people = serializers.IntegerField(help_text="customers in the send tasks among them")
+
+
 class DayOut(serializers.Serializer):
     on = serializers.DateField(help_text="of the brand's zone")
     n = serializers.IntegerField()
@@ -44,14 +50,20 @@ class DayOut(serializers.Serializer):
     n_open = serializers.IntegerField()
     entries = EntryOut(many=True)
     conflicts = ConflictOut(many=True)
-    overloaded = serializers.SerializerMethodField(help_text="[{staff_id, n}] above the limit of a day")
-
-    def get_overloaded(self, day: calendar.Day) -> list[dict[str, int]]:
-        return [{"staff_id": pk, "n": n} for pk, n in day.overloaded]
+    overloaded = OverOut(
+        many=True, source="over", help_text="guides above a limit of the day, the most first"
+    )
 
 
 CALENDAR_OUT = inline_serializer(
-    "Calendar", {"days": DayOut(many=True), "tasks_a_day": serializers.IntegerField()}
+    "Calendar",
+    {
+        "days": DayOut(many=True),
+        "tasks_a_day": serializers.IntegerField(
+            help_text="things to do of one guide a day; 20 where none is set"
+        ),
+        "people_a_day": serializers.IntegerField(allow_null=True, help_text="customers of one guide a day"),
+    },
 )
 
 
@@ -81,7 +93,13 @@ class CalendarViewSet(viewsets.ViewSet):
             guide_id=guide_id,
             sources=request.query_params.getlist("source"),
         )
-        return JsonResponse({"days": DayOut(found.days, many=True).data, "tasks_a_day": found.a_day})
+        return JsonResponse(
+            {
+                "days": DayOut(found.days, many=True).data,
+                "tasks_a_day": found.a_day,
+                "people_a_day": found.people_a_day,
+            }
+        )
 
     @staticmethod
     def _date(request: Any, name: str) -> date:

@@ -110,7 +110,8 @@ class RehearsalOut(serializers.Serializer):
     error = serializers.CharField()
     result = serializers.JSONField(
         allow_null=True,
-        help_text="when it is done: calendar, guides, nodes, ends, n_gives_way (messages of lower campaigns)",
+        help_text="when it is done: calendar, guides, nodes, ends, n_gives_way (messages of lower campaigns), workload (where "
+        "guides would have been above the brand's limit of a day and what its rule would have done; null without a limit)",
     )
 
 

@@ -39,9 +39,9 @@ class PolicySerializer(Body):
     allowance = serializers.ChoiceField(choices=TouchPolicy.Allowance.values)
     sender = serializers.ChoiceField(choices=TouchPolicy.Sender.values)
     guide_tasks_a_day = serializers.IntegerField(
-        allow_null=True, help_text="send tasks of one guide, of all campaigns; see guide_busy"
+        allow_null=True, help_text="send tasks, moments and tasks of one guide; see guide_busy"
     )
-    guide_people_a_day = serializers.IntegerField(allow_null=True, help_text="customers in them")
+    guide_people_a_day = serializers.IntegerField(allow_null=True, help_text="customers in send tasks")
     guide_busy = serializers.ChoiceField(
         choices=TouchPolicy.Busy.values,
         help_text="what is beyond: warn (nothing is held back), leave_out, next_day (it waits for the guide's next free day)",

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import StaffTask
-from campaigns.services import senders, staff_tasks
+from campaigns.services import senders, staff_tasks, workload_tasks
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import Contact
 from contacts.services.outcomes import Outcome, Result
@@ -100,7 +100,8 @@ class TaskViewSet(viewsets.ViewSet):
         responses=BatchOut,
     )
     def create(self, request: Any) -> JsonResponse:
-        """POST /api/v1/tasks/: up to 1,000 tasks; each row is answered for itself."""
+        """POST /api/v1/tasks/: up to 1,000 tasks; each row is answered for itself. `guide_busy`: the guide has enough to do on
+        the day of the deadline; where the brand has it wait, the task gets a later one."""
         brand, actor = request._request.brand, request._request.actor
         return answer(rows_of(request), TaskIn, lambda row: row, lambda rows: give(brand, rows, by=actor))
 
@@ -177,14 +178,18 @@ def give(brand: Brand, rows: Sequence[dict[str, Any]], *, by: Any) -> list[Outco
         )
     if not any(outcome.result == Result.REPEATED for outcome in found):
         return found
-    new = set(staff_tasks.add_tasks(brand, wanted, source="api", by=by))
+    given = workload_tasks.give(brand, wanted, source="api", by=by)
+    new = set(given.ids)
     by_key = dict(StaffTask.objects.filter(key__in=[row.key for row in wanted]).values_list("key", "pk"))
     told: set[int] = set()
     keys = iter(wanted)
     for n, outcome in enumerate(found):
         if outcome.result != Result.REPEATED:
             continue
-        pk = by_key[next(keys).key]
+        if (key := next(keys).key) in given.left_out:
+            found[n] = Outcome(Result.REFUSED, None, "guide_busy")
+            continue
+        pk = by_key[key]
         is_new = pk in new and pk not in told
         told.add(pk)
         found[n] = Outcome(Result.ACCEPTED if is_new else Result.REPEATED, pk, "")

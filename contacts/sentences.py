@@ -136,7 +136,7 @@ REASONS: dict[str, Any] = {
     "too_soon": _("Too soon after another touch"),
     "allowance": _("WeCom's allowance for this customer is used up"),
     "outranked": _("A campaign of higher priority needed the place"),
-    "guide_busy": _("The guide has enough messages to confirm on that day"),
+    "guide_busy": _("The guide has enough to do on that day"),
     "hold_out": _("Hold-out group: gets nothing, to measure the effect"),
     "wave_condition": _("The condition of the wave does not hold"),
 }

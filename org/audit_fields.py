@@ -68,7 +68,7 @@ FIELDS: dict[str, Any] = {
     "groups": _("Customer groups"),
     "guide": _("Guide"),
     "guide_id": _("Guide"),
-    "guide_tasks_a_day": _("Send tasks a day of a guide"),
+    "guide_tasks_a_day": _("Things to do a day of a guide"),
     "guide_people_a_day": _("Customers a day of a guide"),
     "guide_busy": _("What is too much for a guide"),
     "guides": _("Guides"),

@@ -168,7 +168,7 @@ class Touch(TenantModel):
         WAVE_CONDITION = 17, _("The condition of the wave does not hold")
         CONTENT = 18, _("The content may not be sent any more")
         BRAND_HOLD_OUT = 19, _("Brand's hold-out group: gets no campaign, to measure what they all do")
-        GUIDE_BUSY = 20, _("The guide has enough messages to confirm on that day")
+        GUIDE_BUSY = 20, _("The guide has enough to do on that day")
 
     # a row that is marked becomes longer (`done_at`): a page holds all of its rows once more, so that no index is touched
     partition_fillfactor = 47

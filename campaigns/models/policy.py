@@ -44,8 +44,8 @@ class TouchPolicy(TenantModel):
         choices=Sender,
         default=Sender.LATEST,
     )
-    # of all broadcasts and SOPs together (services/workload.py); with WARN thresholds of warnings, no limits
-    guide_tasks_a_day = models.IntegerField(_("Send tasks of a guide a day at most"), null=True, blank=True)
+    # of everything together (services/workload.py); with WARN thresholds of warnings, no limits
+    guide_tasks_a_day = models.IntegerField(_("Things to do of a guide a day at most"), null=True, blank=True)
     guide_people_a_day = models.IntegerField(_("Customers of a guide a day at most"), null=True, blank=True)
     guide_busy = models.CharField(
         _("What is too much for a guide"), max_length=9, choices=Busy, default=Busy.WARN

@@ -173,7 +173,8 @@ class EnrolmentDue(TenantModel):
 
 class NodeFlow(KeyedTenantModel):
     """How many came to a node of a graph ("in") and by which way they left it ("next", "yes", "goal" …), by day: a fold,
-    written under the gate. Who stands there now is the first less all others."""
+    written under the gate. Who stands there now is the first less all others. "busy" is no way: tasks that were not given,
+    because the guide has enough to do."""
 
     pk = models.CompositePrimaryKey("brand", "version_id", "node", "way", "on")
     version_id = models.BigIntegerField()

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Wave, WaveSet
+from campaigns.services import guide_load
 from campaigns.services.calendar_sources import Entry, Span
 from campaigns.services.rules import policy_of
 from campaigns.services.staff_task_numbers import visible_ids
@@ -34,7 +35,8 @@ SOURCES: dict[str, tuple[Any, str, str]] = {
 }
 MOST_DAYS = 92
 A_DAY = 20  # of one guide by hand, where the brand has set no limit of its own
-SHOWN = 8  # guides named for a day
+SHOWN = 8  # guides with most to do on a day
+NAMED = 50  # guides above the limit on a day
 LOADED = 50  # guides of the table of a week
 
 
@@ -44,6 +46,16 @@ class Conflict:
 
     kind: str
     text: str
+
+
+class Over(NamedTuple):
+    """A guide with more on a day than the brand wants: n things to do by hand, customers in the send tasks among them."""
+
+    staff_id: int
+    n: int
+    n_people: int
+    is_busy: bool  # by things to do
+    is_crowded: bool  # by customers
 
 
 @dataclass
@@ -57,8 +69,7 @@ class Day:
     on: date
     entries: list[Entry] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
-    overloaded: list[tuple[int, int]] = field(default_factory=list)  # (guide, tasks)
-    n_crowded: int = 0  # guides with more customers in their send tasks than the brand wants
+    over: list[Over] = field(default_factory=list)  # the most first
 
     @property
     def n(self) -> int:
@@ -81,6 +92,7 @@ class Day:
 class Calendar:
     days: list[Day]
     a_day: int  # what one guide is reckoned to do
+    people_a_day: int | None
     most: int  # customers of the fullest day
 
 
@@ -118,11 +130,8 @@ def read(
                     days[entry.on].entries.append(entry)
     policy = policy_of(brand)
     a_day, people_a_day = policy.guide_tasks_a_day or A_DAY, policy.guide_people_a_day
-    for on, staff_id, n in _overloaded(span, a_day):
-        days[on].overloaded.append((staff_id, n))
-    if people_a_day:
-        for on, n in _crowded(span, people_a_day):
-            days[on].n_crowded = n
+    for on, one in _over(span, a_day, people_a_day):
+        days[on].over.append(one)
     today = clock.today(brand.timezone)
     zone = ZoneInfo(brand.timezone)
     for day in days.values():
@@ -132,7 +141,7 @@ def read(
         if day.on >= today:
             _conflicts(day, a_day, people_a_day)
     found = list(days.values())
-    return Calendar(found, a_day, max((day.n for day in found), default=0))
+    return Calendar(found, a_day, people_a_day, max((day.n for day in found), default=0))
 
 
 def _staff_ids(viewer: Staff | None, guide_id: int | None) -> frozenset[int] | None:
@@ -147,45 +156,20 @@ def _staff_ids(viewer: Staff | None, guide_id: int | None) -> frozenset[int] | N
 
 # ---- load of guides
 
-BY_HAND = """
-    SELECT (t.at AT TIME ZONE %(zone)s)::date AS on_day, t.staff_id, count(*) AS n FROM campaigns_sendtask t
-     WHERE t.brand_id = %(b)s AND t.at >= %(start)s AND t.at < %(end)s AND t.state NOT IN ('cancelled', 'failed')
-       AND (%(all)s OR t.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2
-    UNION ALL
-    SELECT (k.due_at AT TIME ZONE %(zone)s)::date, k.staff_id, count(*) FROM campaigns_stafftask k
-     WHERE k.brand_id = %(b)s AND k.due_at >= %(start)s AND k.due_at < %(end)s AND k.state <> 'cancelled'
-       AND (%(all)s OR k.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2
-    UNION ALL
-    SELECT (m.at AT TIME ZONE %(zone)s)::date, g.staff_id, count(*) FROM campaigns_moment m
-      JOIN campaigns_momentguide g ON g.brand_id = %(b)s AND g.moment_id = m.id
-     WHERE m.brand_id = %(b)s AND m.at >= %(start)s AND m.at < %(end)s AND g.staff_id IS NOT NULL
-       AND (%(all)s OR g.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2
-"""
+
+_OVER = f"""
+    SELECT x.on_day, x.staff_id, sum(x.n)::bigint, sum(x.people)::bigint, sum(x.n) > %(a_day)s,
+           coalesce(sum(x.people) > %(people)s::bigint, false)
+      FROM ({guide_load.BY_DAY}) x GROUP BY 1, 2 HAVING sum(x.n) > %(a_day)s OR sum(x.people) > %(people)s::bigint
+     ORDER BY 3 DESC, 4 DESC, 2 LIMIT 5000
+"""  # noqa: S608
 
 
-def _overloaded(span: Span, a_day: int) -> list[tuple[date, int, int]]:
-    """(day, guide, tasks) of those with more than they are reckoned to do, the most first."""
-    sql = f"""SELECT x.on_day, x.staff_id, sum(x.n)::bigint FROM ({BY_HAND}) x
-               GROUP BY 1, 2 HAVING sum(x.n) > %(a_day)s ORDER BY 3 DESC, 2 LIMIT 5000"""  # noqa: S608
+def _over(span: Span, a_day: int, people_a_day: int | None) -> list[tuple[date, Over]]:
+    """Who has more than is wanted of one guide, and when; the most first."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, span.params(a_day=a_day))
-        return cursor.fetchall()
-
-
-_CROWDED = """
-    SELECT x.on_day, count(*) FROM (
-        SELECT (t.at AT TIME ZONE %(zone)s)::date AS on_day, t.staff_id FROM campaigns_sendtask t
-         WHERE t.brand_id = %(b)s AND t.at >= %(start)s AND t.at < %(end)s AND t.state NOT IN ('cancelled', 'failed')
-           AND (%(all)s OR t.staff_id = ANY(%(staff)s::bigint[])) GROUP BY 1, 2 HAVING sum(t.n) > %(people)s) x
-     GROUP BY 1
-"""
-
-
-def _crowded(span: Span, people_a_day: int) -> list[tuple[date, int]]:
-    """(day, guides with more customers in their send tasks)."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CROWDED, span.params(people=people_a_day))
-        return cursor.fetchall()
+        cursor.execute(_OVER, span.params(a_day=a_day, people=people_a_day))
+        return [(on, Over(*row)) for on, *row in cursor.fetchall()]
 
 
 def load(
@@ -193,7 +177,7 @@ def load(
 ) -> list[tuple[int, str, dict[date, int], int]]:
     """(guide, name, {day: tasks}, sum) of the `LOADED` guides with the most to do by hand."""
     span = Span(brand, first, last, _staff_ids(viewer, guide_id))
-    sql = f"""WITH x AS MATERIALIZED ({BY_HAND}),
+    sql = f"""WITH x AS MATERIALIZED ({guide_load.BY_DAY}),
                    top AS (SELECT staff_id, sum(n) AS n FROM x GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {LOADED})
               SELECT x.staff_id, x.on_day, sum(x.n)::bigint FROM x JOIN top USING (staff_id) GROUP BY 1, 2"""  # noqa: S608
     by_guide: dict[int, dict[date, int]] = defaultdict(dict)
@@ -210,13 +194,12 @@ def load(
 
 
 def _conflicts(day: Day, a_day: int, people_a_day: int | None) -> None:
-    if day.overloaded:
-        n = len(day.overloaded)
-        text = _("%(n)s guides have more than %(most)s things to do by hand") % {"n": n, "most": a_day}
-        day.conflicts.append(Conflict("load", text))
-    if day.n_crowded:
+    if n_busy := sum(one.is_busy for one in day.over):
+        text = _("%(n)s guides have more than %(most)s things to do by hand")
+        day.conflicts.append(Conflict("load", text % {"n": n_busy, "most": a_day}))
+    if n_crowded := sum(one.is_crowded for one in day.over):
         text = _("%(n)s guides have more than %(most)s customers in their send tasks")
-        day.conflicts.append(Conflict("load", text % {"n": day.n_crowded, "most": people_a_day}))
+        day.conflicts.append(Conflict("load", text % {"n": n_crowded, "most": people_a_day}))
     names = sorted({entry.name for entry in day.entries if entry.source == "broadcast" and not entry.is_held})
     if len(names) > 1:
         text = _("Broadcasts compete for the same day: %(names)s") % {"names": ", ".join(names[:5])}

@@ -50,7 +50,7 @@ class Span:
     def params(self, **more: Any) -> dict[str, Any]:
         return {
             "b": self.brand.pk, "start": self.start, "end": self.end, "zone": self.brand.timezone,
-            "all": self.staff_ids is None, "staff": sorted(self.staff_ids or ()), **more,
+            "all": self.staff_ids is None, "staff": sorted(self.staff_ids or ()), "not_sop": 0, **more,
         }  # fmt: skip
 
     @cached_property

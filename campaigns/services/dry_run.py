@@ -35,7 +35,7 @@ class Load(NamedTuple):
     Attributes:
         n_tasks, n: send tasks and people of this broadcast.
         confirmed_ratio: of such tasks this guide confirmed lately.
-        n_already, n_people: send tasks of all campaigns that the guide has on that day without it, and their people.
+        n_already, n_people: what the guide has to do on that day without it, and the people of its send tasks.
     """
 
     staff_id: int

@@ -1,5 +1,6 @@
 """Before a moment goes out: which guides would publish it and how many customers could see it. Nothing is written."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -8,8 +9,9 @@ from django.db import connection
 from campaigns import governance
 from campaigns.governance import day_of, midnight
 from campaigns.models import Moment
+from campaigns.services import guide_load
 from campaigns.services.moments import corp_tags
-from campaigns.services.rules import rules_of
+from campaigns.services.rules import policy_of, rules_of
 from org.models import Staff
 from scrm import clock
 from tagging.models import Dim, Flag
@@ -31,6 +33,7 @@ class Reach:
         guides: (name, customers), most first, `SHOWN` of them.
         n_month: moments of the company in the same month, this one not counted.
         n_gone: guides and tags chosen that WeCom would not take any more.
+        n_busy: guides who have enough to do on that day without it; a moment is not held back for their sake.
         held_until: quiet hours hold it until then, or None.
     """
 
@@ -40,6 +43,7 @@ class Reach:
     guides: list[tuple[str, int]] = field(default_factory=list)
     n_month: int = 0
     n_gone: int = 0
+    n_busy: int = 0
     held_until: datetime | None = None
 
     @property
@@ -102,10 +106,19 @@ def reach(brand: Brand, moment: Moment) -> Reach:
     found.guides = rows[:SHOWN]
     at = clock.now() if moment.is_now else moment.at
     _month(brand, moment, at, found)
+    found.n_busy = _busy(brand, publish, at)
     allowed = rules_of(brand)
     release = governance.release_at(at, allowed.quiet, allowed.zone)
     found.held_until = release if release > at else None
     return found
+
+
+def _busy(brand: Brand, staff_ids: Collection[int], at: datetime) -> int:
+    most = policy_of(brand).guide_tasks_a_day
+    if most is None or not staff_ids:
+        return 0
+    on = date.fromordinal(day_of(at, brand.timezone))
+    return sum(n >= most for n, _people in guide_load.by_days(brand, staff_ids, on, on).values())
 
 
 def _month(brand: Brand, moment: Moment, at: datetime, found: Reach) -> None:

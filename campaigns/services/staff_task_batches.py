@@ -6,7 +6,7 @@ The job is the batch: its tasks carry `source = "job"` and its id, so all of the
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from campaigns.models import StaffTask
-from campaigns.services import senders, staff_tasks
+from campaigns.services import senders, staff_tasks, workload_tasks
 from campaigns.services.staff_task_numbers import visible_ids
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import Contact
@@ -126,7 +126,8 @@ def start_for(
 
 def step(brand: Brand, job: Job) -> bool:
     """The next people by id; a person is given the task once however often the step is made. `n_bad` counts those
-    whom no guide in sight has, and those who do not want to be contacted."""
+    whom no guide in sight has, those who do not want to be contacted, and those whose guide has enough to do (`busy` of
+    the result)."""
     params = job.params
     due_at = datetime.fromisoformat(params["due_at"])
     if due_at <= clock.now():
@@ -148,28 +149,37 @@ def step(brand: Brand, job: Job) -> bool:
                 kind=params["kind"],
                 title=params["title"],
                 note=params["note"],
-                due_at=_days_after(brand, due_at, later[pk]),
-                expires_at=_days_after(brand, expires_at, later[pk]) if expires_at else None,
+                due_at=workload_tasks.days_after(brand, due_at, later[pk]),
+                expires_at=workload_tasks.days_after(brand, expires_at, later[pk]) if expires_at else None,
                 key=f"job:{job.pk}:{pk}",
             )
             for pk in ids
             if pk in guides
         ]
         by = Actor(job.created_by, params.get("user_id"), staff)
-        new = staff_tasks.add_tasks(brand, rows, source=SOURCE, source_id=job.pk, by=by)
+        given = workload_tasks.give(brand, rows, source=SOURCE, source_id=job.pk, by=by)
         jobs.save_step(
             job,
             position={"after": ids[-1]},
             n_done=job.n_done + len(ids),
-            n_bad=job.n_bad + len(ids) - len(rows),
+            n_bad=job.n_bad + len(ids) - len(rows) + len(given.left_out),
             result={
                 **job.result,
-                "given": int(job.result.get("given", 0)) + len(new),
+                "given": int(job.result.get("given", 0)) + len(given.ids),
                 "days": max([int(job.result.get("days", 1)), *(n + 1 for n in later.values())]),
+                "busy": int(job.result.get("busy", 0)) + len(given.left_out),
+                "moved": int(job.result.get("moved", 0)) + len(given.moved),
+                "over": _n_over(brand, job),
             },
         )
         return len(ids) == SLICE
     return False
+
+
+def _n_over(brand: Brand, job: Job) -> int:
+    """Guides with more to do now than the brand wants, on a day of this batch's deadlines."""
+    rows = StaffTask.objects.filter(source=SOURCE, source_id=job.pk).order_by()
+    return workload_tasks.n_over(brand, rows.values_list("staff_id", "due_at").distinct())
 
 
 def _days_later(job: Job, guides: Mapping[int, int], a_day: int | None) -> dict[int, int]:
@@ -185,12 +195,6 @@ def _days_later(job: Job, guides: Mapping[int, int], a_day: int | None) -> dict[
         found[contact_id] = n_of[guide_id] // a_day
         n_of[guide_id] += 1
     return found
-
-
-def _days_after(brand: Brand, at: datetime, days: int) -> datetime:
-    """The same time of day so many days later, in the brand's zone."""
-    local = at.astimezone(ZoneInfo(brand.timezone))
-    return (local + timedelta(days=days)).astimezone(UTC)
 
 
 def _next_ids(brand: Brand, params: dict[str, Any], staff: Staff, after: int) -> list[int]:

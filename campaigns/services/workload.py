@@ -1,8 +1,9 @@
-"""How much one guide has to confirm on a day: send tasks, and customers in them, of all campaigns together.
+"""How much one guide has to do on a day: send tasks of all campaigns together, moments and tasks by hand; and customers in the
+send tasks.
 
 Where the brand wants more than a warning, what goes beyond is left out with the reason *the guide has enough for that day*, or
 moved to the guide's next free day (a later wave of a broadcast: rest_waves.py; a later moment of an SOP's message). Counted by
-guide and day from send tasks, never by person. Whoever asks holds the brand's gate until the tasks are written.
+guide and day (guide_load.py), never by person. Whoever asks holds the brand's gate until the tasks are written.
 """
 
 from collections import defaultdict
@@ -16,9 +17,8 @@ from django.db import connection
 
 from campaigns import governance
 from campaigns.models import TouchPolicy
-from campaigns.services import planning, rules
+from campaigns.services import guide_load, planning, rules
 from campaigns.services.schedule import run_at
-from campaigns.services.touches import array
 from tagging.services.frames import Bits, Frame
 from tenants.models import Brand
 
@@ -47,7 +47,7 @@ class Day:
     """A guide's day as far as it is planned.
 
     Attributes:
-        tasks, people: of what stays in any case.
+        tasks, people: of what stays in any case; moments and tasks by hand are tasks without people.
         lower: what would give way, in the order in which it does.
     """
 
@@ -65,24 +65,28 @@ def limits_of(brand: Brand) -> Limits | None:
     return Limits(policy.guide_tasks_a_day, policy.guide_people_a_day, is_moved)
 
 
-_OF_THE_DAY = """
+_OF_THE_DAY = f"""
     SELECT staff_id, count(*) FILTER (WHERE NOT k.gives_way), coalesce(sum(n) FILTER (WHERE NOT k.gives_way), 0)::bigint,
            array_agg(id ORDER BY priority, id DESC) FILTER (WHERE k.gives_way),
            array_agg(n ORDER BY priority, id DESC) FILTER (WHERE k.gives_way)
-      FROM (SELECT staff_id, id, n, priority, state = 'planned' AND priority < %s AS gives_way FROM campaigns_sendtask
-             WHERE brand_id = %s AND staff_id = ANY(%s::bigint[]) AND at >= %s AND at < %s AND n > 0
-               AND state NOT IN ('cancelled', 'failed')) k
+      FROM (SELECT staff_id, id, n, priority, state = 'planned' AND priority < %(priority)s AS gives_way
+              FROM campaigns_sendtask
+             WHERE brand_id = %(b)s AND staff_id = ANY(%(staff)s::bigint[]) AND at >= %(start)s AND at < %(end)s AND n > 0
+               AND state NOT IN ('cancelled', 'failed')
+             UNION ALL
+            SELECT o.staff_id, 0, 0, 0, false FROM ({guide_load.OTHERS}) o) k
      GROUP BY 1
-"""
+"""  # noqa: S608
 
 
 def days_of(brand: Brand, staff_ids: Collection[int], at: datetime, priority: int = 0) -> dict[int, Day]:
-    """What some guides have on the day of `at`, and what of it would give way to a campaign of `priority` (0: nothing)."""
+    """What some guides have on the day of `at`, and what of it would give way to a campaign of `priority` (0: nothing); moments
+    and tasks by hand never do."""
     on = governance.day_of(at, brand.timezone)
     span = governance.midnight(on, brand.timezone), governance.midnight(on + 1, brand.timezone)
     found: dict[int, Day] = {staff_id: Day() for staff_id in staff_ids}
     with connection.cursor() as cursor:
-        cursor.execute(_OF_THE_DAY, [priority, brand.pk, array(staff_ids), *span])
+        cursor.execute(_OF_THE_DAY, {**guide_load.params(brand, *span, staff_ids), "priority": priority})
         for staff_id, n_tasks, n_people, ids, sizes in cursor.fetchall():
             found[staff_id] = Day(
                 n_tasks, n_people, [Lower(*one) for one in zip(ids or (), sizes or (), strict=True)]
@@ -152,7 +156,8 @@ def gives_way(
             people[staff_id] + day.people + sum(row.n for row in day.lower),
         )
         for row in day.lower:
-            if not _is_over(n, limits.tasks) and not _is_over(m, limits.people):
+            # people who fill up a task that is there need none, however much by hand has come to the day since
+            if not (used and _is_over(n, limits.tasks)) and not _is_over(m, limits.people):
                 break
             gone.append(row)
             n, m = n - 1, m - row.n

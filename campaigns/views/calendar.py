@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from campaigns.services import calendar, scope
 from campaigns.services.calendar import SOURCES
+from campaigns.services.rules import policy_of
 from org.access import staff_can
 from scrm import clock
 from scrm.errors import NotFoundError
@@ -70,6 +71,7 @@ def calendar_page(request: Any) -> HttpResponse:
             "entries": day.entries if given["view"] == "week" else day.entries[:ENTRIES_OF_A_CELL],
             "more": 0 if given["view"] == "week" else max(0, len(day.entries) - ENTRIES_OF_A_CELL),
             "share": round(100 * day.n / found.most) if found.most else 0,
+            "n_over": len(day.over),
         }
         for day in found.days
     ]
@@ -83,6 +85,7 @@ def calendar_page(request: Any) -> HttpResponse:
         "after": after,
         "today": today,
         "a_day": found.a_day,
+        "people_a_day": found.people_a_day,
         "n": sum(day.n for day in found.days),
         "n_sent": sum(day.n_sent for day in found.days),
         "n_open": sum(day.n_open for day in found.days),
@@ -92,7 +95,7 @@ def calendar_page(request: Any) -> HttpResponse:
         "views": [("month", _("Month")), ("week", _("Week"))],
     }
     if given["view"] == "week":
-        context["load"] = _load_rows(request, first, last, given["guide"], found.a_day)
+        context["load"] = _load_rows(request, first, last, given["guide"], found)
     template = "campaigns/calendar/_grid.html" if request.htmx else "campaigns/calendar/page.html"
     if not request.htmx:
         context["guides"] = scope.guide_choices(request.staff)
@@ -100,15 +103,16 @@ def calendar_page(request: Any) -> HttpResponse:
 
 
 def _load_rows(
-    request: Any, first: date, last: date, guide_id: int | None, a_day: int
+    request: Any, first: date, last: date, guide_id: int | None, found: calendar.Calendar
 ) -> list[dict[str, Any]]:
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     rows = calendar.load(request.brand, first, last, viewer=request.staff, guide_id=guide_id)
+    over = {(one.staff_id, day.on) for day in found.days for one in day.over}
     return [
         {
             "id": pk,
             "name": name,
-            "days": [(on, by_day.get(on, 0), by_day.get(on, 0) > a_day) for on in days],
+            "days": [(on, by_day.get(on, 0), (pk, on) in over) for on in days],
             "sum": n,
         }
         for pk, name, by_day, n in rows
@@ -118,7 +122,7 @@ def _load_rows(
 @require_GET
 @staff_can("sops.view")
 def day(request: Any) -> HttpResponse:
-    """One day in the drawer: everything, who has most to do, who is in two audiences at once."""
+    """One day in the drawer: everything, who has too much or most to do, who is in two audiences at once."""
     try:
         on = date.fromisoformat(request.GET.get("on", ""))
     except ValueError:
@@ -131,10 +135,16 @@ def day(request: Any) -> HttpResponse:
     load = calendar.load(request.brand, on, on, viewer=request.staff, guide_id=given["guide"])[
         : calendar.SHOWN
     ]
+    over = {row.staff_id for row in one.over}
+    names = calendar.names_of([row.staff_id for row in one.over[: calendar.NAMED]])
     context = {
         "day": one,
         "a_day": found.a_day,
-        "load": [(name, n, n > found.a_day) for _pk, name, _days, n in load],
+        "people_a_day": found.people_a_day,
+        "over": [(row, names.get(row.staff_id, "—")) for row in one.over[: calendar.NAMED]],
+        "n_more": max(0, len(one.over) - calendar.NAMED),
+        "busy": policy_of(request.brand).guide_busy,
+        "load": [(pk, name, n) for pk, name, _days, n in load if pk not in over],
         "overlaps": calendar.overlaps(request.brand, on),
         "colours": {name: colour for name, (_words, colour, _path) in SOURCES.items()},
         "words": {name: words for name, (words, _colour, _path) in SOURCES.items()},

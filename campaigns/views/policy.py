@@ -70,12 +70,13 @@ class PolicyForm(forms.Form):
         label=gettext_lazy("Who writes to a customer with several guides"), choices=TouchPolicy.Sender.choices
     )
     guide_tasks_a_day = forms.IntegerField(
-        label=gettext_lazy("Send tasks of a guide a day at most"),
+        label=gettext_lazy("Things to do of a guide a day at most"),
         required=False,
         min_value=1,
         max_value=policy.MAX_N,
         help_text=gettext_lazy(
-            "Each has to be confirmed by hand; those of all broadcasts and SOPs count. Empty: any number."
+            "Send tasks to confirm of all broadcasts and SOPs, moments to publish and tasks with their deadline on that day."
+            " Empty: any number."
         ),
     )
     guide_people_a_day = forms.IntegerField(
@@ -84,7 +85,7 @@ class PolicyForm(forms.Form):
         min_value=1,
         max_value=policy.MAX_GUIDE_PEOPLE,
         help_text=gettext_lazy(
-            "Who answers so many in one day? Customers in these send tasks. Empty: any number."
+            "Who answers so many in one day? Customers in the send tasks. Empty: any number."
         ),
     )
     guide_busy = forms.ChoiceField(

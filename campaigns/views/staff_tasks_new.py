@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from campaigns.models import StaffTask, TaskPolicy
-from campaigns.services import recipients, staff_task_batches, staff_tasks, task_policy
+from campaigns.services import recipients, staff_task_batches, task_policy, workload_tasks
+from campaigns.services.rules import policy_of
 from campaigns.services.staff_tasks import TaskInput
 from org.access import staff_can
 from org.forms import add_errors, is_for_saving
@@ -159,8 +160,7 @@ def task_new(request: Any) -> HttpResponse:
         if given["who"] == "guides":
             nonce = request.POST.get("nonce", "")[:32] or uuid4().hex
             rows = [TaskInput(staff_id=s.pk, key=f"page:{nonce}:{s.pk}", **common) for s in given["guides"]]
-            n = len(staff_tasks.add_tasks(request.brand, rows, source="page", by=request.actor))
-            return go(request, "staff_tasks", _("%(n)s tasks given") % {"n": n})
+            return go(request, "staff_tasks", *_give(request, rows))
         target: dict[str, Any] = (
             {"contact_ids": _people(request, given["values"])}
             if given["who"] == "list"
@@ -173,6 +173,24 @@ def task_new(request: Any) -> HttpResponse:
         add_errors(form, error)
         return _page(request, form, status=422)
     return go(request, "staff_task_batches", _("The tasks are being given"), "info")
+
+
+def _give(request: Any, rows: list[TaskInput]) -> tuple[str, str]:
+    """Tasks for guides themselves: what became of them in words, and the kind of the notice."""
+    given = workload_tasks.give(request.brand, rows, source="page", by=request.actor)
+    said = [_("%(n)s tasks given") % {"n": len(given.ids)}]
+    if given.moved:
+        text = _("%(n)s with a later deadline: the guide has enough to do on that day")
+        said.append(text % {"n": len(given.moved)})
+    if given.left_out:
+        said.append(_("%(n)s not given: the guide has enough to do on that day") % {"n": len(given.left_out)})
+    if n := workload_tasks.n_over(request.brand, [(row.staff_id, row.due_at) for row in rows]):
+        most = policy_of(request.brand).guide_tasks_a_day
+        said.append(
+            _("%(n)s guides have more than %(most)s things to do by hand on that day")
+            % {"n": n, "most": most}
+        )
+    return " · ".join(said), "success" if len(said) == 1 else "warning"
 
 
 def _people(request: Any, values: str) -> list[int]:

@@ -119,7 +119,7 @@ def _result(brand: Any, graph: Any, found: dict[str, Any]) -> dict[str, Any]:
     return {
         "result": found,
         "canvas": canvas,
-        "weeks": list(_weeks(found["calendar"])),
+        "weeks": list(_weeks(found)),
         "by_day": _day_chart(found["calendar"]),
         "ends": [
             (ends.get(kind, kind), n) for kind, n in sorted(found["ends"].items(), key=lambda row: -row[1])
@@ -141,9 +141,10 @@ def _day_chart(calendar: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _weeks(calendar: list[dict[str, Any]]) -> Iterator[list[dict[str, Any] | None]]:
-    """Weeks from Monday to Sunday with their days; `heat` is 0 to 5."""
-    days = {date.fromisoformat(day["on"]): day for day in calendar}
+def _weeks(found: dict[str, Any]) -> Iterator[list[dict[str, Any] | None]]:
+    """Weeks from Monday to Sunday with their days; `heat` is 0 to 5, `over` guides above the limit."""
+    days = {date.fromisoformat(day["on"]): day for day in found["calendar"]}
+    over = {row["on"]: row["guides"] for row in (found.get("workload") or {}).get("days", ())}
     if not days:
         return
     most = max((day["touches"] + day["tasks"] for day in days.values()), default=0) or 1
@@ -157,6 +158,7 @@ def _weeks(calendar: list[dict[str, Any]]) -> Iterator[list[dict[str, Any] | Non
                 continue
             day = days.get(at, {"touches": 0, "tasks": 0, "blocked": 0, "most": 0})
             load = day["touches"] + day["tasks"]
-            week.append({**day, "date": at, "heat": -(-5 * load // most)})
+            of_day = {"date": at, "heat": -(-5 * load // most), "over": over.get(at.isoformat(), 0)}
+            week.append({**day, **of_day})
         yield week
         on += timedelta(days=7)

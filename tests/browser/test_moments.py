@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from campaigns.models import AlertRule, Moment, SendTask, Sop
-from campaigns.services import alert_rules, moments
+from campaigns.services import alert_rules, moments, policy
 from campaigns.services.moments import MomentInput
 from contacts.models import EventType
 from contacts.services.timeline import record_events
@@ -113,6 +113,32 @@ def test_the_calendar_by_keys(page: Page, home: str, brand: Any, staff: Any) -> 
     expect(page.locator(f"[data-on='{today}']")).not_to_contain_text("120")
     expect(page).to_have_url(re.compile("source=moment"))
     assert "view=week" in page.url
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_who_has_too_much_and_why(page: Page, home: str, brand: Any, staff: Any, width: int) -> None:
+    """From the day to the guide's week, by touch as well."""
+    today = clock.today(brand.timezone)
+    with in_brand(brand):
+        policy.change_policy(brand, guide_tasks_a_day=1, guide_people_a_day=100, by=SYSTEM)
+        for n in (80, 40):
+            SendTask.objects.create(
+                staff=staff, corp=staff.corp, at=clock.now(), n=n, contact_ids=[], content_digest="x",
+                sop=Sop.objects.create(name=f"新客培育{n}"),
+            )  # fmt: skip
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"{home}/calendar/")
+    page.locator(".cal-over").filter(has_text="1 位导购超出上限").click()
+    drawer = page.locator("#drawer-content")
+    expect(drawer).to_contain_text("待办 2 / 1")
+    expect(drawer).to_contain_text("客户 120 / 100")
+    expect(page.locator("#drawer.show:not(.showing)")).to_be_visible()
+    drawer.locator(f"a[href*='guide={staff.pk}']").click()
+    page.wait_for_url("**/calendar/?view=week*")
+    assert f"guide={staff.pk}" in page.url
+    expect(page.locator(".cal-load td.is-over")).to_have_text("2")
+    expect(page.locator(f"[data-on='{today}']")).to_contain_text("120")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize(

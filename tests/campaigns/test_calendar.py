@@ -24,7 +24,9 @@ from campaigns.services import (
     calendar_sources,
     dues,
     enrolments,
+    guide_load,
     moments,
+    policy,
     sops,
     staff_tasks,
 )
@@ -39,6 +41,7 @@ from scrm import clock
 from scrm.errors import InvalidError
 from tests.campaigns import graphs as graph
 from tests.campaigns.conftest import at
+from tests.campaigns.test_api import client_of
 from tests.factories import in_brand, make_contact, make_staff
 
 NOW = at("2026-03-10 10:00")
@@ -191,9 +194,51 @@ def test_conflicts(brand: Any, guides: list[Staff]) -> None:
         broadcast(brand, "甲"), broadcast(brand, "乙", "2026-03-12 18:00")
     days = read(brand, date(2026, 3, 2), 14)
     assert [c.kind for c in days[date(2026, 3, 11)].conflicts] == ["load"]
-    assert days[date(2026, 3, 11)].overloaded == [(guides[0].pk, 3)]
+    assert days[date(2026, 3, 11)].over == [(guides[0].pk, 3, 300, True, False)]
     assert [c.kind for c in days[date(2026, 3, 12)].conflicts] == ["compete"]
     assert days[date(2026, 3, 2)].conflicts == []  # over: nothing to mend
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_above_the_limit(brand: Any, guides: list[Staff], sign_in: Any) -> None:
+    """By things to do (send tasks, moments, tasks) or by customers, the most first; the day names them and what the brand wants,
+    and each name leads to the guide's week."""
+    busy, crowded, idle, _other = guides
+    with clock.at(NOW), in_brand(brand):
+        policy.change_policy(brand, guide_tasks_a_day=2, guide_people_a_day=150, by=SYSTEM)
+        (
+            chunk(busy, "2026-03-11 09:00"),
+            chunk(idle, "2026-03-11 09:00"),
+            chunk(crowded, "2026-03-11 09:00", 151),
+        )
+        rows = [TaskInput(busy.pk, "call", "打电话", at("2026-03-11 18:00"), "k1")]
+        staff_tasks.add_tasks(brand, rows, source="page")
+        given = MomentInput("朋友圈", "新品", staff_ids=[busy.pk], at=at("2026-03-11 20:00"))
+        made = moments.save_draft(brand, given, by=SYSTEM)
+        assert read(brand)[date(2026, 3, 11)].over == [(crowded.pk, 1, 151, False, True)]
+        moments.launch(brand, moment_id=made.pk, by=SYSTEM)
+    day = read(brand)[date(2026, 3, 11)]
+    assert day.over == [(busy.pk, 3, 100, True, False), (crowded.pk, 1, 151, False, True)]
+    assert [c.kind for c in day.conflicts] == ["load", "load"]
+    assert read(brand, guide_id=idle.pk)[date(2026, 3, 11)].over == []
+    client = sign_in(brand)
+    with clock.at(NOW):
+        month = client.get("/calendar/").content.decode()
+        assert month.count("2 位导购超出上限") == 1
+        week = client.get(f"/calendar/?view=week&on=2026-03-11&guide={busy.pk}").content.decode()
+        assert week.count("is-over") == 1 and "1 位导购超出上限" in week
+        for rule, words in (("warn", "只提醒"), ("leave_out", "不再发送"), ("next_day", "下一个空闲日")):
+            with in_brand(brand):
+                policy.change_policy(brand, guide_busy=rule, by=SYSTEM)
+            page = client.get("/calendar/day/?on=2026-03-11").content.decode()
+            assert words in page and "3 / 2" in page and "151 / 150" in page
+            for guide in (busy, crowded):
+                assert f"guide={guide.pk}" in page and guide.name in page
+    shown = client_of(brand, "sops.view").get("/api/v1/calendar/?from=2026-03-11&until=2026-03-11").json()
+    assert (shown["tasks_a_day"], shown["people_a_day"]) == (2, 150)
+    assert shown["days"][0]["overloaded"] == [
+        {"staff_id": busy.pk, "n": 3, "n_people": 100}, {"staff_id": crowded.pk, "n": 1, "n_people": 151},
+    ]  # fmt: skip
 
 
 @pytest.mark.django_db(transaction=True)
@@ -299,7 +344,7 @@ def test_plans_use_the_indexes_of_time(brand: Any, guides: list[Staff]) -> None:
             calendar_sources.SEND_TASKS: ("send_task_at",),
             calendar_sources.TASKS: ("staff_task_calendar", "staff_task_due"),
             calendar_sources.SOP_DUE: ("enrolment_due",),
-            calendar.BY_HAND: ("send_task_at", "staff_task_calendar"),
+            guide_load.BY_DAY: ("send_task_at", "staff_task_calendar"),
         }
         with connection.cursor() as cursor:
             for sql, indexes in asked.items():
@@ -315,6 +360,8 @@ def test_neither_ledger_nor_more_statements_with_more_rows(
 ) -> None:
     client, counts = sign_in(brand), []
     today = clock.today(brand.timezone)
+    with in_brand(brand):
+        policy.change_policy(brand, guide_tasks_a_day=1, by=SYSTEM)  # somebody is above it both times
     for n in (2, 20):
         with in_brand(brand):
             for k in range(n):

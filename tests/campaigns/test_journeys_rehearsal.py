@@ -8,11 +8,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, NodeFlow, Sop, StaffTask, Touch
-from campaigns.services import graphs, policy
+from campaigns.services import graphs, policy, staff_tasks, workload
 from campaigns.services.journeys import figures, rehearsing
+from campaigns.services.journeys.rehearsal_load import MESSAGE, TASK, Wanted, estimate
+from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.workload import Day, Limits
 from contacts.models import EventType
 from contacts.services.contacts import set_do_not_contact
 from org.access import SYSTEM
@@ -151,6 +156,93 @@ def test_a_rehearsal_is_a_job_and_writes_nothing(world: World) -> None:
         assert job.result["nodes"][2]["touched"] == 2 and len(job.result["guides"]) == 2
         assert not Touch.objects.exists() and not Enrolment.objects.exists() and not NodeFlow.objects.exists()
         json.dumps(job.result)
+
+
+@pytest.mark.parametrize(
+    "busy, tasks, people",
+    [
+        ("warn", 1, 3),
+        ("leave_out", None, 3),
+        ("leave_out", 1, None),
+        ("next_day", None, 3),
+        ("next_day", 1, None),
+    ],
+)
+def test_where_guides_would_have_too_much(busy: str, tasks: int | None, people: int | None) -> None:
+    """Two days in a row eight people buy; the first guide has a task on the first day. About as much is moved and left out as the
+    engine has moved and left out, and nothing of the SOP's own past is counted."""
+    world = World(n=8)
+    with in_brand(world.brand), clock.at(START):
+        policy.change_policy(
+            world.brand, guide_busy=busy, guide_tasks_a_day=tasks, guide_people_a_day=people, by=SYSTEM
+        )
+        row = TaskInput(world.guides[0].pk, "call", "打电话", START + timedelta(hours=8), "k")
+        staff_tasks.add_tasks(world.brand, [row], source="page")
+    sop = world.publish(line(entry("event", event="order_paid"), touch("谢谢"), reentry="always"))
+    since, known, moved = world.now, set[int](), 0
+    for day in range(2):
+        world.now = since + timedelta(
+            days=day, hours=1, minutes=20
+        )  # what is moved goes out on the hour: they do not meet
+        for person in world.people:
+            world.happens(EventType.ORDER_PAID, person)
+        world.react()
+        world.run(world.now + timedelta(minutes=10), every=timedelta(minutes=5))
+        with in_brand(world.brand):
+            new = Touch.objects.filter(sop_id=sop.pk, reason=0).exclude(pk__in=known)
+            moved += sum(touch.at > world.now + timedelta(hours=6) for touch in new)
+            known |= {touch.pk for touch in new}
+    with in_brand(world.brand):
+        left_out = Touch.objects.filter(reason=Touch.Reason.GUIDE_BUSY).count()
+        assert Touch.objects.filter(sop_id=sop.pk).count() == 16
+    found = rehearse(world, sop, since, world.now)
+    load = found["workload"]
+    assert (load["rule"], load["tasks_a_day"], load["people_a_day"]) == (busy, tasks, people)
+    assert (load["moved"], load["left_out"]) == (moved, left_out) and (moved + left_out > 0) == (
+        busy != "warn"
+    )
+    first, both_days = world.guides[0], people is not None
+    assert (load["n_guides"], load["n_guide_days"]) == ((2, 4) if both_days else (1, 1))
+    mine = next(row for row in load["guides"] if row["staff_id"] == first.pk)
+    assert (mine["most"], mine["most_people"], mine["most_on"]) == (2, 4, found["calendar"][0]["on"])
+    assert sum(row["moved"] + row["left_out"] for row in load["days"]) == moved + left_out
+    assert found["n_touches"] == 16  # it changes nobody's way
+
+
+def test_no_limit_no_estimate(world: World) -> None:
+    found = rehearse(world, world.publish(line(entry(), touch("你好"))), START, START + timedelta(days=2))
+    assert found["workload"] is None
+
+
+wanted_ = st.lists(st.builds(Wanted, st.sampled_from([MESSAGE, TASK]), st.integers(1, 2500)), max_size=3)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    wanted=st.dictionaries(st.tuples(st.integers(1, 2), st.integers(10, 14)), wanted_),
+    before=st.dictionaries(
+        st.tuples(st.integers(1, 2), st.integers(10, 24)), st.tuples(st.integers(0, 6), st.integers(0, 3000))
+    ),
+    tasks=st.none() | st.integers(1, 6),
+    people=st.none() | st.integers(1, 3000),
+)  # fmt: skip
+def test_an_estimate_loses_nobody(wanted: Any, before: Any, tasks: int | None, people: int | None) -> None:
+    """Nothing is moved or left out where there is no limit, or none is kept; a message alone fits as that of a plan."""
+    warned = estimate(wanted, before, tasks, people, None)
+    assert not warned.moved and not warned.left_out
+    days = [estimate(wanted, before, tasks, people, n) for n in (0, 1, 7)]
+    assert [one.things for one in days] == [warned.things] * 3
+    assert not days[0].moved
+    if tasks is None and people is None:
+        assert not warned.things and not any(one.moved or one.left_out for one in days)
+    for one in days:
+        for (guide, day, kind), n in (one.moved + one.left_out).items():
+            assert 0 < n <= sum(row.n for row in wanted[guide, day] if row.kind == kind)
+    limits = Limits(tasks, people, False)
+    for key, rows in wanted.items():
+        if [row.kind for row in rows] == [MESSAGE]:
+            kept = workload.fit({(key[0], 1): rows[0].n}, {key[0]: Day(*before.get(key, (0, 0)))}, limits)
+            assert rows[0].n - kept.get((key[0], 1), 0) == days[0].left_out[*key, MESSAGE]
 
 
 def test_what_would_happen_to_one(world: World) -> None:

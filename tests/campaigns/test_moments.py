@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
-from campaigns.models import Moment, MomentGuide, TouchPolicy
+from campaigns.models import Moment, MomentGuide, StaffTask, TouchPolicy
 from campaigns.services import moment_handing, moment_reach, moments, policy
 from campaigns.services.moments import MomentInput
 from contacts.models import Event, EventType
@@ -172,6 +172,26 @@ def test_reach_counts_guides_and_customers(brand: Any, corp: Any) -> None:
         Tag.objects.filter(pk=tag.pk).update(deleted_at=clock.now())
         gone = moment_reach.reach(brand, draft)
         assert (gone.n_guides, gone.n_customers, gone.n_gone) == (0, 0, 2) and gone.nobody
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whose_day_is_full_is_said(brand: Any, corp: Any, sign_in: Any) -> None:
+    """Of those who would publish it, on the day on which it goes out; nobody is held back."""
+    on = clock.now() + timedelta(days=2)
+    with in_brand(brand):
+        busy, free, elsewhere = (make_staff(brand, corp) for _ in range(3))
+        for n, guide in enumerate((busy, busy, free, elsewhere, elsewhere)):
+            due = on + timedelta(days=guide == elsewhere)
+            StaffTask.objects.create(staff=guide, kind="call", title="打电话", due_at=due, key=f"{n}")
+        draft = moments.save_draft(brand, given(at=on), by=SYSTEM)
+        assert moment_reach.reach(brand, draft).n_busy == 0  # the brand has no limit
+        policy.change_policy(brand, guide_tasks_a_day=2, guide_busy="leave_out", by=SYSTEM)
+        assert moment_reach.reach(brand, draft).n_busy == 1
+        only = moments.save_draft(brand, given(at=on, staff_ids=[free.pk]), by=SYSTEM)
+        assert moment_reach.reach(brand, only).n_busy == 0
+    assert (
+        "1 位导购当天的待办已满" in sign_in(brand, "operator").get(f"/moments/{draft.pk}/").content.decode()
+    )
 
 
 # ---- to the guides and back

@@ -6,9 +6,21 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
-from campaigns.models import Broadcast, SendTask, Sop, Touch, TouchPolicy, Wave
+from campaigns.models import (
+    Broadcast,
+    Moment,
+    MomentGuide,
+    SendTask,
+    Sop,
+    StaffTask,
+    Touch,
+    TouchPolicy,
+    Wave,
+)
 from campaigns.services import (
     broadcast_copy,
     broadcast_numbers,
@@ -28,13 +40,16 @@ from campaigns.services.broadcasts import VariantInput, WaveInput
 from campaigns.services.journeys import walking
 from campaigns.services.sops import StepInput
 from org.access import SYSTEM
+from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError
+from tagging.services import bits
+from tagging.services.changes import each, put_on
 from tests.campaigns.conftest import at, people_of, would_be
 from tests.campaigns.graphs import entry, line, touch
 from tests.campaigns.test_api import client_of
 from tests.campaigns.test_broadcasts import WRITER, given
-from tests.factories import in_brand, make_contact, make_staff
+from tests.factories import in_brand, make_contact, make_staff, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = at("2026-03-10 10:00")
@@ -447,3 +462,81 @@ def test_warnings_as_before(brand: Any, people: list[Any]) -> None:
             policy.change_policy(brand, guide_people_a_day=most, by=SYSTEM)
             [day] = calendar.read(brand, date(2026, 3, 10), date(2026, 3, 10)).days
             assert [one.text for one in day.conflicts] == ["2 位导购的发送任务客户数超过 4 位"] * n
+
+
+def by_hand(guide: Any, moment: datetime, n: int = 1, **over: Any) -> list[StaffTask]:
+    return StaffTask.objects.bulk_create(
+        StaffTask(**{
+            "staff": guide, "kind": "call", "title": "打电话", "due_at": moment, "key": f"{moment}:{guide.pk}:{k}", **over,
+        })
+        for k in range(n)
+    )  # fmt: skip
+
+
+def shown_by(corp: Any, moment: datetime, state: str = "planned", **over: Any) -> Moment:
+    return Moment.objects.create(
+        name="朋友圈", corp=corp, at=moment, state=state, key=f"{moment}:{over}", content_digest="x", **over
+    )
+
+
+@pytest.mark.parametrize(
+    "what, is_full",
+    [
+        ("task", True), ("done", True), ("cancelled", False), ("next day", False), ("chosen", True), ("everybody", True),
+        ("others", False), ("draft", False), ("out", True), ("of a tag", True), ("of another tag", False),
+    ],
+)  # fmt: skip
+def test_moments_and_tasks_take_the_place(
+    brand: Any, corp: Any, people: list[Any], what: str, is_full: bool
+) -> None:
+    """One thing a day: what the first guide has to do by hand leaves no room for a broadcast or an SOP; the second one's day is
+    free, but where everybody publishes. Dry run and plan say the same."""
+    late = NOW + timedelta(hours=8)
+    with in_brand(brand), clock.at(NOW):
+        limit(brand, guide_tasks_a_day=1)
+        first, second = Staff.objects.filter(is_guide=True).order_by("pk")
+        if what in ("task", "done", "cancelled"):
+            by_hand(first, late, state="open" if what == "task" else what)
+        elif what == "next day":
+            by_hand(first, late + DAY)
+        elif what in ("chosen", "draft"):
+            shown_by(corp, late, "draft" if what == "draft" else "planned", staff_ids=[first.pk])
+        elif what == "others":
+            shown_by(corp, late, staff_ids=[make_staff(brand, corp, is_guide=False).pk])
+        elif what == "everybody":
+            shown_by(corp, late)
+        elif what == "out":
+            moment = shown_by(corp, late, "out", n_guides=1)
+            MomentGuide.objects.create(moment=moment, staff=first, userid=first.userid)
+        else:
+            mine, other = make_tag(brand), make_tag(brand)
+            put_on(brand, each([mine.pk], [people[0].pk]), source="page")
+            bits.flush()
+            shown_by(corp, late, tag_ids=[mine.pk if what == "of a tag" else other.pk])
+        draft = broadcasts.save_draft(brand, given(), by=WRITER)
+        seen = dry_run.dry_run(brand, draft)
+        n_free = 0 if what == "everybody" else 5
+        assert (seen.planned, seen.n_busy) == ((n_free, 10 - n_free) if is_full else (10, 0))
+        assert {guide.staff_id: guide.n_already for guide in seen.guides}.get(second.pk, 1) == (n_free == 0)
+        broadcasts.launch(brand, broadcast_id=draft.pk, by=WRITER)
+        waves.run_due(brand)
+        assert Touch.objects.filter(broadcast_id=draft.pk, state=S.PLANNED).count() == seen.planned
+        policy.change_policy(brand, guide_tasks_a_day=2, by=SYSTEM)
+        sop = journey(brand, "steps")
+        run(brand, sop, people)
+        assert Touch.objects.filter(sop_id=sop.pk, state=S.PLANNED).count() == 10
+
+
+def test_one_question_for_a_plan(brand: Any, corp: Any, people: list[Any]) -> None:
+    """However much there is to do by hand, a plan asks as often."""
+    counts = []
+    with in_brand(brand), clock.at(NOW):
+        limit(brand, guide_tasks_a_day=100)
+        for n in (1, 20):
+            for guide in Staff.objects.filter(is_guide=True):
+                by_hand(guide, NOW + timedelta(minutes=n), n)
+            shown_by(corp, NOW + timedelta(minutes=n))
+            with CaptureQueriesContext(connection) as asked:
+                launch(brand, name=f"{n}")
+            counts.append(sum("campaigns_stafftask" in query["sql"] for query in asked))
+    assert counts == [2, 2]  # what fits, and what gives way

@@ -1,5 +1,5 @@
-"""Random campaigns of all priorities compete for the days of three guides, under random limits, caps and quiet hours: no guide
-ever has more than the brand wants, nobody is lost, and ledger, bitmaps, gate and dry run say the same."""
+"""Random campaigns of all priorities compete for the days of three guides, under random limits, caps and quiet hours, beside what
+they do by hand: no guide ever gets more than the brand wants, nobody is lost, and ledger, bitmaps, gate and dry run agree."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.governance import CapRule
-from campaigns.models import Broadcast, Enrolment, SendTask, Sop, Touch, TouchPolicy, Variant, Wave
+from campaigns.models import (
+    Broadcast,
+    Enrolment,
+    Moment,
+    MomentGuide,
+    SendTask,
+    Sop,
+    StaffTask,
+    Touch,
+    TouchPolicy,
+    Variant,
+    Wave,
+)
 from campaigns.services import (
     broadcasts,
     dry_run,
@@ -32,6 +44,7 @@ from campaigns.services.workload import Day, Limits, Lower
 from contacts.models import Contact
 from contacts.services.follow import record_follow
 from org.access import SYSTEM
+from org.models import Staff
 from scrm import clock
 from tagging.models import Dim, DimBits
 from tests.campaigns.conftest import at
@@ -119,6 +132,7 @@ def test_no_guide_has_too_much(brand: Any, guides: list[Any], data: st.DataObjec
             quiet_start=quiet and quiet[0], quiet_end=quiet and quiet[1],
         )  # fmt: skip
         ids = sorted(Contact.objects.values_list("pk", flat=True))
+        _by_hand(guides, data)
         for _campaign in range(5):
             now += timedelta(hours=data.draw(st.integers(0, 20)))
             some = data.draw(st.lists(st.sampled_from(ids), min_size=1, unique=True))
@@ -143,8 +157,43 @@ def test_no_guide_has_too_much(brand: Any, guides: list[Any], data: st.DataObjec
         assert not Wave.objects.filter(state="waiting").exists()
 
 
+hand = st.tuples(st.integers(0, 4), st.integers(0, 23), st.integers(0, 2))
+
+
+def _by_hand(guides: list[Any], data: st.DataObject) -> None:
+    """Tasks and moments of some days, before any campaign; of the last ones WeCom has named the guides already."""
+    for days, hour, n in data.draw(st.lists(hand, max_size=6)):
+        moment = NOW.replace(hour=hour) + timedelta(days=days)
+        StaffTask.objects.create(
+            staff=guides[n], kind="call", title="打电话", due_at=moment, key=f"k{next(_numbers)}",
+            state=data.draw(st.sampled_from(["open", "done", "cancelled"])),
+        )  # fmt: skip
+    for days, hour, n in data.draw(st.lists(hand, max_size=3)):
+        chosen = [guide.pk for guide in guides[:n]]  # nobody chosen: all of them
+        state = data.draw(st.sampled_from(["planned", "out", "approval", "cancelled"]))
+        moment = Moment.objects.create(
+            name="朋友圈", corp=guides[0].corp, at=NOW.replace(hour=hour) + timedelta(days=days), staff_ids=chosen, state=state,
+            key=f"k{next(_numbers)}", content_digest="x", n_guides=1 if state == "out" else 0,
+        )  # fmt: skip
+        if state == "out":
+            MomentGuide.objects.create(moment=moment, staff=guides[n], userid=guides[n].userid)
+
+
+def _others(brand: Any) -> Counter[tuple[int, Any]]:
+    """{(guide, day): moments and tasks by hand}."""
+    zone, everybody = _zone(brand), list(Staff.objects.filter(is_guide=True).values_list("pk", flat=True))
+    found: Counter[tuple[int, Any]] = Counter()
+    for task in StaffTask.objects.exclude(state="cancelled"):
+        found[task.staff_id, task.due_at.astimezone(zone).date()] += 1
+    for moment in Moment.objects.filter(state="planned"):
+        found.update((pk, moment.at.astimezone(zone).date()) for pk in moment.staff_ids or everybody)
+    for one in MomentGuide.objects.select_related("moment"):
+        found[one.staff_id or 0, one.moment.at.astimezone(zone).date()] += 1
+    return found
+
+
 def _forget(brand: Any) -> None:
-    for model in (Touch, Broadcast, SendTask, Enrolment):
+    for model in (Touch, Broadcast, SendTask, Enrolment, StaffTask, Moment):
         model.objects.all().delete()
     Sop.objects.update(state="ended")
     DimBits.objects.filter(dim=Dim.TOUCH).delete()
@@ -195,16 +244,21 @@ def _check(brand: Any, tasks: int | None, people: int | None, busy: str) -> None
         day.update(tasks=1, people=task.n)
         mine = Touch.objects.filter(send_task_id=task.pk, at=task.at, state__in=[S.PLANNED, S.HANDED])
         assert sorted(mine.values_list("contact_id", flat=True)) == sorted(task.contact_ids)
-    for day in sizes.values():
-        assert tasks is None or day["tasks"] <= tasks
+    others = _others(brand)
+    for key, day in sizes.items():
+        assert tasks is None or day["tasks"] + others[key] <= tasks
         assert people is None or day["people"] <= people
-    _check_left_out(brand, sizes, tasks, people)
+    _check_left_out(brand, sizes, others, tasks, people)
     for hours_ in (0, 26):
         both(brand, clock.now() + timedelta(hours=hours_))
 
 
 def _check_left_out(
-    brand: Any, sizes: Mapping[tuple[int, Any], Counter[str]], tasks: int | None, people: int | None
+    brand: Any,
+    sizes: Mapping[tuple[int, Any], Counter[str]],
+    others: Counter[tuple[int, Any]],
+    tasks: int | None,
+    people: int | None,
 ) -> None:
     """Whoever is left out for a guide's sake has one whose day is full, as long as nothing of it has been taken back."""
     if Touch.objects.filter(reason=R.OUTRANKED).exists():
@@ -215,7 +269,8 @@ def _check_left_out(
         key = chosen[touch.contact_id].staff_id, touch.at.astimezone(_zone(brand)).date()
         day = sizes.get(key, Counter())
         n_contents = Variant.objects.filter(broadcast=touch.broadcast_id).count()
-        full = (tasks is not None and day["tasks"] + n_contents > tasks) or day["people"] == people
+        n = day["tasks"] + others[key] + n_contents
+        full = (tasks is not None and n > tasks) or day["people"] == people
         assert full, (day, tasks, people)
 
 

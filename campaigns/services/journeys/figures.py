@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from django.db.models import Sum
 
-from campaigns.models import NodeFlow, Sop, SopStep
+from campaigns.models import NodeFlow, Sop, SopStep, Touch
 from campaigns.services import numbers
-from campaigns.services.journeys.flows import IN
+from campaigns.services.journeys.flows import BUSY, IN
 
 
 @dataclass
@@ -16,7 +16,7 @@ class NodeNumbers:
     Attributes:
         n_in, n_out: people who came to it, and who left it, by way in `outs` (goal, exit, lost … are ways as well).
         n_waiting: who stands there now.
-        touched, blocked, waiting_for_guide, failed, cancelled: messages of a touch.
+        touched, blocked, waiting_for_guide, failed, cancelled: messages of a touch; of a task blocked alone: not given.
     """
 
     n_in: int = 0
@@ -48,6 +48,8 @@ def of_nodes(sop: Sop, *, version_id: int | None = None) -> dict[str, NodeNumber
         row = found.setdefault(node, NodeNumbers())
         if way == IN:
             row.n_in = n
+        elif way == BUSY:
+            row.blocked[Touch.Reason.GUIDE_BUSY] = n
         else:
             row.outs[way] = n
     for row in found.values():

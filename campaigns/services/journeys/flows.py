@@ -1,4 +1,5 @@
-"""How many came to each node and by which way they left: kept as a fold (NodeFlow), so that nobody counts enrolments."""
+"""How many came to each node and by which way they left: kept as a fold (NodeFlow), so that nobody counts enrolments. Beside it,
+of tasks, how many were not given because the guide has enough to do: no way, those people go on."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -12,6 +13,7 @@ from campaigns.services import gate
 from tenants.models import Brand
 
 IN = "in"
+BUSY = "busy"
 Flow = tuple[int, int, str, str]  # sop, version, node, way
 
 
@@ -36,7 +38,7 @@ def peopled_versions(brand: Brand, sop_ids: Collection[int]) -> set[int]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT version_id FROM campaigns_nodeflow WHERE brand_id = %s AND sop_id = ANY(%s) GROUP BY version_id"
-            " HAVING sum(CASE way WHEN 'in' THEN n ELSE -n END) > 0",
+            " HAVING sum(CASE way WHEN 'in' THEN n WHEN 'busy' THEN 0 ELSE -n END) > 0",
             [brand.pk, list(sop_ids)],
         )
         return {row[0] for row in cursor.fetchall()}
@@ -59,7 +61,8 @@ def mend(brand: Brand, sop_id: int, at: datetime) -> int:
     gate.enter_gate(brand)
     truth = waiting_truth(brand, sop_id)
     stored: dict[tuple[int, str], int] = {}
-    rows = NodeFlow.objects.filter(sop_id=sop_id).order_by().values_list("version_id", "node", "way")
+    ways = NodeFlow.objects.filter(sop_id=sop_id).exclude(way=BUSY).order_by()
+    rows = ways.values_list("version_id", "node", "way")
     for version, node, way, n in rows.annotate(n=Sum("n")):
         key = (version, node)
         stored[key] = stored.get(key, 0) + (n if way == IN else -n)

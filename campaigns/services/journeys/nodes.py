@@ -23,8 +23,9 @@ from campaigns.services import (
     staff_tasks,
     step_touches,
     workload_steps,
+    workload_tasks,
 )
-from campaigns.services.journeys import hooks, slots
+from campaigns.services.journeys import flows, hooks, slots
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.happened import first_after
 from campaigns.services.journeys.plans import Plan
@@ -223,7 +224,7 @@ def _task(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
     held = hold_out.is_held(ids, rules.rules_of(batch.brand))
     wanted = [pk for pk, is_held in zip(ids, held, strict=True) if pk not in quiet and not is_held]
     chosen = senders.choose(batch.brand, wanted)
-    staff_tasks.add_tasks(
+    given = workload_tasks.give(
         batch.brand,
         [
             staff_tasks.TaskInput(
@@ -241,6 +242,8 @@ def _task(batch: Batch, plan: Plan, node: Node, people: list[Walker]) -> Ways:
         source="sop",
         source_id=plan.sop_id,
     )
+    if given.left_out:
+        batch.flows[plan.sop_id, plan.version_id, node["id"], flows.BUSY] += len(given.left_out)
     return {"next": people}
 
 

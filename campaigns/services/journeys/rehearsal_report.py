@@ -10,7 +10,9 @@ from django.utils.translation import ngettext
 from campaigns.graph.shape import Graph
 from campaigns.graph.words import name_of, order
 from campaigns.models import Touch
+from campaigns.services.journeys import rehearsal_load
 from campaigns.services.journeys.rehearsal import Totals
+from campaigns.services.journeys.rehearsal_load import MESSAGE, TASK, Wanted
 from org.models import Staff
 from tenants.models import Brand
 
@@ -25,13 +27,15 @@ def report(
     until: datetime,
     n_people: int,
     notes: list[str],
+    sop_id: int = 0,
 ) -> dict[str, Any]:
     """
     {"since", "until", "n_people", "n_in", "n_waiting", "ends": {end: n}, "n_touches", "n_blocked", "n_gives_way", "n_tasks",
      "calendar": [{"on", "touches", "blocked", "tasks", "guides", "most"}],
      "blocks": [{"node", "title", "reason", "label", "n"}],
      "nodes": [{"node", "kind", "title", "in", "outs": {way: n}, "waiting", "touched", "blocked"}],
-     "guides": [{"staff_id", "name", "touches", "tasks", "days", "most", "most_on"}], "notes": [text]}
+     "guides": [{"staff_id", "name", "touches", "tasks", "days", "most", "most_on"}], "workload": rehearsal_load.report,
+     "notes": [text]}
 
     `n_gives_way`: planned messages of campaigns of lower priority that would be taken back. `most` is the work of the busiest
     guide on a day: send tasks to confirm and tasks to do.
@@ -93,6 +97,7 @@ def report(
         ],
         "nodes": rows,
         "guides": _guides(totals, nodes),
+        "workload": rehearsal_load.report(brand, sop_id, _wanted(totals, graph), _names),
         "notes": [
             *notes,
             _(
@@ -108,6 +113,21 @@ def _work(totals: Totals, nodes: dict[str, Any]) -> dict[tuple[int, int], int]:
     for (guide, day, node), n in totals.guides.items():
         work[guide, day] += n if nodes[node]["kind"] == "task" else -(-n // 1_000)
     return work
+
+
+def _wanted(totals: Totals, graph: Graph) -> dict[tuple[int, int], list[Wanted]]:
+    """What nodes want of each guide and day, in the order of the nodes."""
+    place = {node: n for n, node in enumerate(order(graph))}
+    kinds = {node["id"]: TASK if node["kind"] == "task" else MESSAGE for node in graph["nodes"]}
+    found: dict[tuple[int, int], list[Wanted]] = defaultdict(list)
+    for (guide, day, node), n in sorted(totals.guides.items(), key=lambda row: place[row[0][2]]):
+        if guide > 0:  # of people who have no guide any more nobody's day is filled
+            found[guide, day].append(Wanted(kinds[node], n))
+    return found
+
+
+def _names(staff_ids: list[int]) -> dict[int, str]:
+    return dict(Staff.objects.filter(pk__in=staff_ids).values_list("pk", "name"))
 
 
 def _calendar(totals: Totals, nodes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,5 +161,5 @@ def _guides(totals: Totals, nodes: dict[str, Any]) -> list[dict[str, Any]]:
     top = sorted(found.items(), key=lambda item: (-item[1]["touches"] - item[1]["tasks"], item[0]))[
         :TOP_GUIDES
     ]
-    names = dict(Staff.objects.filter(pk__in=[guide for guide, _row in top]).values_list("pk", "name"))
+    names = _names([guide for guide, _row in top])
     return [{"staff_id": guide, "name": names.get(guide, "—"), **row} for guide, row in top]

@@ -85,7 +85,9 @@ def step(brand: Brand, job: Job) -> bool:
             n_total=len(ids),
             n_done=done + len(chunk),
             position={"done": done + len(chunk), "totals": {} if is_last else to_json(totals)},
-            result=report(brand, graph, totals, since, until, len(ids), notes) if is_last else {},
+            result=report(brand, graph, totals, since, until, len(ids), notes, job.params["sop_id"])
+            if is_last
+            else {},
         )
     return not is_last
 
@@ -101,7 +103,7 @@ def run(brand: Brand, graph: Graph, *, sop_id: int = 0, since: datetime, until: 
     totals = Totals()
     for first in range(0, len(ids), CHUNK):
         totals.add(walk(brand, graph, _of(found, set(ids[first : first + CHUNK])), sop_id, since, until))
-    return report(brand, graph, totals, since, until, len(ids), notes)
+    return report(brand, graph, totals, since, until, len(ids), notes, sop_id)
 
 
 # ---- who comes in, and when
