@@ -34,6 +34,7 @@ from org.models import Corp, Job, Staff  # noqa: E402
 from org.services import jobs  # noqa: E402
 from org.services.brands import connect_corp, create_brand  # noqa: E402
 from scrm import clock  # noqa: E402
+from scrm.celery import app  # noqa: E402
 from scrm.redis import redis_client  # noqa: E402
 from tenants.models import Brand  # noqa: E402
 from tenants.scoping import tenant_scope  # noqa: E402
@@ -238,11 +239,17 @@ def ready() -> bool:
     return True
 
 
+def workers() -> list[str]:
+    """Names of the Celery workers that answer, without their host."""
+    replies = app.control.broadcast("ping", reply=True, limit=2, timeout=1.0)
+    return [name.partition("@")[0] for reply in replies or [] for name in reply]
+
+
 ACTS = {
     act.__name__: act
     for act in [
         make_brand, make_code, counts, people, start_sync, start_drift, job, sweep, later, ready, start_broadcast, beat,
-        later_reach, ledger, *journey.ACTS,
+        later_reach, ledger, workers, *journey.ACTS,
     ]
 }  # fmt: skip
 

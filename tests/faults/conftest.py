@@ -19,5 +19,6 @@ def world(started: World) -> World:
     for name in list(started.dead):
         started.raise_again(name)
     started.revive()
+    started.wait_for_workers()
     started.sandbox.reset()
     return started

@@ -3,6 +3,7 @@ is welcomed once at most, and what happened in between is made up for."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,16 +16,27 @@ KILL_AT = 8  # customers dealt with
 
 
 def rush(world: World, shop: Shop, victim: str) -> None:
-    """Customers come; in the middle of it the victim dies and is started again; then everything comes to rest."""
-    state = shop.make_code()
+    """Customers come; in the middle of it the victim dies and is started again; then everything comes to rest. While nobody
+    could welcome them no further ones come."""
+    state, coming = shop.make_code(), Event()
+    coming.set()
     with ThreadPoolExecutor(4) as pool:
-        scans = [pool.submit(_scan_at, shop, state, n, time.monotonic() + n / PER_S) for n in range(N)]
+        scans = [
+            pool.submit(_scan_at, shop, state, n, time.monotonic() + n / PER_S, coming) for n in range(N)
+        ]
         world.wait(lambda: shop.counts()["inbox"].get("done", 0) >= KILL_AT, 15, "the rush begins")
         if victim.endswith(" child"):
             world.kill_child(victim.removesuffix(" child"))
         else:
-            world.kill(victim)
-            world.raise_again(victim)
+            if victim == "worker-fast":
+                coming.clear()
+            try:
+                world.kill(victim)
+                world.raise_again(victim)
+                if victim == "worker-fast":
+                    world.wait_for_workers()
+            finally:
+                coming.set()
         for scan in scans:
             scan.result()
     shop.sandbox.wait_idle(shop.corpid)
@@ -40,9 +52,10 @@ def _answers(shop: Shop) -> bool:
         return False
 
 
-def _scan_at(shop: Shop, state: str, n: int, moment: float) -> None:
+def _scan_at(shop: Shop, state: str, n: int, moment: float, coming: Event) -> None:
     if (pause := moment - time.monotonic()) > 0:
         time.sleep(pause)
+    coming.wait(300)
     shop.scan(state, n)
 
 

@@ -101,6 +101,7 @@ class World:
         self.agent = Agent(self.env, self.log)
         for name in PRODUCT:
             self.start_process(name)
+        self.wait_for_workers()
 
     @property
     def env(self) -> dict[str, str]:
@@ -119,12 +120,22 @@ class World:
     # ---- life and death
 
     def start_process(self, name: str) -> None:
-        """The launcher's own command; a worker is ready when it takes its first task."""
+        """The launcher's own command; of workers see `wait_for_workers`."""
         argv = product_processes(self.web_port)[name]
         self.children[name] = processes.start(argv, log=self.log, env=self.env, cwd=ROOT)
         self.run.note_child(name, self.children[name].pid)
         if name == "web":
             self.wait(self.web_answers, 30)
+
+    def wait_for_workers(self) -> None:
+        """Both answer: whoever comes now is welcomed in time, however long they took to come up."""
+        self.wait(self._workers_answer, 30, "the workers answer")
+
+    def _workers_answer(self) -> bool:
+        try:
+            return {"fast", "general"} <= set(self.agent("workers"))
+        except AgentError:  # Redis is still coming up
+            return False
 
     def web_answers(self) -> bool:
         try:
