@@ -9,6 +9,7 @@ from rest_framework import serializers, viewsets
 from campaigns.services import broadcasts, graphs, trial
 from content.trial_api import TrialIn, TrialOut, answer
 from content.views.trial import Source
+from org.access import brand_transaction
 from org.models import Staff
 from scrm.api_body import read_body
 
@@ -33,7 +34,10 @@ class BroadcastTrialViewSet(viewsets.ViewSet):
     def create(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/broadcasts/<id>/test/: one of its contents, marked as a test, to one member; nothing counts it. Left
         out, `contact_id` is a customer of the audience. 429 above 10 a minute for one member."""
-        brand, given = request._request.brand, read_body(BroadcastTrialIn, request)
+        brand = request._request.brand
+        with brand_transaction(request._request):  # what is not there is not there, whatever the body says
+            broadcasts.get_broadcast(pk)
+        given = read_body(BroadcastTrialIn, request)
 
         def read(to: Staff) -> Source:
             broadcast = broadcasts.get_broadcast(pk)
@@ -52,7 +56,10 @@ class SopTrialViewSet(viewsets.ViewSet):
     def create(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/sops/<id>/test/: what a node of the draft would say now, marked as a test, to one member; nothing
         counts it. 429 above 10 a minute for one member."""
-        brand, given = request._request.brand, read_body(SopTrialIn, request)
+        brand = request._request.brand
+        with brand_transaction(request._request):
+            graphs.get_graph_sop(pk)
+        given = read_body(SopTrialIn, request)
 
         def read(to: Staff) -> Source:
             sop = graphs.get_graph_sop(pk)

@@ -106,6 +106,8 @@ class ContentTrialViewSet(viewsets.ViewSet):
     def create(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/content/<id>/test/: the newest version, marked as a test, to one member; nothing counts it. 429 above
         10 a minute for one member."""
+        with brand_transaction(request._request):  # what is not there is not there, whatever the body says
+            editing.get_content(pk)
         given = read_body(TrialIn, request)
 
         def read(to: Staff) -> Source:
