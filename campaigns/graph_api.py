@@ -8,7 +8,7 @@ from rest_framework import serializers, viewsets
 
 from campaigns.graph import tidy
 from campaigns.models import Sop, SopVersion
-from campaigns.services import enrolments, graphs, sop_approval, sop_requests, sops
+from campaigns.services import graph_warnings, graphs, sop_approval, sop_requests, sops
 from campaigns.services.journeys import figures, moments
 from org.models import Job
 from scrm.api_body import Body, id_list, read_body
@@ -34,6 +34,10 @@ class GraphOut(serializers.Serializer):
     problems = serializers.ListField(
         child=serializers.DictField(),
         help_text="what keeps the draft from being published: node, field, message",
+    )
+    warnings = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="what may be published and will not do what is meant: node, field, message",
     )
 
 
@@ -124,6 +128,15 @@ PUBLISHED = inline_serializer(
     },
 )
 JOB = inline_serializer("SopEnrolJob", {"job_id": serializers.IntegerField()})
+ENROLLED = inline_serializer(
+    "SopEnrolled",
+    {
+        "job_id": serializers.IntegerField(allow_null=True),
+        "request_id": serializers.IntegerField(
+            allow_null=True, help_text="a second person has to approve it, at /sops/requests/<id>/"
+        ),
+    },
+)
 VERSIONS = inline_serializer("SopVersions", {"results": VersionOut(many=True)})
 NODES = inline_serializer("SopNodes", {"results": NodeOut(many=True)})
 
@@ -180,15 +193,19 @@ class SopGraphViewSet(viewsets.ViewSet):
         given = read_body(PublishIn, request)
         return _published(sop_approval.publish(request.brand, sop_id=pk, by=request.user, **given))
 
-    @extend_schema(operation_id="sops_enrol", request=PeopleIn, responses={202: JOB})
+    @extend_schema(operation_id="sops_enrol", request=PeopleIn, responses={202: ENROLLED})
     def enrol(self, request: Any, pk: int) -> JsonResponse:
-        """POST /api/v1/sops/<id>/enrol/: put people in, of either form; a job."""
+        """POST /api/v1/sops/<id>/enrol/: put people in, of either form; a job. Without a job and with `request_id` a list of
+        more than a hundred waits for a second person."""
         sops.get_sop(pk)
         given = read_body(PeopleIn, request)
-        job: Job = enrolments.start_enrolling(
+        outcome = sop_approval.put_in(
             request.brand, sop_id=pk, contact_ids=given["contact_ids"], by=request.user
         )
-        return JsonResponse({"job_id": job.pk}, status=202)
+        job, asked = outcome.job, outcome.request
+        return JsonResponse(
+            {"job_id": job.pk if job else None, "request_id": asked.pk if asked else None}, status=202
+        )
 
     @extend_schema(operation_id="sop_versions_list", responses=VERSIONS)
     def versions(self, request: Any, pk: int) -> JsonResponse:
@@ -293,6 +310,7 @@ def _out(brand: Any, sop: Sop) -> dict[str, Any]:
                 "waiting_id": waits,
                 "summary": graphs.summary(brand, graph),
                 "problems": graphs.validate(brand, graph),
+                "warnings": graph_warnings.warnings(brand, graph, sop.pk),
             }
         ).data
     )

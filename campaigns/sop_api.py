@@ -145,14 +145,18 @@ class SopViewSet(viewsets.ViewSet):
     @extend_schema(operation_id="sops_change", request=SopChange, responses={200: SopOut, 202: SopOut})
     def partial_update(self, request: Any, pk: str) -> JsonResponse:
         """PATCH /api/v1/sops/<id>/: name, days, steps, also while people are in it: 409 `confirm` with `n_people`, `n_moved`
-        and `n_finished` when it concerns them and nobody has agreed yet. 202: other steps of an SOP that is on wait for a
-        second person; name and priority are other ones at once. The priority, of either form."""
+        and `n_finished` when it concerns them and nobody has agreed yet. 202: other steps, or another priority, of an SOP that
+        is on wait for a second person, one of the two at a time; the name is another one at once. The priority, of either
+        form."""
         sop = sops.get_sop(read_id(pk) or 0)
         given = read_body(SopChange, request)
         with transaction.atomic():  # the priority first: it would overtake what waits
-            if "priority" in given:
-                sops.set_priority(request.brand, sop_id=sop.pk, priority=given["priority"], by=request.actor)
+            ranks = "priority" in given and _rank(request, sop, given["priority"])
             waits = bool({"name", "late_days", "steps"} & given.keys()) and _edit(request, sop, given)
+            if ranks and waits:  # the one would take the place of the other, unseen
+                text = _("Hand in steps and priority one after the other")
+                raise InvalidError(text, fields={"priority": text})
+            waits = waits or ranks
         return JsonResponse(_sops([sops.get_sop(sop.pk)])[0], status=202 if waits else 200)
 
     @extend_schema(operation_id="sops_delete", request=None, responses={204: None})
@@ -226,6 +230,12 @@ def _sops(rows: list[Sop]) -> list[dict[str, Any]]:
             }
         )
     return list(SopOut(found, many=True).data)
+
+
+def _rank(request: Any, sop: Sop, priority: int) -> bool:
+    """Gives whether it waits for a second person."""
+    outcome = sop_approval.set_priority(request.brand, sop_id=sop.pk, priority=priority, by=request.actor)
+    return outcome.request is not None
 
 
 def _edit(request: Any, sop: Sop, given: dict[str, Any]) -> bool:

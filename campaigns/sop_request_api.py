@@ -21,7 +21,7 @@ class SopRequestOut(serializers.Serializer):
     id = serializers.IntegerField()
     sop_id = serializers.IntegerField()
     name = serializers.CharField(source="sop.name", help_text="of the SOP")
-    kind = serializers.CharField(help_text="on | change | version")
+    kind = serializers.CharField(help_text="on | change | version | priority | people")
     state = serializers.CharField(help_text="waiting | approved | refused | withdrawn | overtaken")
     note = serializers.CharField()
     asked_by = serializers.CharField()
@@ -40,10 +40,15 @@ class SopRequestWhole(SopRequestOut):
     )
     entries = serializers.ListField(child=serializers.CharField(), help_text="who comes in")
     problem = serializers.CharField(help_text="why a yes would be refused now; empty: it would not")
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="what would come into force and not do what is meant"
+    )
     rehearsal_ids = serializers.ListField(
         child=serializers.IntegerField(), help_text="of exactly this graph, at /sops/<id>/rehearsals/<id>/"
     )
-    proposal = serializers.JSONField(help_text="as it was handed in: steps, or graph, people and mapping")
+    proposal = serializers.JSONField(
+        help_text="as it was handed in: steps, or graph, people and mapping, or priority, or contact_ids"
+    )
 
 
 class RejectIn(Body):
@@ -122,6 +127,7 @@ def _whole(request: Any, found: SopRequest) -> dict[str, Any]:
         "changes": sop_request_words.changes(brand, found),
         "entries": sop_request_words.entries(brand, found),
         "problem": sop_request_words.problem(brand, found) if waits else "",
+        "warnings": sop_request_words.warnings(brand, found) if waits else [],
         "rehearsal_ids": [job.pk for job in sop_request_words.rehearsals(found)],
     }
     for name, value in more.items():

@@ -25,7 +25,8 @@ SEGMENT_BITS = "tagging.services.as_filter.bits_of"
 SEGMENT_NAMES = "tagging.services.as_filter.names_of"
 SEGMENT_CHOICES = "tagging.services.as_filter.choices"
 ENROL_MANY = "campaigns.services.enrolments.enrol_many"
-START_ENROLLING = "campaigns.services.enrolments.start_enrolling"
+LISTS_ARE_APPROVED = "campaigns.services.sop_requests.are_needed"
+START_ENROLLING = "campaigns.services.sop_approval.put_in"
 TASK_KINDS = "campaigns.services.staff_task_batches.kinds"
 START_TASKS = "campaigns.services.staff_task_batches.start_for"
 PRODUCT_NAMES = "commerce.services.products.names_of"
@@ -214,8 +215,13 @@ def sop_choices() -> list[tuple[int, str]]:
 
 
 def start_enrolling(brand: Any, **kwargs: Any) -> Any:
-    """A job that puts a list of contacts into an SOP."""
+    """A list of contacts into an SOP: `job`, or `request` where a second person has to approve it."""
     return import_string(START_ENROLLING)(brand, **kwargs)
+
+
+def lists_are_approved(brand: Any) -> bool:
+    """Whether a long list of people needs a second person before it is put into an SOP."""
+    return bool(import_string(LISTS_ARE_APPROVED)(brand))
 
 
 def task_kinds() -> list[tuple[str, Any]]:

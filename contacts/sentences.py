@@ -137,6 +137,9 @@ REASONS: dict[str, Any] = {
     "allowance": _("WeCom's allowance for this customer is used up"),
     "outranked": _("A campaign of higher priority needed the place"),
     "guide_busy": _("The guide has enough to do on that day"),
+    "left_sop": _("The customer had left the SOP before it went out"),
+    "content": _("The content may not be sent any more"),
+    "brand_hold_out": _("Brand's hold-out group: gets no campaign, to measure what they all do"),
     "hold_out": _("Hold-out group: gets nothing, to measure the effect"),
     "wave_condition": _("The condition of the wave does not hold"),
 }
@@ -146,6 +149,9 @@ ENDS: dict[str, Any] = {
     "lost": _("Customer lost"),
     "removed": _("Taken out by hand"),
     "sop": _("SOP ended"),
+    "goal": _("Goal reached"),
+    "exit": _("An exit held"),
+    "version": _("Not in the new version"),
 }
 
 # stored words of where a tag or event came from

@@ -15,13 +15,16 @@ class SopRequest(TenantModel):
     """送审: what somebody wants to bring into force in an SOP, exactly as it was handed in; a yes is a yes to that.
 
     `proposal` of steps: {steps: [{id, day, hour, minute, text, attachments, content_version}], late_days, before: {steps,
-    late_days}}; of a canvas: {graph, people, mapping}.
+    late_days}}; of a canvas: {graph, people, mapping}; of a priority: {priority, before};
+    of a list of people: {contact_ids}.
     """
 
     class Kind(models.TextChoices):
         ON = "on", _("Switch on")  # steps by day
         CHANGE = "change", _("Other steps")  # while it is on or paused
         VERSION = "version", _("New version")  # of a canvas; its first one switches it on
+        PRIORITY = "priority", _("Other priority")  # while it is on or paused
+        PEOPLE = "people", _("A list of people")  # put in by hand
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waits for approval")
@@ -31,7 +34,7 @@ class SopRequest(TenantModel):
         OVERTAKEN = "overtaken", _("Overtaken by a change")
 
     sop = BrandForeignKey(Sop, on_delete=models.CASCADE, related_name="requests")
-    kind = models.CharField(max_length=7, choices=Kind)
+    kind = models.CharField(max_length=8, choices=Kind)
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
     proposal = models.JSONField()
     note = models.CharField(max_length=200, blank=True)  # for whoever decides
@@ -71,6 +74,14 @@ class SopRequest(TenantModel):
     def before(self) -> dict[str, Any] | None:
         """Steps and days that were in force; None: nothing was."""
         return self.proposal.get("before")
+
+    @property
+    def priority(self) -> int:
+        return int(self.proposal.get("priority", 0))
+
+    @property
+    def contact_ids(self) -> list[int]:
+        return list(self.proposal.get("contact_ids", []))
 
     @property
     def graph(self) -> Any:

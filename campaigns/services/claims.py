@@ -12,7 +12,7 @@ from django.db.models import F
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
-from campaigns.services import gate, planning, rules, senders, touches
+from campaigns.services import gate, leftovers, planning, rules, senders, touches
 from campaigns.services.journeys import slots
 from contacts.models import EventType
 from content.services import library, links, sensitive
@@ -104,7 +104,8 @@ def _claim_rows(
         running = []
     # asked before anything is written: who asks writes down first what is noted of bitmaps, and a claim that did so in
     # between would hold rows of them for which others wait
-    claims, held = [], _Held(brand, now, _left_alone(brand, running, now))
+    claims = []
+    held = _Held(brand, now, _left_alone(brand, running, now), leftovers.of_tasks(brand, running))
     SendTask.objects.filter(pk__in=paused).update(next_try_at=now + WAIT_WHILE_PAUSED)
     for task in ended:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
@@ -273,7 +274,12 @@ class _Contents:
 
 
 def _receivers(task: SendTask, held: "_Held") -> dict[str, int]:
-    """Who is still to get it: between plan and call a person may have gone, or asked to be left alone."""
+    """Who is still to get it: between plan and call a person may have gone, or asked to be left alone; between two calls
+    also left the SOP."""
+    if left := held.left_sop.get(task.pk):
+        held.back(task, left, leftovers.REASON)
+        task.contact_ids = [pk for pk in task.contact_ids if pk not in left]
+        SendTask.objects.filter(pk=task.pk).update(contact_ids=task.contact_ids, n=len(task.contact_ids))
     found, quiet = senders.receivers(held.brand, task.staff_id, task.contact_ids)
     wishes = held.left_alone.get(task.kind, {})
     left_alone = {pk: wishes[pk] for pk in found.values() if pk in wishes}
@@ -292,14 +298,19 @@ class _Held:
 
     Attributes:
         left_alone: {kind: {contact: the wish that is in the way}}.
+        left_sop: {send task: who has left its SOP since it was claimed before}.
         counts: {(SOP, step, reason): people}, added to the figures once: claims that held rows of several steps one
             after the other would wait for each other.
     """
 
     def __init__(
-        self, brand: Brand, now: datetime, left_alone: Mapping[int, Mapping[int, Touch.Reason]]
+        self,
+        brand: Brand,
+        now: datetime,
+        left_alone: Mapping[int, Mapping[int, Touch.Reason]],
+        left_sop: Mapping[int, Collection[int]],
     ) -> None:
-        self.brand, self.now, self.left_alone = brand, now, left_alone
+        self.brand, self.now, self.left_alone, self.left_sop = brand, now, left_alone, left_sop
         self.counts: Counter[tuple[int, int, int]] = Counter()
 
     def back(self, task: SendTask, contact_ids: Collection[int], reason: Touch.Reason) -> None:

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import dues, gate, schedule, sops
+from campaigns.services import dues, gate, schedule, sop_requests, sops
 from campaigns.services.journeys import entering, leaving, trouble
 from campaigns.services.touches import array
 from contacts.models import Contact, EventType
@@ -23,6 +23,7 @@ from scrm.errors import ConflictError, NotFoundError
 from tenants.models import Brand
 
 SLICE = 1_000  # people in one step of a job
+MANY = 100  # a list of more than so many needs a second person, where the brand wants one for SOPs
 OPEN = (Sop.State.ON, Sop.State.PAUSED)  # people who come while it is paused wait with the others
 
 # Nobody is put into an SOP twice at a time, and nobody whom no guide can reach.
@@ -123,7 +124,7 @@ def _enter(brand: Brand, sop_id: int, ids: Sequence[int], at: datetime, source: 
 
 @transaction.atomic
 def remove(brand: Brand, *, enrolment_id: int, by: Actor) -> Enrolment:
-    """Take a person out. What is planned or with the guide already still goes out.
+    """Take a person out. What is with the guide already may still be sent.
 
     Raises:
         ConflictError: out already.
@@ -154,12 +155,24 @@ def start_enrolling(brand: Brand, *, sop_id: int, contact_ids: Collection[int], 
         contact_ids: of this brand, visible to the person who asks; others are passed over.
 
     Raises:
-        ConflictError: the SOP takes nobody.
+        ConflictError: the SOP takes nobody, or a second person has to approve the list (sop_approval.put_in hands it in).
     """
+    sop, ids = to_fill(sop_id), sorted(set(contact_ids))
+    if len(ids) > MANY:
+        sop_requests.check_alone(brand)
+    return fill(brand, sop, ids, by)
+
+
+def to_fill(sop_id: int) -> Sop:
+    """Raises ConflictError: the SOP takes nobody."""
     sop = sops.get_sop(sop_id)
     if sop.state not in OPEN:
         raise ConflictError(_("Switch the SOP on first"))
-    ids = sorted(set(contact_ids))
+    return sop
+
+
+def fill(brand: Brand, sop: Sop, ids: Sequence[int], by: Actor) -> Job:
+    """The job over a list. The caller has seen to the second person."""
     job = jobs.start_job(
         brand,
         kind="sop_enrol",

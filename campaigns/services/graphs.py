@@ -120,7 +120,7 @@ def save_draft(brand: Brand, *, sop_id: int, graph: Any, by: Actor, draft_n: int
     drawn = graphs.tidy(graph)
     if words.differences(graphs.tidy(sop.draft or EMPTY), drawn):
         sop_requests.note_maker(sop, by)
-        sop_requests.overtake(sop, by)
+        sop_requests.overtake(sop, by, sop_requests.OF_CONTENT)
     sop.draft, sop.draft_n = drawn, sop.draft_n + 1
     sop.draft_by, sop.draft_at = by.name, clock.now()
     sop.save(update_fields=["draft", "draft_n", "draft_by", "draft_at", "makers"])

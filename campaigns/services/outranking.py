@@ -190,9 +190,19 @@ def needed(
     return []
 
 
-def take_back(brand: Brand, frame: Frame, taken: Sequence[Planned], now: datetime) -> None:
+def take_back(
+    brand: Brand,
+    frame: Frame | None,
+    taken: Sequence[Planned],
+    now: datetime,
+    reason: Touch.Reason = Reason.OUTRANKED,
+) -> None:
     """Write it: touches held back with their reason, send tasks without them, figures of their waves and steps. By sets: a
-    campaign that waits may lose a few people from each of a thousand tasks."""
+    campaign that waits may lose a few people from each of a thousand tasks.
+
+    Args:
+        frame: of their people; None where all are messages of SOPs, which have no waves.
+    """
     if not taken:
         return
     by_task: dict[int, list[Planned]] = defaultdict(list)
@@ -204,7 +214,7 @@ def take_back(brand: Brand, frame: Frame, taken: Sequence[Planned], now: datetim
     # cancelled meanwhile: left alone
     tasks = list(locked.filter(pk__in=by_task, state=SendTask.State.PLANNED))
     # who is not planned any more keeps what they have
-    done = _block(brand, [row for task in tasks for row in by_task[task.pk]], now)
+    done = _block(brand, [row for task in tasks for row in by_task[task.pk]], now, reason)
     blocked: dict[tuple[int, int, int], int] = defaultdict(int)
     of_wave: dict[int, list[int]] = defaultdict(list)
     events: list[EventRow] = []
@@ -213,19 +223,20 @@ def take_back(brand: Brand, frame: Frame, taken: Sequence[Planned], now: datetim
         rows = [row for row in by_task[task.pk] if row.touch_id in done]
         gone = {row.contact_id for row in rows}
         left.append((task.pk, [pk for pk in task.contact_ids if pk not in gone]))
-        events += _told(task, {row.touch_id: done[row.touch_id] for row in rows}, now)
+        events += _told(task, {row.touch_id: done[row.touch_id] for row in rows}, now, reason)
         if task.sop_id and task.step_id:
-            blocked[(task.sop_id, task.step_id, int(Reason.OUTRANKED))] += len(rows)
+            blocked[(task.sop_id, task.step_id, int(reason))] += len(rows)
         if task.wave_id:
             of_wave[task.wave_id] += [row.position for row in rows]
     record_events(brand, events)
     _shorten(brand, left)
     planning.count_blocked(brand, now, {key: n for key, n in blocked.items() if n})
     for wave_id, positions in sorted(of_wave.items()):
-        note_held(brand, frame, wave_id, Reason.OUTRANKED, positions)
+        assert frame is not None  # messages of SOPs have no wave
+        note_held(brand, frame, wave_id, reason, positions)
 
 
-def _block(brand: Brand, rows: Sequence[Planned], now: datetime) -> dict[int, int]:
+def _block(brand: Brand, rows: Sequence[Planned], now: datetime, reason: Touch.Reason) -> dict[int, int]:
     """{touch: contact} of those that are held back now; one statement for each moment that they were planned for."""
     by_moment: dict[datetime, list[int]] = defaultdict(list)
     for row in rows:
@@ -237,7 +248,7 @@ def _block(brand: Brand, rows: Sequence[Planned], now: datetime) -> dict[int, in
                 "UPDATE campaigns_touch SET state = %s, reason = %s, done_at = %s WHERE brand_id = %s AND at = %s"
                 " AND id = ANY(%s::bigint[]) AND state = %s RETURNING id, contact_id",
                 [
-                    int(Touch.State.BLOCKED), int(Reason.OUTRANKED), now, brand.pk, at, array(sorted(touch_ids)),
+                    int(Touch.State.BLOCKED), int(reason), now, brand.pk, at, array(sorted(touch_ids)),
                     int(Touch.State.PLANNED),
                 ],
             )  # fmt: skip
@@ -247,11 +258,11 @@ def _block(brand: Brand, rows: Sequence[Planned], now: datetime) -> dict[int, in
     return held
 
 
-def _told(task: SendTask, held: dict[int, int], now: datetime) -> list[EventRow]:
+def _told(task: SendTask, held: dict[int, int], now: datetime, reason: Touch.Reason) -> list[EventRow]:
     name = (
         {"broadcast": task.broadcast.name} if task.broadcast else {"sop": task.sop.name if task.sop else ""}
     )
-    data = {**name, "reason": Reason.OUTRANKED.name.lower()}
+    data = {**name, "reason": reason.name.lower()}
     source = "broadcast" if task.broadcast_id else "sop"
     return [
         {

@@ -4,7 +4,7 @@ Where the brand wants nobody else asked (TouchPolicy.sops_need_approval), or the
 bring it into force at once. What is approved is what was handed in: the request holds it whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from campaigns.graph import tidy, words
 from campaigns.graph.raw_values import storable
 from campaigns.models import Sop, SopRequest, SopVersion
-from campaigns.services import gate, graphs, second_person_notices, sop_requests, sop_steps, sops
+from campaigns.services import enrolments, gate, graphs, second_person_notices, sop_requests, sop_steps, sops
 from campaigns.services.replanning import EditEffect
 from campaigns.services.sop_steps import StepInput
 from org import audit
@@ -33,7 +33,7 @@ class Outcome:
 
     request: SopRequest | None = None
     version: SopVersion | None = None
-    job: Job | None = None  # people who move
+    job: Job | None = None  # people who move, or are put in
     effect: EditEffect | None = None
 
 
@@ -151,6 +151,29 @@ def _ask_version(
     return Outcome(_ask(brand, sop, Kind.VERSION, wanted, by, note))
 
 
+@transaction.atomic
+def set_priority(brand: Brand, *, sop_id: int, priority: int, by: Actor, note: str = "") -> Outcome:
+    """As sops.set_priority; of an SOP that is on or paused it is handed in: what is planned for others would give way to it,
+    or its own messages to others."""
+    gate.enter_gate(brand)
+    sop = sops.to_rank(sop_id, priority)
+    if sop.state == Sop.State.DRAFT or sop.priority == priority or not sop_requests.are_needed(brand):
+        sops.rank(sop, priority, by)
+        return Outcome()
+    wanted = {"priority": priority, "before": {"priority": sop.priority}}
+    return Outcome(_ask(brand, sop, Kind.PRIORITY, wanted, by, note))
+
+
+@transaction.atomic
+def put_in(brand: Brand, *, sop_id: int, contact_ids: Collection[int], by: Actor, note: str = "") -> Outcome:
+    """As enrolments.start_enrolling; a list of more than enrolments.MANY is handed in: it is as much as a broadcast."""
+    sop, ids = enrolments.to_fill(sop_id), sorted(set(contact_ids))
+    if len(ids) <= enrolments.MANY or not sop_requests.are_needed(brand):
+        return Outcome(job=enrolments.fill(brand, sop, ids, by))
+    sop = sops.get_sop(sop_id, lock=True)
+    return Outcome(_ask(brand, sop, Kind.PEOPLE, {"contact_ids": ids}, by, note))
+
+
 def _ask(brand: Brand, sop: Sop, kind: str, proposal: dict[str, Any], by: Actor, note: str) -> SopRequest:
     """Handed in; the same once more is the same request, anything else takes the place of what waits."""
     old = sop_requests.waiting().filter(sop=sop).first()
@@ -163,7 +186,7 @@ def _ask(brand: Brand, sop: Sop, kind: str, proposal: dict[str, Any], by: Actor,
         proposal=proposal,
         note=note.replace("\x00", "").strip()[:200],
         before_id=sop.version_id,
-        makers=sop_requests.makers_of(sop),
+        makers=sop_requests.makers_of(sop) if kind in sop_requests.OF_CONTENT else [],
         asked_by=by.name,
         asked_by_user_id=by.user_id,
     )
@@ -227,7 +250,18 @@ def _version(brand: Brand, sop: Sop, request: SopRequest, by: Actor) -> Outcome:
     return Outcome(version=version, job=job)
 
 
-_ACTS = {Kind.ON: _on, Kind.CHANGE: _change, Kind.VERSION: _version}
+def _priority(brand: Brand, sop: Sop, request: SopRequest, by: Actor) -> Outcome:
+    sops.rank(sops.to_rank(sop.pk, request.priority), request.priority, by)
+    return Outcome()
+
+
+def _people(brand: Brand, sop: Sop, request: SopRequest, by: Actor) -> Outcome:
+    return Outcome(job=enrolments.fill(brand, enrolments.to_fill(sop.pk), request.contact_ids, by))
+
+
+_ACTS = {
+    Kind.ON: _on, Kind.CHANGE: _change, Kind.VERSION: _version, Kind.PRIORITY: _priority, Kind.PEOPLE: _people,
+}  # fmt: skip
 
 
 def steps_of(request: SopRequest) -> list[StepInput]:

@@ -11,7 +11,15 @@ from django.utils.translation import ngettext
 from campaigns.graph import tidy, words
 from campaigns.graph.shape import Graph
 from campaigns.models import SopRequest, SopVersion
-from campaigns.services import graph_checks, graphs, sop_approval, sop_steps, sops
+from campaigns.services import (
+    graph_checks,
+    graph_warnings,
+    graphs,
+    sop_approval,
+    sop_requests,
+    sop_steps,
+    sops,
+)
 from campaigns.services.journeys.moving import MoveEffect
 from campaigns.services.replanning import EditEffect
 from org.models import Job
@@ -99,11 +107,21 @@ def changes(brand: Brand, request: SopRequest) -> list[str]:
         if before is None:
             return graphs.summary(brand, graph)
         return [row["text"] for row in graphs.compare(brand, before.graph, graph)]
+    if request.kind == SopRequest.Kind.PRIORITY:
+        return [priority_words(request)]
+    if request.kind == SopRequest.Kind.PEOPLE:
+        n = len(request.contact_ids)
+        return [ngettext("%(n)s person is put in", "%(n)s people are put in", n) % {"n": n}]
     said = [_said(change) for change in step_changes(request) if change.what != "same"]
     was = request.before
     if was and was["late_days"] != request.late_days:
         said.append(late_words(was["late_days"], request.late_days))
     return said
+
+
+def priority_words(request: SopRequest) -> str:
+    was = request.before
+    return _("Priority %(old)s → %(new)s") % {"old": was["priority"] if was else "", "new": request.priority}
 
 
 def late_words(old: int, new: int) -> str:
@@ -129,7 +147,9 @@ def graph_of(request: SopRequest) -> Graph:
 
 
 def entries(brand: Brand, request: SopRequest) -> list[str]:
-    """Who comes in."""
+    """Who comes in; of what changes nothing about that, nobody."""
+    if request.kind not in sop_requests.OF_CONTENT:
+        return []
     if request.kind != SopRequest.Kind.VERSION:
         return [_("Whoever is put in by hand, from a list or by a channel code")]
     say = graph_checks.say_for(brand)
@@ -156,13 +176,20 @@ def problem(brand: Brand, request: SopRequest) -> str:
     try:
         if request.kind == SopRequest.Kind.VERSION:
             graphs.checked(brand, request.graph, request.people)
-        else:
+        elif request.kind in sop_requests.OF_CONTENT:
             if request.kind == SopRequest.Kind.ON:
                 sop_steps.check_contents(brand, sop_steps.live_steps(sop.pk))
             sops.check_edit(brand, sop, sop.name, request.late_days, sop_approval.steps_of(request))
     except InvalidError as error:
         return str(error.message)
     return ""
+
+
+def warnings(brand: Brand, request: SopRequest) -> list[str]:
+    """What would come into force and not do what is meant."""
+    if request.kind != SopRequest.Kind.VERSION:
+        return []
+    return graph_warnings.in_words(brand, graph_of(request), request.sop_id)
 
 
 def rehearsals(request: SopRequest) -> list[Job]:

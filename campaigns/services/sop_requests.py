@@ -3,6 +3,7 @@
 Handed in, approved and refused in sop_approval.py; sops.py and graphs.py ask here before they bring anything into force.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,6 +19,8 @@ from scrm.errors import ConflictError, NotFoundError
 from tenants.models import Brand
 
 State = SopRequest.State
+# what says and does something else than what is in force; other words in the draft overtake these alone
+OF_CONTENT = (SopRequest.Kind.ON, SopRequest.Kind.CHANGE, SopRequest.Kind.VERSION)
 
 
 def are_needed(brand: Brand) -> bool:
@@ -87,9 +90,9 @@ def is_own(request: SopRequest, by: Actor) -> bool:
     return second_person.is_own(by, *makers, (request.asked_by, request.asked_by_user_id))
 
 
-def overtake(sop: Sop, by: Actor) -> None:
+def overtake(sop: Sop, by: Actor, kinds: Collection[str] = SopRequest.Kind.values) -> None:
     """What waits counts no more: something else was written or has come into force. The caller holds the SOP's row."""
-    for request in waiting().filter(sop=sop):
+    for request in waiting().filter(sop=sop, kind__in=kinds):
         close(request, State.OVERTAKEN, by)
         audit.record(by, "sop.withdraw", sop, after={"request": request.pk, "overtaken": True})
 

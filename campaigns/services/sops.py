@@ -221,15 +221,29 @@ def set_priority(brand: Brand, *, sop_id: int, priority: int, by: Actor) -> Sop:
     person is overtaken by it.
 
     Raises:
-        InvalidError. ConflictError: the SOP has ended.
+        InvalidError. ConflictError: the SOP has ended, or it is on or paused and a second person has to approve it
+            (sop_approval.set_priority hands it in).
     """
+    gate.enter_gate(brand)
+    sop = to_rank(sop_id, priority)
+    if sop.state != Sop.State.DRAFT and sop.priority != priority:
+        sop_requests.check_alone(brand)
+    return rank(sop, priority, by)
+
+
+def to_rank(sop_id: int, priority: int) -> Sop:
+    """The SOP, locked. Raises as `set_priority`."""
     if not MIN_PRIORITY <= priority <= MAX_PRIORITY:
         text = _("Between 1 and 9")
         raise InvalidError(text, fields={"priority": text})
-    gate.enter_gate(brand)
     sop = get_sop(sop_id, lock=True)
     if sop.state == Sop.State.ENDED:
         raise ConflictError(_("The SOP has ended. Copy it to use it again."))
+    return sop
+
+
+def rank(sop: Sop, priority: int, by: Actor) -> Sop:
+    """The priority is another one from now on. The caller holds the gate, and has seen to the second person."""
     before = sop.priority
     if before != priority:
         sop_requests.overtake(sop, by)

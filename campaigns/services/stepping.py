@@ -19,6 +19,7 @@ from campaigns.models import Enrolment, Sop, SopStep, Touch
 from campaigns.services import (
     dues,
     gate,
+    leftovers,
     outranking,
     rules,
     schedule,
@@ -200,6 +201,7 @@ class _Batch:
     steps: dict[int, list[SopStep]] = field(default_factory=dict)
     moves: dict[Move, list[int]] = field(default_factory=lambda: defaultdict(list))
     events: list[EventRow] = field(default_factory=list)
+    lost: list[leftovers.Gone] = field(default_factory=list)
 
     def work(self, groups: Sequence[Group]) -> Outcome:
         allowed = rules.rules_of(self.brand)
@@ -218,6 +220,7 @@ class _Batch:
                     self._end(group, pk, contact_id, 0, Enrolment.End.SOP_ENDED)
         outcome = self._move(on, groups)
         record_events(self.brand, self.events)
+        leftovers.take_back(self.brand, self.lost, self.at)
         outcome.n = sum(len(group.ids) for group in groups)
         outcome.n_ended = len(self.events)
         return outcome
@@ -332,6 +335,8 @@ class _Batch:
 
     def _end(self, group: Group, pk: int, contact_id: int, position: int, kind: Enrolment.End) -> None:
         self.moves[Move(position, None, kind)].append(pk)
+        if kind in leftovers.GOES_WITH:
+            self.lost.append(leftovers.Gone(contact_id, group.sop_id))
         name = self.sops[group.sop_id].name
         self.events.append(leaving.ended_event(pk, contact_id, group.sop_id, kind, self.at, name))
 

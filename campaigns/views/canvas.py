@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Sop
-from campaigns.services import graphs, sop_requests
+from campaigns.services import graph_warnings, graphs, sop_requests
 from campaigns.views import canvas_data
 from campaigns.views.media import files_of
 from campaigns.views.sops import tabs_of
@@ -37,6 +37,7 @@ def edit(request: Any, sop_id: int) -> HttpResponse:
         **canvas_data.meta(),
         **canvas_data.of_graph(request.brand, graph),
         "problems": graphs.validate(request.brand, graph),
+        "warnings": graph_warnings.warnings(request.brand, graph, sop.pk),
         "revision": sop.draft_n,
         "urls": {
             "save": reverse("sop_canvas_save", args=[sop.pk]),
@@ -79,6 +80,7 @@ def save(request: Any, sop_id: int) -> HttpResponse:
         {
             "revision": sop.draft_n,
             "problems": graphs.validate(request.brand, graph),
+            "warnings": graph_warnings.warnings(request.brand, graph, sop.pk),
             "summaries": read["summaries"],
             "sentences": read["sentences"],
         }

@@ -48,7 +48,7 @@ WORDS: dict[str, Any] = {
     "settings": lazy("Settings of the SOP"),
     "settings_help": lazy("They hold for everybody in it. Choose a node to edit it."),
     "n_chosen": lazy("{n} nodes are chosen"), "to_mend": lazy("To fix before publishing"),
-    "n_problems": lazy("{n} to fix"),
+    "n_problems": lazy("{n} to fix"), "to_consider": lazy("May be published, but look at it"),
     "slot": lazy("This works once the part of the product that it belongs to is there."),
     "find_tags": lazy("Find a tag…"), "find_codes": lazy("Find a channel code…"),
     "find_segments": lazy("Find a segment…"), "find_group_codes": lazy("Find a group code…"), "find_staff": lazy("Find a guide…"),

@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments, graph_checks, recipients, scope, sops
+from campaigns.services import enrolments, graph_checks, recipients, scope, sop_approval, sop_requests, sops
 from campaigns.services.journeys import plans
 from campaigns.services.recipients import Found
-from campaigns.views.sop_tabs import tabs_of
+from campaigns.views.sop_tabs import WAITS, tabs_of
 from contacts.models import Contact
 from org.access import staff_can
 from org.forms import add_errors
@@ -159,6 +159,8 @@ def _preview(request: Any, sop: Sop, found: Found) -> HttpResponse:
         "sample": sample,
         "unknown": found.unknown[: recipients.SHOWN],
         "n_unknown": len(found.unknown),
+        "needs": len(found.contact_ids) > enrolments.MANY and sop_requests.are_needed(request.brand),
+        "asked": sop_requests.waiting().filter(sop=sop).first(),
     }
     return render(request, "campaigns/sops/preview.html", context)
 
@@ -174,5 +176,14 @@ def enrol_confirm(request: Any, sop_id: int) -> HttpResponse:
     kept = cache.get(_key(request, request.POST.get("token", "")[:32]))
     if not kept or kept["sop_id"] != sop_id:
         raise ConflictError(_("This preview is too old. Give the list again."))
-    job = enrolments.start_enrolling(request.brand, sop_id=sop_id, contact_ids=kept["ids"], by=request.actor)
-    return go(request, f"/sops/{sop_id}/people/?job={job.pk}", _("They are being put in"), "info")
+    outcome = sop_approval.put_in(
+        request.brand,
+        sop_id=sop_id,
+        contact_ids=kept["ids"],
+        by=request.actor,
+        note=request.POST.get("note", ""),
+    )
+    if outcome.request:
+        return go(request, f"/sops/requests/{outcome.request.pk}/", WAITS)
+    assert outcome.job
+    return go(request, f"/sops/{sop_id}/people/?job={outcome.job.pk}", _("They are being put in"), "info")

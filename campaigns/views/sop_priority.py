@@ -7,7 +7,9 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from campaigns.services import sops
+from campaigns.models import Sop
+from campaigns.services import sop_approval, sop_requests, sops
+from campaigns.views.sop_tabs import WAITS
 from org.access import staff_can
 from scrm.errors import SCRMError
 from scrm.ids import read_id
@@ -19,11 +21,22 @@ from scrm.responses import go
 def priority(request: Any, sop_id: int) -> HttpResponse:
     """The SOP's priority, 1 to 9."""
     sop = sops.get_sop(sop_id)
-    context: dict[str, Any] = {"sop": sop, "priority": sop.priority, "choices": _choices()}
+    needs = sop.state != Sop.State.DRAFT and sop_requests.are_needed(request.brand)
+    context: dict[str, Any] = {"sop": sop, "priority": sop.priority, "choices": _choices(), "needs": needs}
+    context |= {"asked": sop_requests.waiting().filter(sop=sop).first() if needs else None, "note": ""}
     if request.method == "POST":
+        context["note"] = request.POST.get("note", "")
         context["priority"] = read_id(request.POST.get("priority")) or 0
         try:
-            sops.set_priority(request.brand, sop_id=sop.pk, priority=context["priority"], by=request.actor)
+            asked = sop_approval.set_priority(
+                request.brand,
+                sop_id=sop.pk,
+                priority=context["priority"],
+                by=request.actor,
+                note=context["note"],
+            ).request
+            if asked:
+                return go(request, f"/sops/requests/{asked.pk}/", WAITS)
             return go(request, f"/sops/{sop.pk}/", _("Saved"))
         except SCRMError as error:
             context["error"] = str(error.message)

@@ -1,9 +1,10 @@
 """What waits for a second person in SOPs: the list, one with all that is in it, yes and no."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.db.models import Sum
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -12,19 +13,21 @@ from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.graph import tidy, words
 from campaigns.graph.kinds import MESSAGES
-from campaigns.models import Enrolment, SopRequest
+from campaigns.models import Enrolment, SendTask, SopRequest
 from campaigns.services import graphs, sop_approval, sop_request_words, sop_requests
 from campaigns.services.sop_request_words import Files, files_gone
 from campaigns.views import canvas_data
 from campaigns.views.media import files_of
 from campaigns.views.sop_tabs import list_tabs
 from campaigns.views.versions import details, merged
+from contacts.models import Contact
 from content.services import approval, library
 from org.access import staff_can
 from scrm.errors import ForbiddenError, InvalidError
 from scrm.keyset import keyset_page
 from scrm.responses import go
 
+SAMPLE = 20  # people of a list who are named
 REACHING = (*MESSAGES, "moments")
 Kind, State = SopRequest.Kind, SopRequest.State
 
@@ -58,11 +61,15 @@ def _page(request: Any, found: SopRequest, **over: Any) -> HttpResponse:
         "n_in": Enrolment.objects.filter(sop=found.sop, ended_at=None).count(),
         "effect": sop_request_words.effect(brand, found) if waits else None,
         "problem": sop_request_words.problem(brand, found) if waits else "",
+        "warnings": sop_request_words.warnings(brand, found) if waits else [],
         "history": SopRequest.objects.filter(sop=found.sop).exclude(pk=found.pk).defer("proposal").order_by("-pk")[:10],
-        **(_canvas(brand, found) if found.kind == Kind.VERSION else _steps(brand, found)),
+        **_SHOWN[Kind(found.kind)][1](brand, found),
         **over,
     }  # fmt: skip
-    template = f"campaigns/sops/{'request_canvas' if found.kind == Kind.VERSION else 'request_steps'}.html"
+    if "first_ids" in context:
+        seen = Contact.objects.visible_to(request.staff).filter(pk__in=context["first_ids"]).order_by("pk")
+        context["sample"] = list(seen)
+    template = f"campaigns/sops/{_SHOWN[Kind(found.kind)][0]}.html"
     return render(request, template, context, status=422 if over else 200)
 
 
@@ -140,11 +147,32 @@ def _canvas(brand: Any, found: SopRequest) -> dict[str, Any]:
     }
 
 
+def _people(brand: Any, found: SopRequest) -> dict[str, Any]:
+    return {"n_people": len(found.contact_ids), "first_ids": found.contact_ids[:SAMPLE]}
+
+
+def _priority(brand: Any, found: SopRequest) -> dict[str, Any]:
+    planned = SendTask.objects.filter(sop=found.sop, state=SendTask.State.PLANNED)
+    return {
+        "changes": sop_request_words.changes(brand, found),
+        "n_planned": planned.aggregate(n=Sum("n"))["n"] or 0,
+    }
+
+
+_SHOWN: dict[str, tuple[str, Callable[[Any, SopRequest], dict[str, Any]]]] = {
+    Kind.ON: ("request_steps", _steps),
+    Kind.CHANGE: ("request_steps", _steps),
+    Kind.VERSION: ("request_canvas", _canvas),
+    Kind.PRIORITY: ("request_priority", _priority),
+    Kind.PEOPLE: ("request_people", _people),
+}
 _RIGHTS = {"approve": "broadcasts.approve", "reject": "broadcasts.approve", "withdraw": "sops.edit"}
 _DONE = {
     Kind.ON: gettext_lazy("Approved: it is on. Put people in, or choose it in a channel code."),
     Kind.CHANGE: gettext_lazy("Approved: these are its steps from now on"),
     Kind.VERSION: gettext_lazy("Approved: it is published, people come into it from now on"),
+    Kind.PEOPLE: gettext_lazy("Approved: they are being put in"),
+    Kind.PRIORITY: gettext_lazy("Approved: this is its priority from now on"),
 }
 
 
@@ -169,4 +197,5 @@ def request_act(request: Any, request_id: str, act: str) -> HttpResponse:
             return _page(request, found, reason=reason, wrong=str(error.message))
         return go(request, "/sops/requests/", _("Sent back to %(who)s") % {"who": found.asked_by})
     outcome = sop_approval.approve(request.brand, request_id=number, by=by)
-    return go(request, address + (f"?job={outcome.job.pk}" if outcome.job else ""), _DONE[Kind(found.kind)])
+    page = f"{address}people/" if found.kind == Kind.PEOPLE else address
+    return go(request, page + (f"?job={outcome.job.pk}" if outcome.job else ""), _DONE[Kind(found.kind)])

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import graph_checks, graphs, sop_approval, sop_requests
+from campaigns.services import graph_checks, graph_warnings, graphs, sop_approval, sop_requests
 from campaigns.services.graphs import MOVE, STAY
 from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import WAITS, tabs_of
@@ -107,6 +107,7 @@ def _question(request: Any, sop: Sop, graph: Graph) -> dict[str, Any]:
         "people": people if people in (STAY, MOVE) else STAY,
         "mapping": mapping,
         "note": given.get("note", ""),
+        "warnings": graph_warnings.in_words(request.brand, graph, sop.pk),
         "n_in": Enrolment.objects.filter(sop=sop, ended_at=None).count() if sop.version_id else 0,
     }
     if context["n_in"] and context["people"] == MOVE:

@@ -1,5 +1,6 @@
 """Acts on the contacts that are ticked in the list, or on everybody of the filter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
@@ -14,7 +15,7 @@ from org.access import staff_can
 from org.models import Job
 from scrm.errors import ForbiddenError, InvalidError, NotFoundError, SCRMError
 from scrm.ids import need_ids
-from scrm.responses import toast
+from scrm.responses import go, toast
 
 RIGHTS = {
     "tag": "contacts.edit",
@@ -71,6 +72,9 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
             )
             return _job(request, context, job)
         if request.POST.get("everybody") == "1":
+            if act == "enrol" and hooks.lists_are_approved(request.brand):
+                ids = bulk.everybody_of(request.brand, staff=request.staff, filters=filters)
+                return _enrolled(request, context, values["sop_id"], ids)
             job = bulk.start(
                 request.brand,
                 act=act,
@@ -83,10 +87,7 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
             return _job(request, context, job)
         ids = bulk.visible_ids(request.staff, need_ids(request.POST, "ids"))
         if act == "enrol":
-            job = hooks.start_enrolling(
-                request.brand, sop_id=values["sop_id"], contact_ids=ids, by=request.actor
-            )
-            return _job(request, context, job)
+            return _enrolled(request, context, values["sop_id"], ids)
         if act in ("tag", "untag"):
             return _tagged(request, act, ids, values, context["title"])
         n = bulk.act_on(request.brand, act=act, contact_ids=ids, values=values, by=request.actor)
@@ -94,6 +95,14 @@ def bulk_act(request: Any, act: str) -> HttpResponse:
         return render(request, "contacts/bulk.html", context | {"error": error.message}, status=422)
     text = _("%(n)s changed") % {"n": n} if n else _("Nothing had to be changed")
     return toast(HttpResponse(status=204), text, closeModal=True, contactsChanged=True)
+
+
+def _enrolled(request: Any, context: dict[str, Any], sop_id: int, ids: Sequence[int]) -> HttpResponse:
+    outcome = hooks.start_enrolling(request.brand, sop_id=sop_id, contact_ids=ids, by=request.actor)
+    if outcome.request:
+        text = _("Handed in: a second person has to approve it now")
+        return go(request, f"/sops/requests/{outcome.request.pk}/", text)
+    return _job(request, context, outcome.job)
 
 
 def _job(request: Any, context: dict[str, Any], job: Job) -> HttpResponse:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.governance import CapRule
-from campaigns.models import Enrolment, NodeFlow, Sop, StaffTask, Touch
-from campaigns.services import graphs, policy, staff_tasks, workload
+from campaigns.models import Enrolment, NodeFlow, SendTask, Sop, StaffTask, Touch
+from campaigns.services import graphs, handing, policy, staff_tasks, workload
 from campaigns.services.journeys import figures, rehearsing
 from campaigns.services.journeys.rehearsal_load import MESSAGE, TASK, Wanted, estimate
 from campaigns.services.staff_tasks import TaskInput
@@ -38,6 +38,13 @@ def rehearse(world: World, sop: Sop, since: datetime, until: datetime) -> dict[s
     with in_brand(world.brand), clock.at(until):
         graph = graphs.get_version(sop.pk, 1).graph
         return rehearsing.run(world.brand, graph, sop_id=sop.pk, since=since, until=until)
+
+
+def hand_over(world: World) -> None:
+    """WeCom has what is due: it is not taken back from whoever leaves."""
+    with in_brand(world.brand), clock.at(world.now):
+        due = SendTask.objects.filter(state=SendTask.State.PLANNED, next_try_at__lte=world.now)
+        handing.record_handed(world.brand, [handing.Made(task, f"m{task.pk}") for task in due])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -80,6 +87,7 @@ def test_a_rehearsal_tells_what_really_happens(seed: int) -> None:
                 world.happens(minutes[minute], rng.choice(world.people))
                 world.react()
             world.tick()
+            hand_over(world)
     found = rehearse(world, sop, since, world.now + timedelta(seconds=1))
     with in_brand(world.brand):
         real = figures.of_nodes(sop)

@@ -204,10 +204,12 @@ def test_what_comes_into_force_waits_for_a_second_person(brand: Any, other_brand
     # other steps of what is on; a name alone needs nobody
     steps = checker.get(one).json()["steps"]
     assert send(writer, "patch", one, {"name": "老客"}).status_code == 200
-    answer = send(
-        writer, "patch", one, {"priority": 8, "steps": [{**STEPS[0], "id": steps[1]["id"], "text": "改了"}]}
-    )
-    assert (answer.status_code, answer.json()["priority"], len(answer.json()["steps"])) == (202, 8, 2)
+    wanted = [{**STEPS[0], "id": steps[1]["id"], "text": "改了"}]
+    assert (
+        send(writer, "patch", one, {"priority": 8, "steps": wanted}).status_code == 422
+    )  # one after the other
+    answer = send(writer, "patch", one, {"steps": wanted})
+    assert (answer.status_code, answer.json()["priority"], len(answer.json()["steps"])) == (202, 5, 2)
     request = f"{URL}requests/{answer.json()['waiting']['id']}/"
     assert any("改了" in said for said in checker.get(request).json()["changes"])
     assert send(checker, "post", f"{request}reject/", {}).status_code == 400

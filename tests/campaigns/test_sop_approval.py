@@ -370,6 +370,84 @@ def test_another_priority_and_another_request_take_its_place(house: Any) -> None
         assert states == [State.OVERTAKEN, State.OVERTAKEN, State.WAITING]
 
 
+@pytest.mark.parametrize("make", [on_by_day, on_canvas])
+def test_the_priority_of_what_runs_is_another_one_by_two(house: Any, make: Any) -> None:
+    with in_brand(house):
+        sop = make(house)
+        with pytest.raises(ConflictError) as refused:
+            sops.set_priority(house, sop_id=sop.pk, priority=9, by=WRITER)
+        assert refused.value.code == "needs_approval"
+        assert (
+            sop_approval.set_priority(house, sop_id=sop.pk, priority=5, by=WRITER).request is None
+        )  # as it is
+        asked = sop_approval.set_priority(house, sop_id=sop.pk, priority=9, by=WRITER, note="大促").request
+        again = sop_approval.set_priority(house, sop_id=sop.pk, priority=9, by=WRITER).request
+        assert asked and again and (again.pk, asked.kind, asked.note) == (asked.pk, "priority", "大促")
+        assert sops.get_sop(sop.pk).priority == 5
+        with pytest.raises(ForbiddenError):
+            sop_approval.approve(house, request_id=asked.pk, by=WRITER)
+        other = sop_approval.set_priority(house, sop_id=sop.pk, priority=8, by=WRITER).request
+        assert other and sop_requests.get_request(asked.pk).state == State.OVERTAKEN
+        if sop.is_graph:  # what is being drawn has nothing to do with it
+            draw(house, sop, touch("别的"))
+        sops.pause(house, sop_id=sop.pk, by=WRITER)
+        sop_approval.approve(house, request_id=other.pk, by=CHECKER)
+        assert sops.get_sop(sop.pk).priority == 8
+        entry_ = AuditEntry.objects.filter(action="sop.edit").order_by("-pk")[0]
+        assert (entry_.before, entry_.after) == ({"priority": 5}, {"priority": 8})
+        sop_approval.set_priority(house, sop_id=sop.pk, priority=1, by=WRITER)
+        sops.end(house, sop_id=sop.pk, by=WRITER)
+        assert not sop_requests.waiting().exists()
+        with pytest.raises(ConflictError):
+            sop_approval.set_priority(house, sop_id=sop.pk, priority=2, by=WRITER)
+        with pytest.raises(InvalidError):
+            sop_approval.set_priority(house, sop_id=sop.pk, priority=0, by=WRITER)
+
+
+def test_a_long_list_of_people_needs_two(house: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(enrolments, "MANY", 2)
+    with in_brand(house):
+        guide = make_staff(house, make_corp(house))
+        ids = [make_contact(house, guide).pk for _ in range(4)]
+        sop = on_canvas(house)
+        with pytest.raises(ConflictError) as refused:
+            enrolments.start_enrolling(house, sop_id=sop.pk, contact_ids=ids, by=WRITER)
+        assert refused.value.code == "needs_approval"
+        few = sop_approval.put_in(house, sop_id=sop.pk, contact_ids=ids[:2], by=WRITER)
+        assert few.job and few.request is None
+        asked = sop_approval.put_in(house, sop_id=sop.pk, contact_ids=ids, by=WRITER, note="老客").request
+        again = sop_approval.put_in(house, sop_id=sop.pk, contact_ids=ids[::-1], by=WRITER).request
+        assert asked and again and (again.pk, asked.kind, asked.note) == (asked.pk, "people", "老客")
+        draw(house, sop, touch("别的"))
+        with pytest.raises(ForbiddenError):
+            sop_approval.approve(house, request_id=asked.pk, by=WRITER)
+        outcome = sop_approval.approve(house, request_id=asked.pk, by=CHECKER)
+        assert outcome.job and outcome.job.params["contact_ids"] == ids
+        assert acts()[-2:] == ["sop.approve", "sop.enrol"]
+        last = sop_approval.put_in(house, sop_id=sop.pk, contact_ids=ids[1:], by=WRITER).request
+        assert last
+        sop_approval.reject(house, request_id=last.pk, reason="太多", by=CHECKER)
+        sops.end(house, sop_id=sop.pk, by=WRITER)
+        with pytest.raises(ConflictError):
+            sop_approval.put_in(house, sop_id=sop.pk, contact_ids=ids, by=WRITER)
+
+
+def test_without_the_rule_a_list_needs_nobody(brand: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(enrolments, "MANY", 0)
+    with in_brand(brand):
+        sop = by_day(brand)
+        sops.switch_on(brand, sop_id=sop.pk, by=WRITER)
+        assert sop_approval.put_in(brand, sop_id=sop.pk, contact_ids=[1], by=WRITER).job
+        assert enrolments.start_enrolling(brand, sop_id=sop.pk, contact_ids=[1], by=WRITER)
+
+
+def test_the_priority_of_a_draft_needs_nobody(house: Any) -> None:
+    with in_brand(house):
+        sop = drawn(house)
+        assert sop_approval.set_priority(house, sop_id=sop.pk, priority=9, by=WRITER).request is None
+        assert sops.get_sop(sop.pk).priority == 9
+
+
 def test_what_is_gone_by_then_is_not_approved(house: Any) -> None:
     with in_brand(house):
         tag = Tag.objects.create(group=TagGroup.objects.create(name="组"), name="会员")

@@ -8,12 +8,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Sop, SopRequest, SopVersion
+from campaigns.models import Enrolment, Sop, SopRequest, SopVersion
 from campaigns.services import enrolments, graphs, policy, sop_approval, sop_requests, sops
 from campaigns.services.sops import StepInput
 from org.access import SYSTEM, Actor
 from org.models import Role
 from tests.campaigns.graphs import entry, line, touch, wait
+from tests.campaigns.test_api import client_of
 from tests.factories import in_brand, make_contact, make_corp, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -195,7 +196,7 @@ def test_steps_that_were_taken_back_or_overtaken_are_not_lost(house: Any, sign_i
     assert "写了半天的话" in form_of(page) and "第七天好" not in form_of(page)
     page = ask_for("又写了半天的话")
     with in_brand(house):
-        sops.set_priority(house, sop_id=sop.pk, priority=9, by=WRITER)
+        sop_approval.set_priority(house, sop_id=sop.pk, priority=9, by=WRITER)
     assert "又写了半天的话" in form_of(page)
     number = page.split("/")[-2]
     assert "又写了半天的话" not in text(writer, f"/sops/{other.pk}/edit/?taken_up={number}")
@@ -204,6 +205,68 @@ def test_steps_that_were_taken_back_or_overtaken_are_not_lost(house: Any, sign_i
     page = ask_for("通过的话")
     assert checker.post(f"{page}approve/").status_code == 302
     assert "taken_up" not in text(writer, page)
+
+
+def test_another_priority_from_the_dialog_to_the_yes(house: Any, sign_in: Any) -> None:
+    sop = running(house)
+    writer, checker, path = sign_in(house), sign_in(house), f"/sops/{sop.pk}/priority/"
+    assert "另一人审批" in text(writer, path)
+    answer = writer.post(path, {"priority": "8", "note": "大促"})
+    with in_brand(house):
+        asked = SopRequest.objects.get()
+        assert sops.get_sop(sop.pk).priority == 5
+    page = f"{LIST}{asked.pk}/"
+    assert answer.headers.get("HX-Redirect", answer.headers.get("Location")) == page
+    assert "/approve/" not in text(writer, page)
+    shown = text(checker, page)
+    assert "5 → 8" in shown and "大促" in shown and f"{page}approve/" in shown
+    assert "取代" in text(writer, path)  # another one would take its place
+    assert checker.post(f"{page}approve/").status_code == 302
+    with in_brand(house):
+        assert sops.get_sop(sop.pk).priority == 8
+    api = client_of(house, "sops.view", "sops.edit")
+    url = f"/api/v1/sops/{sop.pk}/"
+    asked_for = api.patch(url, {"priority": 3}, "application/json")
+    assert asked_for.status_code == 202 and asked_for.json()["priority"] == 8
+    waiting = asked_for.json()["waiting"]
+    assert waiting["kind"] == "priority"
+    whole = api.get(f"/api/v1/sops/requests/{waiting['id']}/").json()
+    assert ["3" in whole["changes"][0], whole["entries"], whole["problem"]] == [True, [], ""]
+    both = {"priority": 2, "late_days": 5, "agreed": True}
+    assert api.patch(url, both, "application/json").status_code == 422
+    assert api.patch(url, {"priority": 8, "name": "改名"}, "application/json").status_code == 200
+
+
+def test_a_list_from_its_preview_to_the_yes(house: Any, sign_in: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(enrolments, "MANY", 1)
+    sop = running(house)
+    with in_brand(house):
+        guide = make_staff(house, make_corp(house))
+        people = [make_contact(house, guide, name=f"王小{n}") for n in range(3)]
+    ids = [contact.pk for contact in people]
+    writer, checker = sign_in(house), sign_in(house)
+    preview = writer.post("/sops/enrol/", {"ids": ids, "sop": sop.pk})
+    assert "须经另一人审批" in preview.content.decode()
+    given = {"token": preview.context["token"], "note": "老客"}
+    page = writer.post(f"/sops/{sop.pk}/enrol/confirm/", given).url
+    shown = text(checker, page)
+    assert "王小2" in shown and "老客" in shown and "/approve/" not in text(writer, page)
+    with in_brand(house):
+        assert not Enrolment.objects.exists()
+    assert f"/sops/{sop.pk}/people/?job=" in checker.post(f"{page}approve/").url
+    with in_brand(house):
+        assert Enrolment.objects.count() == 3
+    # from the list of contacts, those who are ticked and everybody of the filter, and by API
+    for body in ({"ids": ids}, {"everybody": "1"}):
+        answer = writer.post("/contacts/bulk/enrol/", {**body, "sop": sop.pk})
+        assert answer.headers.get("HX-Redirect", answer.headers.get("Location", "")).startswith(LIST), body
+    api = client_of(house, "sops.view", "sops.edit")
+    found = api.post(f"/api/v1/sops/{sop.pk}/enrol/", {"contact_ids": ids}, "application/json")
+    assert found.status_code == 202 and found.json()["job_id"] is None
+    whole = api.get(f"/api/v1/sops/requests/{found.json()['request_id']}/").json()
+    assert (
+        whole["kind"] == "people" and "3" in whole["changes"][0] and whole["proposal"] == {"contact_ids": ids}
+    )
 
 
 def test_a_new_version_shows_what_differs_and_who_moves(house: Any, sign_in: Any) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import connection
 
 from campaigns.models import Enrolment
+from campaigns.services import leftovers
 from campaigns.services.journeys import flows
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_events
@@ -21,7 +22,8 @@ _LEAVE = """
 
 
 def leave(brand: Brand, enrolment_ids: Collection[int], kind: Enrolment.End | str, at: datetime) -> int:
-    """Out of their graphs, in the caller's transaction, which holds the gate; gives how many. Safe to repeat."""
+    """Out of their SOPs, in the caller's transaction, which holds the gate; gives how many. What was planned for them goes
+    with them (leftovers.py). Safe to repeat."""
     if not enrolment_ids:
         return 0
     with connection.cursor() as cursor:
@@ -42,6 +44,8 @@ def leave(brand: Brand, enrolment_ids: Collection[int], kind: Enrolment.End | st
             for pk, contact, sop_id, _version, _node, _position, name in rows
         ],
     )
+    if kind in leftovers.GOES_WITH:
+        leftovers.take_back(brand, [leftovers.Gone(row[1], row[2]) for row in rows], at)
     return len(rows)
 
 

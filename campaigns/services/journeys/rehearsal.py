@@ -147,6 +147,8 @@ class Walk:
         self.time = joined.copy()
         self.left = np.full(len(people), NEVER, dtype=np.int64)
         self.out_at, self.out_kind = self._goals()
+        # messages that quiet hours hold longer than their person may stay: row → (the last touch before, their nodes and days)
+        self.held: dict[int, tuple[int, list[tuple[str, int]]]] = {}
         self.queue: dict[str, list[Rows]] = defaultdict(list)
         entry_of = np.array(entries)
         for node_id in sorted(set(entries)):
@@ -198,10 +200,31 @@ class Walk:
     def _leave(self, node: Node, rows: Rows) -> None:
         """By a goal or an exit."""
         self.left[rows] = np.maximum(self.out_at[rows], self.time[rows])
+        for row in self.held.keys() & set(rows.tolist()):
+            self._take_back(row)
         for kind, n in Counter(self.out_kind[rows].tolist()).items():
             self.totals.flows[node["id"], kind] += n
             self.totals.ends[kind] += n
         self._note(node, rows, "goal")
+
+    def _take_back(self, row: int) -> None:
+        """Somebody leaves while quiet hours hold messages: they do not go out (leftovers.py)."""
+        person = self.people[row]
+        self.last_touch[person], messages = self.held.pop(row)
+        for node_id, day in messages:
+            key = int(self.cast.senders[person]), day, node_id
+            self.totals.sent[node_id, day] -= 1
+            self.totals.held[node_id, int(Reason.LEFT_SOP), day] += 1
+            self.totals.guides[key] -= 1
+            if not self.totals.guides[key]:
+                del self.totals.guides[key]
+            self.cast.touched[person, day - self.cast.first_day] -= 1
+            self.cast.own_kind[person, day - self.cast.first_day] -= 1
+            if self.trace is not None:
+                self.trace = [
+                    (*one[:3], int(Reason.LEFT_SOP)) if one[1:] == (node_id, "", 0) else one
+                    for one in self.trace
+                ]
 
     def _send_on(self, node: Node, out: str, rows: Rows) -> None:
         if not len(rows):
@@ -271,6 +294,9 @@ class Walk:
         if self.cast.room is not None:
             self._make_room(node, self.cast.room, rows, at, reasons)
         sent = reasons == 0
+        for n in np.flatnonzero(sent & (self.out_at[rows] <= at)).tolist():
+            kept = int(self.last_touch[people[n]]), list[tuple[str, int]]()
+            self.held.setdefault(int(rows[n]), kept)[1].append((node["id"], int(days[n])))
         np.add.at(self.cast.touched, (people[sent], days[sent] - self.cast.first_day), 1)
         np.add.at(self.cast.own_kind, (people[sent], days[sent] - self.cast.first_day), 1)
         self.last_touch[people[sent]] = at[sent]

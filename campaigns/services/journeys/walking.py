@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from campaigns import governance
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, Sop
-from campaigns.services import dues, gate, rules
+from campaigns.services import dues, gate, leftovers, rules
 from campaigns.services.journeys import flows, leaving, nodes, plans, trouble
 from campaigns.services.journeys.flows import Flow
 from campaigns.services.journeys.goals import leavers
@@ -343,3 +343,5 @@ class Batch:
         flows.add(self.brand, self.at, self.flows)
         self.outcome.n_ended += len(ended)
         record_events(self.brand, events)
+        gone = [leftovers.Gone(w.contact_id, w.sop_id) for w in ended if w.end in leftovers.GOES_WITH]
+        leftovers.take_back(self.brand, gone, self.at)

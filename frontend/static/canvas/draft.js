@@ -52,6 +52,7 @@
   }
   function take(found) {
     state.problems = found.problems ?? [];
+    state.warnings = found.warnings ?? [];
     state.summaries = found.summaries ?? {};
     state.sentences = found.sentences ?? {};
     emit("problems");

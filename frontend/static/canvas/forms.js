@@ -79,7 +79,7 @@
 
   // what is wrong, at its field; what has no field stands at the end
   function mark(form) {
-    form.querySelector(".form-problems")?.remove();
+    form.querySelectorAll(".form-problems, .form-warnings").forEach((box) => box.remove());
     form.querySelectorAll("[data-param]").forEach((box) => {
       const error = box.querySelector(":scope > .field-error");
       if (error) Object.assign(error, { hidden: true, textContent: "" });
@@ -99,6 +99,8 @@
       box.querySelector(".form-control, .form-select")?.classList.add("is-invalid");
     }
     if (rest.length) form.prepend(element("div", { className: "form-problems field-error", textContent: rest.join(" · ") }));
+    const doubtful = form.dataset.form ? sopCanvas.warningsOf(form.dataset.form) : [];
+    if (doubtful.length) form.prepend(element("div", { className: "form-warnings", role: "note", textContent: [...new Set(doubtful.map((one) => one.message))].join(" · ") }));
   }
   const forms = () => document.querySelectorAll(".node-form");
   on("problems", () => forms().forEach(mark));

@@ -47,7 +47,15 @@
   function drawProblems() {
     const box = body.querySelector(".canvas-problems");
     if (!box) return;
-    const rows = state.problems.filter((problem) => !problem.field || problem.node).slice(0, 40).flatMap((problem) => {
+    const rows = rowsOf(state.problems.filter((problem) => !problem.field || problem.node).slice(0, 40));
+    const doubtful = rowsOf(state.warnings.slice(0, 40));
+    box.replaceChildren(
+      ...(rows.length ? [element("h3", { textContent: say("to_mend") }), ...rows] : []),
+      ...(doubtful.length ? [element("h3", { className: "doubtful", textContent: say("to_consider") }), ...doubtful] : []),
+    );
+  }
+  function rowsOf(problems) {
+    return problems.flatMap((problem) => {
       if (!problem.node) return [element("div", { className: "canvas-problem", textContent: problem.message })];
       const node = g.nodeOf(state.graph, problem.node);
       if (!node) return [];
@@ -55,7 +63,6 @@
       row.append(element("strong", { textContent: sopCanvas.nameOf(node) }), ` ${problem.message}`);
       return [row];
     });
-    box.replaceChildren(...(rows.length ? [element("h3", { textContent: say("to_mend") }), ...rows] : []));
   }
   function open(node, field) {
     choose([node.id]);

@@ -124,11 +124,14 @@
   }
   function name(row, node) {
     const wrong = sopCanvas.problemsOf(node.id);
+    const doubtful = sopCanvas.warningsOf(node.id);
     const head = row.firstElementChild;
     head.querySelector(".node-title").textContent = node.title || state.summaries[node.id] || (sopCanvas.specOf(node).params.length ? say("not_set") : "");
     const mark = head.querySelector(".node-mark");
-    mark.hidden = !wrong.length;
-    mark.textContent = wrong.length ? say("n_problems", { n: wrong.length }) : "";
+    mark.hidden = !wrong.length && !doubtful.length;
+    mark.classList.toggle("doubtful", !wrong.length);
+    mark.textContent = wrong.length ? say("n_problems", { n: wrong.length }) : "!";
+    mark.title = doubtful.map((warning) => warning.message).join("\n");
     if (state.numbers) head.querySelector(".outline-numbers").textContent = sopCanvas.numberWords?.(node.id) ?? "";
   }
   function names() {

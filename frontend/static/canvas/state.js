@@ -10,7 +10,7 @@
 
   const state = {
     data, kinds, words: data.words, graph: data.graph, chosen: new Set(), edge: null,
-    sentences: data.sentences ?? {}, problems: data.problems ?? [], summaries: data.summaries ?? {}, numbers: data.numbers ?? null,
+    sentences: data.sentences ?? {}, problems: data.problems ?? [], warnings: data.warnings ?? [], summaries: data.summaries ?? {}, numbers: data.numbers ?? null,
     names: data.names ?? {}, readonly: Boolean(data.readonly), past: [], future: [], last: "",
   };
 
@@ -62,6 +62,7 @@
     specOf: (node) => kinds[node.kind] ?? { kind: node.kind, label: node.kind, params: [], outs: [] },
     nameOf: (node) => node.title || state.summaries[node.id] || kinds[node.kind]?.label || node.kind,
     problemsOf: (id) => state.problems.filter((problem) => problem.node === id),
+    warningsOf: (id) => state.warnings.filter((warning) => warning.node === id),
     element(tag, options = {}, ...children) {
       const { data: dataset, ...rest } = options;
       const made = Object.assign(document.createElement(tag), rest);

@@ -80,7 +80,8 @@
     const card = cards[node.id] ??= makeCard(node);
     const spec = sopCanvas.specOf(node);
     const wrong = sopCanvas.problemsOf(node.id);
-    card.className = `node tone-${spec.tone ?? "grey"}${state.chosen.has(node.id) ? " chosen" : ""}${wrong.length ? " wrong" : ""}${node.look ? ` look-${node.look}` : ""}${state.path?.has(node.id) ? " look-path" : ""}`;
+    const doubtful = sopCanvas.warningsOf(node.id);
+    card.className = `node tone-${spec.tone ?? "grey"}${state.chosen.has(node.id) ? " chosen" : ""}${wrong.length ? " wrong" : doubtful.length ? " doubtful" : ""}${node.look ? ` look-${node.look}` : ""}${state.path?.has(node.id) ? " look-path" : ""}`;
     card.style.transform = `translate(${node.x}px, ${node.y}px)`;
     const face = card.firstElementChild;
     if (face.dataset.kind !== node.kind) {
@@ -92,10 +93,11 @@
     title.textContent = node.title || state.summaries[node.id] || (spec.params.length ? say("not_set") : "");
     title.classList.toggle("muted", !node.title && !state.summaries[node.id]);
     const mark = face.querySelector(".node-mark");
-    mark.hidden = !wrong.length;
+    const said = [...wrong, ...doubtful];
+    mark.hidden = !said.length;
     mark.textContent = wrong.length > 1 ? wrong.length : "!";
-    mark.dataset.tip = wrong.map((problem) => problem.message).join("\n");
-    face.setAttribute("aria-label", labelOf(node, spec, wrong));
+    mark.dataset.tip = said.map((problem) => problem.message).join("\n");
+    face.setAttribute("aria-label", labelOf(node, spec, said));
     face.setAttribute("aria-pressed", String(state.chosen.has(node.id)));
     drawPorts(card.querySelector(".node-ports"), node, spec);
     emit("card", { node, card });

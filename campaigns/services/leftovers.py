@@ -1,0 +1,95 @@
+"""Messages of an SOP that are planned for somebody who leaves it.
+
+Between plan and hand-over may lie quiet hours, a guide's full day (up to seven days) or a pause. Who leaves meanwhile by a
+goal or an exit, by hand, with a version that has no place for them or with the last guide gets nothing of that SOP any
+more: what is planned is held back with the reason LEFT_SOP. Who has come to the end gets what was planned on the way; of an
+SOP that has ended all of it is cancelled (sops.cancel_planned). What WeCom has already stays there.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+from django.db.models import Min
+
+from campaigns.models import Enrolment, SendTask, Touch
+from campaigns.services import outranking
+from campaigns.services.touches import array
+from tenants.db.joins import joined_by_loop
+from tenants.models import Brand
+
+End = Enrolment.End
+REASON = Touch.Reason.LEFT_SOP
+GOES_WITH = frozenset({End.GOAL, End.EXIT, End.REMOVED, End.VERSION, End.LOST})
+
+
+class Gone(NamedTuple):
+    """Somebody who leaves."""
+
+    contact_id: int
+    sop_id: int
+
+
+# each from their own touches, however much the SOP has planned for others
+_PLANNED = """
+    SELECT 0, t.id, t.at, t.kind, t.contact_id, k.id, k.priority
+      FROM unnest(%(contacts)s::bigint[], %(sops)s::bigint[]) AS g(contact_id, sop_id)
+     CROSS JOIN LATERAL (
+           SELECT t.id, t.at, t.kind, t.contact_id, t.send_task_id, t.sop_id FROM campaigns_touch t
+            WHERE t.brand_id = (SELECT %(b)s) AND t.contact_id = g.contact_id AND t.at >= %(since)s
+              AND t.state = %(planned)s OFFSET 0) t
+      JOIN campaigns_sendtask k ON k.brand_id = %(b)s AND k.id = t.send_task_id
+     WHERE t.sop_id = g.sop_id AND k.state = 'planned'
+"""
+_OF_TASKS = """
+    SELECT k.id, c.id
+      FROM campaigns_sendtask k CROSS JOIN LATERAL unnest(k.contact_ids) AS c(id)
+     CROSS JOIN LATERAL (
+           SELECT e.ended_at, e.end_kind FROM campaigns_enrolment e
+            WHERE e.brand_id = (SELECT %s) AND e.contact_id = c.id AND e.sop_id = k.sop_id
+            ORDER BY e.id DESC LIMIT 1) e
+     WHERE k.brand_id = %s AND k.id = ANY(%s::bigint[]) AND e.ended_at IS NOT NULL AND e.end_kind = ANY(%s)
+"""
+
+
+def take_back(brand: Brand, gone: Sequence[Gone], now: datetime) -> None:
+    """What is planned for people who leave is held back, in the caller's transaction, which holds the gate: no send task is
+    claimed meanwhile."""
+    since = _planned_since({one.sop_id for one in gone}) if gone else None
+    if since is None:
+        return
+    with connection.cursor() as cursor, joined_by_loop(cursor):
+        cursor.execute(
+            _PLANNED,
+            {
+                "b": brand.pk,
+                "contacts": array(one.contact_id for one in gone),
+                "sops": array(one.sop_id for one in gone),
+                "since": since,
+                "planned": int(Touch.State.PLANNED),
+            },
+        )
+        planned = [outranking.Planned(*row) for row in cursor.fetchall()]
+    outranking.take_back(brand, None, planned, now, REASON)
+
+
+def _planned_since(sop_ids: Collection[int]) -> datetime | None:
+    """The earliest moment of what some SOPs have planned and WeCom does not have; None: nothing."""
+    rows = SendTask.objects.filter(state=SendTask.State.PLANNED, sop__in=sop_ids)
+    found: datetime | None = rows.aggregate(at=Min("at"))["at"]
+    return found
+
+
+def of_tasks(brand: Brand, tasks: Collection[SendTask]) -> dict[int, set[int]]:
+    """{send task: who of its people has left its SOP}, of tasks that are claimed again: while a call is under way whoever
+    leaves is not taken out of it, and it may not have been made."""
+    again = [task.pk for task in tasks if task.sop_id and task.n_tries]
+    found: dict[int, set[int]] = {}
+    if not again:
+        return found
+    with connection.cursor() as cursor, joined_by_loop(cursor):
+        cursor.execute(_OF_TASKS, [brand.pk, brand.pk, array(again), [str(kind) for kind in GOES_WITH]])
+        for task_id, contact_id in cursor.fetchall():
+            found.setdefault(task_id, set()).add(contact_id)
+    return found
