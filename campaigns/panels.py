@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SopStep, StaffTask, Touch
-from campaigns.services import graph_checks, left_out, waiting
+from campaigns.services import graph_checks, left_out, task_later, waiting
 from campaigns.services.journeys import plans
 from campaigns.views.touches import HELP, names_of
 from contacts.models import Contact
@@ -52,7 +52,7 @@ def contact_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any
 
 
 def task_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] | None:
-    """Tasks of guides about a contact, open ones first; None for a contact without. One query."""
+    """Tasks of guides about a contact, open ones first; None for a contact without. At most two queries."""
     rows = StaffTask.objects.filter(contact=contact).select_related("staff").order_by("-pk")[: N_TASKS + 1]
     tasks = sorted(rows, key=lambda task: task.state != StaffTask.State.OPEN)
     if not tasks:
@@ -64,6 +64,7 @@ def task_panel(brand: Brand, contact: Contact, actor: Actor) -> dict[str, Any] |
         "context": {
             "contact": contact,
             "tasks": tasks[:N_TASKS],
+            "delays": task_later.history(tasks[:N_TASKS]),
             "more": len(tasks) > N_TASKS,
             "now": clock.now(),
         },

@@ -7,8 +7,8 @@ from django.http import JsonResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
-from campaigns.models import StaffTask
-from campaigns.services import senders, staff_tasks, workload_tasks
+from campaigns.models import StaffTask, TaskDelay
+from campaigns.services import senders, staff_tasks, task_later, workload_tasks
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import Contact
 from contacts.services.outcomes import Outcome, Result
@@ -52,6 +52,14 @@ class TaskOut(serializers.Serializer):
     source = serializers.CharField(help_text="page, job, sop, api …")  # type: ignore[assignment]
     state = serializers.ChoiceField(choices=StaffTask.State.values)
     result = serializers.CharField()
+    outcome = serializers.CharField(help_text="reached, agreed, declined, unreached, or empty: nobody said")
+    later_at = serializers.DateTimeField(
+        allow_null=True, help_text="put off until; over: it is back on top of the guide's list"
+    )
+    n_later = serializers.IntegerField(help_text="how often it was put off")
+    first_due_at = serializers.DateTimeField(
+        allow_null=True, help_text="the deadline as it was given, where putting off has moved it"
+    )
     done_at = serializers.DateTimeField(allow_null=True, help_text="done, ended or cancelled at")
     done_by = serializers.CharField()
     reminded_at = serializers.DateTimeField(allow_null=True)
@@ -59,14 +67,50 @@ class TaskOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
+class DelayOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    staff_id = serializers.IntegerField(help_text="whose task it was")
+    by = serializers.CharField()
+    at = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    why = serializers.ChoiceField(choices=TaskDelay.Why.values)
+    words = serializers.CharField()
+
+
+class TaskWhole(TaskOut):
+    delays = DelayOut(many=True, help_text="how often and why it was put off, the last time first")
+
+
+class LaterIn(Body):
+    until = serializers.DateTimeField(
+        help_text="to come, and as late as deadline and brand allow; one after the deadline moves it to an hour later"
+    )
+    why = serializers.ChoiceField(choices=TaskDelay.Why.values)
+    words = serializers.CharField(
+        max_length=300, required=False, allow_blank=True, default="", help_text="`other` wants some"
+    )
+    n_later = serializers.IntegerField(
+        required=False, allow_null=True, default=None, min_value=0, max_value=1_000,
+        help_text="of the task as you have read it: the same again puts it off no second time",
+    )  # fmt: skip
+
+
+class DelayIn(Body):
+    delay_id = Id()
+
+
 class ResultIn(Body):
+    outcome = serializers.ChoiceField(
+        choices=StaffTask.Outcome.values, required=False, allow_blank=True, default="",
+        help_text="how it ended with the customer",
+    )  # fmt: skip
     result = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
 
 
 class TaskViewSet(viewsets.ViewSet):
     capabilities = {
         "list": "tasks.view", "retrieve": "tasks.view", "create": "tasks.edit", "done": "tasks.edit",
-        "cancel": "tasks.edit", "reopen": "tasks.edit",
+        "cancel": "tasks.edit", "reopen": "tasks.edit", "later": "tasks.edit", "later_undo": "tasks.edit",
     }  # fmt: skip
 
     @extend_schema(
@@ -77,6 +121,10 @@ class TaskViewSet(viewsets.ViewSet):
             OpenApiParameter("contact", int),
             OpenApiParameter("state", str, enum=list(StaffTask.State.values)),
             OpenApiParameter("due_before", str, description="moment (ISO 8601)"),
+            OpenApiParameter("outcome", str, enum=list(StaffTask.Outcome.values)),
+            OpenApiParameter(
+                "later_after", str, description="moment (ISO 8601): put off until after it; now: what waits"
+            ),
             *paged(),
         ],
     )
@@ -91,6 +139,10 @@ class TaskViewSet(viewsets.ViewSet):
             rows = rows.filter(state=state)
         if (before := asked_moment(request.query_params, "due_before")) is not None:
             rows = rows.filter(due_at__lt=before)
+        if outcome := asked_word(request.query_params, "outcome", StaffTask.Outcome.values):
+            rows = rows.filter(outcome=outcome)
+        if (after := asked_moment(request.query_params, "later_after")) is not None:
+            rows = rows.filter(later_at__gt=after)
         page = asked_page(request, rows, ("-pk",))
         return page_answer(TaskOut(list(page), many=True).data, page)
 
@@ -105,10 +157,34 @@ class TaskViewSet(viewsets.ViewSet):
         brand, actor = request._request.brand, request._request.actor
         return answer(rows_of(request), TaskIn, lambda row: row, lambda rows: give(brand, rows, by=actor))
 
-    @extend_schema(operation_id="tasks_retrieve", responses=TaskOut)
+    @extend_schema(operation_id="tasks_retrieve", responses=TaskWhole)
     def retrieve(self, request: Any, pk: int) -> JsonResponse:
-        """GET /api/v1/tasks/<id>/."""
-        return JsonResponse(TaskOut(staff_tasks.get_task(pk)).data)
+        """GET /api/v1/tasks/<id>/: with how often and why it was put off."""
+        return whole(staff_tasks.get_task(pk))
+
+    @extend_schema(operation_id="tasks_later", request=LaterIn, responses=TaskWhole)
+    def later(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/tasks/<id>/later/: an open task about a customer is put off; the guide is reminded then."""
+        staff_tasks.get_task(pk)
+        given = read_body(LaterIn, request)
+        task = task_later.put_off(
+            request._request.brand,
+            task_id=pk,
+            by=request._request.actor,
+            until=given["until"],
+            why=given["why"],
+            words=given["words"],
+            seen=given["n_later"],
+        )
+        return whole(task)
+
+    @extend_schema(operation_id="tasks_later_undo", request=DelayIn, responses=TaskWhole)
+    def later_undo(self, request: Any, pk: int) -> JsonResponse:
+        """POST /api/v1/tasks/<id>/later/undo/: the last putting off, while the task waits. Safe to repeat."""
+        staff_tasks.get_task(pk)
+        given = read_body(DelayIn, request)
+        brand, actor = request._request.brand, request._request.actor
+        return whole(task_later.take_back(brand, task_id=pk, delay_id=given["delay_id"], by=actor))
 
     @extend_schema(operation_id="tasks_done", request=ResultIn, responses=TaskOut)
     def done(self, request: Any, pk: int) -> JsonResponse:
@@ -120,6 +196,7 @@ class TaskViewSet(viewsets.ViewSet):
             task_id=pk,
             by=request._request.actor,
             result=given["result"],
+            outcome=given["outcome"],
         )
         return JsonResponse(TaskOut(task).data)
 
@@ -135,6 +212,11 @@ class TaskViewSet(viewsets.ViewSet):
         staff_tasks.get_task(pk)
         staff_tasks.cancel(request._request.brand, by=request._request.actor, task_ids=[pk])
         return JsonResponse(TaskOut(staff_tasks.get_task(pk)).data)
+
+
+def whole(task: StaffTask) -> JsonResponse:
+    delays = task_later.history([task]).get(task.pk, [])
+    return JsonResponse({**TaskOut(task).data, "delays": DelayOut(delays, many=True).data})
 
 
 def give(brand: Brand, rows: Sequence[dict[str, Any]], *, by: Any) -> list[Outcome]:

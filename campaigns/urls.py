@@ -103,6 +103,7 @@ urlpatterns = [
         r"^tasks/batches/(?P<job_id>\d+)/(?P<act>take|give)/$", staff_tasks.batch_act, name="staff_task_batch"
     ),
     path("tasks/<int:task_id>/done/", staff_tasks.task_done, name="staff_task_done"),
+    path("tasks/<int:task_id>/put-off/", staff_tasks.task_put_off, name="staff_task_put_off"),
     re_path(
         r"^tasks/(?P<task_id>\d+)/(?P<act>cancel|restore|reopen)/$",
         staff_tasks.task_act,

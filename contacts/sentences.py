@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from contacts import hooks
 from contacts.models import BehaviourKind, Event, EventType
@@ -63,6 +64,7 @@ SENTENCES: dict[EventType, tuple[str, str, Any]] = {
     T.TASK_DONE: ("circle-check", "ok", _("%(staff)s has done a task: %(title)s")),
     T.TASK_MISSED: ("clock-alert", "warn", _("%(staff)s did not do a task in time: %(title)s")),
     T.ALERTED: ("bell-ring", "muted", _("%(staff)s was alerted: %(title)s")),
+    T.TASK_LATER: ("clock", "muted", _("%(staff)s has put a task off: %(title)s")),
     T.LEAD_ADDED: ("user-check", "ok", _("Has been added from the list “%(title)s”")),
     T.FORM_ANSWERED: ("clipboard-check", "info", _("Answered the form “%(title)s”")),
     T.COUPON_USED: ("ticket-check", "ok", _("Used the coupon “%(title)s”")),
@@ -93,7 +95,7 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
     "groups": (_("Groups"), [T.GROUP_JOINED, T.GROUP_LEFT, T.WORD_SAID]),
     "orders": (_("Orders"), [T.ORDER_PAID, T.ORDER_REFUNDED]),
     "content": (_("Content"), [t for t in T if T.OPENED <= t <= T.MOMENT_COMMENTED]),
-    "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.LEAD_ADDED]),
+    "tasks": (_("Tasks"), [t for t in T if T.TASK_GIVEN <= t <= T.TASK_LATER]),
     "behaviour": (_("Behaviour"), [t for t in T if T.VIEWED <= t <= T.CUSTOM]),
     "profile": (
         _("Profile"),
@@ -113,7 +115,8 @@ GROUPS: dict[str, tuple[Any, list[EventType]]] = {
 # what their sentence says already of where they came from
 BY_HAND = (T.NOTE, T.PARTED, T.DO_NOT_CONTACT, T.REMARKED, T.REMINDER_DONE, T.STAGE_CHANGED, T.FIELD_CHANGED)
 
-# stored words of why a message was not delivered (the names of campaigns' Touch.Reason, in lower case)
+# stored words of why a message was not delivered (the names of campaigns' Touch.Reason, in lower case), how a task ended
+# and why it was put off (`task_` before the values of campaigns' StaffTask.Outcome and TaskDelay.Why)
 REASONS: dict[str, Any] = {
     "do_not_contact": _("Customer is on do-not-contact"),
     "capped": _("Cap of touches reached"),
@@ -141,6 +144,12 @@ REASONS: dict[str, Any] = {
     "content": _("The content may not be sent any more"),
     "brand_hold_out": _("Brand's hold-out group: gets no campaign, to measure what they all do"),
     "hold_out": _("Hold-out group: gets nothing, to measure the effect"),
+    "task_reached": pgettext_lazy("how a task ended", "Reached"),
+    "task_agreed": pgettext_lazy("how a task ended", "Agreed"),
+    "task_declined": pgettext_lazy("how a task ended", "Not interested"),
+    "task_unreached": _("Not reached"),
+    "task_busy": _("Had no time"),
+    "task_asked": _("Asked to be called again"),
     "wave_condition": _("The condition of the wave does not hold"),
 }
 
@@ -258,6 +267,8 @@ def _line(event: Event, names: Names) -> Line:
         words = BROADCASTS[kind]
     if event.data.get("direct") and kind == T.TOUCH_SENT:
         words = _("Received a message from %(staff)s in the chat")
+    if kind == T.TASK_LATER and event.data.get("taken_back"):
+        words = _("%(staff)s did not put it off after all: %(title)s")
     if kind == T.COUPON_USED and not event.data.get("title"):
         values["title"] = str(event.data.get("code") or "—")
     values["money"] = yuan(event.data.get("amount_fen"))
@@ -283,6 +294,8 @@ def _detail(kind: EventType, event: Event, names: Names) -> str:
         parts += [str(word) for word in words if word]
     if reason := data.get("reason"):
         parts.append(str(REASONS.get(reason, reason)))
+    if data.get("until"):
+        parts.append(_("until %(when)s") % {"when": data["until"]})
     if data.get("error"):
         parts.append(str(data["error"]))
     if kind == T.SOP_ENDED and data.get("end"):

@@ -1,13 +1,14 @@
-"""Tasks of the demo's guides: a few for today, some later, one that is late already."""
+"""Tasks of the demo's guides: a few for today, some later, one that is late already, one that was put off."""
 
 from datetime import timedelta
 
 from django.db import transaction
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
+from campaigns.services import staff_tasks, task_later
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import Follow
+from org.access import SYSTEM
 from org.models import Staff
 from scrm import clock
 from tenants.models import Brand
@@ -41,3 +42,11 @@ def give(brand: Brand, told: tuple[tuple[str, str, str], ...]) -> None:
         staff_tasks.add_tasks(brand, rows, source="page")
         with clock.at(now - timedelta(days=1)):
             staff_tasks.add_tasks(brand, late, source="page")
+        for guide in guides:
+            open_tasks = StaffTask.objects.filter(
+                staff=guide, state="open", contact__isnull=False, due_at__gt=now
+            )
+            if (task := open_tasks.order_by("-due_at", "-pk").first()) is not None:
+                task_later.put_off(
+                    brand, task_id=task.pk, by=SYSTEM, until=now + timedelta(hours=2), why="unreached"
+                )

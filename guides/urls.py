@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from guides.views import asking, cards, customer, leads, pages, sidebar
+from guides.views import asking, cards, customer, later, leads, pages, sidebar
 
 urlpatterns = [
     path("g/", pages.today, name="guide_today"),
@@ -12,6 +12,12 @@ urlpatterns = [
     path("g/me/", pages.me, name="guide_me"),
     path("g/tasks/<int:task_id>/done/", pages.task_done, name="guide_task_done"),
     path("g/tasks/<int:task_id>/reopen/", pages.task_reopen, name="guide_task_reopen"),
+    path("g/tasks/<int:task_id>/later/", later.task_later, name="guide_task_later"),
+    path(
+        "g/tasks/<int:task_id>/later/<int:delay_id>/undo/",
+        later.task_later_undo,
+        name="guide_task_later_undo",
+    ),
     path("g/reminders/<int:reminder_id>/done/", pages.reminder_done, name="guide_reminder_done"),
     path("g/card/", cards.my_card, name="guide_card"),
     path("g/leads/", asking.leads, name="guide_leads"),

@@ -134,6 +134,7 @@ FIELDS: dict[str, Any] = {
     "refused": _("Faulty"),
     "region": _("Region"),
     "remark": _("Remark"),
+    "later_hours": _("May be put off beyond the deadline, hours"),
     "remind_hours": _("Reminded before, hours"),
     "remove": _("Removed"),
     "remove_tag_ids": _("Tags taken off"),

@@ -213,6 +213,10 @@ urlpatterns: list[Any] = [
     path("tasks/", TaskViewSet.as_view({"get": "list", "post": "create"}), name="api_tasks"),
     path("tasks/<int:pk>/", TaskViewSet.as_view({"get": "retrieve"}), name="api_task"),
     path("tasks/<int:pk>/done/", TaskViewSet.as_view({"post": "done"}), name="api_task_done"),
+    path("tasks/<int:pk>/later/", TaskViewSet.as_view({"post": "later"}), name="api_task_later"),
+    path(
+        "tasks/<int:pk>/later/undo/", TaskViewSet.as_view({"post": "later_undo"}), name="api_task_later_undo"
+    ),
     path("tasks/<int:pk>/reopen/", TaskViewSet.as_view({"post": "reopen"}), name="api_task_reopen"),
     path("tasks/<int:pk>/cancel/", TaskViewSet.as_view({"post": "cancel"}), name="api_task_cancel"),
     path("reminders/", ReminderViewSet.as_view({"get": "list", "post": "create"}), name="api_reminders"),

@@ -17,7 +17,7 @@ from campaigns.models.sops import (
     SopStep,
     SopVersion,
 )
-from campaigns.models.tasks import GuideNotice, StaffTask, TaskPolicy
+from campaigns.models.tasks import GuideNotice, StaffTask, TaskDelay, TaskPolicy
 
 __all__ = [
     "Alert",
@@ -45,6 +45,7 @@ __all__ = [
     "SopVersion",
     "StaffTask",
     "StepBlocked",
+    "TaskDelay",
     "TaskPolicy",
     "Touch",
     "TouchKey",

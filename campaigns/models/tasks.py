@@ -19,6 +19,9 @@ class TaskPolicy(TenantModel):
     send_hours = models.SmallIntegerField(
         _("Tell the manager of a send that is not confirmed, after hours"), default=24
     )
+    later_hours = models.SmallIntegerField(
+        _("A guide may put a task off beyond its deadline by hours"), default=24, db_default=24
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["brand"], name="task_policy_once")]
@@ -42,6 +45,12 @@ class StaffTask(TenantModel):
         EXPIRED = "expired", _("Not done in time")
         CANCELLED = "cancelled", _("Cancelled")
 
+    class Outcome(models.TextChoices):
+        REACHED = "reached", pgettext_lazy("how a task ended", "Reached")
+        AGREED = "agreed", pgettext_lazy("how a task ended", "Agreed")
+        DECLINED = "declined", pgettext_lazy("how a task ended", "Not interested")
+        UNREACHED = "unreached", _("Not reached")
+
     BY_ITSELF = (Kind.CONFIRM, Kind.ADD)  # nobody gives these by hand
 
     staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")
@@ -56,11 +65,19 @@ class StaffTask(TenantModel):
     key = models.CharField(max_length=80)
     state = models.CharField(max_length=9, choices=State, default=State.OPEN)
     result = models.CharField(_("Result"), max_length=300, blank=True)
+    outcome = models.CharField(
+        _("How it ended"), max_length=9, choices=Outcome, blank=True, default="", db_default=""
+    )
     done_at = models.DateTimeField(null=True)
     done_by = models.CharField(max_length=64, blank=True)
     told_at = models.DateTimeField(null=True)  # the guide has been told that it is there
     reminded_at = models.DateTimeField(null=True)  # … that its deadline comes
     escalated_at = models.DateTimeField(null=True)
+    # put off (task_later.py): not in the guide's list before `later_at`, which is never after the deadline
+    later_at = models.DateTimeField(null=True)
+    later_told_at = models.DateTimeField(null=True)  # the guide has been told that it is back
+    n_later = models.SmallIntegerField(default=0, db_default=0)
+    first_due_at = models.DateTimeField(null=True)  # the deadline as it was given, of those that have moved
     created_by = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=clock.now)
 
@@ -103,10 +120,52 @@ class StaffTask(TenantModel):
                 name="staff_task_expires",
                 condition=models.Q(state="open", expires_at__isnull=False),
             ),
+            models.Index(
+                fields=["brand", "later_at", "staff"],
+                name="staff_task_later",
+                condition=models.Q(state="open", later_at__isnull=False, later_told_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def is_off(self) -> bool:
+        """Put off, and its moment has not come."""
+        return self.state == self.State.OPEN and self.later_at is not None and self.later_at > clock.now()
+
+    @property
+    def is_about_customer(self) -> bool:
+        """Something that one can try, put off and tell the outcome of."""
+        return self.contact_id is not None and self.kind not in self.BY_ITSELF
+
+
+class TaskDelay(TenantModel):
+    """推迟: a task was put off once, and why."""
+
+    class Why(models.TextChoices):
+        UNREACHED = "unreached", _("Not reached")
+        BUSY = "busy", _("Had no time")
+        ASKED = "asked", _("Asked to be called again")
+        OTHER = "other", pgettext_lazy("why a task is put off", "Something else")
+
+    task = BrandForeignKey(StaffTask, on_delete=models.CASCADE, db_index=False, related_name="delays")
+    staff = BrandForeignKey(Staff, on_delete=models.PROTECT, related_name="+")  # whose task it was
+    by = models.CharField(max_length=64)
+    at = models.DateTimeField(default=clock.now)
+    until = models.DateTimeField()
+    why = models.CharField(max_length=9, choices=Why)
+    words = models.CharField(max_length=300, blank=True)
+    due_before = models.DateTimeField()
+    later_before = models.DateTimeField(null=True)
+    taken_back_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["brand", "task", "-id"], name="task_delay_newest")]
+
+    def __str__(self) -> str:
+        return self.get_why_display()
 
 
 class GuideNotice(KeyedTenantModel):

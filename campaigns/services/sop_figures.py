@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce
 
 from campaigns.models import Enrolment, SendTask, StaffTask
 from campaigns.services import scope
@@ -55,7 +56,7 @@ def of_guides(sop_id: int, reader: Staff) -> list[GuideNumbers]:
         )
     State = StaffTask.State
     late = Q(state=State.EXPIRED) | Q(state=State.OPEN, due_at__lt=clock.now())
-    late |= Q(state=State.DONE, done_at__gt=F("due_at"))
+    late |= Q(state=State.DONE, done_at__gt=Coalesce("first_due_at", "due_at"))
     tasks = StaffTask.objects.filter(source="sop", source_id=sop_id).exclude(state=State.CANCELLED).order_by()
     for of_task in (
         scope.of_guides(tasks, reader)

@@ -1,6 +1,7 @@
 """What guides and their managers are told of tasks: bundled, one message for a person, never at night.
 
-A guide hears of new tasks, of deadlines that come near and of sends that WeCom waits for, at most once in `APART`.
+A guide hears of new tasks, of those that were put off until now, of deadlines that come near and of sends that WeCom
+waits for, at most once in `APART`; of what is put off and waits they hear nothing.
 Managers hear once of each task that is not done in time. What was told is marked on the rows in the same transaction
 as the notice is written down, so a killed worker tells nothing twice and forgets nothing.
 """
@@ -37,6 +38,10 @@ _WHO = """
         UNION ALL
         SELECT staff_id FROM campaigns_stafftask
          WHERE brand_id = %(brand)s AND state = 'open' AND reminded_at IS NULL AND due_at <= %(soon)s
+           AND (later_at IS NULL OR later_at <= %(now)s)
+        UNION ALL
+        SELECT staff_id FROM campaigns_stafftask
+         WHERE brand_id = %(brand)s AND state = 'open' AND later_at <= %(now)s AND later_told_at IS NULL
         UNION ALL
         SELECT t.staff_id FROM campaigns_sendtask t
           LEFT JOIN campaigns_guidenotice n ON n.brand_id = %(brand)s AND n.staff_id = t.staff_id
@@ -64,16 +69,21 @@ _CLAIM = """
 _MARK = """
     UPDATE campaigns_stafftask
        SET told_at = coalesce(told_at, %(now)s),
-           reminded_at = CASE WHEN due_at <= %(bundle)s THEN coalesce(reminded_at, %(now)s) ELSE reminded_at END
+           reminded_at = CASE WHEN due_at <= %(bundle)s THEN coalesce(reminded_at, %(now)s) ELSE reminded_at END,
+           later_told_at = CASE WHEN later_at IS NULL THEN later_told_at ELSE coalesce(later_told_at, %(now)s) END
      WHERE brand_id = %(brand)s AND staff_id = ANY(%(guides)s::bigint[]) AND state = 'open'
-       AND (told_at IS NULL OR (reminded_at IS NULL AND due_at <= %(bundle)s))
+       AND (later_at IS NULL OR later_at <= %(now)s)
+       AND (told_at IS NULL OR (reminded_at IS NULL AND due_at <= %(bundle)s)
+            OR (later_at IS NOT NULL AND later_told_at IS NULL))
 """
 _SUMS = """
     SELECT staff_id, count(*) FILTER (WHERE told_at = %(now)s), count(*) FILTER (WHERE due_at <= %(now)s),
            count(*) FILTER (WHERE due_at > %(now)s AND due_at <= %(bundle)s),
-           (array_agg(title ORDER BY due_at, id))[1:%(shown)s]
+           count(*) FILTER (WHERE later_told_at = %(now)s),
+           (array_agg(title ORDER BY (later_told_at = %(now)s) IS TRUE DESC, due_at, id))[1:%(shown)s]
       FROM campaigns_stafftask
      WHERE brand_id = %(brand)s AND staff_id = ANY(%(guides)s::bigint[]) AND state = 'open'
+       AND (later_at IS NULL OR later_at <= %(now)s)
      GROUP BY staff_id
 """
 _SENDS = """
@@ -119,7 +129,7 @@ def tell_guides(brand: Brand) -> int:
             for guide in guides
             if (
                 text := _words(
-                    sums.get(guide.pk) or _Sums(0, 0, 0, []), sends.get(guide.pk, 0), before + BUNDLE
+                    sums.get(guide.pk) or _Sums(0, 0, 0, 0, []), sends.get(guide.pk, 0), before + BUNDLE
                 )
             )
         ]
@@ -130,6 +140,7 @@ class _Sums(NamedTuple):
     n_new: int
     n_late: int
     n_soon: int
+    n_back: int
     titles: list[str]
 
 
@@ -137,6 +148,8 @@ def _words(sums: _Sums, n_sends: int, near: timedelta) -> str:
     parts = []
     if sums.n_new:
         parts.append(ngettext("%(n)s new task", "%(n)s new tasks", sums.n_new) % {"n": sums.n_new})
+    if sums.n_back:
+        parts.append(_("%(n)s put off until now") % {"n": sums.n_back})
     if sums.n_soon:
         parts.append(_("%(n)s due within %(hours)s hours") % {"n": sums.n_soon, "hours": _hours(near)})
     if sums.n_late:

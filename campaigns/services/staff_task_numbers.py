@@ -29,6 +29,12 @@ class Numbers:
     n_sends: int = 0  # to confirm now
     n_confirmed: int = 0  # sends of the last 30 days that were confirmed
     n_handed: int = 0  # sends of the last 30 days
+    n_later: int = 0  # times that open tasks, and those that ended in the last 30 days, were put off
+    n_off: int = 0  # open, put off until later
+    n_reached: int = 0  # done in the last 30 days, by how it ended with the customer; some say nothing
+    n_agreed: int = 0
+    n_declined: int = 0
+    n_unreached: int = 0
 
     @property
     def done_ratio(self) -> float | None:
@@ -37,7 +43,13 @@ class Numbers:
         return self.n_done / whole if whole else None
 
     @property
+    def n_told(self) -> int:
+        """Done tasks of which the guide has said how they ended."""
+        return self.n_reached + self.n_agreed + self.n_declined + self.n_unreached
+
+    @property
     def in_time_ratio(self) -> float | None:
+        """Done by the deadline as it was given: putting off does not better it."""
         return self.n_in_time / self.n_done if self.n_done else None
 
     @property
@@ -47,22 +59,27 @@ class Numbers:
 
 _FIGURES = """
     SELECT staff_id, sum(n_open)::int, sum(n_late)::int, sum(n_done)::int, sum(n_in_time)::int, sum(n_missed)::int,
-           sum(n_sends)::int, sum(n_confirmed)::int, sum(n_handed)::int
+           sum(n_sends)::int, sum(n_confirmed)::int, sum(n_handed)::int, sum(n_later)::int, sum(n_off)::int,
+           sum(n_reached)::int, sum(n_agreed)::int, sum(n_declined)::int, sum(n_unreached)::int
       FROM (
         SELECT staff_id, count(*) AS n_open, count(*) FILTER (WHERE due_at <= %(now)s) AS n_late, 0 AS n_done,
-               0 AS n_in_time, 0 AS n_missed, 0 AS n_sends, 0 AS n_confirmed, 0 AS n_handed
+               0 AS n_in_time, 0 AS n_missed, 0 AS n_sends, 0 AS n_confirmed, 0 AS n_handed, sum(n_later) AS n_later,
+               count(*) FILTER (WHERE later_at > %(now)s) AS n_off, 0 AS n_reached, 0 AS n_agreed, 0 AS n_declined,
+               0 AS n_unreached
           FROM campaigns_stafftask WHERE brand_id = %(brand)s AND state = 'open' {only} GROUP BY staff_id
         UNION ALL
         SELECT staff_id, 0, 0, count(*) FILTER (WHERE state = 'done'),
-               count(*) FILTER (WHERE state = 'done' AND done_at <= due_at),
-               count(*) FILTER (WHERE state = 'expired'), 0, 0, 0
+               count(*) FILTER (WHERE state = 'done' AND done_at <= coalesce(first_due_at, due_at)),
+               count(*) FILTER (WHERE state = 'expired'), 0, 0, 0, sum(n_later), 0,
+               count(*) FILTER (WHERE outcome = 'reached'), count(*) FILTER (WHERE outcome = 'agreed'),
+               count(*) FILTER (WHERE outcome = 'declined'), count(*) FILTER (WHERE outcome = 'unreached')
           FROM campaigns_stafftask
          WHERE brand_id = %(brand)s AND state IN ('done', 'expired') AND done_at >= %(since)s {only} GROUP BY staff_id
         UNION ALL
         SELECT staff_id, 0, 0, 0, 0, 0,
                count(*) FILTER (WHERE state = 'handed' AND confirmed_at IS NULL AND cancelled_at IS NULL),
                count(*) FILTER (WHERE confirmed_at IS NOT NULL AND called_at >= %(since)s),
-               count(*) FILTER (WHERE called_at >= %(since)s AND cancelled_at IS NULL)
+               count(*) FILTER (WHERE called_at >= %(since)s AND cancelled_at IS NULL), 0, 0, 0, 0, 0, 0
           FROM campaigns_sendtask
          WHERE brand_id = %(brand)s AND called_at IS NOT NULL AND state IN ('handed', 'final', 'cancelled')
            AND (at >= %(since)s OR state = 'handed') {only} GROUP BY staff_id

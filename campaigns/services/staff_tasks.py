@@ -101,11 +101,11 @@ def _insert(
             ],
         )
         made = cursor.fetchall()
-    _tell(brand, EventType.TASK_GIVEN, made, now)
+    tell(brand, EventType.TASK_GIVEN, made, now)
     return [task_id for task_id, *_rest in made]
 
 
-def _tell(brand: Brand, type: EventType, made: Sequence[tuple[Any, ...]], at: datetime, **data: str) -> None:
+def tell(brand: Brand, type: EventType, made: Sequence[tuple[Any, ...]], at: datetime, **data: str) -> None:
     """One timeline entry for each (task, guide, contact, title) that concerns a contact."""
     rows: list[EventRow] = [
         {
@@ -136,27 +136,36 @@ def get_task(task_id: int, *, lock: bool = False) -> StaffTask:
     return task
 
 
-def _plain(result: str) -> str:
+def plain(result: str) -> str:
     return result.replace("\x00", "").strip()[:300]
 
 
 @transaction.atomic
-def complete(brand: Brand, *, task_id: int, by: Actor, result: str = "") -> StaffTask:
+def complete(brand: Brand, *, task_id: int, by: Actor, result: str = "", outcome: str = "") -> StaffTask:
     """Done; a second time changes nothing.
+
+    Args:
+        outcome: how it ended with the customer, one of StaffTask.Outcome, or nothing.
 
     Raises:
         ConflictError: cancelled, or expired.
+        InvalidError: an unknown outcome, or one of a task that is about no customer.
     """
     task = get_task(task_id, lock=True)
     if task.state == State.DONE:
         return task
     if task.state != State.OPEN:
         raise ConflictError(_("The task is “%(state)s” now") % {"state": task.get_state_display()})
+    if outcome and (outcome not in StaffTask.Outcome.values or not task.is_about_customer):
+        text = _("Choose one of the list")
+        raise InvalidError(text, fields={"outcome": text})
     now = clock.now()
-    task.state, task.done_at, task.done_by, task.result = State.DONE, now, by.name, _plain(result)
-    task.save(update_fields=["state", "done_at", "done_by", "result"])
+    task.state, task.done_at, task.done_by, task.result = State.DONE, now, by.name, plain(result)
+    task.outcome = outcome
+    task.save(update_fields=["state", "done_at", "done_by", "result", "outcome"])
     row = (task.pk, task.staff_id, task.contact_id, task.title)
-    _tell(brand, EventType.TASK_DONE, [row], now, result=task.result)
+    told = {"reason": f"task_{outcome}"} if outcome else {}
+    tell(brand, EventType.TASK_DONE, [row], now, result=task.result, **told)
     return task
 
 
@@ -171,8 +180,8 @@ def reopen(brand: Brand, *, task_id: int, by: Actor) -> StaffTask:
     now = clock.now()
     if task.state != State.DONE or not task.done_at or task.done_at < now - UNDO_WITHIN:
         raise ConflictError(_("Only a task done within the last day can be opened again"))
-    task.state, task.done_at, task.done_by, task.result = State.OPEN, None, "", ""
-    task.save(update_fields=["state", "done_at", "done_by", "result"])
+    task.state, task.done_at, task.done_by, task.result, task.outcome = State.OPEN, None, "", "", ""
+    task.save(update_fields=["state", "done_at", "done_by", "result", "outcome"])
     audit.record(by, "task.reopen", task)
     return task
 
@@ -213,7 +222,7 @@ def expire(brand: Brand) -> int:
             [now, brand.pk, now],
         )
         gone = cursor.fetchall()
-    _tell(brand, EventType.TASK_MISSED, gone, now)
+    tell(brand, EventType.TASK_MISSED, gone, now)
     return len(gone)
 
 
@@ -229,7 +238,7 @@ def restore(
     """Undo a cancellation within a day; gives how many are open again. Guides are told of them anew."""
     rows = _meant(task_ids, source, source_id)
     rows = rows.filter(state=State.CANCELLED, done_at__gt=clock.now() - UNDO_WITHIN)
-    n = rows.update(state=State.OPEN, done_at=None, done_by="", told_at=None)
+    n = rows.update(state=State.OPEN, done_at=None, done_by="", told_at=None, later_at=None)
     if n:
         audit.record(by, "task.restore", after={"n": n, "source": source, "source_id": source_id})
     return n
@@ -239,6 +248,7 @@ UNMARKED: dict[str, Any] = {
     "told_at": None,
     "reminded_at": None,
     "escalated_at": None,
+    "later_at": None,
 }  # whoever gets it is told
 
 

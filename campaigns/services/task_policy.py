@@ -1,4 +1,4 @@
-"""When guides are reminded of their tasks, and when managers are told; asked by staff_task_notices.py."""
+"""When guides are reminded of tasks and managers told, how far tasks may be put off (staff_task_notices.py, task_later.py)."""
 
 from typing import Any
 
@@ -11,7 +11,12 @@ from org.access import Actor
 from scrm.errors import InvalidError
 from tenants.models import Brand
 
-LIMITS = {"remind_hours": (1, 72), "escalate_hours": (0, 168), "send_hours": (1, 720)}
+LIMITS = {
+    "remind_hours": (1, 72),
+    "escalate_hours": (0, 168),
+    "send_hours": (1, 720),
+    "later_hours": (0, 168),
+}
 
 
 def policy_of(brand: Brand) -> TaskPolicy:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django.views.decorators.vary import vary_on_headers
 
 from campaigns.models import StaffTask
-from campaigns.services import scope, staff_task_batches, staff_task_numbers, staff_tasks
+from campaigns.services import scope, staff_task_batches, staff_task_numbers, staff_tasks, task_later
 from org.access import staff_can
 from org.models import Job, Staff
 from scrm import clock
@@ -25,11 +25,13 @@ MANY = 500
 SHOWS: list[tuple[str, Any]] = [
     ("", gettext_lazy("Open")),
     ("late", gettext_lazy("Overdue")),
+    ("off", gettext_lazy("Put off")),
     ("done", gettext_lazy("Done")),
     ("expired", gettext_lazy("Not done in time")),
     ("cancelled", gettext_lazy("Cancelled")),
     ("all", gettext_lazy("All")),
 ]
+OPEN = ("", "late", "off")
 
 
 def tabs_of(active: str) -> list[dict[str, Any]]:
@@ -50,15 +52,20 @@ def task_list(request: Any) -> HttpResponse:
         raise FilterError()
     rows = scope.of_guides(StaffTask.objects.all(), request.staff)
     now = clock.now()
-    if show in ("", "late"):
+    if show in OPEN:
         rows = rows.filter(state=State.OPEN)
     elif show != "all":
         rows = rows.filter(state=show)
     if show == "late":
         rows = rows.filter(due_at__lte=now)
+    elif show == "off":
+        rows = rows.filter(later_at__gt=now)
     kind = request.GET.get("kind", "")
     if kind in StaffTask.Kind.values:
         rows = rows.filter(kind=kind)
+    outcome = request.GET.get("outcome", "")
+    if outcome in StaffTask.Outcome.values:
+        rows = rows.filter(outcome=outcome)
     guide, contact, batch = (read_id(request.GET.get(name)) for name in ("guide", "contact", "batch"))
     if guide is not None:
         rows = rows.filter(staff=guide)
@@ -66,11 +73,16 @@ def task_list(request: Any) -> HttpResponse:
         rows = rows.filter(contact=contact)
     if batch is not None:
         rows = rows.filter(source=staff_task_batches.SOURCE, source_id=batch)
-    order = ("due_at", "pk") if show in ("", "late") else ("-pk",)
+    order = ("due_at", "pk") if show in OPEN else ("-pk",)
     page = keyset_page(
         rows.select_related("staff", "contact"), order=order, after=request.GET.get("after"), size=50
     )
-    context: dict[str, Any] = {"page": page, "now": now, "undo_after": now - staff_tasks.UNDO_WITHIN}
+    context: dict[str, Any] = {
+        "page": page,
+        "now": now,
+        "undo_after": now - staff_tasks.UNDO_WITHIN,
+        "delays": task_later.history(list(page)),
+    }
     if request.htmx:
         return render(request, "campaigns/staff_tasks/_rows.html", context)
     figures = staff_task_numbers.of_guides(request.brand, staff_task_numbers.visible_ids(request.staff))
@@ -80,6 +92,8 @@ def task_list(request: Any) -> HttpResponse:
         "show": show,
         "kinds": staff_task_batches.kinds(),
         "kind": kind,
+        "outcomes": StaffTask.Outcome.choices,
+        "outcome": outcome,
         "guides": _guides(request.staff),
         "guide": guide,
         "contact": contact,
@@ -117,7 +131,11 @@ def task_done(request: Any, task_id: int) -> HttpResponse:
     if request.method == "GET":
         return render(request, "campaigns/staff_tasks/done.html", {"task": task})
     staff_tasks.complete(
-        request.brand, task_id=task.pk, by=request.actor, result=request.POST.get("result", "")
+        request.brand,
+        task_id=task.pk,
+        by=request.actor,
+        result=request.POST.get("result", ""),
+        outcome=request.POST.get("outcome", ""),
     )
     return toast(
         HttpResponse(status=204),
@@ -126,6 +144,15 @@ def task_done(request: Any, task_id: int) -> HttpResponse:
         closeModal=True,
         tasksChanged=True,
     )
+
+
+@require_GET
+@staff_can("tasks.view")
+def task_put_off(request: Any, task_id: int) -> HttpResponse:
+    """A modal: how often a task was put off, by whom and why."""
+    task = _task(request, task_id)
+    context = {"task": task, "past": task_later.history([task]).get(task.pk, [])}
+    return render(request, "campaigns/staff_tasks/put_off.html", context)
 
 
 @require_POST
@@ -189,6 +216,7 @@ def by_guide(request: Any) -> HttpResponse:
         "rows": rows[:MANY],
         "more": max(0, len(rows) - MANY),
         "all": staff_task_numbers.total(list(figures.values())),
+        "outcomes": StaffTask.Outcome.choices,
     }
     return render(request, "campaigns/staff_tasks/guides.html", context)
 

@@ -37,6 +37,12 @@ class TaskPolicyForm(forms.Form):
         label=gettext_lazy("Tell the manager of a send that is not confirmed, after hours"),
         help_text=gettext_lazy("Counted from when WeCom gave it to the guide."),
     )
+    later_hours = forms.IntegerField(
+        label=gettext_lazy("A guide may put a task off beyond its deadline by hours"),
+        help_text=gettext_lazy(
+            "“Not reached, call later”: a moment after the deadline moves it to an hour after that moment. 0: it never moves."
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -57,6 +57,7 @@ class EventType(models.IntegerChoices):
     TASK_MISSED = 82, _("A task was not done in time")
     ALERTED = 83, _("A guide was alerted")
     LEAD_ADDED = 84, _("Added from a list of numbers")
+    TASK_LATER = 85, _("A task was put off")
     VIEWED = 90, _("Viewed a product")
     FAVOURITED = 91, _("Kept a product as a favourite")
     CARTED = 92, _("Put a product into the cart")

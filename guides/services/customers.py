@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from campaigns.models import StaffTask, Touch
-from campaigns.services import left_out, waiting
+from campaigns.services import left_out, task_later, waiting
 from campaigns.views.touches import names_of
 from commerce.models import Order
 from commerce.services.orders import words_of
@@ -83,11 +83,15 @@ def head(who: Who) -> dict[str, Any]:
 
 def tasks(who: Who) -> dict[str, Any]:
     rows = StaffTask.objects.filter(contact=who.contact, state=StaffTask.State.OPEN).select_related("staff")
+    found = sorted(
+        rows.order_by("due_at", "pk")[:N_TASKS], key=lambda t: (t.staff_id != who.staff.pk, t.is_off)
+    )
     reminders = Reminder.objects.filter(contact=who.contact, staff=who.staff.pk, done_at=None).order_by(
         "due_at", "pk"
     )
     return {
-        "tasks": sorted(rows.order_by("due_at", "pk")[:N_TASKS], key=lambda t: t.staff_id != who.staff.pk),
+        "tasks": found,
+        "delays": task_later.history(found),
         "reminders": list(reminders[:N_TASKS]),
     }
 
@@ -138,6 +142,7 @@ def facts_of(who: Who) -> Facts:
     follow = who.follow
     task = (
         StaffTask.objects.filter(contact=who.contact, staff=who.staff.pk, state=StaffTask.State.OPEN)
+        .exclude(later_at__gt=now)
         .order_by("due_at", "pk")
         .first()
     )

@@ -23,7 +23,7 @@ SHOWN = 50  # of each list
 WAITING = 20
 NAMED = 5  # customers of a send
 MONTH = timedelta(days=30)
-TASK_LISTS = ("late", "today", "soon")
+TASK_LISTS = ("back", "late", "today", "soon", "off")
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,11 @@ class Today:
 
     sends: First  # of SendTask
     moments: First  # of MomentGuide
+    back: TaskList  # put off until a moment that has come
     late: TaskList
     today: TaskList
     soon: TaskList
+    off: TaskList  # put off until a moment that comes
     reminders: First
     done: First  # of StaffTask
 
@@ -58,11 +60,13 @@ class Today:
     def is_empty(self) -> bool:
         """Nothing is left to be done today."""
         shown = (self.sends, self.moments, self.reminders)
-        return not (self.late.n or self.today.n or any(part.rows for part in shown))
+        return not (self.back.n or self.late.n or self.today.n or any(part.rows for part in shown))
 
     @property
     def tasks(self) -> list[StaffTask]:
-        return [task for part in (self.late, self.today, self.soon) for task in part.page]
+        return [
+            task for part in (self.back, self.late, self.today, self.soon, self.off) for task in part.page
+        ]
 
 
 def end_of_day(brand: Brand) -> datetime:
@@ -74,20 +78,23 @@ def _parts(brand: Brand) -> dict[str, Q]:
     """Name of a list → condition of its tasks; of one moment, so that each task is in one of them."""
     now, midnight = clock.now(), end_of_day(brand)
     return {
-        "late": Q(due_at__lte=now),
-        "today": Q(due_at__gt=now, due_at__lt=midnight),
-        "soon": Q(due_at__gt=now, due_at__gte=midnight),
+        "back": Q(later_at__lte=now),
+        "late": Q(later_at=None, due_at__lte=now),
+        "today": Q(later_at=None, due_at__gt=now, due_at__lt=midnight),
+        "soon": Q(later_at=None, due_at__gt=now, due_at__gte=midnight),
+        "off": Q(later_at__gt=now),
     }
 
 
-def _page(staff: Staff, condition: Q, after: str | None = None) -> Page:
+def _page(staff: Staff, name: str, condition: Q, after: str | None = None) -> Page:
     rows = StaffTask.objects.filter(condition, staff=staff, state=StaffTask.State.OPEN)
-    return keyset_page(rows.select_related("contact"), order=("due_at", "pk"), after=after, size=SHOWN)
+    order = ("later_at" if name in ("back", "off") else "due_at", "pk")
+    return keyset_page(rows.select_related("contact"), order=order, after=after, size=SHOWN)
 
 
 def task_page(brand: Brand, staff: Staff, name: str, *, after: str | None = None) -> Page:
-    """Open tasks of a guide, of one list of TASK_LISTS, by deadline."""
-    return _page(staff, _parts(brand)[name], after)
+    """Open tasks of a guide, of one list of TASK_LISTS, by deadline, or by the moment until which they were put off."""
+    return _page(staff, name, _parts(brand)[name], after)
 
 
 def _first(rows: QuerySet[Any]) -> First:
@@ -96,13 +103,16 @@ def _first(rows: QuerySet[Any]) -> First:
 
 
 def today_of(brand: Brand, staff: Staff) -> Today:
-    """Everything on the list, and how many tasks there are besides; eight queries."""
+    """Everything on the list, and how many tasks there are besides; at most ten queries."""
     midnight = end_of_day(brand)
     conditions = _parts(brand)
     counted = StaffTask.objects.filter(staff=staff, state=StaffTask.State.OPEN).aggregate(
         **{name: Count("pk", filter=condition) for name, condition in conditions.items()}
     )
-    parts = {name: TaskList(_page(staff, conditions[name]), counted[name]) for name in TASK_LISTS}
+    parts = {
+        name: TaskList(_page(staff, name, conditions[name]) if n else Page([], "", ""), n)
+        for name, n in counted.items()
+    }
     reminders = Reminder.objects.filter(staff=staff, done_at=None, due_at__lt=midnight).select_related(
         "contact"
     )
@@ -112,9 +122,7 @@ def today_of(brand: Brand, staff: Staff) -> Today:
     return Today(
         sends=_first(staff_task_numbers.sends_to_confirm(staff)),
         moments=_first(staff_task_numbers.moments_to_publish(staff)),
-        late=parts["late"],
-        today=parts["today"],
-        soon=parts["soon"],
+        **parts,
         reminders=_first(reminders.order_by("due_at", "pk")),
         done=_first(done.select_related("contact").order_by("-done_at")),
     )

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
+from campaigns.services import staff_tasks, task_later
 from contacts.filters import Filters
 from contacts.models import Follow, Reminder
 from contacts.services import listing, reminders
@@ -38,6 +38,7 @@ def today(request: Any) -> HttpResponse:
         "now": clock.now(),
         "phones": calling.of_tasks(found.tasks),
         "people": services.people_of(found.sends.rows),
+        "delays": task_later.history(found.tasks),
     }
     if request.htmx:
         return render(request, "guides/_today.html", context)
@@ -52,7 +53,13 @@ def task_rows(request: Any) -> HttpResponse:
     if name not in services.TASK_LISTS:
         raise NotFoundError()
     rows = services.task_page(request.brand, request.staff, name, after=request.GET.get("after"))
-    context = {"page": rows, "name": name, "now": clock.now(), "phones": calling.of_tasks(list(rows))}
+    context = {
+        "page": rows,
+        "name": name,
+        "now": clock.now(),
+        "phones": calling.of_tasks(list(rows)),
+        "delays": task_later.history(list(rows)),
+    }
     return render(request, "guides/_task_rows.html", context)
 
 
@@ -104,7 +111,7 @@ def me(request: Any) -> HttpResponse:
 # ---- one tap
 
 
-def _own_task(request: Any, task_id: int) -> StaffTask:
+def own_task(request: Any, task_id: int) -> StaffTask:
     """A task of the person who asks; everybody else's is not there."""
     task = staff_tasks.get_task(task_id)
     if task.staff_id != request.staff.pk:
@@ -116,9 +123,13 @@ def _own_task(request: Any, task_id: int) -> StaffTask:
 @staff_can("contacts.edit")
 def task_done(request: Any, task_id: int) -> HttpResponse:
     """Done, with what came of it; the list that shows it is loaded anew."""
-    task = _own_task(request, task_id)
+    task = own_task(request, task_id)
     staff_tasks.complete(
-        request.brand, task_id=task.pk, by=request.actor, result=request.POST.get("result", "")
+        request.brand,
+        task_id=task.pk,
+        by=request.actor,
+        result=request.POST.get("result", ""),
+        outcome=request.POST.get("outcome", ""),
     )
     return toast(HttpResponse(status=204), _("Done"), undo=f"/g/tasks/{task.pk}/reopen/", tasksChanged=True)
 
@@ -126,7 +137,7 @@ def task_done(request: Any, task_id: int) -> HttpResponse:
 @require_POST
 @staff_can("contacts.edit")
 def task_reopen(request: Any, task_id: int) -> HttpResponse:
-    task = _own_task(request, task_id)
+    task = own_task(request, task_id)
     staff_tasks.reopen(request.brand, task_id=task.pk, by=request.actor)
     return toast(HttpResponse(status=204), _("It is open again"), tasksChanged=True)
 

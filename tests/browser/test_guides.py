@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -145,6 +146,63 @@ def test_today_and_one_customer(phone: Page, house: SimpleNamespace) -> None:
     phone.goto(f"{house.url}/g/customers/{house.other.pk}/")
     expect(phone.locator("main")).to_contain_text("不在你的名下")
     narrow(phone, "not-yours")
+
+
+def test_not_reached_call_later(phone: Page, house: SimpleNamespace) -> None:
+    """From today's list and undone, then in the sidebar beside the chat; the outcome by one tap."""
+    enter(phone, house)
+    phone.locator("#today .g-task summary").click()
+    phone.locator("#today .g-task").get_by_role("button", name="稍后再办").click()
+    modal = phone.locator("#modal-content")
+    expect(modal).to_contain_text("电话回访：新品到店")
+    expect(modal.locator("[name=why]:checked")).to_have_value("unreached")
+    modal.locator("[name=why][value=busy]").check()
+    modal.locator("[name=words]").fill("开会中")
+    if SHOTS:
+        phone.screenshot(path=Path(SHOTS) / "later.png")
+    for width in (360, 390):
+        phone.set_viewport_size({"width": width, "height": 780})
+        assert phone.evaluate("document.documentElement.scrollWidth") <= width
+    low = phone.evaluate(
+        "[...document.querySelectorAll('#modal-content .btn, #modal-content input:not([type=hidden])')]"
+        ".filter((e) => e.getBoundingClientRect().height < 43.5).map((e) => e.outerHTML.slice(0, 80))"
+    )
+    assert low == []
+    modal.get_by_role("button", name="一小时后").dblclick()
+    expect(phone.locator("#modal")).to_be_hidden()
+    off = phone.locator("#off")
+    expect(off).to_contain_text("电话回访：新品到店")
+    with in_brand(house.brand):
+        task = StaffTask.objects.get()
+        assert (task.n_later, task.delays.get().words) == (1, "开会中")
+    off.locator("summary").first.click()
+    off.locator(".g-task summary").click()
+    expect(off).to_contain_text("开会中")
+    narrow(phone, "put-off")
+    phone.locator(".toast-undo").last.click()
+    expect(off).to_have_count(0)
+    expect(phone.locator("#today .g-task")).to_be_visible()
+
+    phone.goto(
+        f"{house.url}/g/sidebar/?corp={house.corp.corpid}"
+        f"#sandbox_external_userid={house.mine_id}&sandbox_userid=GuideA"
+    )
+    card = phone.locator("#card-tasks")
+    card.locator(".g-task summary").click()
+    narrow(phone, "sidebar-task")
+    card.get_by_role("button", name="稍后再办").click()
+    until = (clock.now() + timedelta(minutes=90)).astimezone(ZoneInfo(house.brand.timezone))
+    modal.locator("[name=due_at]").fill(f"{until:%Y-%m-%dT%H:%M}")
+    modal.get_by_role("button", name="推迟到此时").click()
+    expect(card).to_contain_text("推迟 1 次 · 没联系上")
+    with in_brand(house.brand):
+        assert StaffTask.objects.get().n_later == 1
+    card.locator(".g-task summary").click()
+    card.locator("[name=outcome][value=agreed]").check()
+    card.locator(".g-task .btn-primary").click()
+    expect(card.locator(".g-task")).to_have_count(0)
+    with in_brand(house.brand):
+        assert StaffTask.objects.get().outcome == "agreed"
 
 
 def test_the_sidebar_beside_a_chat(phone: Page, house: SimpleNamespace) -> None:

@@ -137,14 +137,14 @@ def test_spread_over_days(brand: Any, staff: Any, sign_in: Any, monkeypatch: Any
 def test_hours_of_reminders(brand: Any, other_brand: Any, staff: Any, sign_in: Any) -> None:
     client = sign_in(brand, "admin")
     assert "/settings/tasks/" in client.get("/settings/").content.decode()
-    given = {"remind_hours": 6, "escalate_hours": 0, "send_hours": 48}
+    given = {"remind_hours": 6, "escalate_hours": 0, "send_hours": 48, "later_hours": 0}
     assert client.post("/settings/tasks/", {**given, "remind_hours": 100}).status_code == 422
     assert client.post("/settings/tasks/", {**given, "send_hours": ""}).status_code == 422
     for _twice in range(2):
         assert client.post("/settings/tasks/", given).status_code == 302
     with in_brand(brand):
         row = task_policy.policy_of(brand)
-        assert (row.remind_hours, row.escalate_hours, row.send_hours) == (6, 0, 48)
+        assert (row.remind_hours, row.escalate_hours, row.send_hours, row.later_hours) == (6, 0, 48, 0)
         assert AuditEntry.objects.filter(action="task_policy.edit").count() == 2
     with in_brand(other_brand):
         assert task_policy.policy_of(other_brand).remind_hours == 2

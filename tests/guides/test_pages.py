@@ -1,7 +1,7 @@
 """Guides' pages: today, who waits, customers, figures, one customer; whose they are, and how many queries they cost."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Moment, MomentGuide, SendTask, StaffTask
-from campaigns.services import staff_tasks
+from campaigns.services import staff_tasks, task_later
 from campaigns.services.staff_tasks import TaskInput
 from contacts.models import (
     ContactStat,
@@ -27,6 +27,7 @@ from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_event
 from guides.services import calling
 from guides.services.today import people_of, today_of
+from org.access import SYSTEM
 from org.models import Corp
 from scrm import clock
 from tagging.models import ContactTag
@@ -161,8 +162,15 @@ def test_a_plus_says_that_there_are_more(guide: SimpleNamespace, corp: Corp) -> 
 
 
 def test_how_many_statements_the_list_needs(guide: SimpleNamespace, corp: Corp) -> None:
-    with in_brand(guide.brand):
-        give(guide.brand, guide.staff, guide.mine)
+    noon = datetime(2031, 3, 5, 4, tzinfo=UTC)  # 12:00 in Shanghai
+    with clock.at(noon - 3 * HOUR), in_brand(guide.brand):
+        for key, due in {"late": HOUR, "today": 5 * HOUR, "soon": 5 * DAY, "back": DAY, "off": DAY}.items():
+            give(guide.brand, guide.staff, guide.mine, key=key, due=due)
+        for key, until in {"back": noon - HOUR, "off": noon + HOUR}.items():
+            task_later.put_off(
+                guide.brand, task_id=StaffTask.objects.get(key=key).pk, by=SYSTEM, until=until, why="busy"
+            )
+    with clock.at(noon), in_brand(guide.brand):
         SendTask.objects.create(
             corp=corp, staff=guide.staff, at=clock.now(), called_at=clock.now(), content_digest="a",
             contact_ids=[guide.mine.pk], n=1, state="handed", text="x",
@@ -171,7 +179,9 @@ def test_how_many_statements_the_list_needs(guide: SimpleNamespace, corp: Corp) 
             found = today_of(guide.brand, guide.staff)
             people_of(found.sends.rows)
             calling.of_tasks(found.tasks)
-        assert len([query for query in counted if "SELECT" in query["sql"]]) == 10
+            task_later.history(found.tasks)
+        assert len(found.tasks) == 5
+        assert len([query for query in counted if "SELECT" in query["sql"]]) == 13
 
 
 def test_whoever_has_to_call_sees_the_number(guide: SimpleNamespace) -> None:
