@@ -8,27 +8,22 @@ import pytest
 from campaigns.graph import tidy
 from campaigns.models import Enrolment, Sop, SopRequest, SopVersion
 from campaigns.services import (
-    broadcasts,
     enrolments,
     graph_files,
     graphs,
-    moments,
     named,
     policy,
     sop_approval,
     sop_requests,
     sops,
 )
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
-from campaigns.services.moments import MomentInput
 from campaigns.services.sops import StepInput
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from tagging.models import Tag, TagGroup
 from tests.campaigns.graphs import entry, line, touch, wait
-from tests.factories import in_brand, make_contact, make_corp, make_staff, make_user, role
-from wecom.models import OutboundCall
+from tests.factories import in_brand, make_contact, make_corp, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -370,6 +365,29 @@ def test_another_priority_and_another_request_take_its_place(house: Any) -> None
         assert states == [State.OVERTAKEN, State.OVERTAKEN, State.WAITING]
 
 
+def test_what_is_gone_by_then_is_not_approved(house: Any) -> None:
+    with in_brand(house):
+        tag = Tag.objects.create(group=TagGroup.objects.create(name="组"), name="会员")
+        put_on = {"kind": "tag", "add_tag_ids": [tag.pk]}
+        sop = drawn(house, put_on)
+        asked = sop_approval.publish(house, sop_id=sop.pk, by=WRITER).request
+        assert asked
+        other = Tag.objects.create(group=tag.group, name="会员卡")
+        named.replace_tag(house, tag.pk, other.pk)  # two tags became one
+        waits = sop_requests.get_request(asked.pk)
+        assert waits.state == State.WAITING
+        assert waits.proposal["graph"]["nodes"][1]["add_tag_ids"] == [other.pk]
+        Tag.objects.filter(pk=other.pk).delete()
+        with pytest.raises(InvalidError) as refused:
+            sop_approval.approve(house, request_id=asked.pk, by=CHECKER)
+        assert refused.value.code == "graph_problems"
+    with in_brand(house):
+        assert sop_requests.get_request(asked.pk).state == State.WAITING and not SopVersion.objects.exists()
+
+
+# ---- priority, lists of people
+
+
 @pytest.mark.parametrize("make", [on_by_day, on_canvas])
 def test_the_priority_of_what_runs_is_another_one_by_two(house: Any, make: Any) -> None:
     with in_brand(house):
@@ -448,95 +466,6 @@ def test_the_priority_of_a_draft_needs_nobody(house: Any) -> None:
         assert sops.get_sop(sop.pk).priority == 9
 
 
-def test_what_is_gone_by_then_is_not_approved(house: Any) -> None:
-    with in_brand(house):
-        tag = Tag.objects.create(group=TagGroup.objects.create(name="组"), name="会员")
-        put_on = {"kind": "tag", "add_tag_ids": [tag.pk]}
-        sop = drawn(house, put_on)
-        asked = sop_approval.publish(house, sop_id=sop.pk, by=WRITER).request
-        assert asked
-        other = Tag.objects.create(group=tag.group, name="会员卡")
-        named.replace_tag(house, tag.pk, other.pk)  # two tags became one
-        waits = sop_requests.get_request(asked.pk)
-        assert waits.state == State.WAITING
-        assert waits.proposal["graph"]["nodes"][1]["add_tag_ids"] == [other.pk]
-        Tag.objects.filter(pk=other.pk).delete()
-        with pytest.raises(InvalidError) as refused:
-            sop_approval.approve(house, request_id=asked.pk, by=CHECKER)
-        assert refused.value.code == "graph_problems"
-    with in_brand(house):
-        assert sop_requests.get_request(asked.pk).state == State.WAITING and not SopVersion.objects.exists()
-
-
-# ---- no, and taken back
-
-
-def test_sent_back_with_a_reason_and_withdrawn(house: Any) -> None:
-    with in_brand(house):
-        sop = drawn(house)
-        asked = sop_approval.publish(house, sop_id=sop.pk, by=WRITER).request
-        assert asked
-        for reason in ("", "   ", "长" * 201):
-            with pytest.raises(InvalidError) as wrong:
-                sop_approval.reject(house, request_id=asked.pk, reason=reason, by=CHECKER)
-            assert set(wrong.value.details["fields"]) == {"reason"}
-        sop_approval.reject(house, request_id=asked.pk, reason="太频繁", by=CHECKER)
-        last = sop_requests.last_of(sop)
-        assert last and (last.state, last.reason) == (State.REFUSED, "太频繁")
-        again = sop_approval.publish(house, sop_id=sop.pk, by=WRITER).request
-        assert again and again.pk != asked.pk
-        sop_approval.withdraw(house, request_id=again.pk, by=WRITER)
-        assert sop_requests.last_of(sop) is None
-        with pytest.raises(ConflictError):
-            sop_approval.reject(house, request_id=again.pk, reason="x", by=CHECKER)
-        assert acts()[1:] == ["sop.submit", "sop.reject", "sop.submit", "sop.withdraw"]
-
-
-def test_what_was_sent_back_is_past_when_something_else_comes_into_force(house: Any) -> None:
-    with in_brand(house):
-        canvas, steps, ended = (
-            on_canvas(house, touch("一")),
-            by_day(house, name="步骤"),
-            drawn(house, name="停"),
-        )
-        draw(house, canvas, touch("二"))
-        asked = sop_approval.publish(house, sop_id=canvas.pk, by=WRITER).request
-        assert asked
-        sop_approval.approve(house, request_id=asked.pk, by=CHECKER)
-        for sop, act in ((canvas, sop_approval.publish), (steps, sop_approval.switch_on)):
-            if sop.is_graph:
-                draw(house, sop, touch("三"))
-            asked = act(house, sop_id=sop.pk, by=WRITER).request  # type: ignore[operator]
-            assert asked
-            sop_approval.reject(house, request_id=asked.pk, reason="不行", by=CHECKER)
-            last = sop_requests.last_of(sops.get_sop(sop.pk))
-            assert last and last.pk == asked.pk
-        sop_approval.roll_back(house, sop_id=canvas.pk, n=1, by=WRITER)
-        policy.change_policy(house, by=SYSTEM, sops_need_approval=False)
-        sops.switch_on(house, sop_id=steps.pk, by=WRITER)
-        for sop in (canvas, steps):
-            assert sop_requests.last_of(sops.get_sop(sop.pk)) is None
-        policy.change_policy(house, by=SYSTEM, sops_need_approval=True)
-        asked = sop_approval.publish(house, sop_id=ended.pk, by=WRITER).request
-        assert asked
-        sop_approval.approve(house, request_id=asked.pk, by=CHECKER)
-        draw(house, ended, touch("新"))
-        asked = sop_approval.publish(house, sop_id=ended.pk, by=WRITER).request
-        assert asked
-        sop_approval.reject(house, request_id=asked.pk, reason="不行", by=CHECKER)
-        assert sop_requests.last_of(sops.get_sop(ended.pk))
-        sops.end(house, sop_id=ended.pk, by=WRITER)
-        assert sop_requests.last_of(sops.get_sop(ended.pk)) is None
-
-
-def test_a_draft_that_waits_may_be_deleted(house: Any) -> None:
-    with in_brand(house):
-        sop = drawn(house)
-        sop_approval.publish(house, sop_id=sop.pk, by=WRITER)
-        sops.delete_draft(house, sop_id=sop.pk, by=WRITER)
-        assert not SopRequest.objects.exists()
-
-
 # ---- other ways in
 
 
@@ -582,54 +511,3 @@ def test_another_brands_request_is_not_there(house: Any, other_brand: Any) -> No
         graphs.publish(other_brand, sop_id=drawn(other_brand).pk, by=WRITER)  # the rule is of one brand
     with in_brand(house):
         assert sop_requests.get_request(asked.pk).state == State.WAITING
-
-
-# ---- notices
-
-
-def test_whoever_may_approve_is_told_and_whoever_asked_hears_the_answer(house: Any) -> None:
-    with in_brand(house):
-        corp = make_corp(house)
-        asker, checker, plain = (make_staff(house, corp, name=name) for name in ("申请人", "审批人", "店员"))
-    users = [make_user(house, "admin", staff=asker), make_user(house, "admin", staff=checker)]
-    with in_brand(house):
-        plain.role = role(house, "guide")
-        plain.save(update_fields=["role"])
-        writer = Actor("申请人", user_id=users[0].pk)
-
-        def told(key: str) -> list[str]:
-            calls = OutboundCall.objects.filter(key__contains=key).order_by("pk")
-            return [call.payload["userid"] for call in calls]
-
-        asked = sop_approval.publish(house, sop_id=drawn(house).pk, by=writer).request
-        assert asked
-        assert told(f":sop_request:{asked.pk}") == [checker.userid]
-        sop_approval.reject(house, request_id=asked.pk, reason="换一句话", by=Actor("审批人", users[1].pk))
-        assert told(f":sop_decided:{asked.pk}") == [asker.userid]
-        assert "换一句话" in OutboundCall.objects.get(key__contains="sop_decided").payload["text"]
-
-
-def test_of_broadcasts_and_moments_that_wait_they_are_told_as_well(house: Any) -> None:
-    with in_brand(house):
-        corp = make_corp(house)
-        asker, checker = (make_staff(house, corp, name=name) for name in ("申请人", "审批人"))
-    users = [make_user(house, "admin", staff=asker), make_user(house, "admin", staff=checker)]
-    with in_brand(house):
-        policy.change_policy(house, by=SYSTEM, needs_approval=True)
-        by = Actor("申请人", user_id=users[0].pk)
-        audience = {"condition": {"kind": "everybody"}}
-        draft = broadcasts.save_draft(
-            house, BroadcastInput("上新", audience, [VariantInput("看看新品")]), by=by
-        )
-        broadcasts.launch(house, broadcast_id=draft.pk, by=by)
-        moment = moments.save_draft(house, MomentInput("早安", "早安"), by=by)
-        moments.launch(house, moment_id=moment.pk, by=by)
-        calls = OutboundCall.objects.filter(key__contains="_approval:").order_by("pk")
-        assert [(call.payload["userid"], call.payload["title"]) for call in calls] == [
-            (checker.userid, "“上新”等待你审批"),
-            (checker.userid, "“早安”等待你审批"),
-        ]
-        assert [call.payload["url"].split("/", 3)[3] for call in calls] == [
-            f"broadcasts/{draft.pk}/",
-            f"moments/{moment.pk}/",
-        ]
