@@ -87,7 +87,7 @@ def _start() -> None:
     _empty(owner, TEMPLATE)
     if not (own and saved_schema.read_back(own, TEMPLATE)):
         os.environ[MIGRATED] = migrate(owner, TEMPLATE)
-        if own:
+        if own and saved_schema.can_save(own):
             saved_schema.save(own, TEMPLATE)
     os.environ["SCRM_TEST_TEMPLATE"] = TEMPLATE
     if own:

@@ -36,6 +36,11 @@ def place(postgres: Postgres, now: datetime | None = None) -> Path:
     return FOLDER / f"{now or datetime.now(UTC):%Y-%m}-{digest.hexdigest()[:20]}.sql"
 
 
+def can_save(postgres: Postgres) -> bool:
+    """Not every installation of Postgres brings pg_dump; without it each run migrates."""
+    return (postgres.binaries / "pg_dump").exists()
+
+
 def save(postgres: Postgres, database: str) -> None:
     """Write the schema of a migrated database, whole or not at all; the oldest ones are removed.
 

@@ -50,6 +50,8 @@ def server() -> Postgres:
     services = pytest_services.own_services()
     if services is None or services.postgres is None:
         pytest.skip("the servers are not ours: nothing is saved")
+    if not saved_schema.can_save(services.postgres):
+        pytest.skip("this Postgres has no pg_dump: nothing is saved")
     return services.postgres
 
 
