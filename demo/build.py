@@ -122,6 +122,10 @@ def _load_corp(story: BrandStory) -> None:
         }
         for i, name in enumerate(story.guides)
     ]
+    members += [
+        {"userid": f"{story.slug}-office-{i}", "name": name, "department": [2], "has_contact_right": False}
+        for i, name in enumerate(story.office, 1)
+    ]
     groups = [{"group_name": name, "tags": list(tags)} for name, tags in story.tag_groups.items()]
     control("load", corpid=story.corpid, departments=departments, members=members, tag_groups=groups)
 

@@ -27,6 +27,9 @@ class BrandStory:
     skip: int  # customers of the purchase history that other brands have
     seed: int
     guides: tuple[str, ...]
+    office: tuple[
+        str, ...
+    ]  # members without customers: who works in the dashboard gets test messages and notices there
     stores: tuple[tuple[str, str], ...]  # (region, store)
     tag_groups: dict[str, tuple[str, ...]]
     codes: tuple[Code, ...]
@@ -68,6 +71,7 @@ WARM = BrandStory(
         "高若曦",
         "罗子涵",
     ),
+    office=("陈经理", "小运"),
     stores=(("华东", "上海静安店"), ("华东", "杭州湖滨店"), ("华南", "广州天河店"), ("华南", "深圳万象店")),
     tag_groups={
         "来源": ("包裹卡", "门店", "公众号", "直播间"),
@@ -125,6 +129,7 @@ BOOKS = BrandStory(
     skip=20_000,
     seed=1998,
     guides=("苏禾", "叶知秋", "江南", "白露"),
+    office=("苏店长",),
     stores=(("北京", "北京五道口店"), ("北京", "北京三里屯店")),
     tag_groups={"读者": ("文学", "童书", "历史", "科幻"), "阶段": ("新读者", "会员", "读书会")},
     codes=(

@@ -18,12 +18,12 @@ from org.services.brands import add_person
 from tenants.models import Brand, User, UserBrand
 from tenants.scoping import tenant_scope
 
-# user name → (name, preset role, brands, staff member of the first brand)
-PEOPLE: dict[str, tuple[str, str, tuple[str, ...], str]] = {
-    "admin": ("陈经理", "admin", (WARM.slug,), ""),
-    "operator": ("小运", "operator", (WARM.slug, BOOKS.slug), ""),
-    "guide": ("李婉清", "guide", (WARM.slug,), "李婉清"),
-    "books": ("苏店长", "admin", (BOOKS.slug,), ""),
+# user name → (name, preset role, brands); the member of a brand's WeCom with that name, if there is one, is theirs
+PEOPLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "admin": ("陈经理", "admin", (WARM.slug,)),
+    "operator": ("小运", "operator", (WARM.slug, BOOKS.slug)),
+    "guide": ("李婉清", "guide", (WARM.slug,)),
+    "books": ("苏店长", "admin", (BOOKS.slug,)),
 }
 
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _people(self, brand: Brand) -> None:
-        for username, (name, role_key, slugs, guide) in PEOPLE.items():
+        for username, (name, role_key, slugs) in PEOPLE.items():
             user = User.objects.filter(username=username).first()
             if brand.slug not in slugs or (
                 user and UserBrand.objects.filter(user=user, brand=brand).exists()
@@ -80,7 +80,7 @@ class Command(BaseCommand):
                 continue
             with tenant_scope(brand), transaction.atomic():
                 role = Role.objects.get(name=PRESETS[role_key][0])
-                staff = Staff.objects.get(name=guide) if guide else None
+                staff = Staff.objects.filter(name=name).first()
                 add_person(
                     brand, by=SYSTEM, username=username, name=name, role=role, password=PASSWORD, staff=staff
                 )
