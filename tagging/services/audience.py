@@ -174,31 +174,7 @@ class Audience:
 
     def bitmap(self) -> dict[int, bytes]:
         """{chunk: 1,024 bytes}: bit i of byte k (the highest first) is position chunk × 8192 + 8k + i."""
-        plan, build = self._plan()
-        return self._bitmap(plan, build)
-
-    def packed(self) -> bytes:
-        """Everybody in one run of bits: bit p % 8 of byte p / 8, the lowest first, is position p (`get_bit` of a bytea)."""
-        plan, build = self._plan()
-        if plan.is_bits:
-            chunks = self._bitmap(plan, build)
-            whole = np.zeros((max(chunks, default=-1) + 1, BITS // 8), np.uint8)
-            for chunk, packed in chunks.items():
-                whole[chunk] = np.frombuffer(packed, np.uint8)
-            return np.packbits(np.unpackbits(whole), bitorder="little").tobytes()
-        # of rows Postgres would make a bitmap of each one first
-        with self._cursor() as cursor:
-            cursor.execute(
-                f"SELECT coalesce(array_agg(m.position), '{{}}')::text FROM ({members_query(plan, build)}) m",  # noqa: S608
-                build.params,
-            )
-            positions = np.fromstring(cursor.fetchone()[0][1:-1], np.int64, sep=",")
-        flags = np.zeros(int(positions.max(initial=-1)) + 1, bool)
-        flags[positions] = True
-        return np.packbits(flags, bitorder="little").tobytes()
-
-    def _bitmap(self, plan: Plan, build: Build) -> dict[int, bytes]:
-        sql, params = bits_query(plan, build), build.params
+        sql, params = self.bits_sql()
         with self._cursor() as cursor:
             # bit_send gives the length in four bytes and then the bits
             cursor.execute(
@@ -206,6 +182,14 @@ class Audience:
                 params,
             )
             return {chunk: bytes(packed) for chunk, packed in cursor.fetchall()}
+
+    def packed(self) -> bytes:
+        """Everybody in one run of bits: bit p % 8 of byte p / 8, the lowest first, is position p (`get_bit` of a bytea)."""
+        chunks = self.bitmap()
+        whole = np.zeros((max(chunks, default=-1) + 1, BITS // 8), np.uint8)
+        for chunk, packed in chunks.items():
+            whole[chunk] = np.frombuffer(packed, np.uint8)
+        return np.packbits(np.unpackbits(whole), bitorder="little").tobytes()
 
     def insert_into(self, table: str, *, columns: Sequence[str] = ("contact_id", "position")) -> int:
         """Insert members into a (temporary) table that the caller has made; gives how many.

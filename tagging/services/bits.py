@@ -17,6 +17,18 @@ from tagging.models import BITS, Dim, Flag
 from tenants.models import Brand
 
 ZERO = f"0::bit({BITS})"
+WORD = 64
+
+
+def of_positions(query: str) -> str:
+    """Query of (chunk, bits) from one with a column `position`; to be executed with parameters. Rows are put together in
+    words first: a bitmap of a kilobyte for each row takes five times as long."""
+    return (
+        f"SELECT w.word / {BITS // WORD} AS chunk,"  # noqa: S608
+        f" bit_or(w.ones::bit({WORD})::bit({BITS}) >> (w.word %% {BITS // WORD} * {WORD})::int) AS bits"
+        f" FROM (SELECT m.position / {WORD} AS word, bit_or(1::bigint << {WORD - 1} - (m.position %% {WORD})::int) AS ones"
+        f" FROM ({query}) m GROUP BY 1) w GROUP BY 1"
+    )
 
 
 def set_bits(brand: Brand, dim: Dim, who: Mapping[int, Iterable[int]]) -> None:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from contacts.services.staging import numbers
 from tagging.conditions import Condition
 from tagging.models import BITS, Dim, Flag
-from tagging.services.bits import ZERO
+from tagging.services.bits import ZERO, of_positions
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,7 @@ def as_bits(plan: Plan, build: Build) -> str:
 
 def _converted(plan: Plan, build: Build) -> str:
     """The column of a bitmap made of rows."""
-    query = (
-        f"SELECT m.position / {BITS} AS chunk, bit_or(set_bit({ZERO}, m.position %% {BITS}, 1)) AS bits"  # noqa: S608
-        f" FROM ({members_query(plan, build)}) m GROUP BY 1"
-    )
-    build.converted.append(query)
+    build.converted.append(of_positions(members_query(plan, build)))
     return f"r{len(build.converted) - 1}"
 
 

@@ -23,7 +23,7 @@ from scrm import clock
 from scrm.errors import ConflictError, InvalidError
 from tagging.models import BITS, Tag, TagAct, TagTarget
 from tagging.services import acts
-from tagging.services.bits import ZERO
+from tagging.services.bits import of_positions
 from tagging.services.changes import Pairs, each, put_on, take_off
 from tenants.models import Brand
 
@@ -45,18 +45,15 @@ class Who:
         try:
             sql, params = compiler.as_sql()
         except EmptyResultSet:  # Django sees that nobody can match
-            sql, params = "SELECT NULL::bigint WHERE false", ()
-        return cls(
-            f"SELECT q.position / {BITS}, bit_or(set_bit({ZERO}, (q.position %% {BITS})::int, 1))"  # noqa: S608
-            f" FROM ({sql}) AS q(position) GROUP BY 1",
-            params,
-        )
+            sql, params = "SELECT NULL::bigint AS position WHERE false", ()
+        return cls(of_positions(sql), params)
 
     @classmethod
     def of_ids(cls, contact_ids: Iterable[int]) -> "Who":
         return cls(
-            f"SELECT c.position / {BITS}, bit_or(set_bit({ZERO}, (c.position %% {BITS})::int, 1))"  # noqa: S608
-            " FROM contacts_contact c WHERE c.brand_id = %(brand)s AND c.id = ANY(%(ids)s) GROUP BY 1",
+            of_positions(
+                "SELECT position FROM contacts_contact WHERE brand_id = %(brand)s AND id = ANY(%(ids)s)"
+            ),
             {"ids": list(contact_ids)},
         )
 

@@ -11,7 +11,7 @@ from scrm import clock
 from tagging.models import BITS, ContactTag, Dim, Flag, TagRule
 from tagging.services import bits
 from tagging.services.audience import Audience
-from tagging.services.bits import ZERO
+from tagging.services.bits import ZERO, of_positions
 from tagging.services.rule_match import past_sql
 from tenants.models import Brand
 
@@ -68,9 +68,9 @@ def who_sql(brand: Brand, rule: TagRule, days: int) -> tuple[str, dict[str, Any]
         return condition_sql, params
     now = clock.now()
     past, more = past_sql(rule, now - timedelta(days=days), now)
-    events = (
-        f"SELECT s.position / {BITS} AS chunk, bit_or(set_bit({ZERO}, s.position %% {BITS}, 1)) AS bits"  # noqa: S608
-        f" FROM ({past}) p JOIN contacts_contactstat s ON s.brand_id = %(brand)s AND s.contact_id = p.contact_id GROUP BY 1"
+    events = of_positions(
+        f"SELECT s.position FROM ({past}) p"  # noqa: S608
+        " JOIN contacts_contactstat s ON s.brand_id = %(brand)s AND s.contact_id = p.contact_id"
     )
     if condition_sql:
         events = f"SELECT a.chunk, a.bits & b.bits AS bits FROM ({events}) a JOIN ({condition_sql}) b USING (chunk)"  # noqa: S608
