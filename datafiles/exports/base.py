@@ -29,6 +29,7 @@ class Export:
         staff: whose customers and relations are meant; None: an API key, all of the brand.
         is_masked: phone numbers without their middle.
         has_whole_ids: ids of WeChat's are whole, as on the page of somebody with `contacts.edit`.
+        kept: what a kind works out once for all pages of a step.
     """
 
     brand: Brand
@@ -36,6 +37,7 @@ class Export:
     staff: Staff | None
     is_masked: bool = True
     has_whole_ids: bool = False
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def zone(self) -> ZoneInfo:

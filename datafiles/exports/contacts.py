@@ -121,7 +121,9 @@ def filter_title(export: Export) -> str:
 
 
 def filter_page(export: Export, after: Any, size: int) -> Rows:
-    rows = listing.matching(export.brand, staff=export.staff, filters=parse(export.params))
+    if (rows := export.kept.get("matching")) is None:  # a segment is asked once
+        rows = listing.matching(export.brand, staff=export.staff, filters=parse(export.params))
+        export.kept["matching"] = rows
     ids = list(rows.filter(pk__gt=after or 0).order_by("pk").values_list("pk", flat=True)[:size])
     return cells(export, _in_order(ids)), ids[-1] if ids else after
 

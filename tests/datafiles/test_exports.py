@@ -11,6 +11,7 @@ import pytest
 from django.http import QueryDict
 from openpyxl import load_workbook
 
+from contacts import hooks
 from contacts.models import Contact, CustomField
 from contacts.services.search import refresh_grams
 from datafiles import watermark
@@ -90,7 +91,9 @@ def test_contacts_by_filter(brand: Any, sign_in: Any, people: Any) -> None:
     assert [r[1] for r in lines(client, newest(brand))[1:-1]] == ["李娜"]
 
 
-def test_contacts_of_a_segment_by_filter(brand: Any, sign_in: Any, people: Any) -> None:
+def test_contacts_of_a_segment_by_filter(
+    brand: Any, sign_in: Any, people: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The list's filter by segment, beside the others; who may not see segments takes none out, nor after losing it."""
     client = sign_in(brand, "operator")
     with in_brand(brand):
@@ -98,6 +101,14 @@ def test_contacts_of_a_segment_by_filter(brand: Any, sign_in: Any, people: Any) 
     take(client, f"kind=contacts&segment={segment.pk}&q=李")
     row = newest(brand)
     assert [r[1] for r in lines(client, row)[1:-1]] == ["李娜"] and "两人" in row.title
+    asked: list[int] = []
+    bits_of = hooks.segment_bits
+    monkeypatch.setattr(exports, "PAGE", 1)
+    monkeypatch.setattr(hooks, "segment_bits", lambda *of: asked.append(of[1]) or bits_of(*of))
+    take(client, f"kind=contacts&segment={segment.pk}")
+    assert (
+        len(lines(client, newest(brand))) == 4 and asked == [segment.pk] * 2
+    )  # for how many, and for a step of pages
     with in_brand(brand):
         role = Staff.objects.select_related("role").get(user_id=client.user.pk).role
         role.rights = ["contacts.view", "exports.run"]
