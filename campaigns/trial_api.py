@@ -7,8 +7,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.services import broadcasts, graphs, trial
+from content.services.trial import Source
 from content.trial_api import TrialIn, TrialOut, answer
-from content.views.trial import Source
 from org.access import brand_transaction
 from org.models import Staff
 from scrm.api_body import read_body
@@ -42,8 +42,14 @@ class BroadcastTrialViewSet(viewsets.ViewSet):
         def read(to: Staff) -> Source:
             broadcast = broadcasts.get_broadcast(pk)
             draft = trial.content_of(brand, broadcast, given["letter"])
-            some = trial.of_audience(brand, broadcast.audience, to) if "contact_id" not in given else ()
-            return Source(draft, "broadcast.test", broadcast, broadcast.name, some, trial.guide_of)
+            return Source(
+                draft,
+                "broadcast.test",
+                broadcast,
+                broadcast.name,
+                lambda: trial.of_audience(brand, broadcast.audience, to),
+                trial.guide_of,
+            )
 
         return answer(request, "broadcasts.edit", given, read)
 
@@ -64,6 +70,6 @@ class SopTrialViewSet(viewsets.ViewSet):
         def read(to: Staff) -> Source:
             sop = graphs.get_graph_sop(pk)
             draft = trial.message_of(brand, trial.node_of(sop, given["node"]))
-            return Source(draft, "sop.test", sop, sop.name, (), trial.guide_of)
+            return Source(draft, "sop.test", sop, sop.name, sender=trial.guide_of)
 
         return answer(request, "sops.edit", given, read)

@@ -9,9 +9,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 
 from contacts.models import Contact
-from content.services import editing, trial
-from content.services.trial import Example
-from content.views.trial import Source, of_content
+from content.services import editing, trial, trial_send
+from content.services.trial import Source
 from org.access import brand_transaction
 from org.models import Staff
 from scrm.api_body import Body, Id, read_body
@@ -67,21 +66,14 @@ def answer(request: Any, right: str, given: dict[str, Any], read: Callable[[Staf
         source = read(to)
         draft = trial.check_draft(source.draft)
         contact = _contact(brand, to, given.get("contact_id"), source)
-        if contact is None:
-            example = Example(None, to)
-        else:
-            sender = source.sender
-            guide = sender(brand, contact) if sender else trial.guide_of(brand, contact, to)
-            example = Example(contact, guide)
+        example = trial.example_of(brand, source, contact, to)
+        parts = trial.parts_of(brand, draft, example)
         doubts = trial.doubts(brand, draft)
     with tenant_scope(brand):
-        parts = trial.send_test(
-            brand, to=to, draft=draft, example=example, by=request.user, action=source.action,
-            about=source.about, name=source.name,
-        )  # fmt: skip
+        trial_send.send_test(brand, to=to, parts=parts, contact=contact, source=source, by=request.user)
     found = {
         "is_sent": all(part.state == "sent" for part in parts),
-        "contact_id": example.contact.pk if example.contact else None,
+        "contact_id": contact.pk if contact else None,
         "guide_id": example.guide.pk if example.guide else None,
         "parts": parts,
         "doubts": doubts,
@@ -112,6 +104,6 @@ class ContentTrialViewSet(viewsets.ViewSet):
 
         def read(to: Staff) -> Source:
             content = editing.get_content(pk)
-            return Source(of_content(request._request.brand, content), "content.test", content)
+            return Source(trial.of_content(request._request.brand, content), "content.test", content)
 
         return answer(request, "content.edit", given, read)

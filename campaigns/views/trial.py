@@ -8,8 +8,8 @@ from django.views.decorators.http import require_POST
 
 from campaigns.graph.shape import tidy
 from campaigns.services import broadcasts, sops, trial
-from content.services.trial import Draft
-from content.views.trial import Source, dialog, posted
+from content.services.trial import Draft, Source
+from content.views.trial import dialog, posted
 from org.access import staff_can_outside
 from scrm import json_in
 from scrm.errors import InvalidError
@@ -29,7 +29,10 @@ def broadcast_test(request: Any, broadcast_id: int | None = None) -> HttpRespons
             audience = broadcast.audience
         else:
             audience = trial.EVERYBODY
-        some = trial.of_audience(request.brand, audience, request.staff)
+
+        def some() -> list[int]:
+            return trial.of_audience(request.brand, audience, request.staff)
+
         name = broadcast.name if broadcast else _("not saved yet")
         return Source(posted(request), "broadcast.test", broadcast, name, some, trial.guide_of)
 
@@ -45,7 +48,7 @@ def sop_test(request: Any, sop_id: int | None = None) -> HttpResponse:
         sop = sops.get_sop(sop_id) if sop_id else None
         draft = _of_node(request) if "node" in request.POST else posted(request)
         name = sop.name if sop else _("not saved yet")
-        return Source(draft, "sop.test", sop, name, (), trial.guide_of)
+        return Source(draft, "sop.test", sop, name, sender=trial.guide_of)
 
     return dialog(request, read)
 

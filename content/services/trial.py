@@ -1,38 +1,29 @@
-"""A test message: what somebody writes, as app messages to their own member of WeCom, before any customer gets it.
+"""A test message: what somebody writes, as the app messages that their own member would get (trial_send.py sends them).
 
-Nothing knows of it but the audit log: no send task, no touch, no cap and no figure, and its tracked links count nothing.
-What an app message cannot carry is said in words.
+Its tracked links count nothing. What an app message cannot carry is said in words.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from contacts.models import Contact, Follow
 from contacts.services.search import search
 from content import variables
-from content.services import links, sensitive, throttle
-from org import audit
-from org.access import Actor
-from org.models import Corp, Staff
-from scrm.errors import InvalidError, LimitError
+from content.models import Content, TrackedLink
+from content.services import cards, editing, links, sensitive
+from org.models import Staff
+from scrm.errors import InvalidError
 from tenants.models import Brand
-from wecom.api import app_messages, messages
-from wecom.api.app_messages import To
-from wecom.client import WeComClient, client_for
-from wecom.errors import WeComError, WeComForbidden, WeComRejected, WeComUnavailable
+from wecom.api import messages
 from wecom.models import MediaFile
-from wecom.services import attachments, media, notice_pace
+from wecom.services import attachments
 
-MOST = 10  # a minute and person
 FOUND = 8  # people to choose from
-SAME_S = 30  # a double click arrives once; whoever tries again after a change gets everything again
 TEXT_BYTES = messages.APP_TEXT_BYTES - 60  # the rest is for the mark
-TITLE_BYTES, DESC_BYTES = 128, 512
 State = Literal["planned", "sent", "refused", "left_out"]
 
 
@@ -51,6 +42,33 @@ class Example:
 
     contact: Contact | None = None
     guide: Staff | None = None
+
+
+Suggested = Callable[[], Sequence[int]]
+Sender = Callable[[Brand, Contact], Staff | None]
+
+
+def nobody() -> Sequence[int]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is tried.
+
+    Attributes:
+        action: of the audit log.
+        about: what it belongs to; None: nothing is saved yet.
+        suggested: customers to begin with; asked only where nobody is looked for by name.
+        sender: from whom a customer would hear; None: as in messages by hand.
+    """
+
+    draft: Draft
+    action: str
+    about: Model | None = None
+    name: str = ""
+    suggested: Suggested = nobody
+    sender: Sender | None = None
 
 
 @dataclass
@@ -85,7 +103,7 @@ def nothing_to_send() -> str:
 
 
 def people(
-    brand: Brand, staff: Staff, *, q: str = "", suggested: Sequence[int] = (), sees: bool = True
+    brand: Brand, staff: Staff, *, q: str = "", suggested: Suggested = nobody, sees: bool = True
 ) -> list[Contact]:
     """Customers to choose from, the first one unless somebody chooses: those found by `q`; or else those suggested, one's
     own, anybody whom a guide can reach.
@@ -98,10 +116,10 @@ def people(
     visible = Contact.objects.visible_to(staff)
     if q.strip():
         return list(search(brand, q, visible).order_by("-pk")[:FOUND])
-    if suggested:
-        found = {one.pk: one for one in visible.filter(pk__in=suggested[:100])}
+    if some := suggested():
+        found = {one.pk: one for one in visible.filter(pk__in=some)}
         if found:
-            return [found[pk] for pk in suggested if pk in found][:FOUND]
+            return [found[pk] for pk in some if pk in found]
     own = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False).order_by("-added_at", "-pk")
     ids = list(own.values_list("contact_id", flat=True)[:FOUND])
     found = Contact.objects.in_bulk(ids)
@@ -118,7 +136,32 @@ def guide_of(brand: Brand, contact: Contact, staff: Staff) -> Staff | None:
     return Staff.objects.select_related("store").get(pk=last.staff_id) if last else None
 
 
+def example_of(brand: Brand, source: Source, contact: Contact | None, receiver: Staff) -> Example:
+    """Without a customer it is as if the one who gets the test wrote."""
+    if contact is None:
+        return Example(None, receiver)
+    guide = source.sender(brand, contact) if source.sender else guide_of(brand, contact, receiver)
+    return Example(contact, guide)
+
+
 # ---- what it would be
+
+
+def of_content(brand: Brand, content: Content) -> Draft:
+    """The newest version; of a page its link card.
+
+    Raises:
+        InvalidError: nothing is written, or the page is not in force and has no link.
+    """
+    if content.kind == Content.Kind.PAGE:
+        link = TrackedLink.objects.filter(content=content, archived_at=None).order_by("pk").first()
+        if link is None or content.current_id is None:
+            raise InvalidError(_("The page cannot be opened yet: it is not approved, or has no link."))
+        return Draft("", [cards.get_card(brand, link.pk)["card"]], is_personal=True)
+    version = editing.latest(content)
+    if version is None:
+        raise InvalidError(nothing_to_send())
+    return Draft(version.text, version.attachments, is_personal=True)
 
 
 def check_draft(draft: Draft) -> Draft:
@@ -184,147 +227,3 @@ def _part(given: dict[str, Any], file: MediaFile | None) -> Part:
         )
         return Part(kind, mark() + words % {"title": given["title"], "page": given["page"]}, given)
     return Part(kind, file.name if file else _("missing file"), given, file)
-
-
-# ---- send it
-
-
-def why_not(staff: Staff) -> str:
-    """Why a person cannot get a test; empty when they can. The corp has to be loaded."""
-    if not Corp.objects.exists():
-        return _("WeCom is not connected yet, so there is no app that could send a test.")
-    if staff.corp is None or not staff.userid:
-        return _(
-            "No WeCom member is bound to your log-in, so there is nobody to whom the test could go. Sign in with WeCom, or have"
-            " an administrator give the log-in to your member under Staff."
-        )
-    if not staff.corp.secret or not staff.corp.agent_id:
-        return _("The app of “%(corp)s” is not connected completely: its secret is missing.") % {
-            "corp": staff.corp.name
-        }
-    return ""
-
-
-def send_test(
-    brand: Brand,
-    *,
-    to: Staff,
-    draft: Draft,
-    example: Example,
-    by: Actor,
-    action: str,
-    about: Model | None = None,
-    name: str = "",
-) -> list[Part]:
-    """Send what the message would be to a member; gives what became of each part. Calls WeCom: in the brand's scope,
-    outside a transaction.
-
-    Args:
-        to: with the corp loaded.
-        draft: as `check_draft` gives it.
-        action: of the audit log, about `about` or, where nothing is saved yet, `name`.
-
-    Raises:
-        InvalidError: the person has no member, or there is no app (`why_not`).
-        LimitError: more than MOST in a minute.
-    """
-    with transaction.atomic():
-        if said := why_not(to):
-            raise InvalidError(said, code="no_member")
-        parts = parts_of(brand, draft, example)
-    if not throttle.allows("test", f"{brand.pk}:{to.pk}", MOST):
-        raise LimitError(_("At most %(n)d tests a minute. Wait a moment.") % {"n": MOST}, retry_after_s=60)
-    assert to.corp is not None
-    _send(to.corp, to.userid, parts)
-    refused = next((part.reason for part in parts if part.state == "refused"), "")
-    with transaction.atomic():
-        audit.record(
-            by,
-            action,
-            about,
-            name=name,
-            after={
-                "receivers": to.name,
-                "contact_id": example.contact.pk if example.contact else None,
-                "n_sent": sum(part.state == "sent" for part in parts),
-                "reason": refused,
-            },
-        )
-    return parts
-
-
-def _send(corp: Corp, userid: str, parts: Sequence[Part]) -> None:
-    """One after the other. What WeCom refuses is noted; where no other one would go better, the rest is left out."""
-    client = client_for(corp, deadline_s=10)
-    for n, part in enumerate(parts):
-        try:
-            notice_pace.take(client, userid)
-            lost = _call(corp, client, userid, part)
-        except InvalidError as error:  # a file that is gone, a limit of app messages
-            part.state, part.reason = "refused", str(error.message)
-            continue
-        except WeComError as error:
-            part.state, part.reason = "refused", _reason(error)
-            if n == 0 or isinstance(error, (WeComUnavailable, WeComForbidden)):
-                break
-            continue
-        if lost:
-            part.state = "refused"
-            part.reason = _(
-                "WeCom does not deliver to this member: outside the app's visible range, not active, or without a licence."
-            )
-            break
-        part.state = "sent"
-    for part in parts:
-        if part.state == "planned":
-            part.state = "left_out"
-
-
-def _reason(error: WeComError) -> str:
-    where = f" {error.page}" if error.page else ""
-    code = f" ({error.errcode} {error.errmsg[:80]})" if error.errcode is not None else ""
-    return f"{error.message}{where}{code}"
-
-
-def _call(corp: Corp, client: WeComClient, userid: str, part: Part) -> bool:
-    """Whether WeCom says that the member does not get it."""
-    to = To([userid])
-    if part.kind in ("text", "miniprogram"):
-        return bool(messages.send_text(client, [userid], part.words, same_s=SAME_S))
-    if part.kind == "link":
-        article: app_messages.Article = {
-            "title": _cut(part.words, TITLE_BYTES),
-            "description": _cut(part.given.get("desc", ""), DESC_BYTES),
-            "url": part.given["url"],
-            "picurl": part.given.get("picurl", ""),
-        }
-        return bool(app_messages.send_news(client, to, [article], same_s=SAME_S)["invalid_userids"])
-    file = part.file
-    if file is None:
-        raise InvalidError(_("A file of this message does not exist any more"))
-    return _with_file(corp, client, file, lambda media_id: _file_message(client, to, part.kind, media_id))
-
-
-def _file_message(client: WeComClient, to: To, kind: str, media_id: str) -> bool:
-    if kind == "video":
-        sent = app_messages.send_video(client, to, media_id, title=mark(), same_s=SAME_S)
-    else:
-        sent = app_messages.send_media(
-            client, to, "image" if kind == "image" else "file", media_id, same_s=SAME_S
-        )
-    return bool(sent["invalid_userids"])
-
-
-def _with_file(corp: Corp, client: WeComClient, file: MediaFile, send: Callable[[str], bool]) -> bool:
-    """Uploaded anew where WeCom has forgotten it before its time."""
-    media_id = media.media_id(corp, client, file)
-    try:
-        return send(media_id)
-    except WeComRejected as error:
-        if error.errcode != media.UNKNOWN or not media.forget([{file.kind: {"media_id": media_id}}]):
-            raise
-    return send(media.media_id(corp, client, file))
-
-
-def _cut(text: str, most: int) -> str:
-    return text.encode()[:most].decode(errors="ignore")
