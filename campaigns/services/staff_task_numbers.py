@@ -43,11 +43,6 @@ class Numbers:
         return self.n_done / whole if whole else None
 
     @property
-    def n_told(self) -> int:
-        """Done tasks of which the guide has said how they ended."""
-        return self.n_reached + self.n_agreed + self.n_declined + self.n_unreached
-
-    @property
     def in_time_ratio(self) -> float | None:
         """Done by the deadline as it was given: putting off does not better it."""
         return self.n_in_time / self.n_done if self.n_done else None

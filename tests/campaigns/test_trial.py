@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import broadcasts, graphs
+from campaigns.services import broadcasts, graphs, trial
 from campaigns.services.broadcasts import BroadcastInput, VariantInput
 from contacts.models import Event
 from contacts.services.search import refresh_grams
@@ -139,8 +139,8 @@ def test_long_texts_come_in_parts_and_attachments_alone_with_a_word(desk: Desk) 
     assert head["text"].startswith("【测试】") and image["attachments"][0]["msgtype"] == "image"
 
 
-def test_nobody_chosen_is_somebody_of_the_audience(desk: Desk) -> None:
-    """Or one of one's own; only those whom the person sees are found by name."""
+def test_nobody_chosen_is_somebody_of_the_audience(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or one of one's own; only those whom the person sees are found by name, without asking the audience."""
     with in_brand(desk.brand):
         special = desk.live.contacts[3]
         segment = Segment.objects.create(
@@ -155,7 +155,10 @@ def test_nobody_chosen_is_somebody_of_the_audience(desk: Desk) -> None:
     own = {c.pk for c in desk.live.contacts[1::2]}
     shown = {c.pk for c in desk.live.contacts if f'value="{c.pk}"' in page}
     assert shown == own and "小B" in page and desk.got() == []
-    found = desk.ask(act="find", text="你好", q="小明", contact=desk.live.contacts[0].pk).content.decode()
+    with monkeypatch.context() as silent:
+        silent.delattr(trial, "of_audience")
+        find = {"text": "你好", "audience": str(segment.pk), "contact": desk.live.contacts[0].pk}
+        found = desk.ask(act="find", q="小明", **find).content.decode()
     assert {c.pk for c in desk.live.contacts if f'value="{c.pk}"' in found} == {special.pk}
     with in_brand(desk.brand):
         mine = make_contact(desk.brand, desk.me, name="我的客户")
