@@ -91,6 +91,16 @@ def test_a_lost_answer_is_asked_again(shop: Shop, kind: str, monkeypatch: Any) -
     assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
 
 
+@pytest.mark.parametrize("then", ["errcode", "http500", "drop_after"])
+def test_a_lost_answer_is_not_forgotten_when_wecom_is_busy_then(shop: Shop, then: str) -> None:
+    """The second call tells nothing; the third one (41051), that it was ours that arrived."""
+    fault(shop, "drop_after")
+    fault(shop, then)
+    shop.arrive(shop.make_code(), name="小明")
+    assert len(shop.sandbox.calls(API, corpid=shop.corp.corpid)) == 3
+    assert len(shop.welcomes()) == 1 and shop.ledger() == [("DELIVERED", "NONE")]
+
+
 @pytest.mark.parametrize("errcode", [41096, -1, 45033])
 def test_a_busy_wecom_is_asked_again_in_time(shop: Shop, errcode: int) -> None:
     fault(shop, "errcode", errcode=errcode, times=4)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from wecom.api.checks import answered, at_most, at_most_bytes, at_most_chars, link, needed, span
 from wecom.api.paging import rows
 from wecom.client import WeComClient
-from wecom.errors import InvalidMessage, LostAnswer, WeComRejected
+from wecom.errors import InvalidMessage, LostAnswer, WeComRejected, WeComUnavailable
 
 Attachment = Mapping[str, Any]  # {"msgtype": "image", "image": {"media_id": …}}; see `check_content`
 ChatType = Literal["single", "group"]
@@ -137,6 +137,7 @@ def send_welcome(
     Because it works once, a lost answer is asked again: 41051 then says that the first one arrived.
 
     Raises:
+        LostAnswer: nor has the second call got an answer that tells what became of the first.
         WeComRejected: 41050 too late or not a code, 41051 somebody else's welcome was first or the chat has
         begun.
     """
@@ -146,12 +147,14 @@ def send_welcome(
     )
     try:
         client.call("POST", api, body=body)
-    except LostAnswer:
+    except LostAnswer as lost:
         try:
             client.call("POST", api, body=body)
         except WeComRejected as error:
             if error.errcode != 41051:
                 raise
+        except WeComUnavailable as error:  # also one that was refused as busy: of the first nobody knows yet
+            raise lost from error
 
 
 # ---- mass send
