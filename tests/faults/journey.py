@@ -142,6 +142,21 @@ def later_journey(*, brand_id: int, seconds: int) -> dict[str, Any]:
         }
 
 
+def at_the_cart(*, brand_id: int, walk: bool = False) -> list[int]:
+    """Who waits for the cart by now.
+
+    Args:
+        walk: the minutes that are due come by before.
+    """
+    brand = Brand.objects.get(pk=brand_id)
+    with tenant_scope(brand):
+        if walk:
+            walking.run(brand, clock.now())
+        with transaction.atomic():
+            rows = Enrolment.objects.filter(node="cart", ended_at=None)
+            return list(rows.order_by("contact_id").values_list("contact_id", flat=True))
+
+
 def outcome(*, brand_id: int, sop_id: int) -> dict[str, Any]:
     """Everything that has come of it, by our own records."""
     with tenant_scope(brand_id), transaction.atomic():
@@ -154,9 +169,9 @@ def outcome(*, brand_id: int, sop_id: int) -> dict[str, Any]:
         notices = OutboundCall.objects.filter(kind=OutboundCall.Kind.NOTICE)
         return {
             "touches": [
-                [outside[contact], contact, nodes[step], Touch.State(state).name, Touch.Reason(reason).name]
-                for contact, step, state, reason in Touch.objects.filter(sop_id=sop_id).values_list(
-                    "contact_id", "step_id", "state", "reason"
+                [outside[contact], contact, nodes[step], Touch.State(state).name, Touch.Reason(reason).name, at]
+                for contact, step, state, reason, at in Touch.objects.filter(sop_id=sop_id).values_list(
+                    "contact_id", "step_id", "state", "reason", "at"
                 )
             ],
             "ends": dict(Counter(Enrolment.objects.values_list("end_kind", flat=True))),
@@ -181,4 +196,4 @@ def _day(at: datetime) -> str:
     return (at.astimezone(UTC) + timedelta(hours=8)).date().isoformat()
 
 
-ACTS = [start_journey, put_in, beat_journey, later_journey, outcome]
+ACTS = [start_journey, put_in, beat_journey, later_journey, at_the_cart, outcome]

@@ -27,17 +27,17 @@ def rush(world: World, shop: Shop, victim: str) -> None:
             pool.submit(_scan_at, shop, state, n, time.monotonic() + n / PER_S, coming if n >= FEW else None)
             for n in range(N)
         ]
-        world.wait(lambda: shop.counts()["inbox"].get("done", 0) >= KILL_AT, 15, "the rush begins")
-        if victim.endswith(" child"):
-            world.kill_child(victim.removesuffix(" child"))
-        else:
-            try:
+        try:
+            world.wait(lambda: shop.counts()["inbox"].get("done", 0) >= KILL_AT, 15, "the rush begins")
+            if victim.endswith(" child"):
+                world.kill_child(victim.removesuffix(" child"))
+            else:
                 world.kill(victim)
                 world.raise_again(victim)
                 if victim == "worker-fast":
                     world.wait_for_workers()
-            finally:
-                coming.set()
+        finally:
+            coming.set()  # nobody is waited for who never comes
         for scan in scans:
             scan.result()
     shop.sandbox.wait_idle(shop.corpid)
