@@ -101,6 +101,12 @@ class SendTask(TenantModel):
                 condition=models.Q(state__in=["planned", "calling", "handed"]),
             ),
             models.Index(fields=["brand", "sop", "-id"], name="send_task_sop"),
+            # what an SOP has planned (services/leftovers.py); of SOPs alone: whoever asks for tasks by their ids is not led here
+            models.Index(
+                fields=["brand", "sop", "at"],
+                name="send_task_planned",
+                condition=models.Q(state="planned", sop__isnull=False),
+            ),
             models.Index(fields=["brand", "staff", "-id"], name="send_task_staff"),
             models.Index(
                 fields=["brand", "content_id"],

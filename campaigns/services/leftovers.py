@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Min
 
 from campaigns.models import Enrolment, SendTask, Touch
 from campaigns.services import outranking
@@ -31,6 +30,14 @@ class Gone(NamedTuple):
     sop_id: int
 
 
+# the first of each SOP by an index (send_task_planned), however much the SOP has sent already
+_PLANNED_SINCE = """
+    SELECT min(k.at)
+      FROM unnest(%s::bigint[]) AS g(sop_id)
+     CROSS JOIN LATERAL (
+           SELECT k.at FROM campaigns_sendtask k
+            WHERE k.brand_id = %s AND k.sop_id = g.sop_id AND k.state = 'planned' ORDER BY k.at LIMIT 1) k
+"""
 # each from their own touches, however much the SOP has planned for others
 _PLANNED = """
     SELECT 0, t.id, t.at, t.kind, t.contact_id, k.id, k.priority
@@ -56,7 +63,7 @@ _OF_TASKS = """
 def take_back(brand: Brand, gone: Sequence[Gone], now: datetime) -> None:
     """What is planned for people who leave is held back, in the caller's transaction, which holds the gate: no send task is
     claimed meanwhile."""
-    since = _planned_since({one.sop_id for one in gone}) if gone else None
+    since = _planned_since(brand, {one.sop_id for one in gone}) if gone else None
     if since is None:
         return
     with connection.cursor() as cursor, joined_by_loop(cursor):
@@ -74,10 +81,11 @@ def take_back(brand: Brand, gone: Sequence[Gone], now: datetime) -> None:
     outranking.take_back(brand, None, planned, now, REASON)
 
 
-def _planned_since(sop_ids: Collection[int]) -> datetime | None:
+def _planned_since(brand: Brand, sop_ids: Collection[int]) -> datetime | None:
     """The earliest moment of what some SOPs have planned and WeCom does not have; None: nothing."""
-    rows = SendTask.objects.filter(state=SendTask.State.PLANNED, sop__in=sop_ids)
-    found: datetime | None = rows.aggregate(at=Min("at"))["at"]
+    with connection.cursor() as cursor, joined_by_loop(cursor):
+        cursor.execute(_PLANNED_SINCE, [array(sop_ids), brand.pk])
+        found: datetime | None = cursor.fetchone()[0]
     return found
 
 

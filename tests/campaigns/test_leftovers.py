@@ -29,6 +29,7 @@ from contacts.models import Contact, Event, EventType
 from org.access import SYSTEM
 from scrm import clock
 from tagging.services.changes import each, put_on
+from tenants.db.joins import joined_by_loop
 from tests.campaigns.conftest import at
 from tests.campaigns.graphs import entry, line, touch, wait
 from tests.campaigns.test_journeys import World, world
@@ -269,6 +270,26 @@ def test_costs_as_much_as_those_who_leave() -> None:
     assert few == many
     with in_brand(world.brand):
         assert Touch.objects.filter(state=S.BLOCKED, reason=R.LEFT_SOP).count() == 20
+
+
+def test_what_an_sop_has_sent_already_is_not_read(world: World) -> None:
+    """As the application's role, of a brand that Postgres does not know."""
+    quiet(world)
+    sop = world.publish(line(entry(), touch("晚安"), wait(n=3)))
+    world.put_in(sop)
+    world.tick()
+    same = [f.column for f in SendTask._meta.local_fields if f.column not in ("id", "state")]
+    columns = ", ".join(f'"{name}"' for name in same)
+    with in_brand(world.brand), connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO campaigns_sendtask ({columns}, state) SELECT {columns}, 'final'"
+            " FROM campaigns_sendtask, generate_series(1, 2000) WHERE brand_id = %s",
+            [world.brand.pk],
+        )
+        with joined_by_loop(cursor):
+            cursor.execute("EXPLAIN " + leftovers._PLANNED_SINCE, [f"{{{sop.pk}}}", world.brand.pk])
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "send_task_planned" in plan and "Seq Scan" not in plan, plan
 
 
 @pytest.mark.parametrize("seed", range(6))
