@@ -137,8 +137,7 @@ def step(brand: Brand, job: Job) -> bool:
         staff = Staff.objects.select_related("role", "store", "region").get(pk=params["staff_id"])
         after = int(job.position.get("after", 0))
         ids = _next_ids(brand, params, staff, after)
-        if not ids:
-            return False
+        is_last = len(ids) < SLICE
         guides = _guides(brand, staff, ids)
         expires_at = params["expires_at"] and datetime.fromisoformat(params["expires_at"])
         later = _days_later(job, guides, params.get("a_day"))
@@ -160,7 +159,7 @@ def step(brand: Brand, job: Job) -> bool:
         given = workload_tasks.give(brand, rows, source=SOURCE, source_id=job.pk, by=by)
         jobs.save_step(
             job,
-            position={"after": ids[-1]},
+            position={"after": ids[-1] if ids else after},
             n_done=job.n_done + len(ids),
             n_bad=job.n_bad + len(ids) - len(rows) + len(given.left_out),
             result={
@@ -169,15 +168,15 @@ def step(brand: Brand, job: Job) -> bool:
                 "days": max([int(job.result.get("days", 1)), *(n + 1 for n in later.values())]),
                 "busy": int(job.result.get("busy", 0)) + len(given.left_out),
                 "moved": int(job.result.get("moved", 0)) + len(given.moved),
-                "over": _n_over(brand, job),
+                "over": _n_over(brand, job) if is_last else 0,
             },
         )
-        return len(ids) == SLICE
+        return not is_last
     return False
 
 
 def _n_over(brand: Brand, job: Job) -> int:
-    """Guides with more to do now than the brand wants, on a day of this batch's deadlines."""
+    """Guides with more to do now than the brand wants, on a day of this batch's deadlines: of all of it, asked once."""
     rows = StaffTask.objects.filter(source=SOURCE, source_id=job.pk).order_by()
     return workload_tasks.n_over(brand, rows.values_list("staff_id", "due_at").distinct())
 
