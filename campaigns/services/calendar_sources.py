@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from campaigns.governance import day_of, midnight
 from campaigns.graph.shape import before_messages
 from campaigns.models import Broadcast, Moment, Sop, SopVersion, Wave
-from campaigns.services import rest_waves
+from campaigns.services import guide_load, rest_waves
 from campaigns.services.schedule import next_in_rhythm
 from org.models import Staff
 from scrm import clock
@@ -48,10 +48,7 @@ class Span:
         return date.fromordinal(day_of(at, self.brand.timezone))
 
     def params(self, **more: Any) -> dict[str, Any]:
-        return {
-            "b": self.brand.pk, "start": self.start, "end": self.end, "zone": self.brand.timezone,
-            "all": self.staff_ids is None, "staff": sorted(self.staff_ids or ()), "not_sop": 0, **more,
-        }  # fmt: skip
+        return guide_load.params(self.brand, self.start, self.end, self.staff_ids) | more
 
     @cached_property
     def send_tasks(self) -> list[tuple[Any, ...]]:

@@ -163,9 +163,9 @@ def start_enrolling(brand: Brand, *, sop_id: int, contact_ids: Collection[int], 
     return fill(brand, sop, ids, by)
 
 
-def to_fill(sop_id: int) -> Sop:
+def to_fill(sop_id: int, *, lock: bool = False) -> Sop:
     """Raises ConflictError: the SOP takes nobody."""
-    sop = sops.get_sop(sop_id)
+    sop = sops.get_sop(sop_id, lock=lock)
     if sop.state not in OPEN:
         raise ConflictError(_("Switch the SOP on first"))
     return sop

@@ -2,7 +2,7 @@
 is ever seen to open one because they have no tracked link. Broadcasts say the same of their waves (launch_checks.py)."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -28,7 +28,8 @@ def warnings(brand: Brand, graph: Graph, sop_id: int | None = None) -> list[Prob
     asking = [(node, field) for node in graph["nodes"] for field in _asking(node, sop_id)]
     if not asking:
         return []
-    nodes, before = {node["id"]: node for node in graph["nodes"]}, _before(graph)
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    before = _before(graph, {node["id"] for node, _field in asking})
     text = _("No message before it has a tracked link: nobody is ever seen to have opened one.")
     seen: dict[str, bool] = {}
     found = []
@@ -83,20 +84,20 @@ def _is_opening(leaf: Any, sop_id: int | None) -> bool:
     return "sop" in (leaf.get("kinds") or ["sop"]) and (sop_id in sops if sops or others else True)
 
 
-def _before(graph: Graph) -> dict[str, set[str]]:
-    """{node: all nodes from which a way leads to it}."""
+def _before(graph: Graph, node_ids: Iterable[str]) -> dict[str, set[str]]:
+    """{node: all nodes from which a way leads to it}, of some nodes."""
     into: dict[str, set[str]] = defaultdict(set)
     for edge in graph["edges"]:
         into[edge["to"]].add(edge["from"])
     found: dict[str, set[str]] = {}
-    for node in graph["nodes"]:
+    for node_id in node_ids:
         seen: set[str] = set()
-        left = [node["id"]]
+        left = [node_id]
         while left:
             new = into[left.pop()] - seen
             seen |= new
             left += new
-        found[node["id"]] = seen
+        found[node_id] = seen
     return found
 
 

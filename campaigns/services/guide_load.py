@@ -56,12 +56,12 @@ BY_DAY = f"""
 
 
 def params(
-    brand: Brand, start: datetime, end: datetime, staff_ids: Collection[int], not_sop: int = 0
+    brand: Brand, start: datetime, end: datetime, staff_ids: Collection[int] | None, not_sop: int = 0
 ) -> dict[str, Any]:
-    """Of some guides, within some time."""
+    """Of some guides, within some time; `staff_ids` None: of everybody."""
     return {
-        "b": brand.pk, "start": start, "end": end, "zone": brand.timezone, "all": False, "staff": array(staff_ids),
-        "not_sop": not_sop,
+        "b": brand.pk, "start": start, "end": end, "zone": brand.timezone,
+        "all": staff_ids is None, "staff": array(staff_ids or ()), "not_sop": not_sop,
     }  # fmt: skip
 
 

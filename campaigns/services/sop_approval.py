@@ -167,10 +167,10 @@ def set_priority(brand: Brand, *, sop_id: int, priority: int, by: Actor, note: s
 @transaction.atomic
 def put_in(brand: Brand, *, sop_id: int, contact_ids: Collection[int], by: Actor, note: str = "") -> Outcome:
     """As enrolments.start_enrolling; a list of more than enrolments.MANY is handed in: it is as much as a broadcast."""
-    sop, ids = enrolments.to_fill(sop_id), sorted(set(contact_ids))
+    ids = sorted(set(contact_ids))
     if len(ids) <= enrolments.MANY or not sop_requests.are_needed(brand):
-        return Outcome(job=enrolments.fill(brand, sop, ids, by))
-    sop = sops.get_sop(sop_id, lock=True)
+        return Outcome(job=enrolments.fill(brand, enrolments.to_fill(sop_id), ids, by))
+    sop = enrolments.to_fill(sop_id, lock=True)  # whoever ends it meanwhile takes the request with it
     return Outcome(_ask(brand, sop, Kind.PEOPLE, {"contact_ids": ids}, by, note))
 
 

@@ -200,8 +200,9 @@ class Walk:
     def _leave(self, node: Node, rows: Rows) -> None:
         """By a goal or an exit."""
         self.left[rows] = np.maximum(self.out_at[rows], self.time[rows])
-        for row in self.held.keys() & set(rows.tolist()):
-            self._take_back(row)
+        if self.held:
+            for row in self.held.keys() & set(rows.tolist()):
+                self._take_back(row)
         for kind, n in Counter(self.out_kind[rows].tolist()).items():
             self.totals.flows[node["id"], kind] += n
             self.totals.ends[kind] += n

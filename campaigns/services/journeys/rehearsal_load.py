@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from campaigns.models import TouchPolicy
-from campaigns.services import guide_load, planning, rules, workload
+from campaigns.services import calendar, guide_load, planning, rules, workload
 from tenants.models import Brand
 
 MESSAGE, TASK = "message", "task"
@@ -97,9 +97,7 @@ def estimate(
     return found
 
 
-def report(
-    brand: Brand, sop_id: int, wanted: Mapping[GuideDay, Sequence[Wanted]], names: Any
-) -> dict[str, Any] | None:
+def report(brand: Brand, sop_id: int, wanted: Mapping[GuideDay, Sequence[Wanted]]) -> dict[str, Any] | None:
     """None where the brand has no limit; else
 
     {"rule", "tasks_a_day", "people_a_day", "n_guides", "n_guide_days", "moved", "left_out", "moved_tasks", "left_out_tasks",
@@ -107,9 +105,6 @@ def report(
      "guides": [{"staff_id", "name", "days", "most", "most_people", "most_on", "moved", …}]}
 
     of days and guides above a limit; `moved`, `left_out`: messages. With the rule "warn" both stay 0.
-
-    Args:
-        names: (ids of guides) → {id: name}.
     """
     policy = rules.policy_of(brand)
     tasks, people = policy.guide_tasks_a_day, policy.guide_people_a_day
@@ -141,7 +136,7 @@ def report(
             for row in (sums, of_days[day], of_guides[guide]):
                 row[name + ("_tasks" if kind == TASK else "")] += n
     top = sorted(of_guides.items(), key=lambda item: (-item[1]["days"], -item[1]["most"], item[0]))
-    called = names([guide for guide, _row in top[:MOST_GUIDES]])
+    called = calendar.names_of([guide for guide, _row in top[:MOST_GUIDES]])
     counts = {name: sums[name] for name in ("moved", "left_out", "moved_tasks", "left_out_tasks")}
     return {
         "rule": policy.guide_busy,

@@ -10,10 +10,10 @@ from django.utils.translation import ngettext
 from campaigns.graph.shape import Graph
 from campaigns.graph.words import name_of, order
 from campaigns.models import Touch
+from campaigns.services import calendar
 from campaigns.services.journeys import rehearsal_load
 from campaigns.services.journeys.rehearsal import Totals
 from campaigns.services.journeys.rehearsal_load import MESSAGE, TASK, Wanted
-from org.models import Staff
 from tenants.models import Brand
 
 TOP_GUIDES = 50
@@ -97,7 +97,7 @@ def report(
         ],
         "nodes": rows,
         "guides": _guides(totals, nodes),
-        "workload": rehearsal_load.report(brand, sop_id, _wanted(totals, graph), _names),
+        "workload": rehearsal_load.report(brand, sop_id, _wanted(totals, graph)),
         "notes": [
             *notes,
             _(
@@ -124,10 +124,6 @@ def _wanted(totals: Totals, graph: Graph) -> dict[tuple[int, int], list[Wanted]]
         if guide > 0:  # of people who have no guide any more nobody's day is filled
             found[guide, day].append(Wanted(kinds[node], n))
     return found
-
-
-def _names(staff_ids: list[int]) -> dict[int, str]:
-    return dict(Staff.objects.filter(pk__in=staff_ids).values_list("pk", "name"))
 
 
 def _calendar(totals: Totals, nodes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -161,5 +157,5 @@ def _guides(totals: Totals, nodes: dict[str, Any]) -> list[dict[str, Any]]:
     top = sorted(found.items(), key=lambda item: (-item[1]["touches"] - item[1]["tasks"], item[0]))[
         :TOP_GUIDES
     ]
-    names = _names([guide for guide, _row in top])
+    names = calendar.names_of([guide for guide, _row in top])
     return [{"staff_id": guide, "name": names.get(guide, "—"), **row} for guide, row in top]
