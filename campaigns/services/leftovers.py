@@ -46,17 +46,21 @@ _PLANNED = """
            SELECT t.id, t.at, t.kind, t.contact_id, t.send_task_id, t.sop_id FROM campaigns_touch t
             WHERE t.brand_id = (SELECT %(b)s) AND t.contact_id = g.contact_id AND t.at >= %(since)s
               AND t.state = %(planned)s OFFSET 0) t
-      JOIN campaigns_sendtask k ON k.brand_id = %(b)s AND k.id = t.send_task_id
+     CROSS JOIN LATERAL (
+           SELECT k.id, k.priority, k.state FROM campaigns_sendtask k
+            WHERE k.brand_id = (SELECT %(b)s) AND k.id = t.send_task_id OFFSET 0) k
      WHERE t.sop_id = g.sop_id AND k.state = 'planned'
 """
+# of two records that are one now, the one that was closed does not count beside the open one
 _OF_TASKS = """
-    SELECT k.id, c.id
-      FROM campaigns_sendtask k CROSS JOIN LATERAL unnest(k.contact_ids) AS c(id)
+    SELECT g.task_id, g.contact_id
+      FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS g(task_id, contact_id, sop_id)
      CROSS JOIN LATERAL (
-           SELECT e.ended_at, e.end_kind FROM campaigns_enrolment e
-            WHERE e.brand_id = (SELECT %s) AND e.contact_id = c.id AND e.sop_id = k.sop_id
-            ORDER BY e.id DESC LIMIT 1) e
-     WHERE k.brand_id = %s AND k.id = ANY(%s::bigint[]) AND e.ended_at IS NOT NULL AND e.end_kind = ANY(%s)
+           SELECT e.ended_at, e.end_kind
+             FROM (SELECT e.id, e.sop_id, e.ended_at, e.end_kind FROM campaigns_enrolment e
+                    WHERE e.brand_id = (SELECT %s) AND e.contact_id = g.contact_id OFFSET 0) e
+            WHERE e.sop_id = g.sop_id ORDER BY e.ended_at IS NULL DESC, e.id DESC LIMIT 1) e
+     WHERE e.ended_at IS NOT NULL AND e.end_kind = ANY(%s)
 """
 
 
@@ -92,12 +96,18 @@ def _planned_since(brand: Brand, sop_ids: Collection[int]) -> datetime | None:
 def of_tasks(brand: Brand, tasks: Collection[SendTask]) -> dict[int, set[int]]:
     """{send task: who of its people has left its SOP}, of tasks that are claimed again: while a call is under way whoever
     leaves is not taken out of it, and it may not have been made."""
-    again = [task.pk for task in tasks if task.sop_id and task.n_tries]
+    again = [
+        (task.pk, pk, task.sop_id)
+        for task in tasks
+        if task.sop_id and task.n_tries
+        for pk in task.contact_ids
+    ]
     found: dict[int, set[int]] = {}
     if not again:
         return found
     with connection.cursor() as cursor, joined_by_loop(cursor):
-        cursor.execute(_OF_TASKS, [brand.pk, brand.pk, array(again), [str(kind) for kind in GOES_WITH]])
+        columns = [array(column) for column in zip(*again, strict=True)]
+        cursor.execute(_OF_TASKS, [*columns, brand.pk, [str(kind) for kind in GOES_WITH]])
         for task_id, contact_id in cursor.fetchall():
             found.setdefault(task_id, set()).add(contact_id)
     return found

@@ -434,7 +434,7 @@ def test_folds_can_be_rebuilt(brand: Any, staff: Any) -> None:
         assert sorted(rows.all()) == before
 
 
-def plan_of(sql: str, params: list) -> str:
+def plan_of(sql: str, params: Any) -> str:
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN " + sql, params)
         return "\n".join(row[0] for row in cursor.fetchall())
