@@ -107,11 +107,17 @@ def test_our_own_limit_and_waiting(server: LocalServer, brand: Any, corp: Any) -
         read(client, deadline_s=1.2)
     last = lines(brand)[-1]
     assert (last.api, last.errcode, last.note, last.ms) == (READ, None, "limit", 0)
-    started = time.monotonic()
-    limits.block(redis_client(), client.corp_key, WRITE, 1.5)
-    client.call("POST", WRITE, body={})
-    took_ms = (time.monotonic() - started) * 1000
-    assert took_ms >= 1490 and 0 < lines(brand)[-1].waited_ms <= took_ms
+    waiting = make_client(server, brand, corp)
+    for _round in range(4):  # the block may be half over when a busy machine comes to the call
+        started = time.monotonic()
+        limits.block(redis_client(), waiting.corp_key, WRITE, 1.5)
+        waiting.call("POST", WRITE, body={})
+        took_ms, waited_ms = (time.monotonic() - started) * 1000, lines(brand)[-1].waited_ms
+        assert took_ms >= 1490 and waited_ms <= took_ms
+        if waited_ms >= 1250:
+            break
+    else:
+        pytest.fail("the wait is not in the log")
 
 
 def test_a_corp_that_is_not_stored_yet_has_no_log(server: LocalServer, brand: Any, corp: Any) -> None:

@@ -268,9 +268,23 @@ print(json.dumps({"codes": codes, "seconds": seconds}))
 
 def test_without_redis_the_event_is_stored_and_found_by_the_sweep(brand: Brand, corp: Corp) -> None:
     """A web process of its own whose Redis is not there."""
+    for n in range(3):  # a machine that does something else meanwhile may be slow in one round
+        if max(_seconds_without_redis(corp, f"wm{n}")) < 5:  # after that WeCom would send it again
+            break
+    else:
+        pytest.fail("WeCom would not have waited")
+    events = stored(brand)
+    assert [e.state for e in events] == ["new"] * 3 * (n + 1)
+    with clock.at(events[-1].received_at + inbox.SWEEP_AFTER), tenant_scope(brand):
+        assert inbox.due(10) == [e.pk for e in events]
+        assert inbox.due(10) == []  # queued now: the next sweep does not take them again
+
+
+def _seconds_without_redis(corp: Corp, prefix: str) -> list[float]:
+    """How long each of three letters took in a process of its own."""
     letters = []
     for n in range(3):
-        xml = event_xml(corp, "add_external_contact", UserID="u", ExternalUserID=f"wm{n}")
+        xml = event_xml(corp, "add_external_contact", UserID="u", ExternalUserID=f"{prefix}{n}")
         encrypted = encrypt(xml.encode(), aes_key=corp.callback_aes_key, receive_id=corp.corpid)
         letters.append((f"{address(corp)}?{urlencode(signed(corp, encrypted))}", envelope(encrypted)))
     database = settings.DATABASES["default"]
@@ -291,10 +305,4 @@ def test_without_redis_the_event_is_stored_and_found_by_the_sweep(brand: Brand, 
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["codes"] == [200, 200, 200]
-    # after that WeCom would send it again; each waits as long as the others, but for what else the machine does
-    assert min(answer["seconds"]) < 5
-    events = stored(brand)
-    assert [e.state for e in events] == ["new"] * 3
-    with clock.at(events[-1].received_at + inbox.SWEEP_AFTER), tenant_scope(brand):
-        assert inbox.due(10) == [e.pk for e in events]
-        assert inbox.due(10) == []  # queued now: the next sweep does not take them again
+    return answer["seconds"]
