@@ -24,7 +24,7 @@ from wecom.models import MediaFile
 from wecom.services import media, notice_pace
 
 MOST = 10  # a minute and person
-SAME_S = 30  # a double click arrives once; whoever tries again after a change gets everything again
+SAME_S = 30  # a double click, and what is asked again because its answer was lost, arrives once
 TITLE_BYTES, DESC_BYTES = 128, 512
 
 

@@ -46,7 +46,8 @@ def dialog(request: Any, read: Callable[[], Source]) -> HttpResponse:
         context: dict[str, Any] = {
             "url": request.path, "kept": [(name, request.POST[name]) for name in KEPT if name in request.POST],
             "me": me, "why_not": trial_send.why_not(me), "people": found, "chosen": chosen, "guide": example.guide,
-            "q": request.POST.get("q", "")[:60], "most": trial_send.MOST, "sees": request.actor.can("contacts.view"),
+            "q": request.POST.get("q", "")[:60], "sees": request.actor.can("contacts.view"),
+            "most": trial_send.MOST, "same_s": trial_send.SAME_S,
             "parts": parts, "doubts": trial.doubts(brand, draft),
         }  # fmt: skip
     status = 200
