@@ -14,10 +14,13 @@ from django.utils.dateparse import parse_date
 from contacts.identities import listed, mask_phone
 from contacts.models import visible_follows
 from org.models import Staff
+from scrm import clock
 from scrm.errors import FilterError, NotFoundError
 from scrm.ids import read_id
 from scrm.keyset import beyond
 from tenants.models import Brand
+
+OLDEST = timedelta(days=400)  # of what is listed without `since`
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,12 @@ def between(export: Export, rows: QuerySet, column: str) -> QuerySet:
     if until := export.params.get("until"):
         rows = rows.filter(**{f"{column}__lt": start(until, 1)})
     return rows
+
+
+def lately(export: Export, rows: QuerySet, column: str) -> QuerySet:
+    """As `between`; where nobody says since when, those of a year and a month: older partitions are left alone."""
+    rows = between(export, rows, column)
+    return rows if "since" in export.params else rows.filter(**{f"{column}__gte": clock.now() - OLDEST})
 
 
 def of_visible(export: Export, rows: QuerySet, column: str = "contact_id") -> QuerySet:

@@ -1,6 +1,5 @@
 """行为: what customers did, as sentences of the timeline."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,7 +12,7 @@ from datafiles.exports.base import (
     Export,
     ExportKind,
     Rows,
-    between,
+    lately,
     names_of,
     next_rows,
     of_visible,
@@ -22,14 +21,12 @@ from datafiles.exports.base import (
     read_one,
 )
 from org.models import Staff
-from scrm import clock
 from tenants.models import Brand
 
 TYPES = (
     *KINDS.values(), EventType.CUSTOM, EventType.OPENED, EventType.READ, EventType.SHARED, EventType.FORM_ANSWERED,
     EventType.MOMENT_LIKED, EventType.MOMENT_COMMENTED,
 )  # fmt: skip
-OLDEST = timedelta(days=400)  # without `since`
 
 
 def _read(brand: Brand, query: Any) -> dict[str, Any]:
@@ -45,9 +42,7 @@ def _columns(export: Export) -> list[str]:
 
 
 def _page(export: Export, after: Any, size: int) -> Rows:
-    rows = between(export, Event.objects.filter(type__in=TYPES), "at")
-    if "since" not in export.params:
-        rows = rows.filter(at__gte=clock.now() - OLDEST)
+    rows = lately(export, Event.objects.filter(type__in=TYPES), "at")
     if "contact" in export.params:
         rows = rows.filter(contact_id=export.params["contact"])
     page = next_rows(of_visible(export, rows), after, size)

@@ -1,6 +1,5 @@
 """触达: messages to customers, each with what became of it."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,7 +12,7 @@ from datafiles.exports.base import (
     Export,
     ExportKind,
     Rows,
-    between,
+    lately,
     names_of,
     next_rows,
     of_visible,
@@ -21,7 +20,6 @@ from datafiles.exports.base import (
     read_days,
 )
 from org.models import Staff
-from scrm import clock
 
 
 def touch_columns(export: Export) -> list[str]:
@@ -32,9 +30,7 @@ def touch_columns(export: Export) -> list[str]:
 
 
 def touch_page(export: Export, after: Any, size: int) -> Rows:
-    rows = between(export, Touch.objects.all(), "at")
-    if "since" not in export.params:
-        rows = rows.filter(at__gte=clock.now() - timedelta(days=400))
+    rows = lately(export, Touch.objects.all(), "at")
     page = next_rows(of_visible(export, rows), after, size)
     waiting.show(page)
     names = names_of(Contact, (t.contact_id for t in page))
