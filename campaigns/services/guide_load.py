@@ -15,11 +15,14 @@ from campaigns.services.touches import array
 from tagging.models import Dim
 from tenants.models import Brand
 
-# a moment that WeCom has made names its guides; before that they are those chosen, else all of its company, or with tags those
+# what is looked up for each moment is said as such: a brand that Postgres does not know would be read whole.
+# A moment that WeCom has made names its guides; before that they are those chosen, else all of its company, or with tags those
 # whose customers have one of them (as moment_reach.py)
 _MOMENTS = f"""
     SELECT m.at, g.staff_id FROM campaigns_moment m
-      JOIN campaigns_momentguide g ON g.brand_id = %(b)s AND g.moment_id = m.id
+     CROSS JOIN LATERAL (
+           SELECT g.staff_id, g.state FROM campaigns_momentguide g
+            WHERE g.brand_id = (SELECT %(b)s) AND g.moment_id = m.id OFFSET 0) g
      WHERE m.brand_id = %(b)s AND m.at >= %(start)s AND m.at < %(end)s AND m.n_guides > 0 AND g.staff_id IS NOT NULL
        AND (m.source <> 'sop' OR m.source_id IS DISTINCT FROM %(not_sop)s)
        AND (m.state IN ('out', 'done') OR g.state = 'published') AND (%(all)s OR g.staff_id = ANY(%(staff)s::bigint[]))
@@ -31,8 +34,10 @@ _MOMENTS = f"""
        AND m.state IN ('planned', 'calling', 'running', 'out') AND (%(all)s OR s.id = ANY(%(staff)s::bigint[]))
        AND CASE WHEN m.staff_ids <> '{{}}' THEN s.id = ANY(m.staff_ids) WHEN m.tag_ids = '{{}}' THEN true
                 ELSE EXISTS (SELECT FROM tagging_dimbits d
-                               JOIN tagging_dimbits t ON t.brand_id = %(b)s AND t.dim = {int(Dim.TAG)}
-                                AND t.val = ANY(m.tag_ids) AND t.chunk = d.chunk
+                              CROSS JOIN LATERAL (
+                                    SELECT t.bits FROM tagging_dimbits t
+                                     WHERE t.brand_id = (SELECT %(b)s) AND t.dim = {int(Dim.TAG)} AND t.val = ANY(m.tag_ids)
+                                       AND t.chunk = d.chunk OFFSET 0) t
                               WHERE d.brand_id = %(b)s AND d.dim = {int(Dim.STAFF)} AND d.val = s.id
                                 AND bit_count(d.bits & t.bits) > 0) END
 """  # noqa: S608

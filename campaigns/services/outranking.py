@@ -64,13 +64,15 @@ _LOWER = """
 _LOWER_OF_FEW = """
     SELECT s.position, t.id, t.at, t.kind, t.contact_id, k.id, k.priority
       FROM (SELECT contact_id, position FROM contacts_contactstat
-             WHERE brand_id = %(b)s AND contact_id = ANY(%(few)s::bigint[]) OFFSET 0) s
+             WHERE brand_id = (SELECT %(b)s) AND contact_id = ANY(%(few)s::bigint[]) OFFSET 0) s
      CROSS JOIN LATERAL (
            SELECT t.id, t.at, t.kind, t.contact_id, t.send_task_id FROM campaigns_touch t
             WHERE t.brand_id = (SELECT %(b)s) AND t.contact_id = s.contact_id AND t.at >= %(since)s AND t.at < %(until)s
               AND t.state = %(planned)s OFFSET 0) t
-      JOIN campaigns_sendtask k ON k.brand_id = %(b)s AND k.id = t.send_task_id AND k.at = t.at
-     WHERE k.state = 'planned' AND k.priority < %(priority)s
+     CROSS JOIN LATERAL (
+           SELECT k.id, k.at, k.state, k.priority FROM campaigns_sendtask k
+            WHERE k.brand_id = (SELECT %(b)s) AND k.id = t.send_task_id OFFSET 0) k
+     WHERE k.at = t.at AND k.state = 'planned' AND k.priority < %(priority)s
      ORDER BY k.priority, t.id
 """
 

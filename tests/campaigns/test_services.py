@@ -9,7 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.models import Enrolment, SendTask, Sop, StepBlocked, Touch, TouchKey
-from campaigns.services import dues, enrolments, gate, numbers, results, sops, stepping, touches, variables
+from campaigns.services import (
+    dues,
+    enrolments,
+    gate,
+    guide_load,
+    numbers,
+    outranking,
+    results,
+    sops,
+    stepping,
+    touches,
+    variables,
+)
 from campaigns.services.sops import StepInput
 from contacts.models import Contact, Event, EventType
 from org.access import SYSTEM
@@ -524,6 +536,26 @@ def test_plans_as_the_applications_role(many: Any) -> None:
                     "Seq Scan on campaigns_touch_2" not in found
                     and "Seq Scan on campaigns_enrolment" not in found
                 ), (name, found)
+
+
+def test_what_is_looked_up_for_each_row_is_looked_up(many: Any) -> None:
+    """In a brand that Postgres does not know any index that begins with it looks as good as the right one."""
+    now = mid_month()
+    until = now + timedelta(days=1)
+    few = {"b": many.pk, "few": "{1,2}", "since": now, "until": until, "planned": 1, "priority": 5}
+    with in_brand(many), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # an empty table may be read as it is
+        lower = plan_of(outranking._LOWER_OF_FEW, few)
+        load = plan_of(guide_load.OTHERS, guide_load.params(many, now, until, [1]))
+    for plan, table, key in (
+        (lower, "campaigns_sendtask k", "id = t.send_task_id"),
+        (lower, "on contacts_contactstat", "contact_id = ANY"),
+        (load, "campaigns_momentguide g", "moment_id = m.id"),
+        (load, "tagging_dimbits t", "chunk = d.chunk"),
+    ):
+        assert table in plan, (table, plan)
+        found = plan.split(table, 1)[1].split("Index Cond")[1].split("\n")[0]
+        assert key in found, (key, plan)
 
 
 def test_a_minute_with_nothing_due_is_two_probes(many: Any) -> None:
