@@ -43,7 +43,12 @@ _TAKE = """
          WHERE counted.before = 0 OR counted.before + counted.n <= %(limit)s))
     RETURNING n, array_to_string(ids, ',')
 """
-_DUE = "NOT e.is_parked AND e.ended_at IS NULL AND e.next_run_at <= %(at)s AND (e.version_id IS NOT NULL) = %(graph)s"
+# of enrolments named by their ids: `ended_at IS NULL` would let Postgres take the index of those who are in an SOP, which it
+# believes empty as long as it has counted only people who have ended: then all of the brand's are read, for each id again
+STILL_IN = "coalesce(e.ended_at, 'infinity') = 'infinity'"
+_DUE = (
+    f"NOT e.is_parked AND {STILL_IN} AND e.next_run_at <= %(at)s AND (e.version_id IS NOT NULL) = %(graph)s"
+)
 _CLAIM = f"""
     SELECT {{columns}} FROM campaigns_enrolment e WHERE e.brand_id = %(b)s AND e.id = ANY(%(ids)s::bigint[]) AND {_DUE}
      ORDER BY e.next_run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -59,13 +64,12 @@ _PLACES = """
     SELECT moved.id, found.place::text FROM unnest(%s::bigint[]) AS moved(id) CROSS JOIN LATERAL (
         SELECT ctid AS place FROM campaigns_enrolment WHERE brand_id = (SELECT %s) AND id = moved.id OFFSET 0) found
 """
-_PUT_BACK = """
+_PUT_BACK = f"""
     INSERT INTO campaigns_enrolmentdue (brand_id, next_run_at, is_graph, n, ids)
     SELECT e.brand_id, e.next_run_at, %(graph)s, count(*), array_agg(e.id) FROM campaigns_enrolment e
-     WHERE e.brand_id = %(b)s AND e.id = ANY(%(ids)s::bigint[]) AND e.ended_at IS NULL AND NOT e.is_parked
-       AND e.next_run_at <= %(at)s AND (e.version_id IS NOT NULL) = %(graph)s AND e.id <> ALL(%(had)s::bigint[])
+     WHERE e.brand_id = %(b)s AND e.id = ANY(%(ids)s::bigint[]) AND {_DUE} AND e.id <> ALL(%(had)s::bigint[])
      GROUP BY e.brand_id, e.next_run_at, e.id / 1024 RETURNING n
-"""
+"""  # noqa: S608
 _MEND = """
     INSERT INTO campaigns_enrolmentdue (brand_id, next_run_at, is_graph, n, ids)
     SELECT e.brand_id, e.next_run_at, e.version_id IS NOT NULL, count(*), array_agg(e.id) FROM campaigns_enrolment e

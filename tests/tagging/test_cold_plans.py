@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from campaigns import governance
 from campaigns.models import Enrolment, EnrolmentDue, Touch
 from campaigns.services import dry_run, dues, fanout, gate, planes, sops, stepping
+from campaigns.services.journeys import leaving
 from campaigns.services.rules import rules_of
 from commerce.services import order_merge, staging
 from contacts.models import BrandCounter, Contact, WaitingBehaviour
@@ -229,25 +230,23 @@ def _filled(brand: Any, ends: str | None) -> Any:
     return corp
 
 
-@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_by_index_beyond_the_brand(brand: Any, other_brand: Any) -> None:
-    crowd(other_brand, N)
-    _filled(other_brand, None)
-    with connections["owner"].cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT tableoid::regclass::text FROM campaigns_touch"
-        )  # months that have any
-        tables = [*TABLES, *(name for (name,) in cursor.fetchall())]
-        cursor.execute(f"ANALYZE {', '.join(TABLES)}, campaigns_touch")
-    crowd(brand, N)
-    corp = _filled(brand, "9 years")
-    with in_brand(brand), connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM contacts_contact WHERE brand_id = %s ORDER BY id", [brand.pk])
-        ids = [pk for (pk,) in cursor.fetchall()][:: N // BATCH]
+def _due(brand: Any) -> list[int]:
+    """Some of the brand's people, far apart, who are due in its SOP."""
+    with in_brand(brand):
+        ids = list(Contact.objects.order_by("pk").values_list("pk", flat=True))[:: N // BATCH]
         rows = Enrolment.objects.filter(contact__in=ids)
         due = list(rows.values_list("pk", flat=True))
         rows.update(next_run_at=clock.now())
         EnrolmentDue.objects.create(next_run_at=clock.now(), is_graph=False, n=BATCH, ids=due)
+    return ids
+
+
+def _scans(brand: Any, corp: Any, ids: Sequence[int]) -> dict[str, list[str]]:
+    """By act: what it reads of the brand's whole part of a table. Nothing stays done."""
+    with connection.cursor() as cursor:
+        # months that have any
+        cursor.execute("SELECT DISTINCT tableoid::regclass::text FROM campaigns_touch")
+        tables = [*TABLES, *(name for (name,) in cursor.fetchall())]
     found = {}
     for name, act in ACTS.items():
         with in_brand(brand), explained() as plans:
@@ -255,7 +254,19 @@ def test_by_index_beyond_the_brand(brand: Any, other_brand: Any) -> None:
             transaction.set_rollback(True)
         assert plans
         found[name] = [line for plan in plans for line in whole_scans(plan, tables)]
-    assert found == {name: [] for name in ACTS}
+    return found
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_by_index_beyond_the_brand(brand: Any, other_brand: Any) -> None:
+    crowd(other_brand, N)
+    _filled(other_brand, None)
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(f"ANALYZE {', '.join(TABLES)}, campaigns_touch")
+    crowd(brand, N)
+    corp = _filled(brand, "9 years")
+    ids = _due(brand)
+    assert _scans(brand, corp, ids) == {name: [] for name in ACTS}
     with in_brand(other_brand), explained() as plans:  # Postgres knows it: many are looked up together
         many = list(Contact.objects.order_by("pk").values_list("pk", flat=True)[: MANY * 2 : 2])
         assert sorted(frames.frame_of(other_brand, many)[1].values()) == many
@@ -271,6 +282,53 @@ def test_by_index_beyond_the_brand(brand: Any, other_brand: Any) -> None:
         _stages(brand, ids)
         _ledger(brand, ids)
     _everybody(brand, len(ids))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_tables_that_were_never_counted(brand: Any) -> None:
+    """The first minutes of an installation."""
+    crowd(brand, N)
+    corp = _filled(brand, "9 years")
+    found = _scans(brand, corp, _due(brand))
+    # hundreds of ten thousand: all are read once, and hashed
+    assert all(
+        line.startswith("->  Seq Scan on contacts_contactstat") for line in found.pop("orders told by a file")
+    )
+    assert found == {name: [] for name in found}
+
+
+@pytest.mark.parametrize("counted", ["none", "a few who have ended", "all who have ended", "the pages only"])
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_who_is_in_an_sop_is_found_by_id(brand: Any, counted: str) -> None:
+    """Those who are in it now came after the last count: Postgres believes the index of them empty."""
+    crowd(brand, N)
+    with in_brand(brand), connection.cursor() as cursor:
+        if "ended" in counted:
+            old = sops.create_sop(brand, name="old", steps=[sops.StepInput(0, 0, 0, "a")], by=SYSTEM)
+            cursor.execute(ENROLLED, [old.pk, clock.now(), clock.now() + timedelta(days=9), brand.pk])
+            Enrolment.objects.update(ended_at=clock.now(), end_kind=Enrolment.End.DONE)
+            if counted == "a few who have ended":
+                few = Enrolment.objects.order_by("pk").values_list("pk", flat=True)[:BATCH]
+                Enrolment.objects.exclude(pk__in=list(few)).delete()
+    if counted != "the pages only":
+        _maintain("VACUUM ANALYZE")
+    corp = _filled(brand, "9 years")
+    ids = _due(brand)
+    if counted == "the pages only":
+        _maintain("VACUUM")
+    with in_brand(brand):
+        others = Enrolment.objects.filter(contact__in=[pk + 1 for pk in ids], ended_at=None)
+        leavers = list(others.values_list("pk", flat=True))
+        with explained() as plans:
+            _steps(brand, corp, ids)
+            if counted == "all who have ended":  # of a table that counts for nothing all are read, but once
+                assert leaving.leave(brand, leavers, Enrolment.End.REMOVED, clock.now()) == BATCH
+    assert not [line for plan in plans for line in whole_scans(plan, ("campaigns_enrolment",))]
+
+
+def _maintain(what: str) -> None:
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(f"{what} campaigns_enrolment")
 
 
 def _ledger(brand: Any, ids: Sequence[int]) -> None:

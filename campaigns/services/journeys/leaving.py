@@ -7,18 +7,18 @@ from datetime import datetime
 from django.db import connection
 
 from campaigns.models import Enrolment
-from campaigns.services import leftovers
+from campaigns.services import dues, leftovers
 from campaigns.services.journeys import flows
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_events
 from tenants.models import Brand
 
-_LEAVE = """
+_LEAVE = f"""
     UPDATE campaigns_enrolment e SET ended_at = %s, end_kind = %s, next_run_at = NULL, woken_at = NULL
       FROM campaigns_sop s
-     WHERE e.brand_id = %s AND e.id = ANY(%s) AND e.ended_at IS NULL AND s.brand_id = e.brand_id AND s.id = e.sop_id
+     WHERE e.brand_id = %s AND e.id = ANY(%s) AND {dues.STILL_IN} AND s.brand_id = e.brand_id AND s.id = e.sop_id
     RETURNING e.id, e.contact_id, e.sop_id, e.version_id, e.node, e.position, s.name
-"""
+"""  # noqa: S608
 
 
 def leave(brand: Brand, enrolment_ids: Collection[int], kind: Enrolment.End | str, at: datetime) -> int:
