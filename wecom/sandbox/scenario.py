@@ -237,11 +237,11 @@ def advance(given: Given) -> Given:
     Returns:
         events: how many happened; now: what the clock shows.
     """
-    if clock.speed() != 0:
-        raise Refused("the clock runs; let it stand first: clock {speed: 0}")
-    until, n = _until(given), 0
-    most = int(given["events"]) if given.get("events") is not None else None
+    n, most = 0, int(given["events"]) if given.get("events") is not None else None
     with life.playing:
+        if clock.speed() != 0:
+            raise Refused("the clock runs; let it stand first: clock {speed: 0}")
+        until = _until(given)
         while most is None or n < most:
             found = life.peek()
             if found is None or found[0] > until:

@@ -16,10 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def tick() -> None:
-    """Play what is due now, for a moment: a clock that runs too fast for its people must not keep others waiting."""
-    until, end = clock.running(), time.monotonic() + TURN_S
+    """Play what is due now, for a moment: a clock that runs too fast for its people must not keep others waiting.
+
+    The clock is read with `playing` held, for each happening: whoever held it before may have set it back.
+    """
     with life.playing:
-        while life.step(until) and time.monotonic() < end:
+        end = time.monotonic() + TURN_S
+        while life.step(clock.running()) and time.monotonic() < end:
             pass
 
 

@@ -1,13 +1,17 @@
 """Scenarios: the same seed makes the same day to the byte, whatever the process; what is wrong is said."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.wecom.sandbox.conftest import Api, Receiver
-from tests.wecom.sandbox_client import CORPID, ControlError, Sandbox
+from tests.wecom.sandbox_client import CORPID, ROOT, ControlError, Sandbox
 
 AT = 1_790_000_000
 DAY: dict[str, Any] = {
@@ -213,6 +217,32 @@ def test_a_clock_too_fast_for_its_people_can_still_be_stopped(sandbox: Sandbox) 
     sandbox.post("clock", speed=0)
     sandbox.reset()
     assert sandbox.get("state")["counts"]["customers"] == 0
+
+
+SET_BACK = """
+import time
+import django
+django.setup()
+from wecom.sandbox import clock, life, ticker
+
+class Another:
+    def __enter__(self):
+        clock.set_anchor(real=time.time(), shown=1000.0, speed=0)
+    def __exit__(self, *_):
+        pass
+
+clock.set_anchor(real=time.time(), shown=2000.0, speed=0)
+life.playing = Another()
+life.step = lambda until: print("until", until)
+ticker.tick()
+"""
+
+
+def test_a_tick_that_waited_for_a_scenario_to_begin_plays_to_its_clock(tmp_path: Path) -> None:
+    """Not to what the clock showed before: everything until today happened at once."""
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "wecom.sandbox.settings", "SANDBOX_DATA": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", SET_BACK], env=env, cwd=ROOT, text=True, capture_output=True)
+    assert told.stdout.split() == ["until", "1000.0"], told.stderr
 
 
 def test_a_clock_that_runs_is_not_stepped(sandbox: Sandbox, receiver: Receiver) -> None:
