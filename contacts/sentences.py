@@ -141,6 +141,7 @@ REASONS: dict[str, Any] = {
     "outranked": _("A campaign of higher priority needed the place"),
     "guide_busy": _("The guide has enough to do on that day"),
     "left_sop": _("The customer had left the SOP before it went out"),
+    "joined": _("Joined with a record that gets the same message"),
     "content": _("The content may not be sent any more"),
     "brand_hold_out": _("Brand's hold-out group: gets no campaign, to measure what they all do"),
     "hold_out": _("Hold-out group: gets nothing, to measure the effect"),

@@ -176,6 +176,7 @@ class Touch(TenantModel):
         BRAND_HOLD_OUT = 19, _("Brand's hold-out group: gets no campaign, to measure what they all do")
         GUIDE_BUSY = 20, _("The guide has enough to do on that day")
         LEFT_SOP = 21, _("The customer had left the SOP before it went out")
+        JOINED = 22, _("Joined with a record that gets the same message")
 
     # a row that is marked becomes longer (`done_at`): a page holds all of its rows once more, so that no index is touched
     partition_fillfactor = 47

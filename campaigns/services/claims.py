@@ -12,7 +12,7 @@ from django.db.models import F
 
 from campaigns import governance
 from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
-from campaigns.services import gate, leftovers, planning, rules, senders, touches
+from campaigns.services import gate, joined, leftovers, planning, rules, senders, touches
 from campaigns.services.journeys import slots
 from contacts.models import EventType
 from content.services import library, links, sensitive
@@ -105,7 +105,13 @@ def _claim_rows(
     # asked before anything is written: who asks writes down first what is noted of bitmaps, and a claim that did so in
     # between would hold rows of them for which others wait
     claims = []
-    held = _Held(brand, now, _left_alone(brand, running, now), leftovers.of_tasks(brand, running))
+    held = _Held(
+        brand,
+        now,
+        _left_alone(brand, running, now),
+        leftovers.of_tasks(brand, running),
+        joined.surplus(brand, running),
+    )
     SendTask.objects.filter(pk__in=paused).update(next_try_at=now + WAIT_WHILE_PAUSED)
     for task in ended:
         touches.settle(brand, send_task_id=task.pk, at=task.at, state=Touch.State.CANCELLED, done_at=now)
@@ -274,8 +280,14 @@ class _Contents:
 
 
 def _receivers(task: SendTask, held: "_Held") -> dict[str, int]:
-    """Who is still to get it: between plan and call a person may have gone, or asked to be left alone; between two calls
-    also left the SOP."""
+    """Who is still to get it: between plan and call a person may have gone, asked to be left alone or turned out to be
+    somebody who gets it already; between two calls also left the SOP."""
+    if surplus := held.surplus.get(task.pk):
+        for reason, touch_ids in surplus.touches.items():
+            held.back(task, task.contact_ids, reason, touch_ids)
+        # two records of one task have left the same number twice
+        task.contact_ids = list(dict.fromkeys(pk for pk in task.contact_ids if pk not in surplus.gone))
+        SendTask.objects.filter(pk=task.pk).update(contact_ids=task.contact_ids, n=len(task.contact_ids))
     if left := held.left_sop.get(task.pk):
         held.back(task, left, leftovers.REASON)
         task.contact_ids = [pk for pk in task.contact_ids if pk not in left]
@@ -299,6 +311,7 @@ class _Held:
     Attributes:
         left_alone: {kind: {contact: the wish that is in the way}}.
         left_sop: {send task: who has left its SOP since it was claimed before}.
+        surplus: {send task: what people would get twice, who were two records}.
         counts: {(SOP, step, reason): people}, added to the figures once: claims that held rows of several steps one
             after the other would wait for each other.
     """
@@ -309,11 +322,20 @@ class _Held:
         now: datetime,
         left_alone: Mapping[int, Mapping[int, Touch.Reason]],
         left_sop: Mapping[int, Collection[int]],
+        surplus: Mapping[int, joined.Surplus],
     ) -> None:
-        self.brand, self.now, self.left_alone, self.left_sop = brand, now, left_alone, left_sop
+        self.brand, self.now, self.left_alone = brand, now, left_alone
+        self.left_sop, self.surplus = left_sop, surplus
         self.counts: Counter[tuple[int, int, int]] = Counter()
 
-    def back(self, task: SendTask, contact_ids: Collection[int], reason: Touch.Reason) -> None:
+    def back(
+        self,
+        task: SendTask,
+        contact_ids: Collection[int],
+        reason: Touch.Reason,
+        touch_ids: Collection[int] | None = None,
+    ) -> None:
+        """Write it, for all touches of these people in the task or for some."""
         if not contact_ids:
             return
         done = touches.settle(
@@ -324,6 +346,7 @@ class _Held:
             reason=reason,
             done_at=self.now,
             contact_ids=contact_ids,
+            touch_ids=touch_ids,
         )
         touches.tell(
             self.brand,

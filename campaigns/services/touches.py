@@ -198,6 +198,7 @@ def settle(
     reason: Touch.Reason = Touch.Reason.NONE,
     error: str = "",
     contact_ids: Iterable[int] | None = None,
+    touch_ids: Iterable[int] | None = None,
     was: Sequence[Touch.State] = (Touch.State.PLANNED, Touch.State.HANDED),
 ) -> list[tuple[int, int]]:
     """Move touches of one send task on; gives (touch id, contact id) of those that were in `was`. A repeat
@@ -206,6 +207,7 @@ def settle(
     Args:
         at: the send task's own `at`, by which the ledger is partitioned.
         contact_ids: these only; None for all that are left.
+        touch_ids: of them these only.
     """
     sql = (
         "UPDATE campaigns_touch SET state = %s, reason = %s, error = %s, done_at = %s"
@@ -225,6 +227,8 @@ def settle(
     ids = None if contact_ids is None else array(contact_ids)
     where, more = within(brand, send_task_id, ids)
     sql, given = sql + where, [*given, *more]
+    if touch_ids is not None:
+        sql, given = sql + " AND id = ANY(%s::bigint[])", [*given, array(touch_ids)]
     with connection.cursor() as cursor:
         cursor.execute(sql + " RETURNING id, contact_id", given)
         done_rows = cursor.fetchall()

@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.db.models import Q
+
 from campaigns.models import StaffTask, Touch
 from campaigns.services import left_out, task_later, waiting
 from campaigns.views.touches import names_of
@@ -23,7 +25,10 @@ from tagging.models import LifecycleStage, ValueGroup
 from tenants.models import Brand
 
 N_ORDERS, N_TOUCHES, N_NOTES, N_TASKS = 3, 5, 3, 10
-SPOKEN = (EventType.TOUCH_SENT, EventType.NOTE, EventType.TASK_DONE)  # a welcome is no conversation
+# a welcome is no conversation, nor a call that nobody has answered
+SPOKEN = Q(type__in=(EventType.TOUCH_SENT, EventType.NOTE)) | (
+    Q(type=EventType.TASK_DONE) & ~Q(data__contains={"reason": f"task_{StaffTask.Outcome.UNREACHED}"})
+)
 
 
 def customer_of_chat(staff: Staff, external_userid: str) -> Contact | None:
@@ -154,9 +159,7 @@ def facts_of(who: Who) -> Facts:
         .first()
     )
     spoken = (
-        Event.objects.filter(contact_id=who.contact.pk, type__in=SPOKEN)
-        .order_by("-at")
-        .values_list("at", flat=True)
+        Event.objects.filter(SPOKEN, contact_id=who.contact.pk).order_by("-at").values_list("at", flat=True)
     )
     stat = who.stat
     product = hooks.product_names([cart.object_id]).get(cart.object_id, "") if cart and cart.object_id else ""

@@ -160,11 +160,7 @@ def _asked(staff: Staff) -> list[tuple[Contact, Any, str]]:
 def _new(staff: Staff) -> list[tuple[Contact, Any, str]]:
     """New, and nobody has written to them since (a welcome is no conversation)."""
     since = clock.now() - timedelta(days=NEW_DAYS)
-    spoken = Event.objects.filter(
-        contact_id=OuterRef("contact_id"),
-        at__gte=since,
-        type__in=SPOKEN,
-    )
+    spoken = Event.objects.filter(SPOKEN, contact_id=OuterRef("contact_id"), at__gte=since)
     rows = Follow.objects.filter(staff=staff, ended_at=None, is_pending=False, added_at__gte=since)
     rows = rows.filter(~Exists(spoken), contact__do_not_contact=False).select_related("contact")
     return [(f.contact, f.added_at, "") for f in rows.order_by("-added_at")[: WAITING + 1]]

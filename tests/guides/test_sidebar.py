@@ -13,14 +13,16 @@ import pytest
 from django.test import Client
 from PIL import Image
 
-from campaigns.models import Touch
-from contacts.models import Event, EventType
+from campaigns.models import StaffTask, Touch
+from campaigns.services import staff_tasks
+from contacts.models import Event, EventType, Follow
 from contacts.services import contacts as contact_services
 from contacts.services.timeline import record_event
 from content import tokens
 from content.models import Content
 from content.services import editing, links, posters, sensitive
 from content.services.editing import ContentInput
+from guides.services import customers, today
 from org.access import SYSTEM
 from org.models import Corp
 from scrm import clock
@@ -141,6 +143,25 @@ def test_words_for_the_next_step_stand_first(chat: SimpleNamespace) -> None:
     with in_brand(chat.brand):
         contact_services.set_do_not_contact(chat.brand, contacts=[chat.mine], value=True, by=SYSTEM)
     assert names()[0] == [] and "data-words" not in chat.client.get(url).content.decode()
+
+
+def test_a_call_that_nobody_answered_is_no_conversation(chat: SimpleNamespace) -> None:
+    """Called in vain, a new customer still waits for a word."""
+    with in_brand(chat.brand):
+        Follow.objects.filter(contact=chat.mine).update(added_at=clock.now() - timedelta(days=1))
+
+        def waits() -> tuple[str, bool]:
+            lists = [row["key"] for row in today.waiting_of(chat.brand, chat.a)]
+            return customers.next_step(chat.brand, chat.mine, chat.a).kind, "new" in lists
+
+        for outcome, after in (("unreached", ("hello", True)), ("", ("none", False))):
+            assert waits() == ("hello", True)
+            task = StaffTask.objects.create(
+                staff=chat.a, contact=chat.mine, kind="call", title="打个电话", key=outcome,
+                due_at=clock.now() + timedelta(days=1), source="page",
+            )  # fmt: skip
+            staff_tasks.complete(chat.brand, task_id=task.pk, by=SYSTEM, outcome=outcome)
+            assert waits() == after
 
 
 def test_posters_are_sent_with_the_guides_code_or_the_customers(
