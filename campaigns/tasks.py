@@ -5,10 +5,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from django.db import transaction
+
 from campaigns.models import SendTask
 from campaigns.services import (
     alerts,
     due,
+    dues,
     handing,
     looking,
     marks,
@@ -42,15 +45,17 @@ def tick() -> int:
 
 @tenant_task(expires=55)
 def tick_brand(brand: Brand) -> None:
-    """Move on who is due, plan waves, then start what send tasks want. Nothing due costs two statements."""
+    """Move on who is due, plan waves, then start what send tasks want. Nothing due costs two statements of one transaction."""
     now = clock.now()
-    by_day, by_graph = stepping.probe(brand, now)
+    with transaction.atomic():
+        by_day, by_graph = dues.probe(brand, now)
+        found = None if by_day or by_graph else due.look()
     if by_day:
         done = stepping.run(brand, now)
         log.info("SOP steps: %s people, %s planned, %s held back", done.n, done.n_planned, done.n_blocked)
     if by_graph:
         walk(brand, now)
-    found = due.look()
+    found = found or due.look()
     if found.waves and waves.run_due(brand):
         found = due.look()
     for moment_id in found.moments:

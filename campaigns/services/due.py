@@ -56,7 +56,7 @@ _LOOK = f"""
 """  # noqa: S608
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def look() -> Due:
     """Send tasks and moments that want something now, and waves whose time has come."""
     found = Due()

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from campaigns import governance
 from campaigns.models import Enrolment, EnrolmentDue, SendTask, StepBlocked, Touch, TouchKey
 from campaigns.services import dues, enrolments, graphs, planes, sops, stepping
 from campaigns.services.journeys import walking
+from campaigns.tasks import tick_brand
 from contacts.models import Contact, Event, EventType
 from contacts.services import stats
 from org.access import SYSTEM
@@ -222,3 +224,14 @@ def _written(brand: Any, outcome: Any) -> dict[str, Any]:
         "counted": int(sum(counts[day].flatten().tolist())),
         "held": sorted(StepBlocked.objects.values_list("reason", "n")),
     }
+
+
+def test_a_minute_in_which_nothing_is_due_is_one_transaction(brand: Any) -> None:
+    """Of a thousand brands most have nothing to do in a minute."""
+    with CaptureQueriesContext(connection) as found:
+        tick_brand.apply(kwargs={"brand_id": brand.pk}, throw=True)
+    asked = [row["sql"] for row in found]
+    assert sum(sql == "COMMIT" for sql in asked) == 1 and sum("campaigns_" in sql for sql in asked) == 2, (
+        asked
+    )
+    assert len(asked) <= 6, asked
