@@ -62,7 +62,7 @@ class LocalServer:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 5
+    timeout = 120  # of a connection that nothing comes by: a busy machine may take long between two calls
     wbufsize = -1  # head and body in one packet: else every answer waits 40 ms for an acknowledgement
 
     @property

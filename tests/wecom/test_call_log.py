@@ -141,6 +141,7 @@ def test_redis_that_is_gone_after_the_exchange_costs_no_answer(
 
     server.answer(WRITE, cut)
     assert client.call("POST", WRITE, body={})["msgid"] == "msg1"
+    connection.close()
 
 
 def test_the_list_does_not_grow_for_ever(

@@ -3,6 +3,7 @@
 import multiprocessing
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -224,8 +225,12 @@ def test_too_slow(client: WeComClient, server: LocalServer, answer: Any) -> None
     with pytest.raises(WeComUnavailable) as caught:
         read(client, deadline_s=1.2)
     assert not isinstance(caught.value, LostAnswer)
-    with pytest.raises(LostAnswer):
-        write(client, deadline_s=1.2)
+    for deadline_s in (1.2, 6, 30):  # a busy machine may not come to send it in time
+        with pytest.raises(WeComUnavailable) as caught:
+            write(client, deadline_s=deadline_s)
+        if server.calls(WRITE):
+            break
+    assert isinstance(caught.value, LostAnswer)
     assert len(server.calls(WRITE)) == 1
 
 
@@ -264,10 +269,11 @@ def test_busy_is_not_repeated_for_a_write(client: WeComClient, server: LocalServ
 
 def test_over_the_limit_shuts_the_api_for_everybody(client: WeComClient, server: LocalServer) -> None:
     server.answer(READ, errcode(45009, "api freq out of limit"))
+    started = time.monotonic()
     for caller in (client, make_client(server.url)):
         with pytest.raises(WeComRateLimited) as caught:
             read(caller)
-        assert 55 < caught.value.retry_after_s <= 60.1
+        assert 59 - (time.monotonic() - started) < caught.value.retry_after_s <= 60.1
     assert len(server.calls(READ)) == 1
     write(client)  # another API goes on
 
@@ -324,12 +330,12 @@ def test_five_at_once(server: LocalServer) -> None:
 
 
 def test_waiting_is_counted_and_bounded(server: LocalServer) -> None:
-    client = make_client(server.url, allowed=Limits(per_minute=2), deadline_s=3)
+    client, started = make_client(server.url, allowed=Limits(per_minute=2)), time.monotonic()
     read(client)
     read(client)
     with pytest.raises(WeComRateLimited) as caught:
-        read(client)
-    assert 50 < caught.value.retry_after_s < 62
+        read(client, deadline_s=3)
+    assert 59 - (time.monotonic() - started) < caught.value.retry_after_s < 62
     assert caught.value.errcode is None
     assert len(server.calls(READ)) == 2
     assert client.waited_s < 1

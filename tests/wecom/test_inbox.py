@@ -261,7 +261,7 @@ def test_one_customer_one_at_a_time(brand: Brand, corp: Corp, monkeypatch: pytes
 
 def test_busy_customer_is_put_back(brand: Brand, corp: Corp, by_hand: None) -> None:
     event_id = put(brand, corp, "a")
-    with tenant_scope(brand), turn(brand, "inbox", f"{corp.pk}:wm1", wait_s=0, hold_s=30):
+    with tenant_scope(brand), turn(brand, "inbox", f"{corp.pk}:wm1", wait_s=0, hold_s=300):
         assert inbox.process(brand, event_id) == "retry"
     row = event(brand, event_id)
     assert (row.n_tries, row.error) == (0, "")

@@ -16,7 +16,7 @@ from scrm.redis import redis_client
 from tests.wecom.local_server import LocalServer
 from wecom import limits
 from wecom.client import WeComClient
-from wecom.errors import WeComRateLimited
+from wecom.errors import WeComRateLimited, WeComUnavailable
 from wecom.limits import Limits, slot
 
 KEY, API = "wecom:1:ww1", "externalcontact/get"
@@ -25,6 +25,13 @@ KEY, API = "wecom:1:ww1", "externalcontact/get"
 @pytest.fixture
 def redis() -> Any:
     return redis_client()
+
+
+@pytest.fixture(autouse=True)
+def own_gates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that another test has counted ahead; and what is counted here stays so, however long the machine stands still."""
+    limits._gates.clear()
+    monkeypatch.setattr(limits, "AHEAD_S", 600.0)
 
 
 def refused(redis: Redis, key: str = KEY, api: str = API, **kwargs: Any) -> float:
@@ -50,7 +57,8 @@ def test_minute_and_hour(redis: Redis) -> None:
     for _ in range(3):
         with slot(redis, KEY, API, wait_s=0, limits=few) as waited:
             assert waited.window_s == 0
-    assert 60 - since(started) < refused(redis, limits=few) <= 61.1
+    left_s = refused(redis, limits=few)
+    assert 60 - since(started) < left_s <= 61.1
     assert 3500 < refused(redis, limits=Limits(per_hour=3)) <= 3661
     with slot(redis, KEY, API, wait_s=0):  # the documented limits still have room
         pass
@@ -62,14 +70,13 @@ def test_a_window_gives_its_calls_back(redis: Redis) -> None:
     now = int(redis.time()[0])
     key = f"{KEY}:calls:{API}:minute"
     redis.hset(
-        key, mapping={"first": now - 70, "total": 5, str(now - 70): 2, str(now - 62): 1, str(now - 50): 2}
+        key, mapping={"first": now - 70, "total": 5, str(now - 70): 2, str(now - 62): 1, str(now - 20): 2}
     )
     for _ in range(2):
         with slot(redis, KEY, API, wait_s=0, limits=few):
             pass
-    assert (
-        10 - since(started) - 1 < refused(redis, limits=few) <= 11.1
-    )  # until the calls of 50 seconds ago have left
+    left_s = refused(redis, limits=few)  # until the calls of 20 seconds ago have left
+    assert 40 - since(started) - 1 < left_s <= 41.1
     fields = {k.decode() for k in redis.hkeys(key)}
     assert str(now - 70) not in fields
     assert str(now - 62) not in fields
@@ -88,7 +95,6 @@ def test_five_in_flight(redis: Redis) -> None:
 
 def test_waits_for_a_place(redis: Redis) -> None:
     one = Limits(in_flight=1)
-    limits._gates.clear()
     gate = limits._gates[limits._keys(KEY, API)[2], 1] = limits._Gate(1)
     entered, held_s = threading.Event(), list[float]()
 
@@ -115,7 +121,7 @@ def test_whoever_waits_is_woken(redis: Redis, monkeypatch: pytest.MonkeyPatch) -
     one, held = Limits(in_flight=1), []
 
     def hold() -> None:
-        with slot(Redis.from_url(settings.REDIS_URL), KEY, API, wait_s=120, limits=one) as waited:
+        with Redis.from_url(settings.REDIS_URL) as own, slot(own, KEY, API, wait_s=120, limits=one) as waited:
             limits._gates.clear()  # as if the next one were another process
             time.sleep(0.1)
             held.append(waited.s)
@@ -138,15 +144,16 @@ def test_whoever_waits_is_woken(redis: Redis, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_place_goes_on_to_the_next_thread(redis: Redis) -> None:
     """Without being given back; each call is counted."""
-    one, places = Limits(in_flight=1), []
-    limits._gates.clear()
+    one, places, gone = Limits(in_flight=1), [], []
     gate = limits._gates[limits._keys(KEY, API)[2], 1] = limits._Gate(1)
     flight, minute = (f"{KEY}:calls:{API}:{part}" for part in ("flight", "minute"))
 
     def call() -> None:
         with slot(redis, KEY, API, wait_s=60, limits=one):
-            until(lambda: len(gate._queue) == 5 - len(places))  # the others have come
+            # the others have come, and whoever was here before has counted the next call, so that nobody else does
+            until(lambda: len(gate._queue) == 5 - len(places) and len(gone) == len(places))
             places.append(redis.zrange(flight, 0, -1))
+        gone.append(1)
 
     threads = [threading.Thread(target=call) for _ in range(6)]
     for thread in threads:
@@ -160,12 +167,14 @@ def test_a_place_goes_on_to_the_next_thread(redis: Redis) -> None:
 def test_a_call_counted_ahead_brings_no_place_back(redis: Redis) -> None:
     """The thread that was handed the place may be done before Redis hears of it."""
     asked = [*limits._keys(KEY, API), *limits._address_keys("1", API)]
-    take, args = redis.register_script(limits._TAKE), [10, 10, 1, "place", 30_000, 10, 10, KEY]
+    take, args = redis.register_script(limits._TAKE), [10, 10, 1, "place", 300_000, 10, 10, KEY]
     assert take(asked, [*args, 2]) == [2, 0] and not redis.zcard(asked[2]) and not redis.exists(asked[0])
     assert take(asked, [*args, 0]) == [0, 0]
-    redis.zadd(asked[2], {"place": time.time() * 1000 + 15_000})
-    assert take(asked, [*args, 3]) == take(asked, [*args, 2]) == [0, 0]
-    assert redis.zscore(asked[2], "place") > time.time() * 1000 + 20_000  # it begins anew
+    half_over = time.time() * 1000 + 150_000
+    for mode in (3, 2):
+        redis.zadd(asked[2], {"place": half_over})
+        assert take(asked, [*args, mode]) == [0, 0]
+        assert redis.zscore(asked[2], "place") > half_over + 100_000  # it begins anew
     assert redis.hget(asked[0], "total") == b"2" and redis.zcard(asked[2]) == 1
 
 
@@ -207,7 +216,8 @@ def test_handing_on_ends_where_it_must(redis: Redis) -> None:
     n = len(taken)
     for thread in threads(Limits(in_flight=1, per_minute=n + 31)):
         thread.join(60)
-    assert len(taken) == n + 30  # and the guest's
+    gate = limits._gates[limits._keys(KEY, API)[2], 1]  # a call may be counted that nobody came to make
+    assert len(taken) + len(gate._ahead) == n + 30  # and the guest's
     guest.join(60)
     results.close()
     results.join_thread()
@@ -242,8 +252,9 @@ def test_a_killed_process_frees_its_place(redis: Redis) -> None:
         assert redis.zscore(flight, place) is None
 
 
-def _call_often(url: str, results: Any) -> None:
+def _call_often(url: str, start: Any, results: Any) -> None:
     redis, n, most = Redis.from_url(url), 0, 0
+    start.wait(150)  # all have come up: the first one's calls count until the last one has made its own
     while True:
         try:
             with slot(redis, KEY, API, wait_s=20, limits=Limits(per_minute=300, in_flight=3)):
@@ -257,8 +268,9 @@ def _call_often(url: str, results: Any) -> None:
 
 def test_processes_share_the_limits(redis: Redis) -> None:
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    workers = [context.Process(target=_call_often, args=[settings.REDIS_URL, results]) for _ in range(4)]
+    start, results = context.Barrier(4), context.Queue()
+    arguments = [settings.REDIS_URL, start, results]
+    workers = [context.Process(target=_call_often, args=arguments) for _ in range(4)]
     for worker in workers:
         worker.start()
     found = [results.get(timeout=180) for _ in workers]
@@ -274,7 +286,8 @@ def test_block(redis: Redis) -> None:
     started = time.monotonic()
     limits.block(redis, KEY, API, 60)
     limits.block(redis, KEY, API, 0.1)  # a shorter one changes nothing
-    assert 60 - since(started) - 0.1 < refused(redis) <= 60.1
+    left_s = refused(redis)
+    assert 60 - since(started) - 0.1 < left_s <= 60.1
     with slot(redis, KEY, "user/get", wait_s=0):
         pass
     started = time.monotonic()
@@ -286,17 +299,16 @@ def test_block(redis: Redis) -> None:
 def test_a_block_holds_for_whoever_queues(redis: Redis) -> None:
     """Also where the next call was counted ahead already."""
     one, done = Limits(in_flight=1), []
-    limits._gates.clear()
     gate = limits._gates[limits._keys(KEY, API)[2], 1] = limits._Gate(1)
 
     def call(name: str) -> None:
         try:
-            with slot(redis, KEY, API, wait_s=50 if name != "c" else 20, limits=one):
+            with slot(redis, KEY, API, wait_s=200 if name != "c" else 100, limits=one):
                 if name == "a":
                     until(lambda: len(gate._queue) == 2)
                 else:
                     until(lambda: gate._ahead)  # the call of c
-                    limits.block(redis, KEY, API, 60)
+                    limits.block(redis, KEY, API, 300)
                 done.append(name)
         except WeComRateLimited:
             done.append(f"{name} refused")
@@ -306,7 +318,7 @@ def test_a_block_holds_for_whoever_queues(redis: Redis) -> None:
         thread.start()
         until(lambda n=n: done or (len(gate._queue) == n and not gate._free))
     for thread in threads:
-        thread.join(30)
+        thread.join(90)
     assert done == ["a", "b", "c refused"]
 
 
@@ -348,7 +360,8 @@ def test_address_limit_over_all_corps(redis: Redis) -> None:
         pass
     with slot(redis, corp(1), API, wait_s=0, limits=few, egress="2"):  # another address
         pass
-    assert 60 - since(started) < refused(redis, corp(1), limits=few) <= 61.1
+    left_s = refused(redis, corp(1), limits=few)
+    assert 60 - since(started) < left_s <= 61.1
     assert 3500 < refused(redis, corp(1), limits=Limits(address_per_hour=100)) <= 3661
 
 
@@ -394,14 +407,17 @@ def test_a_brand_at_full_speed_does_not_hold_up_anothers_welcome(redis: Redis) -
         while not stop.is_set():
             try:
                 client.call("GET", API, repeatable=True, deadline_s=1.3)
-                taken.append(1)
             except WeComRateLimited:
                 stop.wait(0.05)
+                continue
+            except WeComUnavailable:
+                pass  # the machine was too busy for its answer: it is counted all the same
+            taken.append(1)
 
-    with LocalServer() as server:
+    with LocalServer() as server, ExitStack() as opened:
 
         def client(brand_id: int) -> WeComClient:
-            connection = Redis.from_url(settings.REDIS_URL)
+            connection = opened.enter_context(Redis.from_url(settings.REDIS_URL))
             return WeComClient(
                 f"ww{brand_id}",
                 "s",
@@ -410,6 +426,7 @@ def test_a_brand_at_full_speed_does_not_hold_up_anothers_welcome(redis: Redis) -
                 api_url=server.url,
                 redis_conn=connection,
                 allowed=few,
+                deadline_s=90,
             )
 
         hogs = [threading.Thread(target=sync, args=[client(1)]) for _ in range(8)]
@@ -417,14 +434,12 @@ def test_a_brand_at_full_speed_does_not_hold_up_anothers_welcome(redis: Redis) -
             hog.start()
         while len(taken) < 355:
             stop.wait(0.02)
-        guest, seconds = client(2), []
+        guest = client(2)
         for _ in range(4):  # 1 in 50 of the limit, halved: a profile and a welcome each
-            started = time.monotonic()
             guest.call("GET", API, repeatable=True)
             guest.call("POST", "externalcontact/send_welcome_msg", body={})
-            seconds.append(time.monotonic() - started)
         stop.set()
         for hog in hogs:
             hog.join(60)
     assert len(taken) <= 360
-    assert guest.waited_s < 5 and max(seconds) < 15  # held up it would have waited for a minute
+    assert guest.waited_s < 5  # held up it would have waited for a minute

@@ -261,7 +261,7 @@ def test_one_customer_one_call_at_a_time(
 ) -> None:
     """Also of two kinds, which have no order among themselves."""
     first, second = remark(customer, "1"), mark(customer, "2", add=(first_tag(customer),))
-    with tenant_scope(customer.brand), turn(customer.brand, "outbound", EXTERNAL, wait_s=0, hold_s=9):
+    with tenant_scope(customer.brand), turn(customer.brand, "outbound", EXTERNAL, wait_s=0, hold_s=300):
         assert outbound.deliver_one(customer.brand, first) == "waiting"
     assert row(customer, first).n_tries == 0
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -62,8 +63,10 @@ def test_many_threads_one_fetch(redis: Redis) -> None:
 
 
 def test_lifetime_has_a_margin(redis: Redis) -> None:
+    started = time.monotonic()
     tokens.shared(redis, KEY, lambda: ("T1", 7200))
-    assert 6890 < redis.ttl(KEY) <= 6900
+    left_s = redis.ttl(KEY)
+    assert 6898 - (time.monotonic() - started) <= left_s <= 6900
     assert tokens.lifetime(60) == 30
     assert tokens.lifetime(0) == 1
     assert not redis.exists(f"{KEY}:lock")
@@ -82,6 +85,7 @@ def test_only_the_token_that_failed_is_dropped(redis: Redis) -> None:
 )
 def test_refusals_are_remembered(redis: Redis, errcode: int, seconds: int) -> None:
     asked: list[int] = []
+    started = time.monotonic()
 
     def fetch() -> tuple[str, int]:
         asked.append(1)
@@ -93,7 +97,8 @@ def test_refusals_are_remembered(redis: Redis, errcode: int, seconds: int) -> No
         assert (caught.value.errcode, caught.value.hint) == (errcode, "1-2-3")
         assert caught.value.from_ip == "203.0.113.7"
     assert len(asked) == 1
-    assert seconds - 5 < redis.ttl(f"{KEY}:refused") <= seconds
+    left_s = redis.ttl(f"{KEY}:refused")
+    assert seconds - 2 - (time.monotonic() - started) <= left_s <= seconds
 
     assert tokens.shared(redis, KEY, lambda: ("T1", 7200), fresh=True) == "T1"  # the doctor asks again
     assert tokens.shared(redis, KEY, fetch) == "T1"  # and with that it is forgotten
