@@ -24,10 +24,11 @@ def balance(corpid: str) -> dict[str, int]:
 def set_balance(corpid: str, left: int) -> None:
     """The corp bought more, or the tester takes it away."""
     store.corp(corpid)
-    before = balance(corpid)
-    store.remember(f"acquisition:{corpid}", before | {"balance": left})
-    if before["balance"] == 0 < left:
-        emit(corpid, EVENT, "balance_increased", ())
+    with store.writing():
+        before = balance(corpid)
+        store.remember(f"acquisition:{corpid}", before | {"balance": left})
+        if before["balance"] == 0 < left:
+            emit(corpid, EVENT, "balance_increased", ())
 
 
 def is_unavailable(link: Link, given: dict[str, Any]) -> bool:

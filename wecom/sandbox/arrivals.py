@@ -18,11 +18,12 @@ def start(corpid: str, given: Given) -> Given:
         given: per_minute, minutes (sandbox time), say_rate, delete_rate (shares of arrivals).
     """
     store.corp(corpid)
-    per_minute, now = float(given.get("per_minute") or 0), clock.now()
+    per_minute = float(given.get("per_minute") or 0)
     own = {"say_rate": given.get("say_rate", 0.3), "delete_rate": given.get("delete_rate", 0.02)}
     with store.writing():
         Due.objects.filter(corpid=corpid, kind="arrive", given__name="stream").delete()
         if per_minute > 0:
+            now = clock.now()
             until = now + float(given.get("minutes") or 60) * 60
             chain(corpid, "stream", per_minute * 60, now, until, habits=own, catches_up=False)
     return {"corpid": corpid, "per_minute": per_minute, **own}

@@ -3,7 +3,6 @@
 Everything is off until somebody sets it, except that guides confirm mass sends as the settings say.
 """
 
-import threading
 from typing import Any
 
 from . import store
@@ -46,22 +45,20 @@ CUSTOMER: Habits = {
 }
 EVERYBODY = "*"
 
-_lock = threading.Lock()
 _known: dict[str, dict[str, Any]] = {}
 
 
 def forget() -> None:
     """The database was changed by another hand."""
-    with _lock:
-        _known.clear()
+    _known.clear()
 
 
 def of(corpid: str) -> dict[str, Any]:
     """What was set for a corp: {"guides": {"*" | userid: habits}, "customers": habits}."""
     found = _known.get(corpid)
     if found is None:
-        found = store.recall(f"behaviour:{corpid}") or {"guides": {}, "customers": {}}
-        with _lock:
+        with store.writers:  # nobody changes them meanwhile
+            found = store.recall(f"behaviour:{corpid}") or {"guides": {}, "customers": {}}
             _known[corpid] = found
     return found
 
@@ -92,17 +89,18 @@ def change(given: dict[str, Any]) -> dict[str, Any]:
     """
     corpid = given["corpid"]
     store.corp(corpid)
-    now: dict[str, Any] = {"guides": {}, "customers": {}} if given.get("replace") else of(corpid)
-    guides = {userid: dict(habits) for userid, habits in now["guides"].items()}
-    for userid, habits in (given.get("guides") or {}).items():
-        key = userid.lower()
-        guides[key] = {**guides.get(key, {}), **_checked(habits, GUIDE)}
-    changed = {
-        "guides": guides,
-        "customers": {**now["customers"], **_checked(given.get("customers") or {}, CUSTOMER)},
-    }
-    store.remember(f"behaviour:{corpid}", changed)
-    forget()
+    with store.writing():
+        now: dict[str, Any] = {"guides": {}, "customers": {}} if given.get("replace") else of(corpid)
+        guides = {userid: dict(habits) for userid, habits in now["guides"].items()}
+        for userid, habits in (given.get("guides") or {}).items():
+            key = userid.lower()
+            guides[key] = {**guides.get(key, {}), **_checked(habits, GUIDE)}
+        changed = {
+            "guides": guides,
+            "customers": {**now["customers"], **_checked(given.get("customers") or {}, CUSTOMER)},
+        }
+        store.remember(f"behaviour:{corpid}", changed)
+        forget()
     return changed
 
 

@@ -5,9 +5,7 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-_real = 0.0  # real moment at which the pair was set
-_shown = 0.0  # what the clock showed then
-_speed = 1.0
+_anchor = (0.0, 0.0, 1.0)  # a real moment, what the clock showed then, its speed since; changed as one
 _pinned: ContextVar[float | None] = ContextVar("pinned", default=None)
 
 
@@ -19,7 +17,8 @@ def now() -> float:
 
 def running() -> float:
     """What the clock itself shows."""
-    return _shown + (time.time() - _real) * _speed
+    real, shown, speed = _anchor
+    return shown + (time.time() - real) * speed
 
 
 @contextlib.contextmanager
@@ -34,20 +33,20 @@ def at(moment: float) -> Iterator[None]:
 
 def for_machines(seconds: float) -> float:
     """Sandbox seconds of a wait that WeCom grants to a program: it has its real time, however fast the clock runs."""
-    return seconds * max(1.0, _speed)
+    return seconds * max(1.0, speed())
 
 
 def speed() -> float:
     """Sandbox seconds per real second; 0: the clock stands."""
-    return _speed
+    return _anchor[2]
 
 
 def set_anchor(*, real: float, shown: float, speed: float) -> None:
     """Let the clock show `shown` at the real moment `real` and run at `speed` from there."""
-    global _real, _shown, _speed
-    _real, _shown, _speed = real, shown, speed
+    global _anchor
+    _anchor = (real, shown, speed)
 
 
 def anchor() -> dict[str, float]:
     """What set_anchor needs, for the database."""
-    return {"real": _real, "shown": _shown, "speed": _speed}
+    return dict(zip(("real", "shown", "speed"), _anchor, strict=True))

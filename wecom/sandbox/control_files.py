@@ -16,8 +16,10 @@ from django.db import connection, models
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
-from . import behaviour, clock, delivery, faults, life, limits, store
+from . import clock, delivery, life, store
+from .api import media_by_url
 from .api.media import path_of
+from .control_system import forget_all
 from .errors import Refused
 from .models import Prepared
 
@@ -90,17 +92,17 @@ def restore(lines: Iterable[bytes]) -> dict[str, int]:
         raise Refused(f"this is no dump of this version ({VERSION}, {schema()})")
     if "shown" not in head:
         raise Refused("a stable dump is for comparing; it cannot be read back")
-    with life.playing:
+    with life.playing, store.writers:
         try:
             counts = _take(reading)
         except Exception:
-            store.load()  # clock and chance were wiped in memory; the tables are as before
+            store.load()  # chance was wiped in memory; the tables are as before
             raise
         store.load()
         store.set_clock(shown=float(head["shown"]), speed=float(head["speed"]))
-        for module in (delivery, behaviour, limits, faults):
-            module.forget()
+        forget_all()
         delivery.take_up()
+        media_by_url.take_up()
     return counts
 
 
@@ -126,6 +128,7 @@ def _take(reading: Iterator[bytes]) -> dict[str, int]:
                 _insert(known[table], batch.pop(table))
         for table, rows in batch.items():
             _insert(known[table], rows)
+        store.another_world()
     store.wipe_media()
     for name, content in files:
         target = path_of(name)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import requests
 
 from . import behaviour, clock, crypto, delivery, dispatch, faults, ids, life, limits, store
+from .api import messages
 from .errors import Refused
 from .models import App, Corp, Token
 
@@ -28,15 +29,19 @@ FASTEST = 100_000
 def reset(given: Given) -> Given:
     """Wipe everything; `settings` may be given at once."""
     faults.clear()
-    with life.playing:
+    with life.playing, store.writers:
         store.reset()
-        delivery.forget()
-        behaviour.forget()
-        limits.forget()
-    dispatch.calls.clear()
-    if given.get("settings"):
-        store.change_settings(given["settings"])
+        forget_all()
+        dispatch.forget()
+        if given.get("settings"):
+            store.change_settings(given["settings"])
     return {}
+
+
+def forget_all() -> None:
+    """What is kept in memory of tables that were replaced, but for what store.load() reads. With store.writers held."""
+    for module in (delivery, behaviour, limits, faults, messages):
+        module.forget()
 
 
 def corps(given: Given) -> Given:
@@ -120,17 +125,18 @@ def kill_tokens(given: Given) -> Given:
 
 def set_clock(given: Given) -> Given:
     """offset_s: seconds ahead of real time; at: a moment; advance_s: seconds ahead of what it shows; speed."""
-    shown = clock.running()
-    if given.get("offset_s") is not None:
-        shown = time.time() + float(given["offset_s"])
-    elif given.get("at") is not None:
-        shown = float(given["at"])
-    shown += float(given.get("advance_s") or 0)
-    speed = clock.speed() if given.get("speed") is None else float(given["speed"])
-    if not 0 <= speed <= FASTEST:
-        raise Refused(f"speed is from 0 to {FASTEST}")
-    store.set_clock(shown=shown, speed=speed)
-    return {"now": clock.running(), "speed": speed}
+    with store.writing():
+        shown = clock.running()
+        if given.get("offset_s") is not None:
+            shown = time.time() + float(given["offset_s"])
+        elif given.get("at") is not None:
+            shown = float(given["at"])
+        shown += float(given.get("advance_s") or 0)
+        speed = clock.speed() if given.get("speed") is None else float(given["speed"])
+        if not 0 <= speed <= FASTEST:
+            raise Refused(f"speed is from 0 to {FASTEST}")
+        store.set_clock(shown=shown, speed=speed)
+        return {"now": clock.running(), "speed": speed}
 
 
 def set_seed(given: Given) -> Given:

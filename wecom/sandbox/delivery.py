@@ -27,11 +27,10 @@ REVERSE_WINDOW_S = 0.5
 ANSWER_KEPT = 20_000  # of the answer while it is looked at; 200 of it stay in the log
 
 log = logging.getLogger(__name__)
-_waiting: list[tuple[float, int, int]] = []  # (real moment, order, delivery)
+_waiting: list[tuple[float, int, int, int]] = []  # (real moment, order, delivery, its world)
 _order = itertools.count()
 _changed = threading.Condition()
 _local = threading.local()
-_age = 0  # wipes so far
 ON_REPLY: list[Callable[[Delivery, str], None]] = []  # what takes a passive reply; filled by happenings.py
 
 
@@ -121,11 +120,12 @@ def _due(how: dict[str, Any], struck: dict[str, Fault], key: str, time_: int) ->
 
 def _put(due_at: float, pk: int) -> None:
     with _changed:
-        heapq.heappush(_waiting, (due_at, next(_order), pk))
+        heapq.heappush(_waiting, (due_at, next(_order), pk, store.world()))
         _changed.notify()
 
 
-def _take() -> int:
+def _take() -> tuple[int, int]:
+    """(delivery, its world) of the next, when it is due."""
     with _changed:
         while True:
             if not _waiting:
@@ -133,16 +133,17 @@ def _take() -> int:
                 continue
             left = _waiting[0][0] - time.time()
             if left <= 0:
-                return heapq.heappop(_waiting)[2]
+                _due_at, _n, pk, world = heapq.heappop(_waiting)
+                if _waiting:  # this thread may have watched for the next one: now another must
+                    _changed.notify()
+                return pk, world
             _changed.wait(left)
 
 
 def forget() -> None:
-    """Nothing waits any more (the table was wiped); what is being sent just now is not noted any more."""
-    global _age
+    """Nothing waits any more: the table was wiped."""
     with _changed:
         _waiting.clear()
-        _age += 1
 
 
 def take_up() -> None:
@@ -177,36 +178,38 @@ def post(url: str, body: str, more: dict[str, str] | None = None) -> dict[str, A
     return entry
 
 
-def _deliver(pk: int) -> None:
-    age = _age
+def _deliver(pk: int, world: int) -> None:
     row = Delivery.objects.filter(pk=pk, state="waiting").first()
     if row is None:
         return
     is_order = row.agentid == 0
     headers = store.setting("orders_headers") if is_order else None
     while len(row.attempts) < ATTEMPTS:
+        if world != store.world():  # wiped meanwhile; the key may be another's now
+            return
         row.attempts.append(post(row.url, row.body, headers))
         answer = row.attempts[-1].get("answer", "")
         row.attempts[-1] |= {"answer": answer[:200]} if answer else {}
         status = row.attempts[-1].get("status")
         if status == 200 and row.event == "message" and "<Encrypt>" in answer:
-            for take in ON_REPLY:
-                take(row, answer)
+            with store.writing():
+                for take in ON_REPLY if world == store.world() else ():
+                    take(row, answer)
         if status == 200 or (is_order and status in (201, 202, 204)):
             row.state = "done"
             break
     else:
         row.state = "failed"
     with store.writing():
-        if age == _age:
+        if world == store.world():
             Delivery.objects.filter(pk=pk).update(state=row.state, attempts=row.attempts)
 
 
 def _run() -> None:
     while True:
-        pk = _take()
+        pk, world = _take()
         try:
-            _deliver(pk)
+            _deliver(pk, world)
         except Exception:  # a callback that cannot be sent must not end the thread that sends the others
             log.exception("callback %s", pk)
         finally:

@@ -24,12 +24,18 @@ calls: collections.deque[dict[str, Any]] = collections.deque(maxlen=CALLS_KEPT) 
 NOBODY = (App(corpid="", agentid=0), Corp(corpid=""))
 
 
+def forget() -> None:
+    """Another log; a call that is still under way is noted in the one of before."""
+    global calls
+    calls = collections.deque(maxlen=CALLS_KEPT)
+
+
 def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
     """Serve one call."""
     entry = TABLE.get(api)
     if entry is None:
         return HttpResponse(status=404)
-    started = time.perf_counter()
+    started, log, world = time.perf_counter(), calls, store.world()
     corpid = _corpid(request)
     errcode: int | str = 0
     fault = None
@@ -42,7 +48,7 @@ def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
             response = faults.instead(fault)
             errcode = fault.kind if response is not None else 0
         if response is None:
-            response = _render(_answer(request, api, entry, fault))
+            response = _render(_answer(request, api, entry, fault, world))
     except WeComError as problem:
         errcode = problem.errcode
         ip = request.META.get("REMOTE_ADDR", "")
@@ -59,7 +65,7 @@ def cgi_bin(request: HttpRequest, api: str) -> HttpResponse:
         errcode = "drop_after"
         faults.drop(request)
     ms = (time.perf_counter() - started) * 1000
-    calls.append(
+    log.append(
         {
             "id": next(numbers),
             "corpid": corpid,
@@ -80,7 +86,7 @@ def _corpid(request: HttpRequest) -> str:
     return request.GET.get("corpid", "")
 
 
-def _answer(request: HttpRequest, api: str, entry: Api, fault: Fault | None) -> Answer:
+def _answer(request: HttpRequest, api: str, entry: Api, fault: Fault | None, world: int) -> Answer:
     if entry.needs == "none":
         app, corp = NOBODY
     else:
@@ -103,9 +109,12 @@ def _answer(request: HttpRequest, api: str, entry: Api, fault: Fault | None) -> 
         if held is not None:
             return held
         try:
-            if not entry.writes:
+            if not entry.writes and world == store.world():
                 return entry.handler(call)
             with store.writing():
+                if world != store.world():  # all was wiped while it was held or waited
+                    return HttpResponse(status=504)
+                call.now = clock.now()  # who wrote before may have moved it
                 return entry.handler(call)
         finally:
             if wait_ms := store.setting("answer_ms"):

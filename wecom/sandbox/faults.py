@@ -17,9 +17,10 @@ KINDS = ("slow", "http500", "html", "empty", "hang", "drop_after", "errcode", "k
 CALLBACK_KINDS = ("cb_lose", "cb_double", "cb_late", "cb_reverse")
 HANG_S = 60.0
 
-_lock = threading.Lock()
-_faults: list[Fault] | None = None
-_cleared = threading.Event()  # wakes whoever is held by a fault
+_faults: list[Fault] | None = (
+    None  # changed with store.writers held: callbacks ask in the midst of a transaction
+)
+_cleared = threading.Event()  # wakes whoever is held by a fault of before
 
 
 def add(given: dict[str, Any]) -> int:
@@ -44,21 +45,21 @@ def add(given: dict[str, Any]) -> int:
         seconds=float(given.get("seconds") or (HANG_S if kind == "hang" else 1)),
         rate=rate,
         left=given.get("times"),
-        until=clock.now() + float(given["for_s"]) if given.get("for_s") else None,
     )
-    with _lock, store.writing():
+    with store.writing():
+        fault.until = clock.now() + float(given["for_s"]) if given.get("for_s") else None
         fault.save()
-        _forget()
+        forget()
     return fault.pk
 
 
 def clear(kinds: tuple[str, ...] = KINDS + CALLBACK_KINDS, pk: int | None = None) -> None:
     """End disturbances of some kinds, or one; calls that hang now are let go."""
     global _cleared
-    with _lock, store.writing():
+    with store.writing():
         rows = Fault.objects.filter(kind__in=kinds)
         (rows.filter(pk=pk) if pk else rows).delete()
-        _forget()
+        forget()
         _cleared.set()
         _cleared = threading.Event()
 
@@ -71,26 +72,23 @@ def active() -> list[Any]:
     ]
 
 
-def _forget() -> None:
+def forget() -> None:
+    """The table was changed: read it anew."""
     global _faults
     _faults = None
-
-
-def forget() -> None:
-    """The table was changed by another hand."""
-    with _lock:
-        _forget()
 
 
 def _known() -> list[Fault]:
     global _faults
     if _faults is None:
         _faults = list(Fault.objects.order_by("id"))
+        for fault in _faults:
+            fault.cleared = _cleared
     return _faults
 
 
 def _strikes(fault: Fault, corpid: str, names: tuple[str, ...], key: tuple[object, ...]) -> bool:
-    """Whether it hits this time; one of its `times` is used up. Called with the lock held."""
+    """Whether it hits this time; one of its `times` is used up. Called with store.writers held."""
     global _faults
     if fault.corpid not in ("", corpid) or fault.api not in names:
         return False
@@ -114,7 +112,7 @@ def strike(corpid: str, api: str) -> Fault | None:
     """The disturbance for this call, if any."""
     if _faults is not None and not _faults:
         return None
-    with _lock:
+    with store.writers:
         for fault in list(_known()):
             if fault.kind not in KINDS:
                 continue
@@ -131,7 +129,7 @@ def on_callback(corpid: str, event: str, change_type: str, key: str) -> dict[str
         return {}
     found: dict[str, Fault] = {}
     names = ("*", event, f"{event}/{change_type}")
-    with _lock:
+    with store.writers:
         for fault in list(_known()):
             if (
                 fault.kind in CALLBACK_KINDS
@@ -145,7 +143,7 @@ def on_callback(corpid: str, event: str, change_type: str, key: str) -> dict[str
 def hold(fault: Fault | None) -> HttpResponse | None:
     """Keep the caller waiting, while his call counts as running; hang ends it without the work."""
     if fault is not None and fault.kind in ("slow", "hang"):
-        _cleared.wait(fault.seconds)
+        fault.cleared.wait(fault.seconds)
         if fault.kind == "hang":
             return HttpResponse(status=504)
     return None

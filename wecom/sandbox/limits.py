@@ -17,7 +17,9 @@ PER_APP = {"ticket/get"}
 FREE = {"gettoken", "auth/getuserinfo", "user/getuserinfo"}  # not counted
 
 _lock = threading.Lock()
-_windows: dict[tuple[str, str], list[float]] = {}  # [minute, calls in it, hour, calls in it, blocked until]
+_windows: dict[
+    tuple[str, str], list[float]
+] = {}  # [minute, calls in it, hour, calls in it, blocked since, until]
 _running: dict[tuple[str, str], int] = {}
 _bad_secrets: dict[str, tuple[float, int]] = {}
 
@@ -33,8 +35,8 @@ def _count(key: tuple[str, str], per_minute: int, per_hour: int) -> None:
     now = clock.now()
     minute_s, hour_s = store.setting("limit_minute_s"), store.setting("limit_hour_s")
     minute, hour = now // minute_s, now // hour_s
-    window = _windows.setdefault(key, [minute, 0, hour, 0, 0])
-    if now < window[4]:
+    window = _windows.setdefault(key, [minute, 0, hour, 0, 0, 0])
+    if window[4] <= now < window[5]:  # before: the clock was set back
         raise WeComError(45009)
     if window[0] != minute:
         window[0], window[1] = minute, 0
@@ -43,10 +45,10 @@ def _count(key: tuple[str, str], per_minute: int, per_hour: int) -> None:
     window[1] += 1
     window[3] += 1
     if window[3] > per_hour:
-        window[4] = now + hour_s
+        window[4:] = now, now + hour_s
         raise WeComError(45009)
     if window[1] > per_minute:
-        window[4] = now + minute_s
+        window[4:] = now, now + minute_s
         raise WeComError(45009)
 
 
@@ -78,7 +80,7 @@ def within(corpid: str, agentid: int, ip: str, api: str) -> Iterator[None]:
 def refuse_banned(ip: str) -> None:
     """45009 for an address that sent too many wrong secrets in this hour."""
     hour, n = _bad_secrets.get(ip, (0.0, 0))
-    if store.setting("limits") and n >= store.setting("bad_secrets") and clock.now() - hour < 3600:
+    if store.setting("limits") and n >= store.setting("bad_secrets") and 0 <= clock.now() - hour < 3600:
         raise WeComError(45009)
 
 
@@ -87,4 +89,4 @@ def count_bad_secret(ip: str) -> None:
     with _lock:
         now = clock.now()
         hour, n = _bad_secrets.get(ip, (now, 0))
-        _bad_secrets[ip] = (hour, n + 1) if now - hour < 3600 else (now, 1)
+        _bad_secrets[ip] = (hour, n + 1) if 0 <= now - hour < 3600 else (now, 1)

@@ -31,35 +31,42 @@ _PAGE = (
 
 def prepare(corpid: str) -> dict[str, int]:
     """Prepare all relations of a corp that are not yet; gives how many are now."""
-    from .api.contacts import relation, tags_of
-
     corp: Corp = store.corp(corpid)
-    last = 0
-    while rows := list(Follow.objects.filter(corpid=corpid, id__gt=last).order_by("id")[:SLICE]):
-        last = rows[-1].pk
-        names = {row.external_userid for row in rows}
-        people = {
-            one.external_userid: one
-            for one in Customer.objects.filter(corpid=corpid, external_userid__in=names)
-        }
-        tags = tags_of([row.pk for row in rows])
-        bodies = [
-            (
-                row.pk,
-                store.as_json(relation(corp, row, people[row.external_userid], tags.get(row.pk, []), BASE)),
-            )
-            for row in rows
-        ]
-        with store.writing(), connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT OR REPLACE INTO sandbox_prepared (follow, body) VALUES (%s, %s)", bodies
-            )
+    last: int | None = 0
+    while last is not None:
+        with store.writing():  # nobody changes them between the reading and the keeping
+            last = _prepare(corp, last)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM sandbox_prepared p JOIN sandbox_follow f ON f.id = p.follow WHERE f.corpid = %s",
             [corpid],
         )
         return {"prepared": cursor.fetchone()[0]}
+
+
+def _prepare(corp: Corp, last: int) -> int | None:
+    """The relations after one; the last of them, None when there were no more."""
+    from .api.contacts import relation, tags_of
+
+    rows = list(Follow.objects.filter(corpid=corp.corpid, id__gt=last).order_by("id")[:SLICE])
+    if not rows:
+        return None
+    names = {row.external_userid for row in rows}
+    people = {
+        one.external_userid: one
+        for one in Customer.objects.filter(corpid=corp.corpid, external_userid__in=names)
+    }
+    tags = tags_of([row.pk for row in rows])
+    bodies = [
+        (
+            row.pk,
+            store.as_json(relation(corp, row, people[row.external_userid], tags.get(row.pk, []), BASE)),
+        )
+        for row in rows
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT OR REPLACE INTO sandbox_prepared (follow, body) VALUES (%s, %s)", bodies)
+    return rows[-1].pk
 
 
 def page(

@@ -54,18 +54,19 @@ DEFAULTS = {name: default for name, (default, _) in _SETTINGS.items()}
 MEANINGS = {name: meaning for name, (_, meaning) in _SETTINGS.items()}
 NESTED = ("callbacks", "quirks")  # settings of which a change may name only some keys
 
-_writers = threading.RLock()
+writers = threading.RLock()
 _settings: dict[str, Any] = {}
 _apps: dict[int, App] = {}
 _corps: dict[str, Corp] = {}
 _apps_of: dict[str, list[App]] = {}
 _tokens: dict[str, tuple[int, float, bool]] = {}
+_world = 0  # wipes so far
 
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
     """A transaction that writes. SQLite has one writer: waiting here is cheaper than its busy loop."""
-    with _writers:
+    with writers:
         outermost = not connection.in_atomic_block
         with transaction.atomic():
             yield
@@ -77,20 +78,33 @@ def writing() -> Iterator[None]:
 
 def load() -> None:
     """Read clock and settings from the database; called once at the start."""
-    rows = {row.key: row.value for row in Setting.objects.all()}
-    clock.set_anchor(**rows.get("clock", {"real": 0.0, "shown": 0.0, "speed": 1.0}))
-    chance.set_state(**rows.get("chance", {"seed": None}))
-    _settings.clear()
-    _settings.update(_merged(copy.deepcopy(DEFAULTS), rows.get("settings", {})))
-    forget_apps()
+    global _settings
+    with writers:
+        rows = {row.key: row.value for row in Setting.objects.all()}
+        clock.set_anchor(**rows.get("clock", {"real": 0.0, "shown": 0.0, "speed": 1.0}))
+        chance.set_state(**rows.get("chance", {"seed": None}))
+        _settings = _merged(copy.deepcopy(DEFAULTS), rows.get("settings", {}))
+        forget_apps()
 
 
 def reset() -> None:
     """Wipe everything: tables, media, clock, settings."""
     with writing():
         wipe()
+        another_world()
     wipe_media()
     load()
+
+
+def world() -> int:
+    """Which one this is. What was under way in another (a call, a callback) has nothing to do in this one."""
+    return _world
+
+
+def another_world() -> None:
+    """Called in the transaction that replaces the tables, at its end: who sees the new ones sees this too."""
+    global _world
+    _world += 1
 
 
 def wipe() -> None:
@@ -101,7 +115,6 @@ def wipe() -> None:
         # the same acts give the same numbers again
         cursor.execute("DELETE FROM sqlite_sequence WHERE name LIKE 'sandbox_%%'")
     chance.set_state(None)
-    clock.set_anchor(real=0.0, shown=0.0, speed=1.0)
 
 
 def wipe_media() -> None:
@@ -134,6 +147,7 @@ def settings() -> dict[str, Any]:
 
 def change_settings(changes: dict[str, Any]) -> None:
     """Set some of DEFAULTS; `callbacks` and `quirks` may name only some of their own keys."""
+    global _settings
     unknown = set(changes) - set(DEFAULTS)
     for key in NESTED:
         unknown |= set(changes.get(key) or {}) - set(DEFAULTS[key])
@@ -142,8 +156,9 @@ def change_settings(changes: dict[str, Any]) -> None:
     for name, choice in (changes.get("quirks") or {}).items():
         if choice not in QUIRKS[name].choices:
             raise Refused(f"{name} is one of {', '.join(QUIRKS[name].choices)}")
-    _settings.update(_merged(copy.deepcopy(_settings), changes))
-    remember("settings", _settings)
+    with writing():
+        _settings = _merged(copy.deepcopy(_settings), changes)
+        remember("settings", _settings)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -181,12 +196,16 @@ def set_seed(seed: str | int | None) -> None:
 
 def set_clock(*, shown: float, speed: float) -> None:
     """Let the clock show another moment, run at another speed, and remember it."""
-    clock.set_anchor(real=time.time(), shown=shown, speed=speed)
-    remember("clock", clock.anchor())
+    with writing():
+        clock.set_anchor(real=time.time(), shown=shown, speed=speed)
+        remember("clock", clock.anchor())
 
 
 def forget_apps() -> None:
-    """Apps or tokens changed by another hand than this file's: read them anew."""
+    """Apps or tokens changed by another hand than this file's: read them anew.
+
+    What is kept is read with `writers` held, so that nobody keeps what a transaction is just changing.
+    """
     _apps.clear()
     _corps.clear()
     _apps_of.clear()
@@ -197,10 +216,11 @@ def corp(corpid: str) -> Corp:
     """A corp, or Refused (404)."""
     found = _corps.get(corpid)
     if found is None:
-        found = Corp.objects.filter(corpid=corpid).first()
-        if found is None:
-            raise Refused(f"no corp {corpid!r}", status=404)
-        _corps[corpid] = found
+        with writers:
+            found = Corp.objects.filter(corpid=corpid).first()
+            if found is None:
+                raise Refused(f"no corp {corpid!r}", status=404)
+            _corps[corpid] = found
     return found
 
 
@@ -208,7 +228,8 @@ def app(pk: int) -> App:
     """An app by the sandbox's own key."""
     found = _apps.get(pk)
     if found is None:
-        found = _apps[pk] = App.objects.get(pk=pk)
+        with writers:
+            found = _apps[pk] = App.objects.get(pk=pk)
     return found
 
 
@@ -216,7 +237,8 @@ def apps_of(corpid: str) -> list[App]:
     """The apps of a corp, the contact-sync secret included."""
     found = _apps_of.get(corpid)
     if found is None:
-        found = _apps_of[corpid] = list(App.objects.filter(corpid=corpid).order_by("id"))
+        with writers:
+            found = _apps_of[corpid] = list(App.objects.filter(corpid=corpid).order_by("id"))
     return found
 
 
@@ -235,9 +257,10 @@ def revoke(value: str) -> None:
 def token(value: str) -> tuple[int, float, bool] | None:
     """(app, expires_at, revoked) of an access token, or None if it was never given out."""
     known = _tokens.get(value)
-    if known is None:
-        row = Token.objects.filter(token=value).first()
-        if row is None:
-            return None
-        known = _tokens[value] = (row.app, row.expires_at, row.revoked)
+    if known is None and value:
+        with writers:
+            row = Token.objects.filter(token=value).first()
+            if row is None:
+                return None
+            known = _tokens[value] = (row.app, row.expires_at, row.revoked)
     return known

@@ -69,10 +69,15 @@ def _download(job: UrlJob) -> tuple[int, bytes]:
 
 def _fetch(jobid: str) -> None:
     try:
+        waiting = UrlJob.objects.filter(jobid=jobid, status=1)
         with store.writing():  # the row is there once the call that made it has committed
-            job = UrlJob.objects.get(jobid=jobid)
+            job = waiting.first()
+        if job is None:
+            return
         errcode, body = _download(job)
         with store.writing():
+            if not waiting.exists():  # wiped meanwhile, or it came back with an import and was fetched again
+                return
             media_id = _keep(job, body) if errcode == 0 else ""
             UrlJob.objects.filter(jobid=jobid).update(
                 status=3 if errcode else 2, errcode=errcode, media_id=media_id

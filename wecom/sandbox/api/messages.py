@@ -162,6 +162,11 @@ def message_send(call: Call) -> dict[str, Any]:
 _recent: dict[str, float] = {}
 
 
+def forget() -> None:
+    """The messages were wiped."""
+    _recent.clear()
+
+
 def _is_repeat(call: Call) -> bool:
     """enable_duplicate_check: the same JSON within the interval is delivered once."""
     if number(call.body, "enable_duplicate_check", 0) != 1:

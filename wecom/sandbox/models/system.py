@@ -1,5 +1,7 @@
 """The sandbox's own: callbacks under way, faults, settings."""
 
+import threading
+
 from django.db import models
 
 
@@ -36,6 +38,8 @@ class Fault(models.Model):
     rate = models.FloatField(default=1)
     left = models.IntegerField(null=True)  # how often it still strikes; null: until cleared
     until = models.FloatField(null=True)  # sandbox moment at which it ends; null: never
+
+    cleared: threading.Event  # in memory: wakes whoever it holds
 
 
 class Due(models.Model):
