@@ -105,12 +105,13 @@ def _claim_rows(
     # asked before anything is written: who asks writes down first what is noted of bitmaps, and a claim that did so in
     # between would hold rows of them for which others wait
     claims = []
+    in_time = {pk: now - late for pk, late in _late_after(running).items()}
     held = _Held(
         brand,
         now,
         _left_alone(brand, running, now),
         leftovers.of_tasks(brand, running),
-        joined.surplus(brand, running),
+        joined.surplus(brand, running, in_time),
     )
     SendTask.objects.filter(pk__in=paused).update(next_try_at=now + WAIT_WHILE_PAUSED)
     for task in ended:
@@ -118,9 +119,8 @@ def _claim_rows(
     SendTask.objects.filter(pk__in=[task.pk for task in ended]).update(state=State.CANCELLED)
     attached = attached_to(brand, running) if attached is None else attached
     content = _Contents(brand, now, attached, running)
-    late = _late_after(running)
     for task in running:
-        if (task.moved_at or task.at) < now - late[task.pk]:
+        if (task.moved_at or task.at) < in_time[task.pk]:
             held.back(task, task.contact_ids, Touch.Reason.TOO_LATE)
         elif content.is_gone(task):
             held.back(task, task.contact_ids, Touch.Reason.CONTENT)

@@ -10,16 +10,17 @@ from django.db import connection
 
 from campaigns.models import Enrolment, SendTask, StepBlocked, Touch, TouchKey
 from campaigns.services import claims, handing, joined, numbers, waves
-from contacts.models import Contact, Event, EventType, Merge
+from campaigns.services.broadcasts import WaveInput
+from contacts.models import Contact, Event, EventType, Follow, Merge
 from contacts.services import parting
 from contacts.services.identity import resolve
 from org.access import SYSTEM
 from scrm import clock
 from tenants.db.joins import joined_by_loop
 from tests.campaigns.graphs import entry, line, touch, wait
-from tests.campaigns.test_broadcast_whom import launch
+from tests.campaigns.test_broadcast_whom import launch, tagged
 from tests.campaigns.test_journeys import World, world
-from tests.campaigns.test_leftovers import MORNING, quiet
+from tests.campaigns.test_leftovers import MORNING, NIGHT, quiet
 from tests.campaigns.test_services import plan_of
 from tests.factories import in_brand
 
@@ -112,7 +113,7 @@ def test_both_are_called_at_the_same_time_in_either_order(world: World) -> None:
     world.now = MORNING
     with in_brand(world.brand):
         tasks = list(SendTask.objects.filter(contact_ids__contains=[keep.pk]).order_by("-touch_first"))
-        found = [joined.surplus(world.brand, [task]) for task in tasks]
+        found = [joined.surplus(world.brand, [task], {task.pk: NIGHT}) for task in tasks]
     assert [list(one) for one in found] == [[tasks[0].pk], []]
     written = call(world, [tasks[0].pk]) + call(world, [tasks[1].pk])
     assert written.count(keep.pk) == 1
@@ -148,19 +149,117 @@ def _touches_of(enrolment_id: int) -> list[Any]:
     return list(keys.values_list("touch_id", flat=True))
 
 
-def test_who_enters_again_gets_it_again(world: World) -> None:
-    """Somebody who was two records long ago runs through an SOP twice."""
+@pytest.mark.parametrize("hours", [5, 48])
+def test_who_enters_again_gets_it_again(world: World, hours: int) -> None:
+    """Somebody who was two records before runs through an SOP twice, on one day too."""
     quiet(world, caps=[])
     keep, lose, *_rest = world.people
     join(world, keep, lose)
     sop = world.publish(line(entry(), touch("一"), reentry="always"))
+    world.now = MORNING
     for _turn in range(2):
         world.put_in(sop, [keep])
-        world.now += timedelta(days=2 - _turn, hours=12 * (1 - _turn))  # by day
         world.tick()
         assert call(world) == [keep.pk]
         with in_brand(world.brand):
             SendTask.objects.update(state="final")
+        world.now += timedelta(hours=hours)
+
+
+def test_both_have_come_to_the_end_before_they_are_one(world: World) -> None:
+    """No enrolment is closed then, and still it is the same message twice."""
+    quiet(world, caps=[])
+    keep, lose, *_rest = world.people
+    sop = world.publish(line(entry(), touch("一"), reentry="always"))
+    for contact in (lose, keep):
+        world.put_in(sop, [contact])
+        world.tick()
+        world.now += timedelta(hours=1)
+    join(world, keep, lose)
+    world.now = MORNING
+    assert call(world) == [keep.pk]
+
+
+def test_waves_beside_each_other_are_one_message(world: World) -> None:
+    """Each record is in another wave, of which nobody is in two."""
+    quiet(world, caps=[])
+    keep, lose, *_rest = world.people
+    with clock.at(world.now), in_brand(world.brand):
+        late = world.now + timedelta(hours=1)
+        first = WaveInput(condition=tagged(world.brand, [lose]))
+        after = WaveInput(MORNING + timedelta(hours=1), after="everybody")
+        launch(world.brand, waves=[first, WaveInput(late), after])
+    for moment in (world.now, late):
+        with in_brand(world.brand), clock.at(moment):
+            waves.run_due(world.brand)
+    join(world, keep, lose)
+    world.now = MORNING
+    got = call(world)
+    with in_brand(world.brand):  # what the same guide has to send, one after the other
+        SendTask.objects.filter(state="calling").update(state="final")
+    world.now += timedelta(minutes=2)
+    assert sorted(got + call(world)) == sorted(contact.pk for contact in world.people if contact != lose)
+    with in_brand(world.brand):
+        assert Touch.objects.get(reason=R.JOINED).contact_id == keep.pk
+
+
+def test_a_repeat_is_a_message_of_its_own(world: World) -> None:
+    quiet(world, caps=[])
+    join(world, world.people[0], world.people[1])
+    with clock.at(world.now), in_brand(world.brand):
+        launch(world.brand, repeat="day", repeat_until=world.now + timedelta(days=9))
+    for day in range(2):
+        with clock.at(NIGHT + timedelta(days=day)), in_brand(world.brand):
+            waves.run_due(world.brand)
+        world.now = MORNING + timedelta(days=day)
+        assert len(call(world)) == 3
+        with in_brand(world.brand):
+            SendTask.objects.update(state="final")
+
+
+def test_one_that_cannot_go_does_not_hold_back_the_other(world: World) -> None:
+    """The guide of the one written first has lost the customer meanwhile; the other guide has them."""
+    planned(world, "broadcast")
+    keep, lose, *_rest = world.people
+    join(world, keep, lose)
+    with in_brand(world.brand):
+        first = Touch.objects.filter(contact_id=keep.pk).earliest("pk")
+        Follow.objects.filter(contact=keep, staff_id=first.staff_id).update(ended_at=world.now)
+    world.now = MORNING
+    assert call(world).count(keep.pk) == 1
+    with in_brand(world.brand):
+        assert Touch.objects.get(pk=first.pk).reason == R.NOT_FOLLOWED
+
+
+def test_one_that_is_too_late_does_not_hold_back_the_other(world: World) -> None:
+    """After a pause, for example."""
+    quiet(world, caps=[])
+    keep, lose, *_rest = world.people
+    sop = world.publish(line(entry(), touch("一"), reentry="always", late="skip", late_hours=1))
+    world.now = MORNING
+    for contact in (lose, keep):
+        world.put_in(sop, [contact])
+        world.tick()
+        world.now += timedelta(minutes=90)
+    join(world, keep, lose)
+    assert call(world) == [keep.pk]
+    with in_brand(world.brand):
+        reasons = Touch.objects.order_by("pk").values_list("reason", flat=True)
+        assert list(reasons) == [R.TOO_LATE, R.NONE]
+
+
+def test_a_task_of_which_nobody_is_left_is_over(world: World) -> None:
+    quiet(world, caps=[])
+    keep, lose, *_rest = world.people
+    with in_brand(world.brand), clock.at(world.now):
+        launch(world.brand, audience={"contacts": [keep.pk, lose.pk]})
+        waves.run_due(world.brand)
+    join(world, keep, lose)
+    world.now = MORNING
+    assert call(world) == [keep.pk]
+    with in_brand(world.brand):
+        tasks = SendTask.objects.order_by("state").values_list("state", "n", "contact_ids")
+        assert list(tasks) == [("calling", 1, [keep.pk]), ("failed", 0, [])]
 
 
 def test_parted_again_nothing_is_held_back(world: World) -> None:
@@ -177,9 +276,9 @@ def test_costs_nothing_where_nobody_was_joined(world: World, django_assert_num_q
     with in_brand(world.brand):
         tasks = list(SendTask.objects.all())
         with django_assert_num_queries(0):
-            assert joined.surplus(world.brand, []) == {}
+            assert joined.surplus(world.brand, [], {}) == {}
         with django_assert_num_queries(1):
-            assert joined.surplus(world.brand, tasks) == {}
+            assert joined.surplus(world.brand, tasks, {}) == {}
 
 
 def test_in_a_brand_that_postgres_does_not_know(world: World) -> None:
@@ -193,8 +292,10 @@ def test_in_a_brand_that_postgres_does_not_know(world: World) -> None:
     }
     with in_brand(world.brand), connection.cursor() as cursor, joined_by_loop(cursor):
         theirs = plan_of(joined._TOUCHES, given)
-        closed = plan_of(joined._CLOSED, given | {"ends": ["removed"]})
-    for text in (theirs, closed):
+        enrolled = plan_of(joined._ENROLLED, given | {"sops": [1]})
+        merges = plan_of(joined._MERGES, given)
+    for text in (theirs, enrolled, merges):
         assert "Seq Scan" not in text, text
     assert "contact_id = p.id" in theirs.split("Index Cond")[1], theirs
-    assert "(key)::text >" in closed.split("campaigns_touchkey k")[1], closed
+    assert "(key)::text >" in enrolled.split("campaigns_touchkey k")[1], enrolled
+    assert "contact_id = p.id" in merges.split("Index Cond")[1], merges
