@@ -45,6 +45,12 @@ class Server(BaseApplication):
         return application
 
 
+def _goes_on(_arbiter: Any, worker: Any) -> None:
+    """In a worker that replaces one that crashed: its scenario has begun."""
+    if worker.age > 1:
+        os.environ.pop("SANDBOX_SCENARIO", None)
+
+
 def _begin() -> None:
     """The scenario of the command line; after a crash of the worker the running one just goes on."""
     wanted = os.environ.pop("SANDBOX_SCENARIO", "")
@@ -71,6 +77,7 @@ def serve(host: str, port: int, threads: int) -> None:
         {
             "bind": f"{host}:{port}",
             "workers": 1,
+            "post_fork": _goes_on,
             "threads": threads,
             "worker_class": "gthread",
             "worker_connections": 1000,

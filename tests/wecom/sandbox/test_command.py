@@ -4,6 +4,7 @@ import ast
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,28 @@ def answers(one: Sandbox) -> bool:
     with contextlib.suppress(requests.RequestException):
         return one.http.get(f"{one.url}/healthz", timeout=1).ok
     return False
+
+
+def test_its_scenario_goes_on_after_a_crash_of_the_worker(tmp_path: Path) -> None:
+    """It does not begin again."""
+    port = ports.any_free()
+    argv = [sys.executable, "-m", "wecom.sandbox", "--data", str(tmp_path), "--port", str(port)]
+    with subprocess.Popen([*argv, "--scenario", "calm-day", "--speed", "0"], cwd=ROOT) as process:
+        try:
+            one = Sandbox(data=tmp_path, port=port)
+            one.wait_for(lambda: answers(one))
+            one.post("scenario/step", seconds=600)
+            before = one.get("scenario")
+            [worker] = workers(process)
+            os.kill(int(worker), signal.SIGKILL)
+            one.wait_for(lambda: workers(process) not in ([], [worker]) and answers(one))
+            assert one.get("scenario") == before
+        finally:
+            process.terminate()
+
+
+def workers(process: subprocess.Popen[bytes]) -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 def test_a_scenario_that_is_not_there_is_one_line(tmp_path: Path) -> None:
