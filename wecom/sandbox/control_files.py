@@ -49,11 +49,16 @@ def _line(value: Any) -> str:
 def dump(*, stable: bool = False, media: bool = True) -> Iterator[str]:
     """The lines of the file."""
     head: dict[str, Any] = {"sandbox": VERSION, "schema": schema()}
-    yield _line(head | ({} if stable else {"shown": clock.running(), "speed": clock.speed()}))
     with contextlib.closing(
         sqlite3.connect(f"file:{settings.DATABASES['default']['NAME']}?mode=ro", uri=True)
     ) as apart:
-        apart.execute("BEGIN")  # one moment of the database, while others go on writing
+        with store.writers:
+            head |= {} if stable else {"shown": clock.running(), "speed": clock.speed()}
+            apart.execute(
+                "BEGIN"
+            )  # one moment of the database, while others go on writing: that of the first reading
+            apart.execute("SELECT count(*) FROM sandbox_setting").fetchone()
+        yield _line(head)
         yield from _rows(apart, stable=stable)
     if media:
         yield from _media()

@@ -427,3 +427,16 @@ def test_a_limit_of_a_later_day_blocks_nobody(play: Play) -> None:
         store.set_clock(shown=clock.running() - 86_400, speed=0)
         tell(ask(), bad())
     """) == [0, 45009, 45009, 40001, 45009, 0, 40001]
+
+
+def test_a_dump_has_the_clock_of_its_tables(play: Play) -> None:
+    """Also where the clock is set while it is being written."""
+    assert play("""
+        store.set_clock(shown=2000.0, speed=0)
+        lines = control_files.dump()
+        head = json.loads(next(lines))
+        store.set_clock(shown=1000.0, speed=0)
+        rows = [json.loads(line) for line in lines]
+        kept = [one["row"]["value"] for one in rows if one.get("row", {}).get("key") == "clock"]
+        tell(head["shown"], *[json.loads(one)["shown"] for one in kept])
+    """) == [2000.0, 2000.0]
