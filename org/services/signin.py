@@ -80,8 +80,12 @@ def check_password(username: str, password: str, *, address: str) -> User:
         redis.delete(*_keys(username))
         return user
     key = f"signin:address:{address}"
-    if redis.incr(key) == 1:
-        redis.expire(key, ADDRESS_WINDOW_S)
+    pipe = (
+        redis.pipeline()
+    )  # together: a count that a killed process has left without an end would lock the address for good
+    pipe.set(key, 0, ex=ADDRESS_WINDOW_S, nx=True)
+    pipe.incr(key)
+    pipe.execute()
     raise InvalidError(_("User name or password is wrong"), code="wrong_password")
 
 

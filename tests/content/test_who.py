@@ -8,6 +8,7 @@ import pytest
 from contacts.models import Event, EventType
 from content.models import LinkPerson, TrackedLink, Visit
 from content.services import browsers, links
+from content.views import public
 from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, live, sandbox, sandbox_server, wecom
 from tests.content.conftest import MAKER
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def link(live: Live) -> TrackedLink:
+def link(live: Live, monkeypatch: pytest.MonkeyPatch) -> TrackedLink:
+    monkeypatch.setattr(
+        public, "WECOM_PATIENCE_S", 60.0
+    )  # a busy machine's sandbox has time to say who it is
     with in_brand(live.brand):
         return links.create_link(live.brand, name="新品", url=TARGET, by=MAKER)
 

@@ -10,6 +10,7 @@ import pytest
 from campaigns.models import Touch
 from contacts.models import Contact, Event, EventType, Follow
 from livecodes.models import ChannelCode
+from livecodes.services import greeting
 from livecodes.services.codes import create_code
 from livecodes.services.content import CodeInput, GuideInput, WelcomeInput
 from org.access import SYSTEM
@@ -163,9 +164,10 @@ def open_shop(sandbox: Sandbox, **over: Any) -> Shop:
 
 
 @pytest.fixture
-def wecom(sandbox: Sandbox, settings: Any, transactional_db: Any) -> Sandbox:
+def wecom(sandbox: Sandbox, settings: Any, transactional_db: Any, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The sandbox as the product's WeCom."""
     settings.WECOM_API_URL = sandbox.url
+    monkeypatch.setattr(greeting, "PROFILE_S", 15.0)  # a busy machine's sandbox has time to say who it is
     callback_keys.forget()
     sandbox.post("clock", offset_s=0)
     return sandbox
