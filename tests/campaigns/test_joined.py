@@ -294,6 +294,9 @@ def test_in_a_brand_that_postgres_does_not_know(world: World) -> None:
         theirs = plan_of(joined._TOUCHES, given)
         enrolled = plan_of(joined._ENROLLED, given | {"sops": [1]})
         merges = plan_of(joined._MERGES, given)
+    with in_brand(world.brand):
+        any_one = Merge.objects.order_by("at").values_list("pk")[:1].explain()
+        assert "Index" in any_one and "Bitmap" not in any_one and "Sort" not in any_one, any_one
     for text in (theirs, enrolled, merges):
         assert "Seq Scan" not in text, text
     assert "contact_id = p.id" in theirs.split("Index Cond")[1], theirs
