@@ -1,5 +1,6 @@
 """Channel codes in Chromium: made in the editor, scanned in the sandbox, the customer arrives on the page."""
 
+import re
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,14 @@ def test_from_the_form_to_the_first_customer(
     welcome.locator("[data-attachment-ok]").click()
     expect(welcome.locator("[data-attachment-list] li")).to_have_count(1)
     page.click("[data-editor] .form-actions .btn-primary")
-    page.wait_for_url("**/codes/*/")
+    page.wait_for_url(re.compile(r"/codes/\d+/$"))
 
     with in_brand(shop.brand):
         code = ChannelCode.objects.get()
         assert [(g.weight, g.is_standby) for g in code.guides.order_by("pk")] == [(3, False), (1, True)]
         assert code.welcomes.get().text == "你好，{客户昵称|朋友}"
     expect(page.locator(".code-qr img")).to_be_visible()
-    assert page.evaluate("document.querySelector('.code-qr img').naturalWidth") > 100
+    page.wait_for_function("document.querySelector('.code-qr img').naturalWidth > 100")
     expect(page.locator("#code-arrivals")).not_to_contain_text("小红")
 
     shop.scan(code, name="小红")
@@ -102,7 +103,7 @@ def test_the_editor_keeps_what_was_typed(page: Page, live_server: Any, shop: Sho
     expect(page.locator("[data-welcome] textarea")).to_have_value("{名字}")
     page.locator("[data-welcome] textarea").fill("你好")
     page.click("[data-editor] .form-actions .btn-primary")
-    page.wait_for_url("**/codes/*/")
+    page.wait_for_url(re.compile(r"/codes/\d+/$"))
 
 
 def test_chosen_rows_become_a_zip(page: Page, live_server: Any, shop: Shop, enter: Any) -> None:

@@ -1,5 +1,6 @@
 """The builder of segments in Chromium: conditions put together, counted while edited, undone, saved; phone width."""
 
+import re
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_build_count_undo_save(signed_in: Page, live_server: Any, brand: Any) ->
     expect(page.locator(".builder-count")).to_have_text("3")
     page.fill("[name=name]", "宝妈们")
     page.click("#segment-form .btn-primary")
-    page.wait_for_url("**/segments/*/")
+    page.wait_for_url(re.compile(r"/segments/\d+/$"))
     with in_brand(brand):
         segment = Segment.objects.get()
         assert segment.name == "宝妈们" and segment.condition["all"][0]["kind"] == "tags"
@@ -201,7 +202,7 @@ def test_money_is_asked_in_yuan(signed_in: Page, live_server: Any, brand: Any) -
     expect(page.locator(".builder-sentence")).to_contain_text("¥200")
     page.fill("[name=name]", "花过一点钱")
     page.click("#segment-form .btn-primary")
-    page.wait_for_url("**/segments/*/")
+    page.wait_for_url(re.compile(r"/segments/\d+/$"))
     with in_brand(brand):
         (kept,) = Segment.objects.get().condition["all"]
     assert (kept["measure"], kept["compare"]) == ("spent_fen", {"op": "between", "value": 100, "to": 20000})
