@@ -86,6 +86,10 @@ HELP = {
     R.BRAND_HOLD_OUT: gettext_lazy(
         "A share of all customers gets no SOP and no broadcast; the effect is compared under “Effect”."
     ),
+    R.LEFT_SOP: gettext_lazy(
+        "A goal, an exit, somebody's hand or a new version had taken the customer out before it was handed over."
+    ),
+    R.JOINED: gettext_lazy("Two records turned out to be one customer; the message goes out once."),
     R.WAVE_CONDITION: gettext_lazy(
         "The customer is of the audience, but not in the segment (or what else was asked) of this wave."
     ),
