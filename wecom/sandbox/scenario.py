@@ -17,6 +17,7 @@ from .scenario_file import length, read, ready_one, seconds
 
 Given = dict[str, Any]
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+LAST = float("inf")  # until there is nothing more
 NAMED = re.compile(r"@(guide|group|tag|customer)(\d+)")
 
 
@@ -233,6 +234,7 @@ def advance(given: Given) -> Given:
     Args:
         given: seconds | until (Unix seconds) | neither: to the scenario's end; events? (at most so many);
             settle_s? (after each happening wait so long for its callbacks to have had their last attempt).
+            A clock that somebody lets run meanwhile ends it.
 
     Returns:
         events: how many happened; now: what the clock shows.
@@ -247,13 +249,18 @@ def advance(given: Given) -> Given:
             if found is None or found[0] > until:
                 break
             with store.writing():
+                if clock.speed() != 0:  # somebody let it run meanwhile: from here on it plays by itself
+                    break
                 store.set_clock(shown=max(found[0], clock.running()), speed=0)
                 life.play(found)
+                if clock.speed() != 0:  # an act of its own let it run
+                    store.set_clock(shown=clock.running(), speed=0)
             n += 1
             if given.get("settle_s"):
                 _settle(float(given["settle_s"]))
-        if most is None or n < most:
-            store.set_clock(shown=max(until, clock.running()), speed=0)
+        with store.writing():
+            if (most is None or n < most) and until != LAST and clock.speed() == 0:
+                store.set_clock(shown=max(until, clock.running()), speed=0)
     return {"events": n, "now": clock.running()}
 
 
@@ -263,7 +270,7 @@ def _until(given: Given) -> float:
     if given.get("seconds") is not None:
         return clock.running() + float(given["seconds"])
     if given.get("events") is not None:
-        return float("inf")
+        return LAST
     playing = store.recall("scenario")
     if not playing:
         raise Refused("say how far: seconds, until or events")

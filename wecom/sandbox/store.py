@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import math
 import shutil
 import threading
 import time
@@ -196,6 +197,8 @@ def set_seed(seed: str | int | None) -> None:
 
 def set_clock(*, shown: float, speed: float) -> None:
     """Let the clock show another moment, run at another speed, and remember it."""
+    if not math.isfinite(shown):
+        raise Refused("the clock shows a moment")
     with writing():
         clock.set_anchor(real=time.time(), shown=shown, speed=speed)
         remember("clock", clock.anchor())

@@ -29,7 +29,7 @@ from django.db.models import QuerySet
 from django.test import RequestFactory
 from wecom.sandbox import (
     acquisition_acts, behaviour, bulk, clock, control, control_files, control_system, delivery, dispatch, faults, ids,
-    limits, people, prepared, store,
+    life, limits, people, prepared, scenario, store,
 )
 from wecom.sandbox.api import contacts, media_by_url, messages
 from wecom.sandbox.models import *
@@ -440,3 +440,15 @@ def test_a_dump_has_the_clock_of_its_tables(play: Play) -> None:
         kept = [one["row"]["value"] for one in rows if one.get("row", {}).get("key") == "clock"]
         tell(head["shown"], *[json.loads(one)["shown"] for one in kept])
     """) == [2000.0, 2000.0]
+
+
+def test_a_clock_that_is_started_ends_the_steps(play: Play) -> None:
+    """It was answered that it runs, and stood at the next happening. An act of the plan does not start it."""
+    assert play("""
+        store.set_clock(shown=1000.0, speed=0)
+        for n in range(3):
+            life.plan(1010.0 + n, "ww1", "act", do="clock", **{"with": {"speed": 60}})
+        tell(scenario.advance({"events": 1})["events"], clock.speed())
+        scenario._settle = lambda most_s: control_system.set_clock({"speed": 5})
+        tell(scenario.advance({"seconds": 3600, "settle_s": 1})["events"], clock.speed(), clock.running() < 1100)
+    """) == [1, 0, 1, 5, True]

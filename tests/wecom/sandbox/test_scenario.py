@@ -252,6 +252,15 @@ def test_a_clock_that_runs_is_not_stepped(sandbox: Sandbox, receiver: Receiver) 
         sandbox.post("scenario/step")
 
 
+def test_the_next_thing_when_there_is_none(corp: Sandbox) -> None:
+    """The clock was put at the end of all time."""
+    corp.post("clock", at=AT, speed=0)
+    assert corp.post("scenario/step", events=1) == {"events": 0, "now": AT}
+    with pytest.raises(ControlError, match="a moment"):
+        corp.post("clock", at="inf")
+    assert corp.get("state")["now"] == AT
+
+
 @pytest.mark.parametrize("name", ["calm-day", "launch-day", "bad-day", "staff-leaving"])
 def test_the_ready_ones_play(sandbox: Sandbox, name: str) -> None:
     """The first tenth of each, in the corp that it brings."""
