@@ -307,7 +307,7 @@ def test_killed_and_gone_on(
 def test_cancelled_while_both_write(brand: Any, put: Any, pids: list[int], monkeypatch: Any) -> None:
     """Neither commits a slice after it."""
     monkeypatch.setattr(judge, "LANES_FROM", 2)
-    file, whole, counted, once = put("members", members()), plans.apply, [], [True]
+    file, whole, counted, once = put("members", members()), plans.apply, [], iter([True])
 
     def cancel() -> None:
         with in_brand(brand):
@@ -316,7 +316,7 @@ def test_cancelled_while_both_write(brand: Any, put: Any, pids: list[int], monke
 
     def apply(*args: Any) -> Any:
         done = whole(*args)
-        if len(pids) >= 4 and once and once.pop():
+        if len(pids) >= 4 and next(once, False):  # one of the two, should both come here at the same moment
             elsewhere(cancel)
         return done
 
