@@ -287,10 +287,13 @@
       const search = element("input", { type: "search", className: "form-control form-control-sm", placeholder: `${word(source)}…` });
       search.setAttribute("aria-label", word(source));
       const list = element("div", { className: "builder-choices", hidden: true });
+      let looks = 0;
       const look = async () => {
+        const mine = ++looks;
         const answer = await fetch(`${home.dataset.choices}?source=${source}&q=${encodeURIComponent(search.value)}`);
-        if (!answer.ok) return;
+        if (!answer.ok || mine !== looks) return; // what was typed before may be answered later
         const results = (await answer.json()).results.filter(([id]) => !chosen.includes(id));
+        if (mine !== looks) return;
         if (!results.length) list.replaceChildren(element("div", { className: "builder-choice muted", textContent: text.nothing }));
         else list.replaceChildren(...results.map(([id, name]) => button(name, () => {
           known[id] = name;

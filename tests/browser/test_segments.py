@@ -232,6 +232,23 @@ def test_into_a_group_and_out_by_keys(signed_in: Page, live_server: Any) -> None
     expect(inner.locator(".builder-leaf")).to_have_count(1)
 
 
+def test_choices_are_those_of_the_last_word(signed_in: Page, live_server: Any) -> None:
+    """The list of the empty field is answered after the one of what was typed."""
+    page, held = signed_in, []
+    page.route("**/choices/?source=tags&q=", lambda route: held.append(route))
+    page.goto(f"{live_server.url}/segments/new/")
+    page.locator(".builder-add button").first.click()
+    page.locator(".builder-leaf select").first.select_option("tags")
+    page.locator(".builder-chooser input").fill("没有这个标签")
+    expect(page.locator(".builder-choices")).to_contain_text("没有找到")
+    assert held
+    with page.expect_response("**/choices/?source=tags&q="):
+        for route in held:
+            route.continue_()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(page.locator(".builder-choices")).to_contain_text("没有找到")
+
+
 def test_a_number_that_could_not_be_had_does_not_stay(signed_in: Page, live_server: Any) -> None:
     page = signed_in
     page.goto(f"{live_server.url}/segments/new/")
