@@ -434,12 +434,14 @@ def test_a_brand_at_full_speed_does_not_hold_up_anothers_welcome(redis: Redis) -
             hog.start()
         while len(taken) < 355:
             stop.wait(0.02)
-        guest = client(2)
+        guest, seconds = client(2), []
         for _ in range(4):  # 1 in 50 of the limit, halved: a profile and a welcome each
+            started = time.monotonic()
             guest.call("GET", API, repeatable=True)
             guest.call("POST", "externalcontact/send_welcome_msg", body={})
+            seconds.append(time.monotonic() - started)
         stop.set()
         for hog in hogs:
             hog.join(60)
     assert len(taken) <= 360
-    assert guest.waited_s < 5  # held up it would have waited for a minute
+    assert guest.waited_s < 5 and max(seconds) < 15  # held up it would have waited for a minute
