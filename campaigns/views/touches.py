@@ -87,7 +87,8 @@ HELP = {
         "A share of all customers gets no SOP and no broadcast; the effect is compared under “Effect”."
     ),
     R.LEFT_SOP: gettext_lazy(
-        "A goal, an exit, somebody's hand or a new version had taken the customer out before it was handed over."
+        "A goal, an exit, somebody's hand or a new version had taken the customer out before it was handed over,"
+        " or a goal or exit came about after the last step."
     ),
     R.JOINED: gettext_lazy("Two records turned out to be one customer; the message goes out once."),
     R.WAVE_CONDITION: gettext_lazy(

@@ -166,6 +166,25 @@ def test_a_rehearsal_is_a_job_and_writes_nothing(world: World) -> None:
         json.dumps(job.result)
 
 
+def test_who_has_bought_in_the_night_after_the_end(world: World) -> None:
+    """Quiet hours hold the last message; whoever has reached the goal by their end does not get it."""
+    with in_brand(world.brand), clock.at(START):
+        policy.change_policy(world.brand, caps=[], quiet_start=time(21), quiet_end=time(9), by=SYSTEM)
+    begun = world.now
+    world.now = at("2026-05-04 22:00")
+    sop = world.publish(
+        line(entry("event", event="carted"), touch("还要吗"), goals=[{"event": "order_paid"}])
+    )
+    buyer, other, *_rest = world.people
+    for person in (buyer, other):
+        world.happens(EventType.CARTED, person)
+    world.now += timedelta(hours=2)
+    world.happens(EventType.ORDER_PAID, buyer)
+    found = rehearse(world, sop, begun, at("2026-05-06 12:00"))
+    assert (found["n_in"], found["n_touches"]) == (2, 1)
+    assert [(block["reason"], block["n"]) for block in found["blocks"]] == [("left_sop", 1)]
+
+
 @pytest.mark.parametrize(
     "busy, tasks, people",
     [

@@ -153,15 +153,39 @@ def test_who_has_left_gets_nothing_any_more(way: str) -> None:
 
 
 def test_who_is_at_the_end_gets_what_was_planned(world: World) -> None:
+    """Unless they reach a goal or exit by what happens before it goes out."""
     quiet(world)
-    sop = world.publish(line(entry(), touch("晚安"), goals=[{"event": "order_paid"}]))
+    with in_brand(world.brand):
+        own, exit_tag = make_tag(world.brand).pk, make_tag(world.brand).pk
+    events = [{"event": "tagged", "filters": {"tag_ids": [pk]}} for pk in (own, exit_tag)]
+    sop = world.publish(
+        line(
+            entry(), touch("晚安"), {"kind": "tag", "add_tag_ids": [own]},
+            goals=[{"event": "order_paid"}], exits=events,
+        )
+    )  # fmt: skip
     world.put_in(sop)
     world.tick()
-    assert world.ends(sop) == {"done": 4}
-    world.happens(EventType.ORDER_PAID, world.people[0])
+    assert world.ends(sop) == {"done": 4}  # the SOP's own tag takes nobody's message away
+    buyer, tagged, *others = world.people
+    world.now += timedelta(hours=1)
+    world.happens(EventType.ORDER_PAID, buyer)
+    world.happens(EventType.VIEWED, others[0])
+    with clock.at(world.now), in_brand(world.brand):
+        put_on(world.brand, each([exit_tag], [tagged.pk]), source="page")
     world.react()
-    with in_brand(world.brand):
-        assert set(Touch.objects.values_list("state", flat=True)) == {S.PLANNED}
+    assert world.ends(sop) == {"done": 4}
+    world.now = MORNING
+    with in_brand(world.brand), clock.at(world.now):
+        claimed = claims.claim(world.brand, list(SendTask.objects.values_list("pk", flat=True)))
+        assert sorted(pk for one in claimed for pk in one.receivers.values()) == [c.pk for c in others]
+        rows = dict(Touch.objects.values_list("contact_id", "reason"))
+        assert rows == {
+            buyer.pk: R.LEFT_SOP,
+            tagged.pk: R.LEFT_SOP,
+            **dict.fromkeys([c.pk for c in others], 0),
+        }
+        assert StepBlocked.objects.get().n == 2
 
 
 def test_what_wecom_has_and_other_sops_stay(world: World) -> None:

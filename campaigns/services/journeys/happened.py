@@ -25,12 +25,13 @@ def matching(row: dict[str, Any], prefix: str) -> tuple[str, dict[str, Any]]:
 
 
 def first_after(
-    brand: Brand, row: dict[str, Any], people: Sequence[tuple[int, datetime]]
+    brand: Brand, row: dict[str, Any], people: Sequence[tuple[int, datetime]], *, but_by: Sequence[str] = ()
 ) -> dict[int, datetime]:
     """{contact: moment of the first event of a row {"event", "filters"} after that person's moment}, of those who have one.
 
     Args:
         people: (contact, moment), each contact once.
+        but_by: sources whose events do not count.
     """
     if not people:
         return {}
@@ -39,13 +40,14 @@ def first_after(
         cursor.execute(
             "SELECT w.id, min(e.at) FROM unnest(%(ids)s::bigint[], %(ats)s::timestamptz[]) AS w(id, at)"  # noqa: S608
             " JOIN contacts_event e ON e.brand_id = %(brand)s AND e.contact_id = w.id AND e.at > w.at"
-            f" WHERE e.at > %(first)s AND {where} GROUP BY w.id",
+            f" WHERE e.at > %(first)s AND {where} AND e.source <> ALL(%(but)s::text[]) GROUP BY w.id",
             {
                 **params,
                 "brand": brand.pk,
                 "ids": array(contact_id for contact_id, _at in people),
                 "ats": [at for _contact_id, at in people],
                 "first": min(at for _contact_id, at in people),
+                "but": list(but_by),
             },
         )
         return dict(cursor.fetchall())

@@ -209,7 +209,7 @@ class Walk:
         self._note(node, rows, "goal")
 
     def _take_back(self, row: int) -> None:
-        """Somebody leaves while quiet hours hold messages: they do not go out (leftovers.py)."""
+        """Quiet hours hold messages while somebody leaves, or reaches a goal after the end: they do not go out (leftovers.py)."""
         person = self.people[row]
         self.last_touch[person], messages = self.held.pop(row)
         for node_id, day in messages:
@@ -247,6 +247,10 @@ class Walk:
 
     def _end(self, node: Node, rows: Rows) -> None:
         self.left[rows] = self.time[rows]
+        for row in (
+            self.held.keys() & set(rows.tolist()) if self.held else ()
+        ):  # it happens before they go out
+            self._take_back(row)
         self.totals.flows[node["id"], "done"] += len(rows)
         self.totals.ends["done"] += len(rows)
         self._note(node, rows, "done")
