@@ -1,4 +1,4 @@
-"""REST API of contacts: read only, keyset pages `{"results": […], "next": "token or empty"}`, newest first."""
+"""REST API of contacts: read only, keyset pages `{"results": […], "next": "token or empty"}`, newest first or as asked."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,10 +12,11 @@ from contacts import hooks
 from contacts.api_profile import ProfileIn, change_profile
 from contacts.filters import Filters
 from contacts.identities import readable
-from contacts.models import Contact, Follow, Identity, Stage
+from contacts.models import Contact, ContactQuerySet, Follow, Identity, Stage
 from contacts.services import listing
 from contacts.services.fields import live_fields
 from contacts.services.values import values_of
+from contacts.sorting import SORTS, parse_sort
 from org.models import Corp
 from scrm.api_pages import asked_size, page_answer, paged
 from scrm.api_query import asked_moment, asked_number, need_number
@@ -111,6 +112,12 @@ PARAMETERS = [
     OpenApiParameter(
         "segment", int, description="id of a segment: who is in it now; needs the right `segments.view`"
     ),
+    OpenApiParameter(
+        "sort",
+        str,
+        enum=[sign + name for name in SORTS for sign in ("-", "")],
+        description="another order, with a minus the largest or latest first; who has no value comes last both ways",
+    ),
     OpenApiParameter("added_after", datetime, description="first added later than this moment (ISO 8601)"),
     OpenApiParameter("external_userid", str, description="exactly this external_userid, in any corp"),
     OpenApiParameter("unionid", str, description="exactly this unionid"),
@@ -122,14 +129,16 @@ class ContactViewSet(viewsets.ViewSet):
 
     @extend_schema(operation_id="contacts_list", responses=PAGE_OUT, parameters=PARAMETERS)
     def list(self, request: Any) -> JsonResponse:
-        """GET /api/v1/contacts/: contacts, newest first. All filters given must hold."""
+        """GET /api/v1/contacts/: contacts, newest first or as `sort` says. All filters given must hold."""
         query = request.query_params
-        base = Contact.objects.all()
+        base: ContactQuerySet | None = None
         for kind in (Identity.Kind.EXTERNAL_USERID, Identity.Kind.UNIONID):
             if kind.value in query:
-                base = base.filter(pk__in=_by_identity(kind, query[kind.value]))
+                found = Contact.objects.filter(pk__in=_by_identity(kind, query[kind.value]))
+                base = found if base is None else base & found
         if (added_after := asked_moment(query, "added_after")) is not None:
-            base = base.filter(added_at__gt=added_after)
+            newer = Contact.objects.filter(added_at__gt=added_after)
+            base = newer if base is None else base & newer
         tags = tuple(need_number(value, "tag") for value in query.getlist("tag"))
         segment = asked_number(query, "segment")
         if segment and not request.actor.can("segments.view"):
@@ -142,7 +151,15 @@ class ContactViewSet(viewsets.ViewSet):
             all_tags=bool(tags),
         )
         after, size = query.get("after"), asked_size(request, SIZE)
-        page = listing.page(request.brand, staff=None, filters=filters, after=after, size=size, base=base)
+        page = listing.page(
+            request.brand,
+            staff=None,
+            filters=filters,
+            after=after,
+            size=size,
+            base=base,
+            sort=parse_sort(query.get("sort")),
+        )
         return page_answer(contacts_out(page.rows, _may_phones(request)), page)
 
     @extend_schema(operation_id="contacts_retrieve", responses=ContactOut)

@@ -1,6 +1,6 @@
 """What the contact list shows of each contact, looked up for a whole page at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,13 @@ COLUMNS: dict[str, Any] = {
     "state": _("State"),
     "remark": _("Remark"),
     "lost": _("Lost"),
+    "last_order": _("Last purchase"),
+    "orders": _("Orders"),
+    "spent": _("Spent"),
+    "score": _("Value score"),
 }
+NUMBERS = {"orders", "spent", "score"}
+OF_VALUE = NUMBERS | {"last_order"}  # columns that ask what somebody bought and is worth
 DEFAULT_COLUMNS = ["guides", "channel", "tags", "added", "state"]
 
 STATE_NAMES: dict[str, Any] = {
@@ -39,6 +45,7 @@ class Row:
     channel: str
     remark: str
     tags: list[dict[str, Any]]
+    worth: dict[str, Any]  # as hooks.values_of; empty when no column asks
 
     @property
     def state_name(self) -> Any:
@@ -49,24 +56,32 @@ class Row:
         return STATE_LOOKS[self.contact.state]
 
 
-def rows_of(contacts: Sequence[Contact]) -> list[Row]:
-    """Rows for the contacts of one page: three queries, whatever their number."""
+def rows_of(contacts: Sequence[Contact], columns: Collection[str] = ()) -> list[Row]:
+    """Rows for the contacts of one page: three queries, whatever their number, and two more for columns of value."""
     ids = [contact.pk for contact in contacts]
     follows: dict[int, list[Follow]] = {}
     for follow in Follow.objects.filter(contact__in=ids).select_related("staff").order_by("-added_at", "-pk"):
         follows.setdefault(follow.contact_id, []).append(follow)
     codes = hooks.code_names(f.channel_code_id for group in follows.values() for f in group)
     tags = hooks.tags_of(ids)
+    worth = hooks.values_of(ids) if OF_VALUE & set(columns) else {}
     return [
-        _row(contact, follows.get(contact.pk, []), codes, tags.get(contact.pk, [])) for contact in contacts
+        _row(contact, follows.get(contact.pk, []), codes, tags.get(contact.pk, []), worth.get(contact.pk, {}))
+        for contact in contacts
     ]
 
 
-def _row(contact: Contact, follows: list[Follow], codes: dict[int, str], tags: list[dict[str, Any]]) -> Row:
+def _row(
+    contact: Contact,
+    follows: list[Follow],
+    codes: dict[int, str],
+    tags: list[dict[str, Any]],
+    worth: dict[str, Any],
+) -> Row:
     live = [follow for follow in follows if follow.ended_at is None]
     channel = next((channel_of(f, codes) for f in live + follows if f.channel_code_id or f.state), "")
     remark = next((f.remark for f in live if f.remark), "")
-    return Row(contact, live or follows, channel, remark, tags)
+    return Row(contact, live or follows, channel, remark, tags, worth)
 
 
 # WeCom's add_way → words; source: developer.work.weixin.qq.com/document/path/92114

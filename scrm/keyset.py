@@ -46,11 +46,16 @@ def keyset_page(
         try:
             queryset = queryset.filter(beyond(order, after))
         except (TypeError, ValueError, ValidationError):  # a value that the field cannot hold
-            raise InvalidError(_("This page link is not valid any more"), code="bad_page") from None
+            raise bad_page() from None
     rows = list(queryset.order_by(*order)[: size + 1])
     more = len(rows) > size
     rows = rows[:size]
     return Page(rows, _encode([getattr(rows[-1], name) for name in names]) if more else "", after or "")
+
+
+def bad_page() -> InvalidError:
+    """A token that was not made for this order."""
+    return InvalidError(_("This page link is not valid any more"), code="bad_page")
 
 
 def beyond(order: Sequence[str], after: str | None) -> Q:
@@ -85,7 +90,7 @@ def _decode(token: str, n: int) -> list[Any]:
             raise ValueError
         return [_value(v) for v in values]
     except (ValueError, binascii.Error, UnicodeDecodeError) as error:
-        raise InvalidError(_("This page link is not valid any more"), code="bad_page") from error
+        raise bad_page() from error
 
 
 def _value(value: Any) -> Any:

@@ -10,6 +10,7 @@ from contacts.filters import Filters
 from contacts.models import Contact, EventType, SavedView
 from contacts.services import stats
 from contacts.services.timeline import EventRow, record_event, record_events
+from contacts.sorting import Sort
 from org import audit
 from org.access import Actor
 from org.models import Staff
@@ -102,24 +103,27 @@ def saved_views(brand: Brand, staff: Staff) -> Sequence[SavedView]:
     return sorted(views.order_by("pk")[: 2 * MAX_VIEWS], key=lambda v: v.staff_id != staff.pk)
 
 
-def save_view(brand: Brand, *, staff: Staff, name: str, filters: Filters, is_shared: bool) -> SavedView:
-    """Keep a filter under a name; one of the person's own of this name is replaced.
+def save_view(
+    brand: Brand, *, staff: Staff, name: str, filters: Filters, is_shared: bool, sort: Sort | None = None
+) -> SavedView:
+    """Keep a filter, an order or both under a name; one of the person's own of this name is replaced.
 
     Raises:
-        InvalidError: no name, no filter. ConflictError: too many.
+        InvalidError: no name, neither filter nor order. ConflictError: too many.
     """
     name = " ".join(name.replace("\x00", "").split())[:40]
     if not name:
         raise InvalidError(_("A name is needed"), fields={"name": _("A name is needed")})
-    if not filters:
+    if not filters and not sort:
         text = _("Choose a filter first: a view of everybody is there already")
         raise InvalidError(text, fields={"name": text})
     if SavedView.objects.filter(staff_id=staff.pk).exclude(name=name).count() >= MAX_VIEWS:
         raise ConflictError(_("There are too many saved views; delete one first"))
+    query = filters.as_query() | ({"sort": str(sort)} if sort else {})
     try:
         with transaction.atomic():
             return SavedView.objects.update_or_create(
-                staff_id=staff.pk, name=name, defaults={"query": filters.as_query(), "is_shared": is_shared}
+                staff_id=staff.pk, name=name, defaults={"query": query, "is_shared": is_shared}
             )[0]
     except IntegrityError as error:
         raise ConflictError(_("Somebody was quicker; try again")) from error

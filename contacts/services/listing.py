@@ -6,6 +6,10 @@ guide, members of a segment, names with a bigram …) and sort them. Postgres gu
 occurs, not from where: everybody of last year's code stands at the far end of the newest. So the sets are
 counted first (up to SMALL); a small one leads, and beside large ones the walk ends after WINDOW contacts
 and the smallest set leads after all.
+
+In any other order nothing is walked: no index holds it, and none is wanted on rows that every order and every night
+rewrites. The first of the narrow rows beside the contacts (ContactStat) are kept while all are read once; a small set
+leads here too.
 """
 
 import json
@@ -20,13 +24,14 @@ from django.db.models.expressions import Combinable, RawSQL
 
 from contacts import hooks
 from contacts.filters import Filters
-from contacts.models import Contact, ContactQuerySet, Follow, visible_follows
+from contacts.models import Contact, ContactQuerySet, ContactStat, Follow, visible_follows
 from contacts.services import positions
 from contacts.services.by_segment import Members
 from contacts.services.by_segment import members as members_of
 from contacts.services.search import Search
+from contacts.sorting import EMPTY, Sort
 from org.models import Staff
-from scrm.keyset import Page, beyond, keyset_page
+from scrm.keyset import Page, bad_page, beyond, keyset_page
 from tenants.db.joins import joined_by_hash
 from tenants.models import Brand
 
@@ -54,6 +59,21 @@ class _Set:
         return InArray(F("pk"), ArraySubquery(self.ids.order_by()))
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What filters ask: of columns that the contact and its ContactStat both have, of the contact's other ones, of sets;
+    and the order of the list when nobody chooses one."""
+
+    both: Q
+    own: Q
+    sets: list[_Set]
+    order: tuple[str, str]
+
+    @property
+    def plain(self) -> ContactQuerySet:
+        return Contact.objects.filter(self.both, self.own)
+
+
 class InArray(Func):
     """`column = ANY(ARRAY(subquery))`: the subquery is read first and as a whole, rows follow by their
     key."""
@@ -79,6 +99,7 @@ def page(
     after: str | None = None,
     size: int = 50,
     base: ContactQuerySet | None = None,
+    sort: Sort | None = None,
 ) -> Page:
     """One page of contacts that `staff` may see (None: all of the brand), newest first; lost ones latest
     loss first.
@@ -86,13 +107,17 @@ def page(
     Args:
         after: token of the previous page.
         base: limits the contacts by their own columns.
+        sort: another order.
 
     Raises:
         InvalidError: bad token.
     """
+    if sort is not None and (str(sort) != "-added" or filters.state == "lost"):
+        return _sorted(_parts(brand, staff, filters), base, sort, after, size)
     if base is None and (of_text := _of_text(brand, staff, filters)) is not None:
         return keyset_page(of_text, order=NEWEST, after=after, size=size)
-    plain, sets, order = _parts(brand, staff, filters)
+    asked = _parts(brand, staff, filters)
+    plain, sets, order = asked.plain, asked.sets, asked.order
     if base is not None:
         plain = plain & base
     if not sets:
@@ -158,15 +183,64 @@ def _nearest(plain: ContactQuerySet, order: tuple[str, str], after: str | None) 
 
 def matching(brand: Brand, *, staff: Staff | None, filters: Filters) -> ContactQuerySet:
     """All contacts of a filter, unordered: for counts and for work on everybody."""
-    plain, sets, _order = _parts(brand, staff, filters)
-    return plain.filter(*(s.test for s in sets))
+    asked = _parts(brand, staff, filters)
+    return asked.plain.filter(*(s.test for s in asked.sets))
 
 
-def _parts(
-    brand: Brand, staff: Staff | None, filters: Filters
-) -> tuple[ContactQuerySet, list[_Set], tuple[str, str]]:
-    """Conditions on the contact's own columns, the sets, and the order."""
-    plain, order = Contact.objects.all(), NEWEST
+def _sorted(asked: _Asked, base: ContactQuerySet | None, sort: Sort, after: str | None, size: int) -> Page:
+    """A page in another order, read from the narrow rows. Who has no value stands last both ways: the page's token is
+    `spent.` and the place among those who have one, or `spent..` and the place among the others."""
+    prefix, sign = f"{sort}.", "-" if sort.is_down else ""
+    if after and not after.startswith(prefix):
+        raise bad_page()  # of another order
+    token = (after or prefix).removeprefix(prefix)
+    # no more than the order needs: an index that holds it is then enough
+    rows, others = _stats(asked, base).only("brand", "contact", sort.column), None
+    if sort.name in EMPTY:
+        rows, others = (rows.filter(**{f"{sort.column}__isnull": empty}) for empty in (False, True))
+    found, following = [], token if token.startswith(".") else ""
+    if following and others is None:
+        raise bad_page()
+    with connection.cursor() as cursor, joined_by_hash(cursor):
+        if not following:
+            first = keyset_page(
+                rows, order=(f"{sign}{sort.column}", f"{sign}contact_id"), after=token, size=size
+            )
+            found, following = list(first), first.next
+        if others is not None and len(found) < size and (not found or not following):
+            rest = keyset_page(
+                others, order=(f"{sign}contact_id",), after=following[1:], size=size - len(found)
+            )
+            found, following = found + list(rest), rest.next and f".{rest.next}"
+        elif others is not None and not following and others.exists():
+            following = "."
+    people = Contact.objects.in_bulk([row.contact_id for row in found])
+    contacts = [people[row.contact_id] for row in found if row.contact_id in people]
+    return Page(contacts, following and prefix + following, after or "")
+
+
+def _stats(asked: _Asked, base: ContactQuerySet | None) -> QuerySet[ContactStat]:
+    """The narrow rows of whom the filters hold."""
+    rows = ContactStat.objects.filter(asked.both)
+    sizes = [_size(s, SMALL) for s in asked.sets]
+    if sizes and min(sizes) <= SMALL:
+        smallest = sizes.index(min(sizes))
+        led = asked.plain.filter(asked.sets[smallest].all)
+        led = led.filter(*(Looked(s.test) for n, s in enumerate(asked.sets) if n != smallest))
+        led = led if base is None else led & base
+        return ContactStat.objects.filter(
+            InArray(F("contact_id"), ArraySubquery(led.order_by().values("pk")))
+        )
+    for each in asked.sets:
+        rows = rows.filter(each.members.test if each.members else Q(contact__in=each.ids))
+    if asked.own or base is not None:
+        own = Contact.objects.filter(asked.own)
+        rows = rows.filter(contact__in=(own if base is None else own & base).order_by().values("pk"))
+    return rows
+
+
+def _parts(brand: Brand, staff: Staff | None, filters: Filters) -> _Asked:
+    both, own, order = Q(), Q(), NEWEST
     sets: list[_Set] = []
     since, before = filters.moments(brand.timezone)
     if staff is not None and (mine := visible_follows(staff)) is not None:
@@ -175,16 +249,16 @@ def _parts(
         sets.append(_follow_set(_relation(filters, since, before)))
     else:
         if filters.state == "reachable":
-            plain = plain.filter(n_follows__gt=0)
+            both &= Q(n_follows__gt=0)
         elif filters.state == "lost":
-            plain, order = plain.filter(lost_at__isnull=False), ("-lost_at", "-pk")
+            both, order = both & Q(lost_at__isnull=False), ("-lost_at", "-pk")
         elif filters.state == "pending":
-            plain = plain.filter(n_follows=0, lost_at=None, member_at=None)
+            both, own = both & Q(n_follows=0, lost_at=None), own & Q(member_at=None)
         elif filters.state == "member":
-            plain = plain.filter(n_follows=0, lost_at=None, member_at__isnull=False)
-        plain = plain.filter(**_between("added_at", since, before))
+            both, own = both & Q(n_follows=0, lost_at=None), own & Q(member_at__isnull=False)
+        both &= Q(**_between("added_at", since, before))
     if filters.dnc:
-        plain = plain.filter(do_not_contact=True)
+        both &= Q(do_not_contact=True)
     if filters.segment:
         members = members_of(brand, filters.segment)
         sets.append(_Set(members.test, members=members))
@@ -193,11 +267,11 @@ def _parts(
     if filters.q:
         search = Search(filters.q)
         if (found := search.by_identity()) is not None:
-            plain = plain.filter(pk__in=found)
+            own &= Q(pk__in=found)
         else:
             sets += [_Set(*gram) for gram in search.gram_sets()]
-            plain = plain.filter(search.recheck())
-    return plain, sets, order
+            own &= search.recheck()
+    return _Asked(both, own, sets, order)
 
 
 def _relation(filters: Filters, since: datetime | None, before: datetime | None) -> QuerySet[Follow]:
@@ -237,7 +311,8 @@ class Count:
 
 def count(brand: Brand, *, staff: Staff | None, filters: Filters) -> Count:
     """How many contacts a filter holds, without ever counting all of a large one."""
-    plain, sets, _order = _parts(brand, staff, filters)
+    asked = _parts(brand, staff, filters)
+    plain, sets = asked.plain, asked.sets
     members = next((s.members for s in sets if s.members is not None), None)
     if members is not None and len(sets) == 1 and filters == Filters(segment=filters.segment):
         return Count(members.n, is_exact=True)

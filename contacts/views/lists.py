@@ -11,9 +11,10 @@ from django.views.decorators.vary import vary_on_headers
 
 from contacts import hooks
 from contacts.filters import STATES, Filters, parse
-from contacts.rows import COLUMNS, DEFAULT_COLUMNS, STATE_NAMES, rows_of
+from contacts.rows import COLUMNS, DEFAULT_COLUMNS, NUMBERS, STATE_NAMES, rows_of
 from contacts.services import contacts as services
 from contacts.services import listing
+from contacts.sorting import SORTS, Sort, parse_sort
 from org.access import staff_can
 from org.models import Scope, Staff, Store
 from scrm.errors import ForbiddenError, SCRMError
@@ -26,9 +27,11 @@ MANY = 500  # choices in one select
 SEGMENTS = "segments.view"  # the right to filter by one
 
 
-def query_of(filters: Filters) -> str:
-    """The address of a filter, without the question mark."""
+def query_of(filters: Filters, sort: Sort | None = None) -> str:
+    """The address of a filter and an order, without the question mark."""
     query = QueryDict(mutable=True)
+    if sort:
+        query["sort"] = str(sort)
     for key, value in filters.as_query().items():
         query.setlist(key, [str(v) for v in value] if isinstance(value, list) else [str(value)])
     return query.urlencode()
@@ -62,15 +65,17 @@ def columns_of(request: Any) -> list[str]:
 @vary_on_headers("HX-Request")
 def contact_list(request: Any) -> HttpResponse:
     """The page, the list alone for a changed filter, or the next rows."""
-    filters = filters_of(request)
+    filters, sort = filters_of(request), parse_sort(request.GET.get("sort"))
     after = request.GET.get("after")
-    page, problem = _page(request, filters, after)
+    page, problem = _page(request, filters, sort, after)
     columns = columns_of(request)
     if filters.state == "lost" and "lost" not in columns:
         columns = [*columns, "lost"]
+    if sort and sort.name not in columns:
+        columns = [*columns, sort.name]  # what is sorted by can be read
     context = {
         "page": page,
-        "rows": rows_of(page.rows),
+        "rows": rows_of(page.rows, columns),
         "columns": columns,
         "colspan": len(columns) + 2,
         "filters": filters,
@@ -81,11 +86,16 @@ def contact_list(request: Any) -> HttpResponse:
         return render(request, "contacts/_rows.html", context)
     context |= {
         "query": query_of(filters),
-        "headings": [COLUMNS[key] for key in columns],
-        "chips": chips(request, filters),
+        "sorted_query": query_of(filters, sort),
+        "order_query": query_of(Filters(), sort),
+        "headings": [_heading(key, filters, sort) for key in columns],
+        "sort": sort,
+        "orders": _orders(filters, sort),
+        "chips": chips(request, filters, sort),
         "hidden": _hidden(filters),
         "is_filtered": bool(filters),
         "acts": _acts(request),
+        **_views(request, filters, sort),
     }
     if request.htmx:
         return render(request, "contacts/_list.html", context)
@@ -93,16 +103,18 @@ def contact_list(request: Any) -> HttpResponse:
         "states": [(key, STATE_NAMES[key]) for key in STATES],
         "guides": _guides(request, filters),
         "all_columns": [(key, name, key in columns) for key, name in COLUMNS.items()],
-        **_views(request, filters),
     }
     return render(request, "contacts/list.html", context, status=problem.http_status if problem else 200)
 
 
-def _page(request: Any, filters: Filters, after: str | None) -> tuple[Page, SCRMError | None]:
+def _page(
+    request: Any, filters: Filters, sort: Sort | None, after: str | None
+) -> tuple[Page, SCRMError | None]:
     """The rows; or nobody, and why: a saved view may name a segment that is gone, and its filter has to be taken away
     somewhere."""
     try:
-        return listing.page(request.brand, staff=request.staff, filters=filters, after=after), None
+        page = listing.page(request.brand, staff=request.staff, filters=filters, after=after, sort=sort)
+        return page, None
     except SCRMError as error:
         if request.htmx or after or not filters.segment:
             raise
@@ -121,7 +133,7 @@ def contact_count(request: Any) -> HttpResponse:
 @staff_can("contacts.view")
 def contact_filters(request: Any) -> HttpResponse:
     """The drawer with the filters that are not on the page itself."""
-    filters = filters_of(request)
+    filters, sort = filters_of(request), parse_sort(request.GET.get("sort"))
     may_segment = request.actor.can(SEGMENTS)
     context = {
         "filters": filters,
@@ -130,7 +142,10 @@ def contact_filters(request: Any) -> HttpResponse:
         "codes": _with(hooks.code_choices(), filters.code, lambda pk: hooks.code_names([pk]).get(pk)),
         "groups": hooks.tag_choices(),
         "stores": [] if _is_own(request) else _stores(filters),
-        "hidden": [(k, v) for k, v in _flat(filters) if k in ("q", "guide", "state")],
+        "hidden": [
+            *((k, v) for k, v in _flat(filters) if k in ("q", "guide", "state")),
+            *([("sort", str(sort))] if sort else []),
+        ],
     }
     return render(request, "contacts/filters.html", context)
 
@@ -148,20 +163,21 @@ def contact_columns(request: Any) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @staff_can("contacts.view")
 def view_new(request: Any) -> HttpResponse:
-    """Save the present filter under a name (a modal)."""
-    filters = filters_of(request)
-    context = {"query": query_of(filters), "chips": chips(request, filters), "error": "", "name": ""}
+    """Save the present filter and order under a name (a modal)."""
+    filters, sort = filters_of(request), parse_sort(request.GET.get("sort"))
+    query = query_of(filters, sort)
+    context = {"query": query, "chips": chips(request, filters, sort), "error": "", "name": ""}
     if request.method == "GET":
         return render(request, "contacts/view_new.html", context)
     name, is_shared = request.POST.get("name", ""), request.POST.get("is_shared") == "1"
     try:
         services.save_view(
-            request.brand, staff=request.staff, name=name, filters=filters, is_shared=is_shared
+            request.brand, staff=request.staff, name=name, filters=filters, is_shared=is_shared, sort=sort
         )
     except SCRMError as error:
         context |= {"error": error.message, "name": name}
         return render(request, "contacts/view_new.html", context, status=422)
-    return go(request, f"/contacts/?{query_of(filters)}", _("View saved"))
+    return go(request, f"/contacts/?{query}", _("View saved"))
 
 
 @require_POST
@@ -223,19 +239,54 @@ def _acts(request: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _views(request: Any, filters: Filters) -> dict[str, Any]:
+def _heading(key: str, filters: Filters, sort: Sort | None) -> dict[str, Any]:
+    """The head of a column: `label`, and where the list can be sorted by it `query` of the next order and `aria`."""
+    now = sort or Sort("lost" if filters.state == "lost" and not filters.relation else "added", is_down=True)
+    if key not in SORTS:
+        return {"key": key, "label": COLUMNS[key]}
+    is_now = now.name == key
+    wanted = Sort(key, is_down=not (is_now and now.is_down))
+    aria = ("descending" if now.is_down else "ascending") if is_now else ""
+    query, is_number = query_of(filters, wanted), key in NUMBERS
+    return {"key": key, "label": COLUMNS[key], "query": query, "aria": aria, "is_number": is_number}
+
+
+def _orders(filters: Filters, sort: Sort | None) -> list[tuple[str, str, bool]]:
+    """Choices of the order: value in the address, words, whether it is the present one."""
+    is_lost = filters.state == "lost" and not filters.relation
+    words = {
+        "": _("Latest loss first") if is_lost else _("Newest first"),
+        "-added": _("Newest first"),
+        "added": _("Oldest first"),
+        "-last_order": _("Last purchase: latest first"),
+        "last_order": _("Last purchase: longest ago first"),
+        "-spent": _("Spent: most first"),
+        "spent": _("Spent: least first"),
+        "-orders": _("Orders: most first"),
+        "orders": _("Orders: fewest first"),
+        "-score": _("Value score: highest first"),
+        "score": _("Value score: lowest first"),
+        "-lost": _("Lost: latest first"),
+        "lost": _("Lost: longest ago first"),
+    }
+    now = str(sort or "")
+    left_out = {"-added" if not is_lost else "-lost"} - {now}
+    return [(key, text, key == now) for key, text in words.items() if key not in left_out]
+
+
+def _views(request: Any, filters: Filters, sort: Sort | None) -> dict[str, Any]:
     """Tabs: all contacts, then saved views; and the person's own view that is open now, which may be
     deleted."""
-    query, own = filters.as_query(), None
-    tabs = [{"url": "/contacts/", "label": _("All contacts"), "active": not filters}]
+    query, own = filters.as_query() | ({"sort": str(sort)} if sort else {}), None
+    tabs = [{"url": "/contacts/", "label": _("All contacts"), "active": not query}]
     for view in services.saved_views(request.brand, request.staff):
         try:
-            found = parse(view.query)
+            found, order = parse(view.query), parse_sort(view.query.get("sort"))
         except SCRMError:  # saved by an older version: not shown, rather than shown as 'everybody'
             continue
         if not may_use(request, found):
             continue
-        url = "/contacts/?" + query_of(found)
+        url = "/contacts/?" + query_of(found, order)
         is_open = query == view.query
         tabs.append({"url": url, "label": view.name, "active": is_open})
         if is_open and view.staff_id == request.staff.pk:
@@ -255,7 +306,7 @@ def _hidden(filters: Filters) -> list[tuple[str, str]]:
     return [(key, value) for key, value in _flat(filters) if key not in ("q", "guide", "state")]
 
 
-def chips(request: Any, filters: Filters) -> list[dict[str, str]]:
+def chips(request: Any, filters: Filters, sort: Sort | None = None) -> list[dict[str, str]]:
     """What is filtered, in words, each with the address without it."""
     found: list[tuple[str, str, str]] = []
     if filters.store:
@@ -278,7 +329,7 @@ def chips(request: Any, filters: Filters) -> list[dict[str, str]]:
     together = {"tag": ["tag", "all"], "since": ["since", "until"]}
     result = []
     for label, text, key in found:
-        query = QueryDict(query_of(filters), mutable=True)
+        query = QueryDict(query_of(filters, sort), mutable=True)
         for name in together.get(key, [key]):
             query.pop(name, None)
         result.append({"label": label, "text": text, "url": f"/contacts/?{query.urlencode()}"})

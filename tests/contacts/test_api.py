@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Contact, Follow, Identity
+from contacts.models import Contact, ContactStat, Follow, Identity
 from org.access import RIGHTS, SYSTEM, Actor
 from org.models import ApiKey
 from org.services import keys
@@ -93,6 +93,27 @@ def test_filters(brand: Any, staff: Any, people: Any) -> None:
     assert found(client, external_userid="") == found(client, unionid="nobody") == []
     assert found(client, added_after="2026-03-01T10:30:00Z") == ids[:0:-1]
     assert found(client, added_after="2026-03-01T18:30:00+08:00", guide=staff.pk) == ids[:0:-1]
+
+
+def test_orders(brand: Any, staff: Any, people: Any) -> None:
+    first, second, third = (c.pk for c in people)
+    with in_brand(brand):
+        for pk, n, score in ((first, 2, 40), (second, 5, None), (third, 2, 90)):
+            row = ContactStat.objects.filter(contact=pk)
+            row.update(n_orders=n, spent_fen=n * 100, value_score=score, last_order_at=T)
+    client = client_of(brand)
+    assert found(client, sort="-spent") == [second, third, first]
+    assert found(client, sort="orders") == [first, third, second]
+    assert found(client, sort="score") == [first, third, second]
+    assert found(client, sort="-score", guide=staff.pk) == [third, first, second]
+    assert found(client, sort="added", added_after="2026-03-01T10:30:00Z") == [second, third]
+    page = client.get(URL, {"sort": "-orders", "limit": 2}).json()
+    assert found(client, sort="-orders", after=page["next"]) == [first]
+    assert client.get(URL, {"sort": "-spent", "after": page["next"]}).json()["error"]["code"] == "bad_page"
+    for bad in ("price", "--spent", "SPENT", "-"):
+        answer = client.get(URL, {"sort": bad})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_sort")
+        assert "last_order" in answer.json()["error"]["message"]
 
 
 def test_by_segment(brand: Any, other_brand: Any, staff: Any, people: Any) -> None:

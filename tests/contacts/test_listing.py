@@ -9,13 +9,14 @@ import pytest
 from django.db import connection, connections
 
 from contacts.filters import STATES, Filters
-from contacts.models import Contact, Follow
+from contacts.models import Contact, ContactStat, Follow
 from contacts.services import by_segment, listing
 from contacts.services.follow import recount
 from contacts.services.search import refresh_grams
+from contacts.sorting import SORTS, Sort, parse_sort
 from org.access import SYSTEM
 from org.models import Staff, Store
-from scrm.errors import NotFoundError
+from scrm.errors import InvalidError, NotFoundError
 from tagging.models import ContactTag, Tag
 from tagging.services.segments import create_list, create_segment
 from tagging.services.tags import add_tags
@@ -126,11 +127,13 @@ def expected(brand: Any, filters: Filters, staff: Staff | None, segments: dict[i
     return [c.pk for c in found]
 
 
-def all_pages(brand: Any, filters: Filters, staff: Staff | None, size: int) -> list[int]:
+def all_pages(
+    brand: Any, filters: Filters, staff: Staff | None, size: int, sort: Sort | None = None
+) -> list[int]:
     found: list[int] = []
     after = None
     while True:
-        page = listing.page(brand, staff=staff, filters=filters, after=after, size=size)
+        page = listing.page(brand, staff=staff, filters=filters, after=after, size=size, sort=sort)
         found += [c.pk for c in page]
         if not page.next:
             return found
@@ -174,6 +177,55 @@ def test_every_way_gives_the_same_pages(brand: Any, crowd: Any, monkeypatch: Any
             assert (count.n, count.is_exact) == (len(wanted), True)
             n_found += bool(wanted)
         assert n_found > 40
+
+
+@pytest.mark.parametrize("small", [20_000, 2, 0], ids=["led", "mixed", "read once"])
+def test_every_order_gives_the_same_people(brand: Any, crowd: Any, monkeypatch: Any, small: int) -> None:
+    """Ties, people without a value, both directions, within any filter: pages are the whole list cut into pieces, and
+    who has no value stands last."""
+    monkeypatch.setattr(listing, "SMALL", small)
+    monkeypatch.setattr(by_segment, "FEW", small)
+    dice = random.Random(5)
+    with in_brand(brand):
+        own = crowd["guides"][0]
+        own.role = role(brand, "guide")
+        for contact in crowd["people"]:
+            n = dice.randrange(4)
+            ContactStat.objects.filter(contact=contact).update(
+                n_orders=n,
+                spent_fen=n * 100,
+                last_order_at=T - timedelta(days=dice.randrange(3)) if n else None,
+                value_score=dice.randrange(3) if n > 1 else None,
+            )
+        values = {row.contact_id: row for row in ContactStat.objects.all()}
+        for n in range(120):
+            filters, staff = random_filters(crowd, dice) if n % 6 else Filters(), own if n % 4 == 0 else None
+            sort = parse_sort(dice.choice(["", "-"]) + dice.choice(list(SORTS)))
+            assert sort is not None
+            key = {pk: getattr(row, sort.column) for pk, row in values.items()}
+            wanted = expected(brand, filters, staff, crowd["segments"])
+            some = sorted(
+                (pk for pk in wanted if key[pk] is not None),
+                key=lambda pk: (key[pk], pk),
+                reverse=sort.is_down,
+            )
+            none = sorted((pk for pk in wanted if key[pk] is None), reverse=sort.is_down)
+            assert all_pages(brand, filters, staff, dice.randrange(1, 9), sort) == some + none, (
+                filters,
+                sort,
+            )
+
+
+def test_a_page_of_another_order_is_refused(brand: Any, crowd: Any) -> None:
+    with in_brand(brand):
+        token = listing.page(brand, staff=None, filters=Filters(), size=5, sort=parse_sort("-spent")).next
+        assert token
+        for other in ("spent", "-orders", "-added", "", "last_order"):
+            with pytest.raises(InvalidError):
+                listing.page(brand, staff=None, filters=Filters(), after=token, sort=parse_sort(other))
+        for bad in ("-spent..", "-spent.x", "-spent..x", "x"):
+            with pytest.raises(InvalidError):
+                listing.page(brand, staff=None, filters=Filters(), after=bad, sort=parse_sort("-spent"))
 
 
 def test_counts_beyond_the_limit(brand: Any, crowd: Any, monkeypatch: Any) -> None:

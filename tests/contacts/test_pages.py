@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Enrolment, Sop, SopStep
-from contacts.models import Contact, Event, EventType, Follow, SavedView
+from contacts.models import Contact, ContactStat, Event, EventType, Follow, SavedView
 from contacts.services.search import refresh_grams
 from org.access import SYSTEM
 from org.models import AuditEntry, Job, Staff, Store
@@ -143,6 +143,41 @@ def test_columns_are_remembered(brand: Any, people: Any, sign_in: Any) -> None:
     assert client.get("/contacts/").context["columns"] == ["tags", "lost"]
     client.post("/contacts/columns/")
     assert client.get("/contacts/").context["columns"] == []
+
+
+def test_other_orders(brand: Any, people: Any, sign_in: Any) -> None:
+    """By a column's head or the choice; what is sorted by is shown; the order stays with filters, pages and views."""
+    with in_brand(brand):
+        for n, contact in enumerate(people):
+            ContactStat.objects.filter(contact=contact).update(
+                n_orders=1 + n % 2, spent_fen=100 * n, last_order_at=contact.added_at, value_score=50 + n
+            )
+    client = sign_in(brand, "operator")
+    page = client.get("/contacts/?sort=-spent&q=王小", headers={"Accept-Language": "en"})
+    assert ids_in(page) == [c.pk for c in reversed(people)] and "¥2.00" in page.text
+    assert 'aria-sort="descending"' in page.text and "Spent: most first" in page.text
+    heads = {h["key"]: h for h in page.context["headings"]}
+    assert heads["spent"]["query"] == "sort=spent&q=%E7%8E%8B%E5%B0%8F" and "query" not in heads["tags"]
+    assert heads["added"]["query"].startswith("sort=-added")
+    assert ids_in(client.get("/contacts/?sort=spent", **HTMX)) == [c.pk for c in people]
+    assert ids_in(client.get("/contacts/?sort=-orders", **HTMX)) == [people[n].pk for n in (1, 2, 0)]
+    assert 'name="sort" value="-spent"' in client.get("/contacts/filters/?sort=-spent").text
+    assert client.get("/contacts/?sort=price").status_code == 422
+    assert client.post("/contacts/views/new/?sort=-spent", {"name": "花得最多"}).status_code == 302
+    tabs = client.get("/contacts/?sort=-spent").context["tabs"]
+    assert [(t["url"], t["active"]) for t in tabs] == [
+        ("/contacts/", False),
+        ("/contacts/?sort=-spent", True),
+    ]
+    client.post("/contacts/columns/", {"column": ["last_order", "orders", "spent", "score"]})
+    with CaptureQueriesContext(connection) as few:
+        client.get("/contacts/?sort=-score")
+    with in_brand(brand):
+        for _ in range(10):
+            make_contact(brand)
+    with CaptureQueriesContext(connection) as many:
+        assert ids_in(client.get("/contacts/?sort=-score"))[:3] == [c.pk for c in reversed(people)]
+    assert len(many) == len(few)
 
 
 def test_saved_views(brand: Any, other_brand: Any, people: Any, sign_in: Any) -> None:
