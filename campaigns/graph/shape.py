@@ -226,8 +226,7 @@ def _of_edges(graph: Graph) -> list[Problem]:
                     else _("The way “%(out)s” leads nowhere") % {"out": way_name(node, out)}
                 )
                 found.append(problem(node["id"], "", text))
-    reached = _reached(entries, ways)
-    found += [problem(n, "", _("No path leads here")) for n in nodes if n not in reached]
+    found += [problem(n, "", _("No path leads here")) for n in _cut_off(entries, ways)]
     found += [
         problem(n, "", _("The way comes back here without a wait in between")) for n in _circle(nodes, ways)
     ]
@@ -248,6 +247,20 @@ def way_name(node: Mapping[str, Any], out: str) -> str:
         "else": _("else"),
     }
     return str(fixed.get(out, out))
+
+
+def _cut_off(entries: Iterable[str], ways: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Where what nobody can reach begins: what follows there is mended with it. Of a circle any one of its nodes."""
+    reached = _reached(entries, ways)
+    lost = [node_id for node_id in ways if node_id not in reached]
+    led = {to for node_id in lost for to in ways[node_id].values()}
+    heads = [node_id for node_id in lost if node_id not in led]
+    below = _reached(heads, ways)
+    for node_id in lost:
+        if node_id not in below:
+            heads.append(node_id)
+            below |= _reached([node_id], ways)
+    return heads
 
 
 def _reached(entries: Iterable[str], ways: Mapping[str, Mapping[str, str]]) -> set[str]:

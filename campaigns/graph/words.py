@@ -170,7 +170,7 @@ def _content(node: Node, say: Say) -> str:
     n = len(node.get("attachments") or [])
     shown = f"“{text[:EXCERPT]}{'…' if len(text) > EXCERPT else ''}”" if text else ""
     more = ngettext("%(n)s attachment", "%(n)s attachments", n) % {"n": n} if n else ""
-    return " + ".join(part for part in (shown, more) if part)
+    return " + ".join(part for part in (shown, more) if part) or _("not set yet")
 
 
 def _tag(node: Node, say: Say) -> str:
@@ -180,6 +180,10 @@ def _tag(node: Node, say: Say) -> str:
     if node.get("remove_tag_ids"):
         parts.append(_("take off %(tags)s") % {"tags": say(kinds.TAGS, node["remove_tag_ids"])})
     return _("Tags: %(what)s") % {"what": "; ".join(parts)}
+
+
+def _given(of: str, value: Any, say: Say) -> str:
+    return _("not set yet") if value in (None, "") else say(of, value)
 
 
 def _slot(node: Node, say: Say) -> str:
@@ -195,18 +199,22 @@ _SENTENCES: dict[str, Callable[[Node, Say], str]] = {
     "moments": lambda node, say: _("Moments: %(what)s") % {"what": _content(node, say)},
     "task": lambda node, say: (
         _("Task for the guide: %(what)s, within %(n)s hours")
-        % {"what": node.get("subject") or "", "n": node.get("due_hours")}
+        % {"what": node.get("subject") or _("not set yet"), "n": node.get("due_hours")}
     ),
     "coupon": _slot,
     "group": lambda node, say: (
-        _("Invite by the group code %(name)s") % {"name": say(kinds.GROUP_CODE, node.get("group_code_id"))}
+        _("Invite by the group code %(name)s")
+        % {"name": _given(kinds.GROUP_CODE, node.get("group_code_id"), say)}
     ),
     "tag": _tag,
     "field": lambda node, say: (
         _("Set %(field)s to “%(value)s”")
-        % {"field": say(kinds.FIELD, node.get("field")), "value": node.get("value")}
+        % {
+            "field": _given(kinds.FIELD, node.get("field"), say),
+            "value": _given(kinds.TEXT, node.get("value"), say),
+        }
     ),
-    "hook": lambda node, say: _("Web hook %(url)s") % {"url": node.get("url") or ""},
+    "hook": lambda node, say: _("Web hook %(url)s") % {"url": _given(kinds.TEXT, node.get("url"), say)},
     "end": _slot,
 }
 
@@ -269,9 +277,40 @@ def _value(param: Param, value: Any, say: Say) -> str:
         return str(dict(param.choices).get(value, value))
     if param.of == kinds.BOOL:
         return _("yes") if value else _("no")
-    if param.of in (kinds.ATTACHMENTS, kinds.CASES, kinds.SHARES, kinds.EVENTS):
-        return _("%(n)s entries") % {"n": len(value)}
+    if isinstance(value, list) and param.of in _ROWS:
+        return "; ".join(_ROWS[param.of](row, say) for row in value if isinstance(row, dict)) or "—"
     return say(param.of, value)
+
+
+def _case(row: Mapping[str, Any], say: Say) -> str:
+    name = row.get("title") or row.get("key") or ""
+    return _("%(name)s: %(text)s") % {"name": name, "text": say(kinds.CONDITION, row.get("condition"))}
+
+
+def _goal(row: Mapping[str, Any], say: Say) -> str:
+    return _happening(row, say) if row.get("event") else say(kinds.CONDITION, row.get("condition"))
+
+
+def _attachment(row: Mapping[str, Any], say: Say) -> str:
+    kinds_of = {
+        "link": _("Link"),
+        "image": _("Image"),
+        "video": _("Video"),
+        "file": _("File"),
+        "miniprogram": _("Mini-program"),
+    }
+    name = row.get("title") or row.get("url") or ""
+    which = f"“{name}”" if name else f"#{row['file_id']}" if row.get("file_id") else ""
+    return f"{kinds_of.get(str(row.get('type')), '?')} {which}".strip()
+
+
+# what is a list: its rows, not how many they are, or a change among them would not be seen
+_ROWS: dict[str, Callable[[Mapping[str, Any], Say], str]] = {
+    kinds.CASES: _case,
+    kinds.SHARES: lambda row, say: f"{row.get('title') or row.get('key') or ''} {row.get('percent')}%",
+    kinds.EVENTS: _goal,
+    kinds.ATTACHMENTS: _attachment,
+}
 
 
 def _ways(

@@ -18,7 +18,7 @@ from content.models import Content
 from content.services import library, sensitive
 from scrm.errors import InvalidError, SCRMError
 from tagging.conditions.summary import listed, sentence
-from tagging.rule_events import EVENTS, FILTERS, clean_filters, event_of
+from tagging.rule_events import ANSWERS, CHOSEN, EVENTS, FILTERS, MONEY, clean_filters, event_of
 from tagging.services import audience, naming
 from tenants.models import Brand
 from wecom.services import attachments
@@ -142,8 +142,23 @@ def say_for(brand: Brand) -> Callable[[str, Any], str]:
         known = naming.names({source: ids})[source]
         return listed(known.get(n) or f"#{n}" for n in ids)
 
+    def of_filter(name: str, value: Any) -> str:
+        if FILTERS[name].kind == MONEY:
+            return f"¥{value / 100:.2f}".removesuffix(".00")
+        if FILTERS[name].kind == ANSWERS:
+            return listed(f"{row['question']} = {row['answer']}" for row in value)
+        return names(CHOSEN[name], value) if name in CHOSEN else listed(map(str, value))
+
     def filters(value: dict[str, Any]) -> str:
-        return "; ".join(str(FILTERS[name].label) for name in value if name in FILTERS)
+        parts = []
+        for name in value:
+            if name in FILTERS:
+                try:
+                    row = {"what": FILTERS[name].label, "names": of_filter(name, value[name])}
+                except (KeyError, TypeError, ValueError):  # a draft: anything may stand there
+                    row = {"what": FILTERS[name].label, "names": "—"}
+                parts.append(_("%(what)s: %(names)s") % row)
+        return "; ".join(parts)
 
     def condition(value: Any) -> str:
         try:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from campaigns.models import Broadcast, Touch, Wave
+from campaigns.models import Broadcast, SendTask, Touch, Wave
 from campaigns.services import (
     broadcast_copy,
     broadcast_effect,
@@ -117,10 +117,15 @@ def _numbers(request: Any, broadcast: Broadcast) -> dict[str, Any]:
         "test": winners.test_of(brand, broadcast) if broadcast.launched_at else None,
         "is_starting": broadcast.state == State.ON and _is_starting(found),
         "is_live": broadcast.state in (State.ON, State.PAUSED),
-        "unconfirmed": numbers.unconfirmed(broadcast_id=broadcast.pk, limit=20)
-        if broadcast.launched_at
-        else [],
+        "unconfirmed": _unconfirmed(broadcast, found) if broadcast.launched_at else [],
     }
+
+
+def _unconfirmed(broadcast: Broadcast, report: broadcast_numbers.Report) -> list[tuple[SendTask, str]]:
+    """Send tasks that wait for their guide, each with the name of its content where there are several."""
+    tasks = numbers.unconfirmed(broadcast_id=broadcast.pk, limit=20)
+    names = {row.pk: _("Content %(letter)s") % {"letter": row.letter} for row, _n in report.variants}
+    return [(task, names.get(task.variant_id or 0, "") if len(names) > 1 else "") for task in tasks]
 
 
 def _is_starting(report: broadcast_numbers.Report) -> bool:

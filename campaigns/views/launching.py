@@ -1,6 +1,6 @@
 """The question before a broadcast goes out: how many people get how many messages, when, and from how many guides."""
 
-from datetime import datetime
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
@@ -12,6 +12,7 @@ from campaigns.services.rules import policy_of
 from scrm import clock
 from tenants.models import Brand
 
+NIGHT, MORNING = time(22), time(8)
 _REPEATS = {
     "day": gettext_lazy(
         "Every day it goes out again, until %(on)s; who gets it is worked out anew each time."
@@ -34,6 +35,7 @@ def launch_words(brand: Brand, broadcast: Broadcast, run: DryRun) -> str:
     said = [
         _who(run),
         _when(brand, run),
+        *_at_night(brand, run),
         *_held(brand, run),
         *_compared(broadcast),
         *_later(brand, broadcast),
@@ -63,6 +65,14 @@ def _when(brand: Brand, run: DryRun) -> str:
     if run.at <= clock.now():
         return _("It goes out at once.")
     return _("It goes out at %(at)s.") % {"at": local}
+
+
+def _at_night(brand: Brand, run: DryRun) -> list[str]:
+    """Where the brand has set no quiet hours at all, or others: a phone that rings at night is remembered."""
+    local = max(run.at, clock.now()).astimezone(ZoneInfo(brand.timezone)).time()
+    if MORNING <= local < NIGHT:
+        return []
+    return [_("That is %(at)s, at night, and no quiet hours hold it.") % {"at": f"{local:%H:%M}"}]
 
 
 def _held(brand: Brand, run: DryRun) -> list[str]:

@@ -52,7 +52,7 @@ def publish(request: Any, sop_id: int) -> HttpResponse:
             context |= {"problems": error.details.get("problems", []), "error": str(error)}
         except SCRMError as error:
             context["error"] = str(error)
-    return render(request, "campaigns/sops/canvas/_publish.html", context)
+    return _dialog(request, graph, context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -82,7 +82,14 @@ def roll_back(request: Any, sop_id: int, n: int) -> HttpResponse:
             context |= {"problems": error.details.get("problems", []), "error": str(error)}
         except SCRMError as error:
             context["error"] = str(error)
-    return render(request, "campaigns/sops/canvas/_publish.html", context)
+    return _dialog(request, graph, context)
+
+
+def _dialog(request: Any, graph: Graph, context: dict[str, Any]) -> HttpResponse:
+    """What is wrong is said with the name of its node."""
+    names = {node["id"]: words.name_of(node) for node in graph["nodes"]}
+    problems = [{**problem, "where": names.get(problem["node"], "")} for problem in context["problems"]]
+    return render(request, "campaigns/sops/canvas/_publish.html", {**context, "problems": problems})
 
 
 def _gone(request: Any, sop: Sop, outcome: sop_approval.Outcome) -> HttpResponse:

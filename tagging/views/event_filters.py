@@ -8,15 +8,10 @@ from django.utils.translation import gettext_lazy
 
 from scrm.errors import InvalidError
 from scrm.ids import read_id
-from tagging.rule_events import ANSWERS, FILTERS, IDS, MONEY, WORDS, RuleEvent
+from tagging.rule_events import ANSWERS, CHOSEN, FILTERS, IDS, MONEY, WORDS, RuleEvent
 from tagging.services import naming
 from tagging.services.naming import SOURCES
 
-# filters of ids that are chosen from a list: name → source of tagging/services/naming.py
-CHOSEN = {
-    "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
-    "seen_product_ids": "products", "behaviour_ids": "behaviours",
-}  # fmt: skip
 # what `object_ids` of an event are: event → source; of an event that is not here, plain numbers
 OBJECTS = {
     "content_opened": "links", "content_read": "links", "content_shared": "links", "form_answered": "pages",

@@ -121,6 +121,44 @@ def test_a_loop_needs_a_wait() -> None:
     assert len(graphs.validate(once)) == 1
 
 
+def test_what_nobody_can_reach_is_told_where_it_begins() -> None:
+    """Not at each node behind it: one way mends them all. Of a circle one node stands for it."""
+    rest = [
+        {"id": "a", "kind": "wait", "mode": "for", "n": 1},
+        {"id": "b", "kind": "touch", "text": "谁也收不到"},
+        {"id": "c", "kind": "wait", "mode": "for", "n": 1},
+        {"id": "d", "kind": "wait", "mode": "for", "n": 1},
+    ]
+    ways = (("a", "next", "b"), ("b", "next", "n3"), ("c", "next", "d"), ("d", "next", "c"))
+    graph = rewired(line(entry(), touch("你好")), *ways, more=tuple(rest))
+    told = [row["node"] for row in graphs.validate(graph) if row["message"] == "没有路通到这里"]
+    assert told == ["a", "c"]
+
+
+def test_what_is_not_set_yet_reads_so() -> None:
+    nodes = [{"kind": kind} for kind in ("touch", "moments", "task", "group", "field", "hook")]
+    said = words.summary(graphs.tidy(line(entry(), *nodes)))
+    assert [("None" in row, "尚未设置" in row) for row in said[1:-1]] == [(False, True)] * 6, said
+
+
+def test_a_change_within_a_list_is_seen() -> None:
+    def of(amount: int, percent: int, title: str) -> Any:
+        goal = {"event": "order_paid", "filters": {"amount_from_fen": amount}}
+        shares = [{"key": "a", "percent": percent}, {"key": "b", "percent": 100 - percent}]
+        link = {"type": "link", "title": title, "url": "https://example.com"}
+        return line(
+            entry(), touch("看看", attachments=[link]), {"kind": "split", "shares": shares}, goals=[goal]
+        )
+
+    def say(kind: str, value: Any) -> str:
+        return str(value)
+
+    rows = words.differences(of(100, 50, "夏装"), of(200, 60, "秋装"), say)
+    told = " ".join(row["text"] for row in rows)
+    assert len(rows) == 3
+    assert all(part in told for part in ("夏装", "秋装", "a 50%", "a 60%", "100", "200")), told
+
+
 def test_words_and_differences() -> None:
     old = line(entry(), wait(n=3, then="10:00"), touch("你好"), title="")
     new = rewired(

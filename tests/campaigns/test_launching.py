@@ -51,7 +51,14 @@ def test_later_and_quiet_hours(brand: Any, crowd: None) -> None:
         quiet = {"quiet_start": time(21), "quiet_end": time(23)}
         policy.change_policy(brand, by=SYSTEM, **quiet)
     said = words(brand, name="夜", now=at("2026-03-10 21:30"))
-    assert "2026-03-10 23:00" in said and "免打扰" in said
+    assert "2026-03-10 23:00" in said and "免打扰" in said and "夜间" in said
+
+
+def test_at_night(brand: Any, crowd: None) -> None:
+    """Of a brand without quiet hours whoever presses the button is asked."""
+    assert "夜间（01:30）" in words(brand, now=at("2026-03-10 01:30"))
+    assert "夜间" in words(brand, name="迟", waves=[WaveInput(at("2026-03-12 22:00"))])
+    assert "夜间" not in words(brand, name="早", waves=[WaveInput(at("2026-03-12 08:00"))])
 
 
 def test_what_follows_and_who_is_left_out(brand: Any, crowd: None) -> None:
