@@ -24,6 +24,7 @@ from campaigns.services import (
     broadcasts,
     dry_run,
     people_pages,
+    waiting,
     winners,
 )
 from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
@@ -246,6 +247,7 @@ def _whole(row: Broadcast) -> dict[str, Any]:
     found = broadcast_numbers.report(row, n_guides=0)
     shown = _plain(row, found.total) | {
         "effect": broadcast_effect.effect_of_broadcast(row.brand, row),
+        "kept": waiting.kept_of_broadcast(row),
         "contents": [
             {"id": v.pk, "letter": v.letter, "weight": v.weight, "text": v.text, "attachments": v.attachments,
              "content_version_id": v.content_id, "numbers": n}

@@ -110,11 +110,20 @@ class BroadcastOut(serializers.Serializer):
     numbers = NumbersOut()
 
 
+class KeptOut(serializers.Serializer):
+    n = serializers.IntegerField(help_text="messages that guides do not have yet")
+    first = serializers.DateTimeField(help_text="when the first of them go to WeCom")
+    last = serializers.DateTimeField()
+
+
 class BroadcastWhole(BroadcastOut):
     """With its contents and waves, each with its figures."""
 
     contents = ContentOut(many=True)
     waves = WaveOut(many=True)
+    kept = KeptOut(
+        allow_null=True, help_text="by quiet hours or guides' full days while it is on; null: nothing"
+    )
     effect = EffectOut(
         allow_null=True, help_text="of its hold-out; null where nobody is held out, or before a wave"
     )

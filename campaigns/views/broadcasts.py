@@ -18,6 +18,7 @@ from campaigns.services import (
     dry_run,
     numbers,
     people_pages,
+    waiting,
     waves,
     winners,
 )
@@ -112,6 +113,7 @@ def _numbers(request: Any, broadcast: Broadcast) -> dict[str, Any]:
         "effect_rows": rows_of(effect, _("Customers")) if effect else [],
         "attribution_days": policy_of(brand).attribution_days,
         "broadcast": broadcast,
+        "kept": waiting.kept_of_broadcast(broadcast),
         "lists": lists_of("broadcast", broadcast.pk) if may_list else {},
         "report": found,
         "test": winners.test_of(brand, broadcast) if broadcast.launched_at else None,

@@ -15,7 +15,16 @@ from campaigns.graph import words
 from campaigns.graph.kinds import MESSAGES
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
-from campaigns.services import graph_checks, graphs, numbers, scope, sop_figures, sop_requests, sops
+from campaigns.services import (
+    graph_checks,
+    graphs,
+    numbers,
+    scope,
+    sop_figures,
+    sop_requests,
+    sops,
+    waiting,
+)
 from campaigns.services.journeys import figures, moments, trouble
 from campaigns.services.journeys.figures import NodeNumbers
 from campaigns.services.moment_failures import reason_of
@@ -107,6 +116,7 @@ def _fresh(
             if node["kind"] in REACHING
         ],
         "troubles": troubles,
+        "kept": waiting.kept_of_sop(sop),
         "fresh": {
             "numbers": {
                 node: {

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from campaigns.models import Enrolment, SendTask, Sop, SopRequest, SopStep, SopVersion
 from campaigns.services import graphs, numbers, sop_approval, sop_requests, sops, variables
 from campaigns.services.sops import StepInput
+from campaigns.services.waiting import kept_of_sop
 from campaigns.views import graph_pages
 from campaigns.views.media import files_of
 from campaigns.views.sop_tabs import WAITS, list_tabs, tabs_of
@@ -209,6 +210,7 @@ def sop_detail(request: Any, sop_id: int) -> HttpResponse:
         "sop": sop,
         "rows": rows,
         "total": total,
+        "kept": kept_of_sop(sop),
         "lists": lists_of("sop", sop.pk),
         "tabs": tabs_of(sop, "detail", total.n_in),
         "due": _calendar_chart(request.brand, sop, steps)
