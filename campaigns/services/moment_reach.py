@@ -107,10 +107,15 @@ def reach(brand: Brand, moment: Moment) -> Reach:
     at = clock.now() if moment.is_now else moment.at
     _month(brand, moment, at, found)
     found.n_busy = _busy(brand, publish, at)
+    found.held_until = held_until(brand, at)
+    return found
+
+
+def held_until(brand: Brand, at: datetime) -> datetime | None:
+    """Until when quiet hours hold what is meant for `at`; None: they do not."""
     allowed = rules_of(brand)
     release = governance.release_at(at, allowed.quiet, allowed.zone)
-    found.held_until = release if release > at else None
-    return found
+    return release if release > at else None
 
 
 def _busy(brand: Brand, staff_ids: Collection[int], at: datetime) -> int:

@@ -34,8 +34,8 @@ def launch_words(brand: Brand, broadcast: Broadcast, run: DryRun) -> str:
         return "\n".join([_("Nobody would get it now: below it says why."), *_waiting(brand, run)])
     said = [
         _who(run),
-        _when(brand, run),
-        *_at_night(brand, run),
+        when_words(brand, run.at, is_held=run.is_held),
+        *at_night(brand, run.at),
         *_held(brand, run),
         *_compared(broadcast),
         *_later(brand, broadcast),
@@ -58,18 +58,19 @@ def _who(run: DryRun) -> str:
     return _("%(people)s %(guides)s (%(tasks)s).") % {"people": people, "guides": guides, "tasks": tasks}
 
 
-def _when(brand: Brand, run: DryRun) -> str:
-    local = f"{run.at.astimezone(ZoneInfo(brand.timezone)):%Y-%m-%d %H:%M}"
-    if run.is_held:
+def when_words(brand: Brand, at: datetime, *, is_held: bool) -> str:
+    """At once, at a moment, or behind quiet hours."""
+    local = f"{at.astimezone(ZoneInfo(brand.timezone)):%Y-%m-%d %H:%M}"
+    if is_held:
         return _("Quiet hours hold it until %(at)s.") % {"at": local}
-    if run.at <= clock.now():
+    if at <= clock.now():
         return _("It goes out at once.")
     return _("It goes out at %(at)s.") % {"at": local}
 
 
-def _at_night(brand: Brand, run: DryRun) -> list[str]:
+def at_night(brand: Brand, at: datetime) -> list[str]:
     """Where the brand has set no quiet hours at all, or others: a phone that rings at night is remembered."""
-    local = max(run.at, clock.now()).astimezone(ZoneInfo(brand.timezone)).time()
+    local = max(at, clock.now()).astimezone(ZoneInfo(brand.timezone)).time()
     if MORNING <= local < NIGHT:
         return []
     return [_("That is %(at)s, at night, and no quiet hours hold it.") % {"at": f"{local:%H:%M}"}]

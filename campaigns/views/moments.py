@@ -9,23 +9,25 @@ from django import forms
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Moment, MomentGuide
 from campaigns.services import moment_reach, moments
 from campaigns.services.moment_failures import PROBLEMS, reason_of
 from campaigns.services.moments import MomentInput
+from campaigns.views.launching import at_night, when_words
 from campaigns.views.media import files_of
 from content.services import library
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.forms import add_errors, is_for_saving
 from org.models import Corp, Staff
-from scrm import json_in
+from scrm import clock, json_in
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, SCRMError
 from scrm.ids import read_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go
+from tenants.models import Brand
 from tenants.scoping import tenant_scope
 
 State, Part = Moment.State, MomentGuide.State
@@ -205,13 +207,30 @@ def _tag_choices(corps: list[Corp]) -> list[dict[str, Any]]:
 def moment_detail(request: Any, moment_id: int) -> HttpResponse:
     moment = moments.get_moment(moment_id)
     context = {
-        "moment": moment,
-        "acts": _acts(moment, request.actor),
         "files": files_of([json.dumps(moment.attachments)]),
         **_range_words(moment),
         **_numbers(request, moment),
     }
+    context["acts"] = _acts(moment, request.actor)
+    if found := context.get("reach"):
+        for act in context["acts"]:
+            if act["act"] in ("launch", "approve"):
+                act["confirm"] = f"{_launch_words(request.brand, moment, found)}\n{act['confirm']}"
     return render(request, "campaigns/moments/detail.html", context)
+
+
+def _launch_words(brand: Brand, moment: Moment, found: moment_reach.Reach) -> str:
+    """Who would publish it to how many, and when; a sentence a line."""
+    guides = ngettext("%(n)s guide", "%(n)s guides", found.n_guides) % {"n": f"{found.n_guides:,}"}
+    people = ngettext("%(n)s customer", "%(n)s customers", found.n_customers)
+    who = _("%(guides)s publish it, up to %(people)s can see it.")
+    at = found.held_until or (clock.now() if moment.is_now else moment.at)
+    said = [
+        who % {"guides": guides, "people": people % {"n": f"{found.n_customers:,}"}},
+        when_words(brand, at, is_held=found.held_until is not None),
+        *at_night(brand, at),
+    ]
+    return "\n".join(said)
 
 
 def _range_words(moment: Moment) -> dict[str, Any]:
@@ -230,6 +249,8 @@ def _numbers(request: Any, moment: Moment) -> dict[str, Any]:
     if moment.state in (State.DRAFT, State.APPROVAL):
         context["reach"] = moment_reach.reach(request.brand, moment)
         return context
+    if moment.state == State.PLANNED:
+        context["held_until"] = moment_reach.held_until(request.brand, max(moment.at, clock.now()))
     parts = MomentGuide.objects.filter(moment=moment).select_related("staff")
     wanted = request.GET.get("state", "")
     if wanted in Part.values:

@@ -1,6 +1,6 @@
 """Moments on pages and by API: written, launched, stopped, by role and brand; a second person approves."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +10,14 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Moment, MomentGuide
 from campaigns.services import moments, policy
+from campaigns.services.moments import MomentInput
 from org.access import SYSTEM, Actor
 from org.services import keys
 from scrm import clock
 from scrm.errors import ConflictError, ForbiddenError
+from tests.campaigns.conftest import at
 from tests.campaigns.test_moments import given
-from tests.factories import in_brand, make_staff
+from tests.factories import in_brand, make_contact, make_staff
 
 
 @pytest.mark.django_db(transaction=True)
@@ -49,6 +51,36 @@ def test_pages(brand: Any, corp: Any, sign_in: Any, settings: Any) -> None:
     assert client.get(f"/moments/{moment.pk}/guides/?state=waiting").status_code == 200
     assert client.post(f"/moments/{moment.pk}/cancel/").status_code == 302
     assert client.post(f"/moments/{moment.pk}/duplicate/").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_quiet_hours_are_told_before_and_after_the_launch(
+    brand: Any, corp: Any, sign_in: Any, settings: Any
+) -> None:
+    settings.WECOM_API_URL = "http://127.0.0.1:9"
+    client, night = sign_in(brand, "operator"), at("2026-05-04 23:30")
+    with in_brand(brand), clock.at(night):
+        make_contact(brand, make_staff(brand, corp))
+        moment = moments.save_draft(brand, MomentInput(name="夜", text="新品到店"), by=SYSTEM)
+
+    def shown() -> str:
+        with clock.at(night):
+            return client.get(f"/moments/{moment.pk}/").content.decode()
+
+    page = shown()
+    assert (
+        "1 位导购发表，最多 1 位客户可见" in page
+        and "夜间（23:30）" in page
+        and "免打扰时段，将推迟" not in page
+    )
+    with in_brand(brand), clock.at(night):
+        policy.change_policy(brand, by=SYSTEM, quiet_start=time(21), quiet_end=time(9))
+    page = shown()
+    assert "等到 2026-05-05 09:00" in page and "夜间（" not in page and "05-05 09:00" in page
+    with clock.at(night):
+        assert client.post(f"/moments/{moment.pk}/launch/").status_code == 302
+    page = shown()
+    assert "免打扰时段，将推迟到 05-05 09:00" in page
 
 
 @pytest.mark.django_db(transaction=True)
