@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from django.http import JsonResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from contacts import hooks
 from contacts.api_profile import ProfileIn, change_profile
 from contacts.filters import Filters
-from contacts.identities import readable
+from contacts.identities import normal, readable
 from contacts.models import Contact, ContactQuerySet, Follow, Identity, Stage
 from contacts.services import listing
 from contacts.services.fields import live_fields
@@ -20,7 +21,7 @@ from contacts.sorting import SORTS, parse_sort
 from org.models import Corp
 from scrm.api_pages import asked_size, page_answer, paged
 from scrm.api_query import asked_moment, asked_number, need_number
-from scrm.errors import ForbiddenError, NotFoundError
+from scrm.errors import ForbiddenError, InvalidError, NotFoundError
 
 SIZE = 50
 
@@ -121,6 +122,12 @@ PARAMETERS = [
     OpenApiParameter("added_after", datetime, description="first added later than this moment (ISO 8601)"),
     OpenApiParameter("external_userid", str, description="exactly this external_userid, in any corp"),
     OpenApiParameter("unionid", str, description="exactly this unionid"),
+    OpenApiParameter(
+        "phone", str, description="exactly this phone number, with or without +86, blanks, dashes"
+    ),
+    OpenApiParameter("member_no", str, description="exactly this member number"),
+    OpenApiParameter("openid", str, description="exactly this openid"),
+    OpenApiParameter("scope", str, description="app id of the openid, where it was noted with one"),
 ]
 
 
@@ -131,10 +138,14 @@ class ContactViewSet(viewsets.ViewSet):
     def list(self, request: Any) -> JsonResponse:
         """GET /api/v1/contacts/: contacts, newest first or as `sort` says. All filters given must hold."""
         query = request.query_params
+        if "scope" in query and "openid" not in query:
+            text = _("scope is the app of an openid: give both")
+            raise InvalidError(text, fields={"scope": text})
         base: ContactQuerySet | None = None
-        for kind in (Identity.Kind.EXTERNAL_USERID, Identity.Kind.UNIONID):
+        for kind in Identity.Kind:
             if kind.value in query:
-                found = Contact.objects.filter(pk__in=_by_identity(kind, query[kind.value]))
+                ids = _by_identity(kind, query[kind.value], query.get("scope", ""))
+                found = Contact.objects.filter(pk__in=ids)
                 base = found if base is None else base & found
         if (added_after := asked_moment(query, "added_after")) is not None:
             newer = Contact.objects.filter(added_at__gt=added_after)
@@ -240,8 +251,15 @@ def _follow(follow: Follow) -> dict[str, Any]:
     return {name: getattr(follow, name) for name in names} | staff
 
 
-def _by_identity(kind: Identity.Kind, value: str) -> list[int]:
+def _by_identity(kind: Identity.Kind, given: str, app: str) -> list[int]:
+    """Ids of the contacts with this identity. Raises InvalidError: no phone number."""
+    value = normal(kind, given)
+    if kind == Identity.Kind.PHONE and not value:
+        text = _("This is no phone number")
+        raise InvalidError(text, fields={"phone": text})
     # the scope is spelt out, because the index begins with kind and scope
-    scopes = ["", *Corp.objects.values_list("corpid", flat=True)]
-    found = Identity.objects.filter(kind=kind, scope__in=scopes, value=value.replace("\x00", ""))
+    scopes = [app.replace("\x00", "")] if kind == Identity.Kind.OPENID else [""]
+    if kind == Identity.Kind.EXTERNAL_USERID:
+        scopes += Corp.objects.values_list("corpid", flat=True)
+    found = Identity.objects.filter(kind=kind, scope__in=scopes, value=value)
     return list(found.values_list("contact_id", flat=True)[:50])

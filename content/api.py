@@ -14,8 +14,8 @@ from content.models import Content, ContentVersion, Folder
 from content.services import approval, editing, library, links
 from content.services.editing import ContentInput
 from scrm.api_body import Body, read_body
-from scrm.api_pages import asked_page, page_answer, paged
-from scrm.ids import need_id
+from scrm.api_pages import asked_page, page_answer, page_out, paged
+from scrm.api_query import asked_number, asked_word
 
 
 class LibraryItemOut(serializers.Serializer):
@@ -94,6 +94,22 @@ def content_rows(items: Any) -> list[dict[str, Any]]:
     return rows
 
 
+class FolderOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    parent_id = serializers.IntegerField(allow_null=True)
+    name = serializers.CharField()
+
+
+class ResultsOut(serializers.Serializer):
+    """People whom one version reached, and what they did."""
+
+    version = serializers.IntegerField()
+    sent = serializers.IntegerField()
+    opened = serializers.IntegerField()
+    replied = serializers.IntegerField()
+    converted = serializers.IntegerField()
+
+
 class ContentViewSet(viewsets.ViewSet):
     capabilities = {
         "list": "content.view", "retrieve": "content.view", "create": "content.edit", "partial_update": "content.edit",
@@ -107,7 +123,7 @@ class ContentViewSet(viewsets.ViewSet):
             *paged(),
             OpenApiParameter("q", str, description="words in name and text"),
             OpenApiParameter("folder", int, description="with everything below it"),
-            OpenApiParameter("kind", str),
+            OpenApiParameter("kind", str, enum=Content.Kind.values),
             OpenApiParameter("archived", bool, description="the archive instead"),
         ],
         responses=inline_serializer(
@@ -116,12 +132,12 @@ class ContentViewSet(viewsets.ViewSet):
     )
     def list(self, request: Any) -> HttpResponse:
         given = request.query_params
-        folder_id = need_id(given["folder"]) if given.get("folder") else None
+        folder_id = asked_number(given, "folder")
         found = library.matching(Content.objects.all(), q=given.get("q", "")[:60], folder_id=folder_id)
-        archived = given.get("archived") == "true"
+        archived = asked_word(given, "archived", ["true", "false"]) == "true"
         found = found.filter(archived_at__isnull=not archived)
-        if given.get("kind"):
-            found = found.filter(kind=given["kind"])
+        if kind := asked_word(given, "kind", Content.Kind.values):
+            found = found.filter(kind=kind)
         page = asked_page(request, found, ("-changed_at", "-pk"))
         return page_answer(content_rows(page.rows), page)
 
@@ -176,14 +192,7 @@ class ContentViewSet(viewsets.ViewSet):
 
     @extend_schema(
         operation_id="content_results",
-        responses=inline_serializer(
-            "ContentResults",
-            {
-                name: serializers.IntegerField()
-                for name in ("version", "sent", "opened", "replied", "converted")
-            },
-            many=True,
-        ),
+        responses=page_out("ContentResults", ResultsOut, whole=True),
     )
     def results(self, request: Any, pk: int) -> HttpResponse:
         """Figures of each version that was sent."""
@@ -191,21 +200,14 @@ class ContentViewSet(viewsets.ViewSet):
         numbers = dict(ContentVersion.objects.filter(content=pk).order_by("no").values_list("pk", "no"))
         found = hooks.results(request._request.brand, list(numbers))
         rows = [{"version": no, **found[version]} for version, no in numbers.items() if version in found]
-        return JsonResponse(rows, safe=False)
+        return JsonResponse({"results": rows})
 
     @extend_schema(
         operation_id="content_folders",
-        responses=inline_serializer(
-            "ContentFolder",
-            {
-                "id": serializers.IntegerField(),
-                "parent_id": serializers.IntegerField(allow_null=True),
-                "name": serializers.CharField(),
-            },
-            many=True,
-        ),
+        responses=page_out("ContentFolders", FolderOut, whole=True),
     )
     def folders(self, request: Any) -> HttpResponse:
+        """All folders, by name."""
         return JsonResponse(
-            list(Folder.objects.order_by("name").values("id", "parent_id", "name")), safe=False
+            {"results": list(Folder.objects.order_by("name").values("id", "parent_id", "name"))}
         )

@@ -6,9 +6,10 @@ from django.http import FileResponse, JsonResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiTypes, extend_schema
 from rest_framework import serializers, viewsets
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 
 from datafiles.exports import KINDS as LISTS
+from datafiles.exports import all_export_kinds
 from datafiles.kinds import KINDS
 from datafiles.models import ExportFile, ImportFile
 from datafiles.services import exports, imports, places, refused, undo, uploads
@@ -17,7 +18,9 @@ from org.models import Job
 from org.services import jobs
 from scrm import json_in
 from scrm.api_body import Body, read_body
+from scrm.api_pages import asked_page, page_answer, page_out, paged
 from scrm.errors import ConflictError, InvalidError, NotFoundError
+from scrm.json_in import PlainJSONParser
 
 
 class ImportIn(Body):
@@ -47,10 +50,47 @@ class ImportOut(serializers.Serializer):
     counts = serializers.DictField(help_text="of the check, or of the import when it is done")
 
 
+class AskedFilter(dict[str, list[str]]):
+    """A filter as the page of its list has it in its address; knows which names were asked for."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__({name: _texts(name, value) for name, value in given.items()})
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Of several values the last one, as of an address."""
+        return found[-1] if (found := self.getlist(name)) else default
+
+    def getlist(self, name: str) -> list[str]:
+        self.asked.add(name)
+        return super().get(name, [])
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+    def check(self) -> None:
+        """Raises InvalidError: a name that nobody has asked for; a misspelled filter does not mean everything."""
+        if unknown := sorted(set(self) - self.asked):
+            text = _("This key is not known here")
+            raise InvalidError(text, fields={f"filter.{name}": text for name in unknown})
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """Raises InvalidError: neither a text, a number or yes and no, nor a list of these."""
+    rows = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, (str, int, bool)) for one in rows):
+        text = _("A text or a number, or a list of these")
+        raise InvalidError(text, fields={f"filter.{name}": text})
+    return [str(int(one)) if isinstance(one, bool) else str(one) for one in rows]
+
+
 class ExportIn(Body):
     kind = serializers.ChoiceField(choices=list(LISTS))
     format = serializers.ChoiceField(choices=list(exports.FORMATS), default="csv")
-    filter = serializers.DictField(required=False, help_text="as in the address of the list's page")
+    filter = serializers.DictField(
+        required=False, help_text="as in the address of the list's page: a value or a list of them"
+    )
 
 
 class ExportOut(serializers.Serializer):
@@ -88,8 +128,8 @@ def _import(pk: int) -> ImportFile:
     return found
 
 
-def _shown(file: ImportFile) -> dict[str, Any]:
-    job = _job_of(file)
+def _shown(file: ImportFile, job: Job | None = None) -> dict[str, Any]:
+    job = job or _job_of(file)
     return {
         "id": file.pk, "kind": file.kind, "name": file.name, "state": file.state, "job": job.state if job else "",
         "stage": job.stage if job else "", "n_done": job.n_done if job else 0, "n_total": job.n_total if job else None,
@@ -100,10 +140,17 @@ def _shown(file: ImportFile) -> dict[str, Any]:
 
 class ImportViewSet(viewsets.ViewSet):
     capabilities: ClassVar[dict[str, str]] = {
-        "create": "imports.run", "retrieve": "imports.run", "start": "imports.run", "refused": "imports.run",
-        "cancel": "imports.run", "undo": "imports.run",
+        "list": "imports.run", "create": "imports.run", "retrieve": "imports.run", "start": "imports.run",
+        "refused": "imports.run", "cancel": "imports.run", "undo": "imports.run",
     }  # fmt: skip
-    parser_classes = [MultiPartParser, JSONParser]
+    parser_classes = [MultiPartParser, PlainJSONParser]
+
+    @extend_schema(responses=page_out("ImportPage", ImportOut), parameters=paged(), tags=["files"])
+    def list(self, request: Any) -> JsonResponse:
+        """Imports of the brand, also those of its people; newest first."""
+        page = asked_page(request, ImportFile.objects.all(), ("-created_at", "-pk"))
+        found = {job.pk: job for job in Job.objects.filter(pk__in=[row.job_id for row in page if row.job_id])}
+        return page_answer([_shown(row, found.get(row.job_id or 0)) for row in page], page)
 
     @extend_schema(request=ImportIn, responses={201: ImportOut}, tags=["files"])
     def create(self, request: Any) -> JsonResponse:
@@ -164,17 +211,27 @@ class ImportViewSet(viewsets.ViewSet):
 
 class ExportViewSet(viewsets.ViewSet):
     capabilities: ClassVar[dict[str, str]] = {
-        "create": "exports.run", "retrieve": "exports.run", "file": "exports.run",
+        "list": "exports.run", "create": "exports.run", "retrieve": "exports.run", "file": "exports.run",
     }  # fmt: skip
+
+    @extend_schema(responses=page_out("ExportPage", ExportOut), parameters=paged(), tags=["files"])
+    def list(self, request: Any) -> JsonResponse:
+        """Exports of this key, newest first."""
+        kinds = [one.key for one in all_export_kinds() if request.user.can(one.right)]
+        rows = ExportFile.objects.filter(user_id=None, created_by=request.user.name, kind__in=kinds)
+        page = asked_page(request, rows, ("-created_at", "-pk"))
+        found = {job.pk: job for job in Job.objects.filter(pk__in=[row.job_id for row in page if row.job_id])}
+        return page_answer([self._shown(row, found.get(row.job_id or 0)) for row in page], page)
 
     @extend_schema(request=ExportIn, responses={201: ExportOut}, tags=["files"])
     def create(self, request: Any) -> JsonResponse:
         """Begin an export; phone numbers are masked unless the key has `contacts.phones`."""
         values = read_body(ExportIn, request)
+        query = AskedFilter(values.get("filter", {}))
         row = exports.start_export(
-            request._request.brand, kind=values["kind"], query=values.get("filter", {}), format=values["format"],
-            by=request.user, staff=None,
+            request._request.brand, kind=values["kind"], query=query, format=values["format"], by=request.user, staff=None,
         )  # fmt: skip
+        query.check()  # what is refused is rolled back
         return JsonResponse(self._shown(row), status=201)
 
     @extend_schema(responses=ExportOut, tags=["files"])
@@ -187,13 +244,16 @@ class ExportViewSet(viewsets.ViewSet):
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY}, tags=["files"])
     def file(self, request: Any, pk: int) -> Any:
-        """The finished file, for three days."""
+        """The finished file, for three days. 409 `not_ready` before it is finished."""
+        waiting = ExportFile.objects.filter(pk=pk, user_id=None, ended_at=None, purged_at=None).first()
+        if waiting and exports.is_of(waiting, request.user):
+            raise ConflictError(_("The file is not ready yet"), code="not_ready")
         path, name = exports.open_file(request._request.brand, export_id=pk, by=request.user)
         return FileResponse(path.open("rb"), as_attachment=True, filename=name)
 
     @staticmethod
-    def _shown(row: ExportFile) -> dict[str, Any]:
-        job = _job_of(row)
+    def _shown(row: ExportFile, job: Job | None = None) -> dict[str, Any]:
+        job = job or _job_of(row)
         return {
             "id": row.pk, "kind": row.kind, "format": row.format, "job": job.state if job else "",
             "error": job.error if job else "", "rows": row.n_rows, "is_ready": row.ended_at is not None,

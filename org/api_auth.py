@@ -7,12 +7,13 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 
 from org.access import Actor
 from org.models import ApiKey
 from scrm import clock
-from scrm.errors import SCRMError
+from scrm.errors import ForbiddenError, SCRMError
 from tenants.models import Brand, BrandLookup
 from tenants.scoping import tenant_scope
 
@@ -65,6 +66,12 @@ class HasCapability(BasePermission):
     """A view names the right of each action in `capabilities`; an action not listed is refused."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
+        """Raises MethodNotAllowed: the address has nothing for this method. ForbiddenError: the key has not the right;
+        `right` names it."""
+        if hasattr(view, "action_map") and request.method.lower() not in view.action_map:
+            raise MethodNotAllowed(request.method)
         action = getattr(view, "action", None) or request.method.lower()
         right = getattr(view, "capabilities", {}).get(action)
-        return bool(right) and request.user.can(right)
+        if right and not request.user.can(right):
+            raise ForbiddenError(_("The key has not the right %(right)s") % {"right": right}, right=right)
+        return bool(right)

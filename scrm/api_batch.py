@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from scrm.api_body import Body, body
 from scrm.errors import InvalidError
+from scrm.responses import plain_fields
 
 MAX_ROWS = 1_000
 SOURCE = re.compile(r"[a-z0-9][a-z0-9_-]{0,17}")
@@ -23,7 +24,9 @@ class RowOut(serializers.Serializer):
     id = serializers.IntegerField(allow_null=True)
     reason = serializers.CharField(help_text="a word that does not change; may be empty")
     fields = serializers.DictField(  # type: ignore[assignment]
-        required=False, help_text="of a row that could not be read: field → what is wrong"
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="of a row that could not be read: field → what is wrong",
     )
 
 
@@ -90,7 +93,8 @@ def answer(
             where.append(n)
             results.append({"row": n})
         else:
-            fields = given.errors if isinstance(row, dict) else {"row": [_("A row must be a JSON object")]}
+            wrong = given.errors if isinstance(row, dict) else {"row": [_("A row must be a JSON object")]}
+            fields = plain_fields(wrong)
             results.append({"row": n, "result": "refused", "id": None, "reason": "invalid", "fields": fields})
     outcomes = record(good) if good else []
     for n, outcome in zip(where, outcomes, strict=True):

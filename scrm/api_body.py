@@ -1,6 +1,7 @@
 """Bodies of the API: a key that nobody knows is refused with its name, wherever it stands; ids; one way to read them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import TooManyFieldsSent
@@ -33,7 +34,8 @@ class Body(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         unknown = unknown_keys(self, data) if isinstance(data, Mapping) else {}
         try:
-            found = super().to_internal_value(data)
+            with _whole(self):
+                found = super().to_internal_value(data)
         except serializers.ValidationError as error:
             if unknown and isinstance(error.detail, dict):
                 raise serializers.ValidationError({**error.detail, **unknown}) from None
@@ -41,6 +43,21 @@ class Body(serializers.Serializer):
         if unknown:
             raise serializers.ValidationError(unknown)
         return found
+
+
+@contextmanager
+def _whole(part: serializers.Serializer) -> Iterator[None]:
+    """A change (PATCH) leaves out keys of its own, not of what lies inside: that is taken as a whole, needs what it needs and
+    has its defaults."""
+    root = part.root
+    if part is root or not root.partial:
+        yield
+        return
+    root.partial = False
+    try:
+        yield
+    finally:
+        root.partial = True
 
 
 def body(name: str, fields: dict[str, Any]) -> type[Body]:

@@ -8,6 +8,7 @@ from campaigns.alert_api import AlertRuleViewSet, AlertViewSet
 from campaigns.api import TouchViewSet
 from campaigns.broadcast_api import BroadcastViewSet
 from campaigns.calendar_api import CalendarViewSet
+from campaigns.enrolment_api import EnrolmentViewSet, SopsOfContactViewSet
 from campaigns.graph_api import SopGraphViewSet
 from campaigns.moment_api import MomentViewSet
 from campaigns.policy_api import NoContactRuleViewSet, PolicyViewSet, WishesViewSet
@@ -35,6 +36,7 @@ from guides.api import LeadListViewSet, LeadViewSet
 from guides.card_api import CardStyleViewSet, CardViewSet
 from handover.api import HandoverViewSet
 from livecodes.api import AcquisitionLinkViewSet, ChannelCodeViewSet
+from org.api import StaffViewSet, StoreViewSet
 from scrm import api_docs
 from tagging.kept_api import ComputedTagViewSet, WaitingTagViewSet
 from tagging.rule_api import RuleViewSet
@@ -65,6 +67,12 @@ urlpatterns: list[Any] = [
         WishesViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
         name="api_wishes",
     ),
+    path(
+        "contacts/<int:pk>/sops/", SopsOfContactViewSet.as_view({"get": "list"}), name="api_sops_of_contact"
+    ),
+    path("staff/", StaffViewSet.as_view({"get": "list"}), name="api_staff"),
+    path("staff/<int:pk>/", StaffViewSet.as_view({"get": "retrieve"}), name="api_staff_member"),
+    path("stores/", StoreViewSet.as_view({"get": "list"}), name="api_stores"),
     path("fields/", FieldViewSet.as_view({"get": "list"}), name="api_fields"),
     path("stages/", StageViewSet.as_view({"get": "list"}), name="api_stages"),
     path("contact-values/", ValueViewSet.as_view({"post": "create"}), name="api_contact_values"),
@@ -420,6 +428,8 @@ urlpatterns: list[Any] = [
     path("sops/<int:pk>/test/", SopTrialViewSet.as_view({"post": "create"}), name="api_sop_test"),
     path("sops/<int:pk>/publish/", SopGraphViewSet.as_view({"post": "publish"}), name="api_sop_publish"),
     path("sops/<int:pk>/enrol/", SopGraphViewSet.as_view({"post": "enrol"}), name="api_sop_enrol"),
+    path("sops/<int:pk>/people/", EnrolmentViewSet.as_view({"get": "list"}), name="api_sop_people"),
+    path("sops/<int:pk>/take-out/", EnrolmentViewSet.as_view({"post": "take_out"}), name="api_sop_take_out"),
     path("sops/<int:pk>/nodes/", SopGraphViewSet.as_view({"get": "nodes"}), name="api_sop_nodes"),
     path("sops/<int:pk>/on/", SopViewSet.as_view({"post": "switch_on"}), name="api_sop_on"),
     path("sops/<int:pk>/duplicate/", SopViewSet.as_view({"post": "duplicate"}), name="api_sop_duplicate"),
@@ -460,13 +470,13 @@ urlpatterns: list[Any] = [
     path("jobs/", JobViewSet.as_view({"get": "list"}), name="api_jobs"),
     path("drift/runs/", DriftRunViewSet.as_view({"get": "list"}), name="api_drift_runs"),
     path("drift/differences/", DifferenceViewSet.as_view({"get": "list"}), name="api_drift_differences"),
-    path("imports/", ImportViewSet.as_view({"post": "create"}), name="api_imports"),
+    path("imports/", ImportViewSet.as_view({"get": "list", "post": "create"}), name="api_imports"),
     path("imports/<int:pk>/", ImportViewSet.as_view({"get": "retrieve"}), name="api_import"),
     path("imports/<int:pk>/start/", ImportViewSet.as_view({"post": "start"}), name="api_import_start"),
     path("imports/<int:pk>/cancel/", ImportViewSet.as_view({"post": "cancel"}), name="api_import_cancel"),
     path("imports/<int:pk>/undo/", ImportViewSet.as_view({"post": "undo"}), name="api_import_undo"),
     path("imports/<int:pk>/refused/", ImportViewSet.as_view({"get": "refused"}), name="api_import_refused"),
-    path("exports/", ExportViewSet.as_view({"post": "create"}), name="api_exports"),
+    path("exports/", ExportViewSet.as_view({"get": "list", "post": "create"}), name="api_exports"),
     path("exports/<int:pk>/", ExportViewSet.as_view({"get": "retrieve"}), name="api_export"),
     path("exports/<int:pk>/file/", ExportViewSet.as_view({"get": "file"}), name="api_export_file"),
 ]

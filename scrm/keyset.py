@@ -95,7 +95,10 @@ def _decode(token: str, n: int) -> list[Any]:
 
 def _value(value: Any) -> Any:
     if isinstance(value, str) and len(value) >= 19 and value[10] == "T":
-        return datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:  # none of ours
+            raise ValueError
+        return moment
     if not isinstance(value, (str, int)) or (isinstance(value, str) and "\x00" in value):
         raise ValueError
     return value

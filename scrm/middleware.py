@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.middleware.common import CommonMiddleware
 
 from scrm.errors import SCRMError
 from scrm.responses import error_response
@@ -34,6 +35,14 @@ class SecurityHeaders:
             ),
         )
         return response
+
+
+class Slashes(CommonMiddleware):
+    """An address without its slash leads to the one with it, if it was only read: what was sent to it would be lost on the way,
+    because a client follows with a GET and takes its answer for a yes."""
+
+    def should_redirect_with_slash(self, request: Any) -> bool:
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
 
 
 class ErrorPages:

@@ -58,7 +58,7 @@ MIDDLEWARE = [
     "scrm.middleware.SecurityHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "scrm.middleware.Slashes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "scrm.middleware.ErrorPages",

@@ -23,6 +23,12 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def error_404(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    path = request.path_info
+    if path.startswith("/api/") and not path.endswith("/"):
+        words = _("There is no such address. Addresses of the API end with a slash: %(path)s/") % {
+            "path": path
+        }
+        return error_response(request, NotFoundError(words))
     return error_response(request, NotFoundError())
 
 

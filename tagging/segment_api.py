@@ -26,6 +26,7 @@ from tagging.segment_shapes import (
     ConditionIn,
     FreezeIn,
     MembersIn,
+    SegmentChange,
     SegmentIn,
     SegmentOut,
 )
@@ -85,11 +86,11 @@ class SegmentViewSet(viewsets.ViewSet):
             made = segments.create_segment(brand, by=by, name=name, note=note, condition=condition)
         return JsonResponse(_out([made])[0], status=201)
 
-    @extend_schema(operation_id="segments_update", request=SegmentIn, responses=SegmentOut)
+    @extend_schema(operation_id="segments_update", request=SegmentChange, responses=SegmentOut)
     def partial_update(self, request: Any, pk: int) -> JsonResponse:
         """PATCH /api/v1/segments/<id>/: name, note, condition."""
         segment = segments.get_segment(pk)
-        given = read_body(SegmentIn, request, partial=True)
+        given = read_body(SegmentChange, request)
         changed = segments.update_segment(
             request.brand,
             by=request.user,

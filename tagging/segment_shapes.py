@@ -29,7 +29,7 @@ class SegmentOut(serializers.Serializer):
 
 
 class SegmentIn(Body):
-    """`condition` makes a dynamic segment, `contact_ids` a list, `combine` one of others."""
+    """`condition` makes a dynamic segment, `contact_ids` a list, `operation` with `segment_ids` one of others."""
 
     name = serializers.CharField(max_length=60)
     note = serializers.CharField(max_length=200, required=False, allow_blank=True)
@@ -37,6 +37,14 @@ class SegmentIn(Body):
     contact_ids = id_list(max_length=MAX_IDS, required=False)
     operation = serializers.ChoiceField(choices=segments.OPERATIONS, required=False)
     segment_ids = id_list(max_length=50, required=False)
+
+
+class SegmentChange(Body):
+    """People are put on a list and taken off it at `members/`."""
+
+    name = serializers.CharField(max_length=60, required=False)
+    note = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    condition = serializers.JSONField(required=False)
 
 
 class ConditionIn(Body):

@@ -143,6 +143,23 @@ def remove(brand: Brand, *, enrolment_id: int, by: Actor) -> Enrolment:
     return row
 
 
+@transaction.atomic
+def take_out(brand: Brand, *, sop_id: int, contact_ids: Collection[int], by: Actor) -> set[int]:
+    """Take people out of one SOP, as `remove`. Gives the contacts who were in it; safe to repeat.
+
+    Raises:
+        NotFoundError: no such SOP.
+    """
+    gate.enter_gate(brand)
+    sop = sops.get_sop(sop_id)
+    inside = Enrolment.objects.select_for_update().filter(sop=sop, contact__in=contact_ids, ended_at=None)
+    rows = dict(inside.order_by("pk").values_list("pk", "contact_id"))
+    if rows:
+        leaving.leave(brand, rows, Enrolment.End.REMOVED, clock.now())
+        audit.record(by, "sop.take_out", sop, after={"n": len(rows)})
+    return set(rows.values())
+
+
 # ---- a list, as a job
 
 

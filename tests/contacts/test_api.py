@@ -51,6 +51,29 @@ def found(client: Client, **query: Any) -> list[int]:
     return [row["id"] for row in response.json()["results"]]
 
 
+def test_found_by_what_a_shop_knows(brand: Any, corp: Any, staff: Any, people: Any) -> None:
+    with in_brand(brand):
+        for kind, scope, value in (
+            ("phone", "", "13800000001"), ("member_no", "", "M-1"), ("openid", "wxapp", "o1"), ("openid", "", "o2"),
+        ):  # fmt: skip
+            Identity.objects.create(contact=people[2], kind=kind, scope=scope, value=value)
+    client, mine = client_of(brand), [people[2].pk]
+    assert found(client, phone="13800000001") == found(client, phone="+86 138-0000-0001") == mine
+    assert found(client, member_no=" M-1 ") == found(client, openid="o1", scope="wxapp") == mine
+    assert found(client, openid="o2") == mine
+    assert found(client, openid="o1") == found(client, openid="o2", scope="wxapp") == []  # of another app
+    assert (
+        found(client, member_no="")
+        == found(client, member_no="M-2")
+        == found(client, phone="13800000002")
+        == []
+    )
+    assert found(client, phone="13800000001", member_no="M-2") == []  # all must hold
+    for wrong in ({"phone": ""}, {"phone": "abc"}, {"scope": "wxapp"}):
+        answer = client.get(URL, wrong)
+        assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, list(wrong)), wrong
+
+
 def test_shape(brand: Any, corp: Any, staff: Any, people: Any) -> None:
     row = client_of(brand).get(f"{URL}{people[1].pk}/").json()
     assert row["id"] == people[1].pk and row["state"] == "reachable" and row["kind"] == "wechat"

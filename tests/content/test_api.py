@@ -46,8 +46,10 @@ def test_content(brand: Brand, other_brand: Brand, api: Any) -> None:
     for odd in ([], [{"text": "x"}], "x", 5):
         assert post(api, f"content/{item['id']}/", odd, "patch").status_code == 400, odd
     assert [row["id"] for row in api.get("/api/v1/content/?q=晚上").json()["results"]] == [item["id"]]
-    assert api.get(f"/api/v1/content/{item['id']}/results/").json() == []
-    assert api.get("/api/v1/content/folders/").json() == []
+    assert api.get(f"/api/v1/content/{item['id']}/results/").json() == {"results": []}
+    assert api.get("/api/v1/content/folders/").json() == {"results": []}
+    for wrong in ({"kind": "a\x00b"}, {"kind": "x"}, {"archived": "1"}, {"folder": "x"}):
+        assert api.get("/api/v1/content/", wrong).status_code == 422, wrong
     assert post(api, f"content/{item['id']}/archive/", {}).status_code == 204
     assert api.get("/api/v1/content/").json()["results"] == []
     assert len(api.get("/api/v1/content/?archived=true").json()["results"]) == 1

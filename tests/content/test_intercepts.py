@@ -258,7 +258,8 @@ def test_by_api(shop: Shop, other_brand: Any) -> None:
         ({"name": "私单"}, "name"),
     ):
         answer = api.post(url, {**body, "name": "另一条", **bad}, **json)
-        assert answer.status_code in (400, 422) and field in answer.json()["error"]["fields"], (
+        wrong = {name.partition(".")[0] for name in answer.json()["error"]["fields"]}
+        assert answer.status_code in (400, 422) and field in wrong, (
             bad,
             answer.content,
         )

@@ -8,7 +8,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from contacts.models import Contact
+from datafiles.models import ExportFile
 from org.access import RIGHTS, Actor
+from org.models import Job
 from org.services import keys
 from tests.factories import in_brand
 
@@ -76,3 +78,53 @@ def test_export(brand: Any, other_brand: Any) -> None:
     )
     assert weak.get(url).status_code == 404
     assert client_of(brand, ["contacts.view"]).post("/api/v1/imports/").status_code == 403
+
+
+def test_a_filter_that_is_not_known_means_nobody(brand: Any) -> None:
+    api = client_of(brand, ["exports.run", "contacts.view", "orders.view"])
+
+    def ask(kind: str, given: Any) -> Any:
+        body = {"kind": kind, "filter": given}
+        return api.post("/api/v1/exports/", body, content_type="application/json")
+
+    for kind, wrong in (
+        ("contacts", "stat"), ("products", "state"), ("orders", "placed"), ("tags", "tags"),
+    ):  # fmt: skip
+        answer = ask(kind, {wrong: "1"})
+        assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, [f"filter.{wrong}"]), (
+            kind
+        )
+    for bad in ({"tag": {"a": 1}}, {"tag": [None]}, {"tag": 1.5}, {"tag": "x"}, {"state": "gone"}):
+        assert ask("contacts", bad).status_code == 422, bad
+    with in_brand(brand):
+        assert not ExportFile.objects.exists() and not Job.objects.exists()
+    for good in ({"tag": 12}, {"tag": "12"}, {"tag": [12, "13"], "all": True}, {"tag": []}):
+        assert ask("contacts", good).status_code == 201, good
+    with in_brand(brand):
+        kept = [row.params.get("tag", []) for row in ExportFile.objects.order_by("pk")]
+    assert kept == [[12], [12], [12, 13], []]
+
+
+def test_lists_of_files(brand: Any, other_brand: Any) -> None:
+    api = client_of(brand, ["imports.run", "exports.run", "contacts.view"])
+    ids = [
+        send(api, f"会员号\nM{n}\n", start=how).json()["id"]
+        for n, how in enumerate(("check", "no", "import"))
+    ]
+    first = api.get("/api/v1/imports/", {"limit": 2}).json()
+    rest = api.get("/api/v1/imports/", {"limit": 2, "after": first["next"]}).json()
+    rows = first["results"] + rest["results"]
+    assert [row["id"] for row in rows] == ids[::-1] and rest["next"] == ""
+    assert [row["job"] for row in rows] == ["done", "", "done"]
+    made = api.post("/api/v1/exports/", {"kind": "contacts"}, content_type="application/json").json()
+    [row] = api.get("/api/v1/exports/").json()["results"]
+    assert row["id"] == made["id"] and row["is_ready"]
+    with in_brand(brand):
+        ExportFile.objects.update(ended_at=None)
+    waits = api.get(f"/api/v1/exports/{made['id']}/file/")
+    assert (waits.status_code, waits.json()["error"]["code"]) == (409, "not_ready")
+    stranger = client_of(other_brand, ["imports.run", "exports.run", "contacts.view"])
+    assert stranger.get("/api/v1/imports/").json()["results"] == []
+    assert stranger.get("/api/v1/exports/").json()["results"] == []
+    assert stranger.get(f"/api/v1/exports/{made['id']}/file/").status_code == 404
+    assert client_of(brand, ["exports.run"]).get("/api/v1/exports/").json()["results"] == []  # no such list

@@ -116,7 +116,8 @@ def test_what_cannot_be_is_refused_at_its_field(shop: Shop, api: Client) -> None
     ):
         answer = api.post(CODES, {**good, **bad}, **JSON)
         assert answer.status_code in (400, 422), (bad, answer.content)
-        assert field in answer.json()["error"]["fields"], (bad, answer.content)
+        wrong = {name.partition(".")[0] for name in answer.json()["error"]["fields"]}
+        assert field in wrong, (bad, answer.content)
     assert api.get(CODES).json()["results"] == []
     made = api.post(CODES, good, **JSON).json()
     assert api.post(CODES, good, **JSON).json()["error"]["fields"].keys() == {"name"}
@@ -218,4 +219,4 @@ def test_rights_and_brands(shop: Shop, other_brand: Any) -> None:
         theirs = make_staff(other_brand, corp)
     body = {"name": "x", "guides": [{"staff_id": shop.a.pk}, {"staff_id": theirs.pk}]}
     answer = stranger.post(CODES, body, **JSON)
-    assert answer.status_code == 422 and str(shop.a.pk) in answer.json()["error"]["fields"]["guides"]
+    assert answer.status_code == 422 and str(shop.a.pk) in answer.json()["error"]["fields"]["guides"][0]

@@ -104,6 +104,15 @@ def test_keys_inside_are_named_where_they_stand(shape: Any, given: Any, wrong: A
     assert checked.errors == wrong
 
 
+def test_a_change_takes_what_lies_inside_as_a_whole() -> None:
+    found = CodeIn(data={"guides": [{"staff_id": 3}], "hours": []}, partial=True)
+    assert found.is_valid() and found.validated_data["guides"][0]["weight"] == 1  # its defaults
+    assert "name" not in found.validated_data
+    broken = CodeIn(data={"guides": [{}]}, partial=True)
+    assert not broken.is_valid() and list(broken.errors["guides"][0]) == ["staff_id"]
+    assert broken.partial  # the next reading is one of a change again
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_row_of_a_batch_is_refused_for_itself(brand: Any) -> None:
     good = {"sku": "A", "name": "甲", "price_fen": 100}

@@ -7,6 +7,7 @@ from django.test import Client
 
 from org.access import RIGHTS, Actor
 from org.services import keys
+from scrm.api_urls import urlpatterns
 from tests.factories import in_brand
 
 ASKS_MORE = {"/api/v1/behaviour/", "/api/v1/calendar/"}  # without parameters there is no answer
@@ -32,6 +33,12 @@ def test_lists_answer_with_what_is_described(brand: Any, corp: Any) -> None:
         if shown != told and told != []:  # an object of any shape
             wrong.append((path, shown, told))
     assert asked > 40 and wrong == []
+
+
+def test_every_address_is_in_the_document(settings: Any) -> None:
+    text = (settings.BASE_DIR / "docs" / "api.md").read_text()
+    words = {str(pattern.pattern).partition("/")[0] for pattern in urlpatterns}
+    assert len(words) > 40 and not [word for word in sorted(words) if f"{word}/" not in text]
 
 
 def shape_of(answer: Any) -> Any:

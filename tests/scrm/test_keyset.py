@@ -11,8 +11,13 @@ from scrm.keyset import keyset_page
 from tests.factories import in_brand, make_contact
 
 ORDER = ("-added_at", "-pk")
-# readable, but of values that the fields do not hold: ["x", 1], [a moment, "x"], ["a" and NUL, 1]
-FIELDS = ["WyJ4IiwgMV0", "WyIyMDI2LTAxLTAxVDAwOjAwOjAwKzAwOjAwIiwgIngiXQ", "WyJhXHUwMDAwIiwgMV0"]
+# readable, but of values that the fields do not hold: [a moment without a zone, 1], ["x", 1], [a moment, "x"], ["a" and NUL, 1]
+FIELDS = [
+    "WyIyMDI2LTAxLTAxVDAwOjAwOjAwIiwgMV0",
+    "WyJ4IiwgMV0",
+    "WyIyMDI2LTAxLTAxVDAwOjAwOjAwKzAwOjAwIiwgIngiXQ",
+    "WyJhXHUwMDAwIiwgMV0",
+]
 
 
 @pytest.mark.django_db
