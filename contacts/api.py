@@ -77,7 +77,9 @@ class ValueOut(serializers.Serializer):
     group = serializers.ChoiceField(choices=["loyal", "good", "ordinary", "lost"], allow_null=True)
     lifecycle = LifecycleOut(allow_null=True)
     next_order_on = serializers.DateField(allow_null=True, help_text="when the next order is expected")
-    alive_ratio = serializers.FloatField(allow_null=True, help_text="probability of still buying, 0 to 1")
+    alive_ratio = serializers.FloatField(
+        allow_null=True, help_text="probability of still buying, 0 to 1; null before a second order"
+    )
     ltv_fen = serializers.IntegerField(allow_null=True, help_text="expected spending of the next year")
 
 

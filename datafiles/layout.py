@@ -20,6 +20,9 @@ SEPARATORS = {",": ",", ";": ";", "\t": "\t", "|": "|", SPACES: SPACES}
 ENCODINGS = ("utf-8", "gb18030", "utf-16-le", "utf-16-be", "big5")
 MAX_COLUMNS = 200
 MAX_TITLES = 10  # lines above the headings that are looked at
+_NO_TEXT = re.compile(
+    r"[\x00-\x08\x0e-\x1f]"
+)  # a picture or program has many; text, whatever its characters, hardly any
 _NUMBER = re.compile(r"[-+￥¥]?[\d,]*\.?\d+(%|元)?|\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}.*)?")
 
 
@@ -68,7 +71,7 @@ def detect(head: bytes, *, is_whole: bool, later: bytes = b"") -> tuple[Layout, 
         raise InvalidError(_("The file is empty"))
     encoding, skip = _encoding(later, False) if later else _encoding(head, is_whole)
     text = _decoded(head[skip:], encoding, is_whole)
-    if text.count("\x00") > len(text) // 100:
+    if len(_NO_TEXT.findall(text)) > len(text) // 100:
         raise InvalidError(_("This file is not a spreadsheet, or it is damaged"))
     layout = Layout(encoding=encoding, skip=skip, separator=_separator(text))
     return find_headings(layout, records(text, layout.separator))

@@ -24,6 +24,10 @@ class ValueGroupOut(serializers.Serializer):
     name = serializers.CharField()
     n = serializers.IntegerField()
     spent_fen = serializers.IntegerField()
+    expected_fen = serializers.IntegerField(
+        allow_null=True,
+        help_text="what they are expected to spend in the next year; null before the model is fitted",
+    )
 
 
 class RfmCellOut(serializers.Serializer):
@@ -105,7 +109,8 @@ class ValueStandViewSet(viewsets.ViewSet):
             "n": sum(tens),
             "scores": tens,
             "groups": [
-                {"group": g.name.lower(), "name": str(g.label), "n": groups[g][0], "spent_fen": groups[g][1]}
+                {"group": g.name.lower(), "name": str(g.label)}
+                | dict(zip(("n", "spent_fen", "expected_fen"), groups[g], strict=True))
                 for g in ValueGroup
             ],
             "grid": [

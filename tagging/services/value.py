@@ -74,7 +74,8 @@ _CLEAR = """
      WHERE brand_id = %(b)s AND n_orders = 0 AND value_score IS NOT NULL {only}
 """
 # From the usage time of what was bought last, else from the customer's own rhythm: the median pause between two days with
-# an order, after the last one.
+# an order, after the last one. Whoever orders often has more at home than they use (or gives it away): after three pauses
+# the next order is not expected later than after the longest one so far.
 _NEXT = """
     WITH paid AS (
         SELECT contact_id, paid_at, paid_at - lag(paid_at) OVER (PARTITION BY contact_id ORDER BY paid_at) AS pause
@@ -82,7 +83,9 @@ _NEXT = """
     ), rhythm AS (
         SELECT contact_id, max(paid_at) AS last_at,
                percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM pause))
-                   FILTER (WHERE pause >= interval '12 hours') AS pause_s
+                   FILTER (WHERE pause >= interval '12 hours') AS pause_s,
+               CASE WHEN count(*) FILTER (WHERE pause >= interval '12 hours') >= 3
+                    THEN max(paid_at) + max(pause) END AS latest
           FROM paid GROUP BY 1
     ), used AS (
         SELECT o.contact_id, max(o.paid_at + make_interval(days => p.usage_days * least(greatest(l.quantity, 1), 100))) AS until
@@ -93,7 +96,8 @@ _NEXT = """
          GROUP BY 1
     ), wanted AS (
         SELECT r.contact_id,
-               (coalesce(u.until, r.last_at + make_interval(secs => r.pause_s)) AT TIME ZONE %(zone)s)::date AS next_on
+               (least(coalesce(u.until, r.last_at + make_interval(secs => r.pause_s)), r.latest)
+                AT TIME ZONE %(zone)s)::date AS next_on
           FROM rhythm r LEFT JOIN used u ON u.contact_id = r.contact_id
     )
     UPDATE contacts_contactstat s SET next_order_on = w.next_on FROM wanted w
@@ -294,17 +298,21 @@ def grid(brand: Brand) -> list[list[tuple[int, int]]]:
     return [[found.get((r, f), (0, 0)) for f in range(1, 6)] for r in range(5, 0, -1)]
 
 
-def distribution(brand: Brand) -> tuple[list[int], dict[int, tuple[int, int]]]:
-    """(people by ten points of score, {group: (people, spent_fen)})."""
+def distribution(brand: Brand) -> tuple[list[int], dict[int, tuple[int, int, int | None]]]:
+    """(people by ten points of score, {group: (people, spent_fen, what they are expected to spend in a year in fen; None
+    before the model is fitted)})."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT least(value_score / 10, 9), value_group, count(*), sum(spent_fen)::bigint FROM contacts_contactstat"
-            " WHERE brand_id = %s AND value_score IS NOT NULL GROUP BY 1, 2",
+            "SELECT least(value_score / 10, 9), value_group, count(*), sum(spent_fen)::bigint, sum(ltv_fen)::bigint"
+            " FROM contacts_contactstat WHERE brand_id = %s AND value_score IS NOT NULL GROUP BY 1, 2",
             [brand.pk],
         )
         rows = cursor.fetchall()
-    tens, groups = [0] * 10, {int(group): (0, 0) for group in ValueGroup}
-    for ten, group, n, spent in rows:
+    tens = [0] * 10
+    groups: dict[int, tuple[int, int, int | None]] = {int(group): (0, 0, None) for group in ValueGroup}
+    for ten, group, n, spent, expected in rows:
         tens[ten] += n
-        groups[group] = (groups[group][0] + n, groups[group][1] + spent)
+        people, money, years = groups[group]
+        years = years if expected is None else (years or 0) + expected
+        groups[group] = (people + n, money + spent, years)
     return tens, groups

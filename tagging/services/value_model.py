@@ -68,7 +68,11 @@ def fit(brand: Brand) -> bool:
 
 
 def apply(brand: Brand, only: Collection[int] | None = None) -> int:
-    """Write alive_ratio and ltv_fen of every buyer by the fitted models, or of some; gives how many rows changed."""
+    """Write alive_ratio and ltv_fen of every buyer by the fitted models, or of some; gives how many rows changed.
+
+    Who has bought on one day only has no alive_ratio: the model knows no leaving before a second order, and its 1 would
+    put everybody who bought once, years ago, among the surest.
+    """
     with transaction.atomic():
         model = setting_of(brand).model
         if not model:
@@ -81,7 +85,7 @@ def apply(brand: Brand, only: Collection[int] | None = None) -> int:
     cells = np.round(rows[["x", "t_x", "t"]].to_numpy() * [1, 7, 7])
     unique, place = np.unique(cells, axis=0, return_inverse=True)
     x, t_x, t = unique[:, 0], unique[:, 1] / 7, unique[:, 2] / 7
-    alive = lifetime.alive_ratio(purchasing, x, t_x, t)[place]
+    alive = np.where(x > 0, lifetime.alive_ratio(purchasing, x, t_x, t), np.nan)[place]
     orders = lifetime.expected_orders(purchasing, HORIZON_WEEKS, x, t_x, t)[place]
     spend = lifetime.expected_spend(spending, rows["x"].to_numpy(), rows["mean"].to_numpy())
     out = pd.DataFrame(

@@ -84,6 +84,13 @@ def test_headings_that_repeat_get_names_of_their_own() -> None:
     assert len(set(layout.headings(found, [["电话", "电话", "电话 (2)", "", "电话", ""]]))) == 6
 
 
+def test_bytes_of_a_picture_are_no_text() -> None:
+    """They can be read as GB18030, and would be a table of one column of nonsense."""
+    dice = random.Random(1)
+    with pytest.raises(InvalidError):
+        layout.detect(dice.randbytes(5000), is_whole=True)
+
+
 def test_titles_above_the_headings() -> None:
     text = "会员清单,,\n导出时间：2026-01-01,,\n" + ROWS
     found, rows = layout.detect(text.encode(), is_whole=True)

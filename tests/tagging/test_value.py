@@ -98,11 +98,14 @@ def test_own_rhythm_and_usage_time(brand: Any, people: list[Contact]) -> None:
             brand, [{"sku": "P90", "name": "90天装", "usage_days": 90, "updated_at": NOW}]
         )
         lines = [{"sku": "P90", "name": "90天装", "quantity": 2, "amount_fen": 100}]
-        record_orders(brand, [order("pack", "13800000005", NOW - DAY, lines=lines)], source="test")
+        for phone in ("13800000005", "13800000002"):
+            record_orders(brand, [order(f"pack{phone}", phone, NOW - DAY, lines=lines)], source="test")
         value.recompute(brand)
         today = NOW.astimezone().date()
         assert stat(people[10]).next_order_on == (NOW - 100 * DAY + 15 * DAY).date()
-        assert stat(people[5]).next_order_on == (NOW - DAY + 180 * DAY).date()
+        # five orders, the longest pause 149 days: not only after 180, however much is at home
+        assert stat(people[5]).next_order_on == (NOW - DAY + 149 * DAY).date()
+        assert stat(people[2]).next_order_on == (NOW - DAY + 180 * DAY).date()  # two pauses tell too little
         assert stat(people[1]).next_order_on is None and today
 
 
@@ -315,7 +318,12 @@ def test_models_of_the_cdnow_sample(brand: Any, corp: Any, staff: Any) -> None:
         assert value_model.apply(brand) == 2357
         assert value_model.apply(brand) == 0
         with in_brand(brand):
-            alive = np.array(ContactStat.objects.filter(n_orders__gt=0).values_list("alive_ratio", flat=True))
+            buyers = ContactStat.objects.filter(n_orders__gt=0)
+            assert not buyers.filter(
+                n_orders=1, alive_ratio__isnull=False
+            ).exists()  # the model's 1 says nothing
+            assert not buyers.filter(n_orders__gt=1, alive_ratio=None).exists()
+            alive = np.array(buyers.filter(n_orders__gt=1).values_list("alive_ratio", flat=True))
             assert ((alive >= 0) & (alive <= 1)).all() and 0.3 < alive.mean() < 1
             assert ContactStat.objects.filter(ltv_fen__gt=0).count() > 2000
 

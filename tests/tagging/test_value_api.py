@@ -80,6 +80,9 @@ def test_of_the_brand(brand: Any, other_brand: Any, people: list[int]) -> None:
         "ordinary": 0,
         "lost": 10,
     }
+    assert {g["group"]: g["expected_fen"] for g in found["groups"]} == {
+        "loyal": 123_450, "good": None, "ordinary": None, "lost": 123_450,
+    }  # fmt: skip
     assert {(c["recency"], c["frequency"]): c["n"] for c in found["grid"] if c["n"]} == {
         (5, 3): 10,
         (1, 3): 10,
