@@ -27,6 +27,46 @@ class LinkOut(serializers.Serializer):
     archived_at = serializers.DateTimeField(allow_null=True)
 
 
+class SumsOut(serializers.Serializer):
+    opens = serializers.IntegerField()
+    new = serializers.IntegerField(help_text="people who opened it for the first time")
+    reads = serializers.IntegerField(help_text="of a page, whose time was told")
+    seconds = serializers.IntegerField()
+
+
+class TotalsOut(SumsOut):
+    shared = serializers.IntegerField(help_text="openings of what was passed on")
+    known = serializers.IntegerField(help_text="customers known by name")
+    mean_s = serializers.IntegerField(allow_null=True, help_text="seconds of a reading; null without any")
+
+
+class LinkGuideOut(SumsOut):
+    staff_id = serializers.IntegerField(help_text="0: nobody's")
+    name = serializers.CharField()
+    known = serializers.IntegerField(help_text="customers who came by the guide first")
+
+
+class LinkWayOut(SumsOut):
+    via = serializers.IntegerField(help_text="as of `people/`")
+    name = serializers.CharField()
+
+
+class LinkWhole(LinkOut):
+    """With its figures."""
+
+    totals = TotalsOut()
+    guides = LinkGuideOut(many=True, help_text="by what was opened of theirs, at most 50")
+    ways = LinkWayOut(many=True, help_text="by which people came to it")
+
+
+class LinkChange(Body):
+    """What is not given stays; whether it is an address or a page stays as well."""
+
+    name = serializers.CharField(max_length=60, required=False)
+    url = serializers.CharField(required=False, allow_blank=True, max_length=1_000)
+    asks_who = serializers.BooleanField(required=False)
+
+
 class LinkIn(Body):
     """`url` or `content_id` (a page)."""
 
@@ -85,7 +125,7 @@ class LinkViewSet(viewsets.ViewSet):
         page = asked_page(request, TrackedLink.objects.all(), ("-pk",))
         return page_answer(link_rows(page.rows), page)
 
-    @extend_schema(operation_id="links_read", responses=LinkOut)
+    @extend_schema(operation_id="links_read", responses=LinkWhole)
     def retrieve(self, request: Any, pk: int) -> HttpResponse:
         """With `totals`, `guides` and `ways`."""
         link = links.get_link(pk)
@@ -101,10 +141,10 @@ class LinkViewSet(viewsets.ViewSet):
         link = links.create_link(request._request.brand, by=request.user, **read_body(LinkIn, request))
         return JsonResponse(link_row(link), status=201)
 
-    @extend_schema(operation_id="links_change", request=LinkIn(partial=True), responses=LinkOut)
+    @extend_schema(operation_id="links_change", request=LinkChange, responses=LinkOut)
     def partial_update(self, request: Any, pk: int) -> HttpResponse:
         link = links.get_link(pk)
-        given = read_body(LinkIn, request, partial=True)
+        given = read_body(LinkChange, request)
         saved = links.edit_link(
             request._request.brand,
             link_id=pk,

@@ -67,21 +67,20 @@ MEMBERS_OUT = inline_serializer(
     "SegmentMembers",
     {"results": serializers.ListField(child=serializers.IntegerField()), "next": serializers.CharField()},
 )
-SHARE_OUT = inline_serializer(
-    "SegmentShare",
-    {
-        "name": serializers.CharField(),
-        "n": serializers.IntegerField(),
-        "n_all": serializers.IntegerField(help_text="of everybody"),
-        "share": serializers.FloatField(),
-        "share_all": serializers.FloatField(),
-    },
-    many=True,
-)
+
+
+class SegmentShare(serializers.Serializer):
+    name = serializers.CharField()
+    n = serializers.IntegerField()
+    n_all = serializers.IntegerField(help_text="of everybody")
+    share = serializers.FloatField()
+    share_all = serializers.FloatField()
+
+
 _PROFILE: dict[str, Any] = {
     "n": serializers.IntegerField(allow_null=True),
     "at": serializers.DateTimeField(allow_null=True),
-    **dict.fromkeys(portrait.PROFILE, SHARE_OUT),
+    **{name: SegmentShare(many=True) for name in portrait.PROFILE},
 }
 PROFILE_OUT = inline_serializer("SegmentProfile", _PROFILE)
 OVERLAPS_OUT = inline_serializer(
