@@ -253,6 +253,16 @@ def _numbers(file: ImportFile, *, short: bool = False) -> list[dict[str, Any]]:
     ]
 
 
+def _notes(file: ImportFile, counts: dict[str, Any]) -> list[str]:
+    """What the numbers do not say by themselves: a check counts rows, an import orders."""
+    if file.kind != "orders" or not {"sku", "product", "quantity"} & file.mapping.keys():
+        return []
+    if file.state == ImportFile.State.CHECKED:
+        return [_("Counted in rows; several rows of one order become one order.")]
+    told = sum(counts.get(key, 0) for key in ("new", "changed", "same", "refused", "repeated", "skipped"))
+    return [_("Several rows of one order are one order here.")] if told < counts.get("rows", 0) else []
+
+
 def _report(file: ImportFile) -> dict[str, Any]:
     counts, kind = file.result or file.checked.get("counts", {}), kind_of(file.kind)
     names = dict(enumerate(file.headings))
@@ -261,9 +271,11 @@ def _report(file: ImportFile) -> dict[str, Any]:
     left_out = [(in_words(key, labels), n) for key, n in reasons]
     if counts.get("repeated"):
         left_out.append((count_words()["repeated"], counts["repeated"]))
+    n_refused = counts.get("refused", 0) + counts.get("repeated", 0)
     return {
+        "notes": _notes(file, counts), "is_said_twice": sum(n for _words, n in left_out) > n_refused,
         "counts": counts, "numbers": _numbers(file), "reasons": left_out,
-        "n_refused": counts.get("refused", 0) + counts.get("repeated", 0), "new_tags": counts.get("new_tags", []),
+        "n_refused": n_refused, "new_tags": counts.get("new_tags", []),
         "has_refused": (places.import_folder(file) / refused.NAME).is_file(), "undone": file.result.get("undo"),
         "n_to_write": counts.get("planned", 0),
         "next": kind.page(file) if kind.page and file.state == ImportFile.State.DONE else None,

@@ -160,3 +160,23 @@ def test_lists_do_not_ask_more_for_more(brand: Any, sign_in: Any, django_assert_
     assert numbers[0] == numbers[1]
     with in_brand(brand):
         assert ExportFile.objects.count() == 20
+
+
+def test_rows_of_one_order_are_told_as_one(brand: Any, sign_in: Any) -> None:
+    """The check counts rows, the import orders: both say so."""
+    text = "订单号,手机,付款时间,订单金额,商品编码,数量\nO1,13800138001,2026-01-05,150,A1,1\nO1,,,,A2,x\nO1,,,,A3,2\n"
+    client = sign_in(brand, "operator")
+    url = upload(client, text, "orders", "订单.csv")["Location"]
+    columns = {
+        "c0": "order_no",
+        "c1": "phone",
+        "c2": "paid_at",
+        "c3": "amount_fen",
+        "c4": "sku",
+        "c5": "quantity",
+    }
+    assert client.post(f"{url}columns/", {**columns, "then": "check"}, headers={"HX-Request": "true"}).headers
+    page = client.get(url, headers={"Accept-Language": "en"}).text
+    assert "Counted in rows" in page and "several reasons" not in page
+    client.post(f"{url}start/")
+    assert "Several rows of one order" in client.get(url, headers={"Accept-Language": "en"}).text
