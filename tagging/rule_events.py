@@ -84,6 +84,18 @@ CHOSEN = {
     "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
     "seen_product_ids": "products", "behaviour_ids": "behaviours",
 }  # fmt: skip
+# what `object_ids` of an event are: event → source; of an event that is not here, plain numbers
+OBJECTS = {
+    "content_opened": "links", "content_read": "links", "content_shared": "links", "form_answered": "pages",
+    "moment_liked": "moments", "moment_commented": "moments",
+    "group_joined": "groups", "group_left": "groups",
+}  # fmt: skip
+OBJECT_WORDS = {
+    "links": _("One of these tracked links"),
+    "pages": _("One of these forms"),
+    "moments": _("One of these moments"),
+    "groups": _("One of these groups"),
+}
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,17 @@ FILTERS: dict[str, Filter] = {
     "words": Filter(_("Text holds one of these words"), WORDS, holds_sql("e.data", "%({})s")),
     "answers": Filter(_("Answered"), ANSWERS, _ANSWER),
 }  # fmt: skip
+
+
+def source_of(name: str, event: str) -> str:
+    """The source that the ids of a filter of an event are chosen from; empty where there is none."""
+    return OBJECTS.get(event, "") if name == "object_ids" else CHOSEN.get(name, "")
+
+
+def label_of(name: str, event: str) -> str:
+    """What a filter of an event is called."""
+    words = OBJECT_WORDS.get(source_of(name, event), "") if name == "object_ids" else ""
+    return str(words or FILTERS[name].label)
 
 
 def event_of(key: str) -> RuleEvent:

@@ -101,7 +101,16 @@ def _duration(node: Node) -> str:
 
 def _happening(row: Mapping[str, Any], say: Say) -> str:
     text = say(kinds.EVENT, row.get("event"))
-    return f"{text} ({say(kinds.FILTERS, row['filters'])})" if row.get("filters") else text
+    return f"{text} ({_filters(row, say)})" if row.get("filters") else text
+
+
+def _filters(row: Mapping[str, Any], say: Say) -> str:
+    return say(kinds.FILTERS, _with_event(row, row["filters"]))
+
+
+def _with_event(row: Mapping[str, Any], filters: Any) -> Any:
+    """What the numbers of a filter stand for hangs on the event."""
+    return {**filters, "event": row.get("event")} if isinstance(filters, dict) and filters else filters
 
 
 def _entry(node: Node, say: Say) -> str:
@@ -265,6 +274,8 @@ def _param_changes(params: tuple[Param, ...], was: Mapping, now: Mapping, say: S
         old = was.get(param.name) if param.holds_for(was) else None
         new = now.get(param.name) if param.holds_for(now) else None
         if (old or None) != (new or None):
+            if param.of == kinds.FILTERS:
+                old, new = (_with_event(row, filters) for row, filters in ((was, old), (now, new)))
             values = f"{_value(param, old, say)} → {_value(param, new, say)}"
             found.append(_("%(name)s: %(text)s") % {"name": param.label, "text": values})
     return found

@@ -18,7 +18,7 @@ from content.models import Content
 from content.services import library, sensitive
 from scrm.errors import InvalidError, SCRMError
 from tagging.conditions.summary import listed, sentence
-from tagging.rule_events import ANSWERS, CHOSEN, EVENTS, FILTERS, MONEY, clean_filters, event_of
+from tagging.rule_events import ANSWERS, EVENTS, FILTERS, MONEY, clean_filters, event_of, source_of
 from tagging.services import audience, naming
 from tenants.models import Brand
 from wecom.services import attachments
@@ -142,22 +142,28 @@ def say_for(brand: Brand) -> Callable[[str, Any], str]:
         known = naming.names({source: ids})[source]
         return listed(known.get(n) or f"#{n}" for n in ids)
 
-    def of_filter(name: str, value: Any) -> str:
+    def of_filter(name: str, value: Any, event: str) -> str:
         if FILTERS[name].kind == MONEY:
             return f"¥{value / 100:.2f}".removesuffix(".00")
         if FILTERS[name].kind == ANSWERS:
             return listed(f"{row['question']} = {row['answer']}" for row in value)
-        return names(CHOSEN[name], value) if name in CHOSEN else listed(map(str, value))
+        source = source_of(name, event)
+        return names(source, value) if source else listed(map(str, value))
 
     def filters(value: dict[str, Any]) -> str:
-        parts = []
+        parts, event = [], str(value.get("event"))
         for name in value:
-            if name in FILTERS:
-                try:
-                    row = {"what": FILTERS[name].label, "names": of_filter(name, value[name])}
-                except (KeyError, TypeError, ValueError):  # a draft: anything may stand there
-                    row = {"what": FILTERS[name].label, "names": "—"}
-                parts.append(_("%(what)s: %(names)s") % row)
+            if name not in FILTERS:
+                continue
+            try:
+                said = of_filter(name, value[name], event)
+            except (KeyError, TypeError, ValueError):  # a draft: anything may stand there
+                said = "—"
+            # of a link, a form, a moment its name says enough
+            is_plain = name == "object_ids" and bool(source_of(name, event))
+            parts.append(
+                said if is_plain else _("%(what)s: %(names)s") % {"what": FILTERS[name].label, "names": said}
+            )
         return "; ".join(parts)
 
     def condition(value: Any) -> str:

@@ -14,7 +14,7 @@ from campaigns.services import graph_checks, variables
 from campaigns.services.journeys import dates, slots
 from contacts.services.fields import live_fields
 from content.models import Content
-from tagging.rule_events import EVENTS, FILTERS
+from tagging.rule_events import CHOSEN, EVENTS, FILTERS, OBJECT_WORDS, OBJECTS, source_of
 from tagging.services import naming
 from tenants.models import Brand
 
@@ -31,12 +31,7 @@ FRESH: dict[str, dict[str, Any]] = {
     "split": {"shares": [{"key": "a", "title": "A", "percent": 50}, {"key": "b", "title": "B", "percent": 50}]},
 }  # fmt: skip
 
-# filters of ids that are chosen from a list: name → source of tagging/services/naming.py
-FILTER_SOURCES = {
-    "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
-    "seen_product_ids": "products", "behaviour_ids": "behaviours",
-}  # fmt: skip
-SOURCES = {"tags", "codes", "segments", "group_codes", *FILTER_SOURCES.values()}
+SOURCES = {"tags", "codes", "segments", "group_codes", *CHOSEN.values(), *OBJECTS.values()}
 
 WORDS: dict[str, Any] = {
     "add": lazy("Add a node"), "add_after": lazy("A node after this one"), "remove": lazy("Delete"),
@@ -53,6 +48,8 @@ WORDS: dict[str, Any] = {
     "find_tags": lazy("Find a tag…"), "find_codes": lazy("Find a channel code…"),
     "find_segments": lazy("Find a segment…"), "find_group_codes": lazy("Find a group code…"), "find_staff": lazy("Find a guide…"),
     "find_stores": lazy("Find a store…"), "find_products": lazy("Find a product…"),
+    "find_links": lazy("Find a tracked link…"), "find_pages": lazy("Find a form…"), "find_moments": lazy("Find a moment…"),
+    "find_groups": lazy("Find a group…"),
     "find_behaviours": lazy("Find a kind of behaviour…"), "none_found": lazy("Nothing found"),
     "condition_edit": lazy("Edit the condition"), "condition_set": lazy("A condition is set"),
     "condition_none": lazy("No condition yet"), "case": lazy("Case"), "share": lazy("Add a share"),
@@ -77,11 +74,19 @@ def meta() -> dict[str, Any]:
         "settings": [_param(param) for param in kinds.SETTINGS],
         "weekdays": [[n, str(day)] for n, day in enumerate(graph_checks.WEEKDAYS) if n],
         "events": [
-            {"kind": key, "label": str(e.label), "group": str(e.group), "filters": list(e.filters)}
+            {
+                "kind": key,
+                "label": str(e.label),
+                "group": str(e.group),
+                "filters": list(e.filters),
+                # what its `object_ids` are
+                "objects": OBJECTS.get(key, ""),
+                "objects_label": str(OBJECT_WORDS.get(OBJECTS.get(key, ""), "")),
+            }
             for key, e in EVENTS.items()
         ],
         "filters": {
-            name: {"label": _filter_label(name), "kind": f.kind, "source": FILTER_SOURCES.get(name, "")}
+            name: {"label": _filter_label(name), "kind": f.kind, "source": CHOSEN.get(name, "")}
             for name, f in FILTERS.items()
         },
         "fields": [
@@ -198,8 +203,8 @@ def _names(graph: graphs.Graph) -> dict[str, dict[Any, str]]:
     ):
         filters = holder.get("filters") if isinstance(holder, dict) else None
         for name, ids in (filters if isinstance(filters, dict) else {}).items():
-            if name in FILTER_SOURCES:
-                want(FILTER_SOURCES[name], ids)
+            if source := source_of(name, str(holder.get("event"))):
+                want(source, ids)
     found: dict[str, dict[Any, str]] = dict(naming.names({s: ids for s, ids in wanted.items() if ids}))
     picked = {n for node in graph["nodes"] if type(n := node.get("content_id")) is int and 0 < n < 2**63}
     return found | {"content": dict(Content.objects.filter(pk__in=picked).values_list("pk", "name"))}

@@ -42,6 +42,16 @@ _COLUMNS = (
 )
 
 
+# fields of the form, by what they are about
+GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (gettext_lazy("Quiet hours and gap"), ("quiet_start", "quiet_end", "min_gap_hours")),
+    (gettext_lazy("Sending through WeCom"), ("allowance", "sender")),
+    (gettext_lazy("A guide's day"), ("guide_tasks_a_day", "guide_people_a_day", "guide_busy")),
+    (gettext_lazy("Effect"), ("attribution_days", "hold_out_percent", "redraw")),
+    (gettext_lazy("A second person"), ("needs_approval", "sops_need_approval")),
+)
+
+
 class PolicyForm(forms.Form):
     """The columns of TouchPolicy; the caps are fields `cap_<kind>_<days>`, an empty one is no cap."""
 
@@ -140,11 +150,10 @@ class PolicyForm(forms.Form):
                     required=False, min_value=1, max_value=policy.MAX_N, initial=present.get((kind, days))
                 )
 
-    def plain_fields(self) -> list[Any]:
-        names = list(_COLUMNS)
-        if self.initial.get("hold_out_percent"):
-            names.insert(names.index("hold_out_percent") + 1, "redraw")
-        return [self[name] for name in names]
+    def groups(self) -> list[tuple[Any, list[Any]]]:
+        """(what they are about, fields) beside the caps."""
+        hidden = set() if self.initial.get("hold_out_percent") else {"redraw"}
+        return [(title, [self[name] for name in names if name not in hidden]) for title, names in GROUPS]
 
     def cap_rows(self) -> list[tuple[Any, list[Any]]]:
         """(kind in words, its fields by window)."""

@@ -254,4 +254,4 @@ def _alert(brand: Brand, corp: Corp, staff: Staff, follow: Follow, kind: str) ->
     if by_customer:
         receivers.setdefault(staff.pk, staff)
     for person in receivers.values():
-        notify_staff(brand, staff=person, key=key, text=text, url=f"/contacts/{contact.pk}/")
+        notify_staff(brand, staff=person, key=key, text=text, url=f"/g/customers/{contact.pk}/")

@@ -4,26 +4,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from scrm.errors import InvalidError
 from scrm.ids import read_id
-from tagging.rule_events import ANSWERS, CHOSEN, FILTERS, IDS, MONEY, WORDS, RuleEvent
+from tagging.rule_events import (
+    ANSWERS,
+    CHOSEN,
+    FILTERS,
+    IDS,
+    MONEY,
+    WORDS,
+    RuleEvent,
+    label_of,
+    source_of,
+)
 from tagging.services import naming
 from tagging.services.naming import SOURCES
 
-# what `object_ids` of an event are: event → source; of an event that is not here, plain numbers
-OBJECTS = {
-    "content_opened": "links", "content_read": "links", "content_shared": "links", "form_answered": "pages",
-    "moment_liked": "moments", "moment_commented": "moments",
-    "group_joined": "groups", "group_left": "groups",
-}  # fmt: skip
-OBJECT_WORDS = {
-    "links": gettext_lazy("One of these tracked links"),
-    "pages": gettext_lazy("One of these forms"),
-    "moments": gettext_lazy("One of these moments"),
-    "groups": gettext_lazy("One of these groups"),
-}
 MOST_CHOICES = 500
 MOST_WORDS = 3  # values of a filter that a list shows
 
@@ -73,16 +70,6 @@ def yuan_of(fen: Any) -> str:
     return f"{fen / 100:.2f}".removesuffix(".00") if isinstance(fen, int) else ""
 
 
-def source_of(name: str, event: str) -> str:
-    """The source that the ids of a filter are chosen from; empty where there is none."""
-    return OBJECTS.get(event, "") if name == "object_ids" else CHOSEN.get(name, "")
-
-
-def _label(name: str, event: str) -> str:
-    words = OBJECT_WORDS.get(source_of(name, event)) if name == "object_ids" else None
-    return str(words or FILTERS[name].label)
-
-
 def names_of(rules: Iterable[Any]) -> dict[str, dict[int, str]]:
     """{source: {id: name}} of what the filters of rules (`event`, `filters`) name; one query for each source."""
     wanted: dict[str, set[int]] = {}
@@ -108,14 +95,19 @@ def filter_words(rule: Any, names: dict[str, dict[int, str]]) -> list[str]:
             words = _(", ").join(str(known.get(one, one)) for one in value[:MOST_WORDS])
             if len(value) > MOST_WORDS:
                 words += " …"
-        found.append(_("%(what)s: %(names)s") % {"what": _label(name, rule.event), "names": words})
+        found.append(_("%(what)s: %(names)s") % {"what": label_of(name, rule.event), "names": words})
     return found
 
 
 def filter_field(name: str, value: Any, event: str) -> dict[str, Any]:
     """A filter of an event as the form shows it."""
     kind = FILTERS[name].kind
-    field: dict[str, Any] = {"name": f"f_{name}", "label": _label(name, event), "kind": kind, "value": value}
+    field: dict[str, Any] = {
+        "name": f"f_{name}",
+        "label": label_of(name, event),
+        "kind": kind,
+        "value": value,
+    }
     if source := source_of(name, event):
         rows, column = SOURCES[source]
         chosen = {pk for n in value or [] if (pk := read_id(n))}  # after a refusal as typed

@@ -16,6 +16,7 @@ from campaigns.services.journeys import slots, walking
 from campaigns.services.sops import StepInput
 from campaigns.views import canvas_data
 from contacts.services.search import refresh_grams
+from content.models import TrackedLink
 from org.access import SYSTEM
 from org.models import Job, Staff
 from org.services import jobs
@@ -136,6 +137,24 @@ def test_names_and_sentences_of_what_a_graph_speaks_of(brand: Any, sign_in: Any)
     found = client.get("/sops/choices/?source=tags&q=宝").json()["results"]
     assert [row[0] for row in found] == [tag.pk]
     assert client.get("/sops/choices/?source=passwords").status_code == 404
+
+
+def test_what_an_event_is_about_is_chosen_by_name(brand: Any, other_brand: Any, sign_in: Any) -> None:
+    """A link, a form, a moment, a group: nobody knows their numbers."""
+    with in_brand(brand):
+        link = TrackedLink.objects.create(name="秋装手册", key="k1", url="https://example.com")
+        opened = {"event": "content_opened", "filters": {"object_ids": [link.pk]}}
+        graph = line(entry(), wait("event", n=3, **opened), goals=[opened])
+    client, sop = sign_in(brand, "operator"), make_sop(brand, graph)
+    data = client.get(f"/sops/{sop.pk}/canvas/").context["canvas"]
+    event = next(row for row in data["events"] if row["kind"] == "content_opened")
+    assert event["objects"] == "links" and "雷达链接" in event["objects_label"]
+    assert data["names"]["links"] == {link.pk: "秋装手册"} and "秋装手册" in data["summaries"]["n2"]
+    found = client.get("/sops/choices/?source=links&q=秋装").json()["results"]
+    assert found == [[link.pk, "秋装手册"]]
+    assert sign_in(other_brand, "operator").get("/sops/choices/?source=links").json()["results"] == []
+    for row in data["events"]:
+        assert not row["objects"] or client.get(f"/sops/choices/?source={row['objects']}").status_code == 200
 
 
 # ---- publish, versions, compare, back

@@ -357,6 +357,13 @@ POLICY = {
 }
 
 
+def test_every_setting_of_the_policy_stands_on_its_page() -> None:
+    from campaigns.views import policy as page
+
+    shown = [name for _title, names in page.GROUPS for name in names]
+    assert sorted(shown) == sorted([*page._COLUMNS, "redraw"])
+
+
 def test_policy_page(brand: Any, sign_in: Any) -> None:
     client = sign_in(brand)
     given = {**POLICY, "cap_0_30": "2", "cap_3_1": "1", "quiet_start": "22:00", "quiet_end": "08:00"}

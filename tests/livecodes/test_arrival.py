@@ -275,6 +275,10 @@ def test_a_loss_is_recorded_and_the_manager_is_told(shop: Shop, change: str, eve
     (alert,) = shop.notices(shop.boss)
     assert "小明" in alert and "甲" in alert
     assert len(shop.notices(shop.a)) == (2 if change == BY_CUSTOMER else 1)
+    # the phone's page, by way of the corp: whoever taps it is not signed in there
+    page = f"/g/customers/{shop.follow(who).contact_id}/?corp="
+    told = [row for row in shop.sandbox.sent("app", corpid=shop.corp.corpid) if row["text"] == alert]
+    assert told and all(page in str(row) for row in told)
 
 
 def test_a_hand_over_is_no_loss(shop: Shop) -> None:

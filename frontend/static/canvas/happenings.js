@@ -31,7 +31,8 @@
     const box = element("div", { className: "canvas-filters" });
     let given = { ...value };
     for (const name of events[holder.event]?.filters ?? []) {
-      const filter = state.data.filters[name];
+      const event = events[holder.event];
+      const filter = name === "object_ids" && event.objects ? { ...state.data.filters[name], source: event.objects, label: event.objects_label } : state.data.filters[name];
       const put = (next) => {
         given = { ...given, [name]: next };
         if (next == null || next.length === 0) delete given[name];
