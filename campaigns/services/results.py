@@ -36,6 +36,7 @@ SHORTEST, LONGEST = (
 UNCONFIRMED = timedelta(days=30)
 SENDING = timedelta(hours=1)  # after the guide has pressed send, whoever has no result may still get it
 REMINDERS, REMINDERS_IN = 3, timedelta(hours=24)  # WeCom's limit for one task
+REMIND_GAP = timedelta(minutes=30)  # a button that is pressed twice nags nobody twice, nor uses up the day
 
 # WeCom's status of one receiver; 0 is 'not sent yet'
 _OUTCOMES: dict[int, tuple[Touch.State, Touch.Reason, EventType]] = {
@@ -274,7 +275,7 @@ def remind(brand: Brand, *, task_id: int, by: Actor) -> None:
 
     Raises:
         ConflictError: nobody to remind.
-        LimitError: reminded three times within 24 hours already.
+        LimitError: reminded three times within 24 hours already, or just now.
     """
     now = clock.now()
     with transaction.atomic():
@@ -288,6 +289,12 @@ def remind(brand: Brand, *, task_id: int, by: Actor) -> None:
             raise LimitError(
                 _("WeCom allows %(n)s reminders in 24 hours") % {"n": REMINDERS},
                 retry_after_s=int((recent[0] + REMINDERS_IN - now).total_seconds()),
+            )
+        if recent and recent[-1] > now - REMIND_GAP:
+            raise LimitError(
+                _("The guide was reminded less than %(n)s minutes ago")
+                % {"n": REMIND_GAP // timedelta(minutes=1)},
+                retry_after_s=int((recent[-1] + REMIND_GAP - now).total_seconds()),
             )
         # counted before the call: a reminder too many would be refused, one too few is only a pity
         row.reminded_at = [*recent, now]

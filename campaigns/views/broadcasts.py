@@ -250,7 +250,8 @@ _ACTS: dict[str, tuple[set[str], str, Any, str, Any, str]] = {
     "resume": ({State.PAUSED}, "play", gettext_lazy("Go on"), "primary", "", "broadcasts.edit"),
     "remind": (
         {State.ON}, "bell", gettext_lazy("Remind guides"), "",
-        gettext_lazy("Everybody who has not confirmed is reminded in WeCom, at most three times in 24 hours."),
+        gettext_lazy("Everybody who has not confirmed is reminded in WeCom,"
+                     " at most three times in 24 hours and once in half an hour."),
         "broadcasts.edit",
     ),
     "reassign": (

@@ -363,7 +363,11 @@ def _tell(brand: Brand, run: HandoverRun, job: Job) -> None:
             lines.append(_("%(n)s groups, now") % {"n": n_chats})
         if n_people or n_chats:
             notify_staff(
-                brand, staff=share.receiver, key=f"handover:{run.pk}", text="\n".join(lines), url="/g/customers/"
+                brand,
+                staff=share.receiver,
+                key=f"handover:{run.pk}",
+                text="\n".join(lines),
+                url="/g/customers/",
             )
     close_if_over(run, job_is_over=True)
     _moved(job, "end")

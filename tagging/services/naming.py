@@ -63,7 +63,7 @@ def names(ids: Mapping[str, Iterable[int]]) -> dict[str, dict[int, str]]:
 
 def choices(source: str, text: str = "") -> list[tuple[Any, str]]:
     """What a person may choose from a source, by a part of its name."""
-    text = text.strip()[:60]
+    text = text.replace("\x00", "").strip()[:60]  # Postgres takes none in a text
     if source in TEXTS:
         return [(word, word) for word in TEXTS[source](text)[:MAX_CHOICES]]
     if source in FIXED:

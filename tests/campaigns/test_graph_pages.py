@@ -137,6 +137,7 @@ def test_names_and_sentences_of_what_a_graph_speaks_of(brand: Any, sign_in: Any)
     found = client.get("/sops/choices/?source=tags&q=宝").json()["results"]
     assert [row[0] for row in found] == [tag.pk]
     assert client.get("/sops/choices/?source=passwords").status_code == 404
+    assert client.get("/sops/choices/?source=tags&q=%00").status_code == 200
 
 
 def test_what_an_event_is_about_is_chosen_by_name(brand: Any, other_brand: Any, sign_in: Any) -> None:

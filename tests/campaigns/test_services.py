@@ -375,10 +375,12 @@ def test_remind_three_times_a_day(live: Live) -> None:
     from tests.campaigns.test_lost import in_brand_scope
 
     task = handed(live)
-    for minute in (1, 2, 3):
+    for minute in (0, 30, 60):
         with clock.at(at("2026-03-02 11:00") + timedelta(minutes=minute)), in_brand_scope(live):
             results.remind(live.brand, task_id=task.pk, by=SYSTEM)
-    with clock.at(at("2026-03-02 12:00")), in_brand_scope(live), pytest.raises(LimitError):
+            with pytest.raises(LimitError):  # pressed twice
+                results.remind(live.brand, task_id=task.pk, by=SYSTEM)
+    with clock.at(at("2026-03-02 13:00")), in_brand_scope(live), pytest.raises(LimitError):
         results.remind(live.brand, task_id=task.pk, by=SYSTEM)
     assert len(live.sandbox.calls("externalcontact/remind_groupmsg_send", live.corp.corpid)) == 3
     live.sandbox.post("clock", offset_s=(at("2026-03-03 12:00") - clock.now()).total_seconds())
