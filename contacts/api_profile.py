@@ -98,7 +98,12 @@ def change_profile(request: Any, contact: Contact) -> None:
         values.set_values(request.brand, contact=contact, values=new, by=request.actor, source="api")
     if "stage_id" in given:
         stage_id = given["stage_id"]
-        stage = stages.get_stage(stage_id) if stage_id is not None else None
+        try:
+            stage = stages.get_stage(stage_id) if stage_id is not None else None
+        except NotFoundError as error:
+            raise InvalidError(
+                _("Choose one of the list"), fields={"stage_id": _("Choose one of the list")}
+            ) from error
         stages.set_stage(request.brand, contacts=[contact], stage=stage, by=request.actor, source="api")
 
 

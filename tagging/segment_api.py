@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
+from contacts.models import Contact
 from scrm.api_body import read_body
 from scrm.api_pages import asked_page, asked_size, page_answer, paged
 from scrm.errors import InvalidError
@@ -33,6 +34,17 @@ from tagging.segment_shapes import (
 from tagging.services import audience, naming, portrait, segments, snapshots, why
 
 SIZE, MOST = 100, 1_000
+
+
+SIZE_OUT = inline_serializer(
+    "SegmentSize",
+    {
+        "n": serializers.IntegerField(help_text="people of the list now"),
+        "unknown": serializers.ListField(
+            child=serializers.IntegerField(), help_text="who are nobody of this brand, or not any more"
+        ),
+    },
+)
 
 
 class SegmentViewSet(viewsets.ViewSet):
@@ -138,7 +150,7 @@ class SegmentViewSet(viewsets.ViewSet):
     @extend_schema(
         operation_id="segments_change_members",
         request=MembersIn,
-        responses=inline_serializer("SegmentSize", {"n": serializers.IntegerField()}),
+        responses=SIZE_OUT,
     )
     def change_members(self, request: Any, pk: int) -> JsonResponse:
         """POST /api/v1/segments/<id>/members/: put people on a list or take them off."""
@@ -151,7 +163,9 @@ class SegmentViewSet(viewsets.ViewSet):
             add=given.get("add", []),
             remove=given.get("remove", []),
         )
-        return JsonResponse({"n": n})
+        asked = {*given.get("add", []), *given.get("remove", [])}
+        known = set(Contact.objects.filter(pk__in=asked).values_list("pk", flat=True))
+        return JsonResponse({"n": n, "unknown": sorted(asked - known)})
 
     @extend_schema(operation_id="segments_why", responses=OpenApiTypes.OBJECT)
     def why(self, request: Any, pk: int, contact_id: int) -> JsonResponse:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 
 from campaigns.models import Sop, SopCall
 from campaigns.services.journeys import hooks
@@ -55,6 +56,14 @@ def test_a_turn_of_hooks_that_ran_out_stays_with_who_has_it_now(world: World, mo
     redis.delete(key)
 
 
+def is_ours(*given: Any) -> bool:
+    """As docs/api-first-steps.md tells receivers to look."""
+    text = (django_settings.BASE_DIR / "docs" / "api-first-steps.md").read_text()
+    names: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], names)
+    return bool(names["is_ours"](*given))
+
+
 def test_hooks_are_ordered_once_and_repeated_until_taken(
     world: World, receiver: Receiver, settings: Any
 ) -> None:
@@ -77,7 +86,12 @@ def test_hooks_are_ordered_once_and_repeated_until_taken(
     for seen in receiver.seen:
         text = f"{seen.headers['X-SCRM-Timestamp']}.{seen.body}"
         signed = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        assert seen.headers["X-SCRM-Signature"] == f"sha256={signed}"
+        stamp, signature = seen.headers["X-SCRM-Timestamp"], seen.headers["X-SCRM-Signature"]
+        assert signature == f"sha256={signed}"
+        given = (stamp, signature, seen.body.encode())
+        assert is_ours(secret, *given, int(stamp) + 299) and not is_ours(secret, *given, int(stamp) + 300)
+        assert not is_ours("another", *given, int(stamp))
+        assert json.loads(seen.body).keys() == {"at", "contact_id", "key", "node", "sop"}
 
 
 def test_a_hook_over_tls(world: World, tls_receiver: Receiver, settings: Any, monkeypatch: Any) -> None:

@@ -53,7 +53,8 @@ def test_fields_and_stages_are_read_and_written(brand: Any, contact: Contact) ->
         {"stage_id": "x"},
     ):
         assert send(client, "patch", f"contacts/{contact.pk}", bad).status_code in (400, 422), bad
-    assert send(client, "patch", f"contacts/{contact.pk}", {"stage_id": 999}).status_code == 404
+    gone = send(client, "patch", f"contacts/{contact.pk}", {"stage_id": 999})
+    assert gone.status_code == 422 and list(gone.json()["error"]["fields"]) == ["stage_id"]
     assert send(client_of(brand), "patch", f"contacts/{contact.pk}", body).status_code == 403
 
 
