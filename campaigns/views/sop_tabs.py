@@ -32,7 +32,8 @@ def tabs_of(sop: Sop, active: str, n_in: int | None = None) -> list[dict[str, An
         ("tasks", f"/touches/tasks/?sop={sop.pk}", _("Send tasks")),
     ]
     return [
-        {"url": url, "label": label, "active": key == active, "n": n_in if key == "people" else None}
+        {"url": url, "label": label, "active": key == active}
+        | ({"n": n_in, "n_id": "sop-n-people"} if key == "people" else {})
         for key, url, label in rows
     ]
 

@@ -483,11 +483,12 @@ def test_fresh_figures(brand: Any, other_brand: Any, staff: Any, sign_in: Any) -
         Moment.objects.all().delete()  # there is no WeCom here that would take it
     client = sign_in(brand, "operator")
     page = client.get(f"/sops/{sop.pk}/").content.decode()
-    assert f"/sops/{sop.pk}/figures/" in page
+    assert f"/sops/{sop.pk}/figures/" in page and 'id="sop-n-people">2<' in page
     assert f"/sops/{draft.pk}/figures/" not in client.get(f"/sops/{draft.pk}/").content.decode()
 
     def told() -> Any:
         answer = client.get(f"/sops/{sop.pk}/figures/").content.decode()
+        assert 'id="sop-n-people" hx-swap-oob="true">2<' in answer
         assert 'id="sop-stats" hx-swap-oob' in answer and 'id="sop-messages" hx-swap-oob' in answer
         return json.loads(answer.split('type="application/json">')[1].split("</script>")[0])
 
