@@ -77,7 +77,7 @@ def start(
     }
     if segment_id is not None:
         segment = segments.get_segment(segment_id)
-        n = audience.count(brand, snapshots.condition_of(segment), staff=staff)
+        n = n_in_segment(brand, segment_id, staff)
         params["segment_id"], about = segment.pk, segment.name
     else:
         ids = sorted(set(contact_ids or ()))
@@ -102,6 +102,12 @@ def start(
         after={"n": n, "kind": kind, "due_at": params["due_at"], "a_day": a_day},
     )
     return job
+
+
+def n_in_segment(brand: Brand, segment_id: int, staff: Staff) -> int:
+    """How many customers of a segment somebody sees: whom a batch is for."""
+    condition = snapshots.condition_of(segments.get_segment(segment_id))
+    return audience.count(brand, condition, staff=staff)
 
 
 def kinds() -> list[tuple[str, Any]]:

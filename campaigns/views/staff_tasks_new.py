@@ -1,5 +1,6 @@
 """Give tasks: to the guides of a segment, of a list or of ticked contacts, or to guides themselves."""
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,8 @@ from scrm import clock
 from scrm.errors import InvalidError, SCRMError
 from scrm.responses import go
 from tagging.models import Segment
+
+ASKED_FROM = 50  # for so many customers it is asked once more
 
 
 class TaskForm(forms.Form):
@@ -166,6 +169,8 @@ def task_new(request: Any) -> HttpResponse:
             if given["who"] == "list"
             else {"segment_id": given["segment"].pk}
         )
+        if asked := _question(request, target):
+            return _page(request, form, asked=asked)
         staff_task_batches.start(
             request.brand, by=request.actor, staff=request.staff, a_day=given["a_day"], **common, **target
         )
@@ -173,6 +178,21 @@ def task_new(request: Any) -> HttpResponse:
         add_errors(form, error)
         return _page(request, form, status=422)
     return go(request, "staff_task_batches", _("The tasks are being given"), "info")
+
+
+def _question(request: Any, target: dict[str, Any]) -> dict[str, Any] | None:
+    """How many tasks it would be, where that is many and nobody has said yes to just these people: {n, key}."""
+    if "segment_id" in target:
+        key = f"segment:{target['segment_id']}"
+        n = staff_task_batches.n_in_segment(request.brand, target["segment_id"], request.staff)
+    else:
+        ids = sorted(set(target["contact_ids"]))
+        key, n = f"list:{_digest(ids)}", len(ids)
+    return None if n < ASKED_FROM or request.POST.get("agreed") == key else {"n": n, "key": key}
+
+
+def _digest(ids: list[int]) -> str:
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:20]
 
 
 def _give(request: Any, rows: list[TaskInput]) -> tuple[str, str]:
@@ -207,9 +227,12 @@ def _people(request: Any, values: str) -> list[int]:
     return found.contact_ids
 
 
-def _page(request: Any, form: TaskForm, status: int = 200) -> HttpResponse:
+def _page(
+    request: Any, form: TaskForm, status: int = 200, asked: dict[str, Any] | None = None
+) -> HttpResponse:
     context = {
         "form": form,
+        "asked": asked,
         "nonce": request.POST.get("nonce") or uuid4().hex,
         "can_segment": request.actor.can("segments.view"),
     }

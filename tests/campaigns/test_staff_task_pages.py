@@ -12,6 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from campaigns.models import StaffTask
 from campaigns.services import staff_task_batches, staff_task_numbers, staff_tasks, task_policy
 from campaigns.services.staff_tasks import TaskInput
+from campaigns.views import staff_tasks_new
+from contacts.models import Identity
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job, Staff, Store
 from org.services import keys
@@ -309,3 +311,33 @@ def test_api(brand: Any, staff: Any, api: Client) -> None:
     assert api.get(f"/api/v1/tasks/{pk}/").json()["state"] == "cancelled"
     assert api.get("/api/v1/tasks/?state=nothing").status_code == 422
     assert api.get(f"/api/v1/tasks/{pk + 999}/").status_code == 404
+
+
+def test_many_tasks_are_asked_about(
+    brand: Any, staff: Any, sign_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many they are is said first, and a yes is a yes to just these people."""
+    monkeypatch.setattr(staff_tasks_new, "ASKED_FROM", 3)
+    with in_brand(brand):
+        people = [make_contact(brand, staff) for _n in range(4)]
+        numbers = [str(Identity.objects.get(contact=c, kind="external_userid").value) for c in people]
+        few, all_of_them = (
+            segments.create_segment(brand, by=SYSTEM, name=name, condition={"kind": "everybody"})
+            for name in ("一", "二")
+        )
+    client = sign_in(brand, "operator")
+    due = (clock.now() + DAY).strftime("%Y-%m-%dT%H:%M")
+    form = {"kind": "call", "title": "打电话", "due_at": due, "who": "segment", "segment": few.pk}
+    asked = client.post("/tasks/new/", form)
+    assert asked.status_code == 200 and "最多 4 个任务" in asked.content.decode()
+    yes = asked.context["asked"]["key"]
+    other = client.post("/tasks/new/", {**form, "segment": all_of_them.pk, "agreed": yes})
+    assert other.status_code == 200
+    listed = {**form, "who": "list", "values": "\n".join(numbers)}
+    assert client.post("/tasks/new/", {**listed, "agreed": yes}).status_code == 200
+    with in_brand(brand):
+        assert not Job.objects.exists() and not StaffTask.objects.exists()
+    assert client.post("/tasks/new/", {**form, "agreed": yes}).status_code == 302
+    assert client.post("/tasks/new/", {**listed, "values": "\n".join(numbers[:2])}).status_code == 302
+    with in_brand(brand):
+        assert Job.objects.count() == 2
