@@ -76,7 +76,10 @@ def unknown_keys(shape: serializers.Serializer | None, given: Iterable[Any]) -> 
     """Keys that the shape does not take, with what to say of each; without a shape all of them."""
     known = {name for name, field in shape.fields.items() if not field.read_only} if shape else set()
     unknown = [str(name) for name in given if name not in known]
-    return {name: [ErrorDetail(_("This key is not known here"), code="unknown")] for name in unknown}
+    text = _("This key is not known here")
+    if known:
+        text = _("This key is not known here; there are: %(names)s") % {"names": ", ".join(sorted(known))}
+    return {name: [ErrorDetail(text, code="unknown")] for name in unknown}
 
 
 class KnownKeys(BasePermission):

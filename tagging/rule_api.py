@@ -143,8 +143,8 @@ class RuleViewSet(viewsets.ViewSet):
 
     @extend_schema(operation_id="tag_rules_on", request=OnIn, responses=RuleOut)
     def on(self, request: Any, pk: int) -> JsonResponse:
-        """POST /api/v1/tag-rules/<id>/on/: 409 `confirm` with n_people, n_everybody and share when it would hit very many
-        and `confirm` is not set."""
+        """POST /api/v1/tag-rules/<id>/on/: 409 `confirm` with n_match, n_people, n_everybody and share when it would hit
+        very many and `confirm` is not set."""
         rule, given = _get(pk), read_body(OnIn, request)
         rules.switch_on(
             request.brand,

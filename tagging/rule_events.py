@@ -167,7 +167,7 @@ def clean_filters(event: RuleEvent, given: Any) -> dict[str, Any]:
     """Filters of an event with values of the right kind; empty ones are left out.
 
     Raises:
-        InvalidError: unknown for this event, or not of its kind; `fields` names it.
+        InvalidError: unknown for this event, not of its kind, or limits that leave nothing; `fields` names it.
     """
     if not isinstance(given, dict):
         raise InvalidError(_("Filters must be an object"), fields={"filters": "{…}"})
@@ -183,6 +183,10 @@ def clean_filters(event: RuleEvent, given: Any) -> dict[str, Any]:
         except (TypeError, ValueError, KeyError) as error:
             text = _("%(name)s cannot be read") % {"name": FILTERS[name].label}
             raise InvalidError(text, fields={"filters": text}) from error
+    least, below = found.get("amount_from_fen"), found.get("amount_to_fen")
+    if least is not None and below is not None and least >= below:
+        text = str(_("No amount is both: “Amount below” has to be more than “Amount from”"))
+        raise InvalidError(text, fields={"filters": text})
     return found
 
 

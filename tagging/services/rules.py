@@ -30,7 +30,7 @@ FIELDS = (
 
 
 class NeedsYes(ConflictError):
-    """The rule would hit so many that somebody has to say yes; `details` hold n_people, n_everybody, share."""
+    """The rule would hit so many that somebody has to say yes; `details` hold n_match, n_people, n_everybody, share."""
 
     code = "confirm"
 
@@ -221,9 +221,16 @@ def _ask(brand: Brand, rule: TagRule, by: Actor, confirmed: bool, past_days: int
         share = f"{found.share:.0%}"
         raise NeedsYes(
             _(
-                "This rule would change %(n)s of %(all)s customers (%(share)s). Say yes explicitly if this is meant."
+                "This rule holds for %(match)s of %(all)s customers (%(share)s) and would change %(n)s of them now. Say yes"
+                " explicitly if this is meant."
             )
-            % {"n": f"{found.n_people:,}", "all": f"{found.n_everybody:,}", "share": share},
+            % {
+                "match": f"{found.n_match:,}",
+                "n": f"{found.n_people:,}",
+                "all": f"{found.n_everybody:,}",
+                "share": share,
+            },
+            n_match=found.n_match,
             n_people=found.n_people,
             n_everybody=found.n_everybody,
             share=round(found.share, 4),

@@ -21,7 +21,7 @@ def test_everybody_needs_a_yes(brand: Any, people: Any, tag: Tag) -> None:
     rule = make(brand, on=False, kind="condition", condition={"kind": "everybody"}, add_tag_ids=[tag.pk])
     with in_brand(brand), pytest.raises(rules.NeedsYes) as refused:
         rules.switch_on(brand, by=SYSTEM, rule=rule)
-    assert refused.value.details == {"n_people": 8, "n_everybody": 8, "share": 1.0}
+    assert refused.value.details == {"n_match": 8, "n_people": 8, "n_everybody": 8, "share": 1.0}
     assert carriers(brand, tag) == set()
     with in_brand(brand):
         rules.switch_on(brand, by=SYSTEM, rule=rule, confirmed=True)
@@ -111,6 +111,7 @@ BAD = [
     {"name": ""}, {"name": "长" * 61}, {"kind": "magic"}, {"event": "moon"}, {"filters": {"moon": 1}},
     {"filters": {"words": "x"}}, {"filters": {"words": ["x" * 50]}}, {"filters": [1]}, {"n_at_least": 3},
     {"n_at_least": 0}, {"window_days": 100_000, "n_at_least": 2}, {"amount_at_least_fen": 5, "window_days": 3},
+    {"event": "order_paid", "filters": {"amount_from_fen": 500, "amount_to_fen": 500}},
     {"add_tag_ids": []}, {"add_tag_ids": ["x"]}, {"add_tag_ids": [10**9]}, {"expires_days": -1}, {"expires_days": 2.5},
     {"condition": {"kind": "moon"}}, {"condition": {"all": []}}, {"moon": 1}, {"kind": "condition", "condition": None},
 ]  # fmt: skip
