@@ -60,6 +60,10 @@ def test_a_broadcast(night: World, sign_in: Any) -> None:
         SendTask.objects.update(error="")
         broadcasts.pause(night.brand, broadcast_id=draft.pk, by=WRITER)
         assert waiting.kept_of_broadcast(broadcasts.get_broadcast(draft.pk)) is None
+        broadcasts.cancel(night.brand, broadcast_id=draft.pk, by=WRITER)
+    # a wave of which nothing went out is not "planned" any more
+    said = page(client, url, NIGHT).split('data-label="状态"')[1].split("</td>")[0]
+    assert "已取消" in said and "已计划" not in said
 
 
 @pytest.mark.parametrize("form", ["steps", "graph"])
