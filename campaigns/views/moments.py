@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Moment, MomentGuide
-from campaigns.services import moment_reach, moments
+from campaigns.services import moment_content, moment_reach, moments
 from campaigns.services.moment_failures import PROBLEMS, reason_of
 from campaigns.services.moments import MomentInput
 from campaigns.views.launching import at_night, when_words
@@ -104,6 +104,8 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
         except SCRMError as error:
             text_error = str(error.details.get("fields", {}).get("text", ""))
             add_errors(form, error)
+    elif posted and form.errors:
+        text_error = _wrong_text(request, given)
     corp = moment.corp if moment else corps[0] if corps else None
     context = {
         "form": form,
@@ -118,6 +120,17 @@ def moment_edit(request: Any, moment_id: int | None = None) -> HttpResponse:
         "files": files_of([given["attachments"]]),
     }
     return render(request, "campaigns/moments/edit.html", context, status=422 if posted else 200)
+
+
+def _wrong_text(request: Any, given: dict[str, Any]) -> str:
+    """What is wrong with the words, told together with what else is missing."""
+    try:
+        moment_content.checked(request.brand, given["text"], json_in.loads(given["attachments"]))
+    except InvalidError as error:
+        return str(error)
+    except ValueError:  # the attachments did not arrive as they were written
+        pass
+    return ""
 
 
 def _initial(request: Any, moment: Moment | None) -> dict[str, Any]:

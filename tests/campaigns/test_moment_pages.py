@@ -36,6 +36,8 @@ def test_pages(brand: Any, corp: Any, sign_in: Any, settings: Any) -> None:
     }
     for bad in ({"text": ""}, {"attachments": "{"}, {"at": "rubbish"}, {"late_hours": ""}, {"guides": [99]}):
         assert client.post("/moments/new/", {**written, **bad}).status_code == 422, bad
+    both = client.post("/moments/new/", {**written, "name": "", "text": ""})
+    assert both.context["text_error"] and both.context["form"].errors["name"]
     answer = client.post("/moments/new/", written)
     with in_brand(brand):
         moment = Moment.objects.get()
