@@ -19,6 +19,7 @@ from campaigns.task_api import TaskViewSet
 from campaigns.trial_api import BroadcastTrialViewSet, SopTrialViewSet
 from commerce.api import OrderViewSet, ProductViewSet, RefundViewSet
 from contacts.api import ContactViewSet
+from contacts.api_identities import IdentityViewSet
 from contacts.api_profile import BehaviourViewSet, FieldViewSet, StageViewSet, ValueViewSet
 from contacts.api_reminders import ReminderViewSet
 from contacts.merge_api import MergeViewSet
@@ -61,6 +62,11 @@ urlpatterns: list[Any] = [
         "contacts/<int:pk>/merges/<int:merge_id>/part/",
         MergeViewSet.as_view({"post": "part"}),
         name="api_part",
+    ),
+    path(
+        "contacts/<int:pk>/identities/",
+        IdentityViewSet.as_view({"post": "create"}),
+        name="api_identities",
     ),
     path(
         "contacts/<int:pk>/wishes/",

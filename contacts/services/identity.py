@@ -1,16 +1,22 @@
 """身份: which outside ids are one person. Two contacts of one brand that share a unionid become one;
 nothing is lost."""
 
+from collections.abc import Sequence
+
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from contacts import hooks
 from contacts.models import Contact, Identity
 from contacts.services import apart
 from contacts.services.follow import TRIES, nobodys
 from contacts.services.merging import MOVES, Move, merge
+from org import audit
+from org.access import Actor
+from scrm.errors import ConflictError, NotFoundError
 from tenants.models import Brand
 
-__all__ = ["MOVES", "Move", "join_member", "merge", "note_identities", "resolve"]
+__all__ = ["MOVES", "Move", "add_identities", "join_member", "merge", "note_identities", "resolve"]
 
 
 @transaction.atomic
@@ -70,6 +76,48 @@ def join_member(brand: Brand, *, contact: Contact, phones: list[str], source: st
             continue
         contact = merge(brand, keep=pair[0], lose=pair[1], why={"phone": True}, source=source)
         hooks.phones_noted(brand, [contact.pk])
+    return contact
+
+
+@transaction.atomic
+def add_identities(
+    brand: Brand, *, contact_id: int, given: Sequence[tuple[str, str, str]], by: Actor, source: str
+) -> Contact:
+    """Further outside ids that another system knows of a contact: all of them or none; safe to repeat. Who waits as a member
+    with one of the phone numbers and is nobody else becomes one with the contact (`join_member`). Gives the contact that
+    stays.
+
+    Args:
+        given: (kind, scope, value), as they are kept (`identities.normal`).
+
+    Raises:
+        NotFoundError: no such contact.
+        ConflictError: `taken`; one of them is another contact's, whose number is `contact_id`.
+    """
+    found = Contact.objects.filter(pk=contact_id).first()
+    if found is None:
+        raise NotFoundError()
+    phones = sorted({value for kind, _scope, value in given if kind == Identity.Kind.PHONE})
+    if phones:  # before the row is held: two rows are taken in their order
+        found = join_member(brand, contact=found, phones=phones, source=source)
+    contact = Contact.objects.select_for_update().filter(pk=found.pk).first()
+    if contact is None:  # joined with another one a moment ago
+        raise NotFoundError()
+    there = set(Identity.objects.filter(contact=contact).values_list("kind", "scope", "value"))
+    new = sorted(set(given) - there)
+    rows = [Identity(contact=contact, kind=kind, scope=scope, value=value) for kind, scope, value in new]
+    Identity.objects.bulk_create(rows, ignore_conflicts=True)
+    for n, (kind, scope, value) in enumerate(given):
+        owner = Identity.objects.filter(kind=kind, scope=scope, value=value).values_list("contact", flat=True)
+        if (other := owner.first()) != contact.pk:
+            words = _("This belongs to another customer")
+            fields = {f"identities.{n}.value": words}
+            raise ConflictError(words, code="taken", contact_id=other, fields=fields)
+    if new:
+        hooks.identities_noted(brand, [contact.pk])
+        if phones:
+            hooks.phones_noted(brand, [contact.pk])
+        audit.record(by, "contact.edit", contact, after={"kinds": sorted({kind for kind, _s, _v in new})})
     return contact
 
 
