@@ -21,6 +21,7 @@ START_TAGGING = "tagging.services.mass.start_for"
 TAG_DAYS = "tagging.services.mass.days_of"
 VALUES_OF = "tagging.value_panel.values_of"
 TAG_WHYS = "tagging.services.tags.source_names"
+TAG_BITS = "tagging.services.as_filter.tag_bits"
 SEGMENT_BITS = "tagging.services.as_filter.bits_of"
 SEGMENT_NAMES = "tagging.services.as_filter.names_of"
 SEGMENT_CHOICES = "tagging.services.as_filter.choices"
@@ -113,6 +114,11 @@ def take_over_tags(brand: Any, **kwargs: Any) -> Any:
 def tag_sets(tag_ids: Sequence[int], *, all_tags: bool) -> list[tuple[Any, Any]]:
     """Contacts who carry tags: pairs of a test of one contact and a query of ids."""
     return import_string(TAG_SETS)(tag_ids, all_tags=all_tags) if tag_ids else []
+
+
+def tag_bits(brand: Any, tag_ids: Sequence[int]) -> bytes:
+    """Who carries at least one of some tags, as `segment_bits`; deleted ones and another brand's are carried by nobody."""
+    return import_string(TAG_BITS)(brand, tag_ids)
 
 
 def segment_bits(brand: Any, segment_id: int) -> bytes:

@@ -49,6 +49,7 @@ class _Set:
     test: Q | Combinable
     ids: QuerySet | None = None
     members: Members | None = None
+    tags: tuple[int, ...] = ()  # carriers of one of these, whose bits can be asked for
 
     @property
     def all(self) -> Combinable:
@@ -113,7 +114,7 @@ def page(
         InvalidError: bad token.
     """
     if sort is not None and (str(sort) != "-added" or filters.state == "lost"):
-        return _sorted(_parts(brand, staff, filters), base, sort, after, size)
+        return _sorted(brand, _parts(brand, staff, filters), base, sort, after, size)
     if base is None and (of_text := _of_text(brand, staff, filters)) is not None:
         return keyset_page(of_text, order=NEWEST, after=after, size=size)
     asked = _parts(brand, staff, filters)
@@ -187,7 +188,9 @@ def matching(brand: Brand, *, staff: Staff | None, filters: Filters) -> ContactQ
     return asked.plain.filter(*(s.test for s in asked.sets))
 
 
-def _sorted(asked: _Asked, base: ContactQuerySet | None, sort: Sort, after: str | None, size: int) -> Page:
+def _sorted(
+    brand: Brand, asked: _Asked, base: ContactQuerySet | None, sort: Sort, after: str | None, size: int
+) -> Page:
     """A page in another order, read from the narrow rows. Who has no value stands last both ways: the page's token is
     `spent.` and the place among those who have one, or `spent..` and the place among the others."""
     prefix, sign = f"{sort}.", "-" if sort.is_down else ""
@@ -195,7 +198,7 @@ def _sorted(asked: _Asked, base: ContactQuerySet | None, sort: Sort, after: str 
         raise bad_page()  # of another order
     token = (after or prefix).removeprefix(prefix)
     # no more than the order needs: an index that holds it is then enough
-    rows, others = _stats(asked, base).only("brand", "contact", sort.column), None
+    rows, others = _stats(brand, asked, base).only("brand", "contact", sort.column), None
     if sort.name in EMPTY:
         rows, others = (rows.filter(**{f"{sort.column}__isnull": empty}) for empty in (False, True))
     found, following = [], token if token.startswith(".") else ""
@@ -219,8 +222,8 @@ def _sorted(asked: _Asked, base: ContactQuerySet | None, sort: Sort, after: str 
     return Page(contacts, following and prefix + following, after or "")
 
 
-def _stats(asked: _Asked, base: ContactQuerySet | None) -> QuerySet[ContactStat]:
-    """The narrow rows of whom the filters hold."""
+def _stats(brand: Brand, asked: _Asked, base: ContactQuerySet | None) -> QuerySet[ContactStat]:
+    """The narrow rows of whom the filters hold; of large sets of tags everybody's bit is looked at, as of segments."""
     rows = ContactStat.objects.filter(asked.both)
     sizes = [_size(s, SMALL) for s in asked.sets]
     if sizes and min(sizes) <= SMALL:
@@ -232,7 +235,8 @@ def _stats(asked: _Asked, base: ContactQuerySet | None) -> QuerySet[ContactStat]
             InArray(F("contact_id"), ArraySubquery(led.order_by().values("pk")))
         )
     for each in asked.sets:
-        rows = rows.filter(each.members.test if each.members else Q(contact__in=each.ids))
+        members = Members(hooks.tag_bits(brand, each.tags)) if each.tags else each.members
+        rows = rows.filter(members.test if members else Q(contact__in=each.ids))
     if asked.own or base is not None:
         own = Contact.objects.filter(asked.own)
         rows = rows.filter(contact__in=(own if base is None else own & base).order_by().values("pk"))
@@ -262,8 +266,11 @@ def _parts(brand: Brand, staff: Staff | None, filters: Filters) -> _Asked:
     if filters.segment:
         members = members_of(brand, filters.segment)
         sets.append(_Set(members.test, members=members))
-    for test, ids in hooks.tag_sets(filters.tags, all_tags=filters.all_tags):
-        sets.append(_Set(test, ids))
+    groups = [(n,) for n in filters.tags] if filters.all_tags else [filters.tags]
+    for (test, ids), tags in zip(
+        hooks.tag_sets(filters.tags, all_tags=filters.all_tags), groups, strict=False
+    ):
+        sets.append(_Set(test, ids, tags=tags))
     if filters.q:
         search = Search(filters.q)
         if (found := search.by_identity()) is not None:
