@@ -1,5 +1,6 @@
 """Staff, roles, stores: every act with and without the right, in and over the limits of one's own rights."""
 
+import re
 from typing import Any
 
 import pytest
@@ -284,6 +285,12 @@ def test_somebody_who_can_edit_staff_remains(brand: Brand, sign_in: Any) -> None
 
 
 # ---- log-ins
+
+
+def test_two_forms_of_a_page_share_no_id(brand: Brand, member: Staff, sign_in: Any) -> None:
+    page = sign_in(brand).get(f"/staff/{member.pk}/").content.decode()
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert "login_role" in ids and len(ids) == len(set(ids))
 
 
 def test_give_and_take_a_log_in(brand: Brand, member: Staff, sign_in: Any, client: Any) -> None:
