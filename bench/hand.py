@@ -16,7 +16,10 @@ from bench.corp import Bench, bench_corp
 from bench.figures import Figure
 from bench.limits import copy_rate
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import claims, due, touches, waves
+from campaigns.services import due
+from campaigns.services.broadcasts import waves
+from campaigns.services.ledger import touches
+from campaigns.services.sending import claims
 from campaigns.tasks import poll, start_tasks
 from org.models import Staff
 from scrm import clock

@@ -6,7 +6,7 @@ from django.db import connection, connections, transaction
 
 from campaigns.governance import CapRule, day_of, midnight
 from campaigns.models import Broadcast, Touch
-from campaigns.services import planes
+from campaigns.services.ledger import planes
 from scrm import clock
 from tagging.models import Dim
 from tenants.models import Brand

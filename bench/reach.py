@@ -12,12 +12,13 @@ from bench import big, hand, pages, past, servers
 from bench.figures import Figure
 from bench.limits import copy_rate
 from campaigns.models import Broadcast, Touch, Variant, Wave
-from campaigns.services import dry_run, fanout, gate, policy, rules, waves
+from campaigns.services.broadcasts import dry_run, fanout, waves
+from campaigns.services.governance import gate, policy, rules
 from contacts.models import Contact
 from devtools import ports
 from org.access import SYSTEM
 from scrm import clock
-from tagging.services.frames import Frame, count
+from tagging.services.bits.frames import Frame, count
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 

@@ -20,7 +20,7 @@ from org.access import SYSTEM
 from scrm import clock
 from tagging.conditions import parse
 from tagging.models import ContactTag, Segment, SegmentVersion
-from tagging.services import audience, segments, snapshots
+from tagging.services.segments import audience, segments, snapshots
 from tenants.scoping import tenant_scope
 
 

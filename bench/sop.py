@@ -12,16 +12,18 @@ from bench.data import brand_of
 from bench.figures import Figure, timed
 from bench.limits import copy_rate
 from campaigns.models import Enrolment, SendTask, Sop, SopVersion, Touch
-from campaigns.services import dues, graphs, policy, schedule, sops, stepping
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import rehearsing, walking
+from campaigns.services.sops import dues, schedule, sops, stepping
 from campaigns.tasks import tick_brand
 from contacts.models import Contact, EventType
 from contacts.services import stats
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import Dim, DimBits
-from tagging.services import bits_check
-from tagging.services.bits import Flag
+from tagging.services.bits import bits_check
+from tagging.services.bits.bits import Flag
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 

@@ -17,10 +17,10 @@ from bench import servers
 from bench.corp import Bench, bench_corp
 from bench.figures import Figure
 from contacts.models import Follow
-from contacts.services import sync
 from contacts.services.follow import record_follow
-from contacts.services.sync_lanes import PAGE
-from contacts.services.sync_rows import rows_of
+from contacts.services.sync import sync
+from contacts.services.sync.sync_lanes import PAGE
+from contacts.services.sync.sync_rows import rows_of
 from org.access import SYSTEM
 from org.models import Corp, Job, Staff
 from org.services import jobs

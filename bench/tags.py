@@ -23,10 +23,12 @@ from org.models import Job
 from org.services import jobs
 from scrm import clock
 from tagging.models import ComputedTag, ContactTag, Dim, Tag, TagAct, TagBefore, TagGroup, TagRule
-from tagging.services import bits_check, computed, mass, reacting, rules
-from tagging.services.changes import each, put_on
-from tagging.services.tags import add_tags
-from tagging.services.tags import put_on as by_person
+from tagging.services.bits import bits_check
+from tagging.services.rules import computed, reacting, rules
+from tagging.services.tags import mass
+from tagging.services.tags.changes import each, put_on
+from tagging.services.tags.tags import add_tags
+from tagging.services.tags.tags import put_on as by_person
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 

@@ -13,7 +13,7 @@ from contacts.models import ContactStat, Identity
 from scrm import clock
 from scrm.keyset import keyset_page
 from tagging.models import Segment
-from tagging.services import lifecycle, lookalike, value, value_model
+from tagging.services.value import lifecycle, lookalike, value, value_model
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 

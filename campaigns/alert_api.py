@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serial
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Alert, AlertRule
-from campaigns.services import alert_preview, alert_rules
+from campaigns.services.alerts import alert_preview, alert_rules
 from contacts.models import EventType
 from scrm.api_body import Body, read_body
 from scrm.api_pages import asked_page, page_answer, page_out, paged

@@ -7,7 +7,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import SendTask, Touch
-from campaigns.services import broadcast_touches, broadcasts, sops, waiting
+from campaigns.services.broadcasts import broadcast_touches, broadcasts
+from campaigns.services.ledger import waiting
+from campaigns.services.sops import sops
 from contacts.models import Contact
 from scrm.api_pages import asked_page, page_answer, page_out, paged
 from scrm.api_query import asked_number, asked_word

@@ -17,23 +17,23 @@ from campaigns.broadcast_shapes import (
     WinnerIn,
 )
 from campaigns.models import Broadcast, Touch
-from campaigns.services import (
+from campaigns.services import people_pages
+from campaigns.services.broadcasts import (
     broadcast_copy,
     broadcast_effect,
     broadcast_numbers,
     broadcasts,
     dry_run,
-    people_pages,
-    waiting,
     winners,
 )
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.ledger import waiting
 from content.services import library
 from scrm.api_body import read_body
 from scrm.api_pages import asked_page, asked_size, page_answer, page_out, paged
 from scrm.api_query import asked_word
 from scrm.errors import InvalidError
-from tagging.services import frames
+from tagging.services.bits import frames
 from tenants.models import Brand
 
 SIZE = 50

@@ -3,10 +3,7 @@
 from rest_framework import serializers
 
 from campaigns.policy_api import EffectOut
-from campaigns.services import (
-    broadcasts,
-    winners,
-)
+from campaigns.services.broadcasts import broadcasts, winners
 from scrm.api_body import Body, Id
 
 

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
-from campaigns.services import calendar
-from campaigns.services.calendar import SOURCES
+from campaigns.services.calendar import calendar
+from campaigns.services.calendar.calendar import SOURCES
 from org.models import Staff
 from scrm.api_query import asked_number
 from scrm.errors import InvalidError, NotFoundError

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serial
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Enrolment
-from campaigns.services import enrolments, sops
+from campaigns.services.sops import enrolments, sops
 from contacts.models import Contact
 from scrm.api_body import Body, id_list, read_body
 from scrm.api_pages import asked_page, page_answer, page_out, paged

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from campaigns.services.schedule import run_at
+from campaigns.services.sops.schedule import run_at
 
 WECOM_ZONE = "Asia/Shanghai"  # of WeCom's own days, weeks and months
 MAX_DAYS = 90  # of a cap

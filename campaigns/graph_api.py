@@ -8,8 +8,9 @@ from rest_framework import serializers, viewsets
 
 from campaigns.graph import tidy
 from campaigns.models import Sop, SopVersion
-from campaigns.services import graph_warnings, graphs, sop_approval, sop_requests, sops
+from campaigns.services.graphs import graph_warnings, graphs
 from campaigns.services.journeys import figures, moments
+from campaigns.services.sops import sop_approval, sop_requests, sops
 from org.models import Job
 from scrm.api_body import Body, id_list, read_body
 from scrm.errors import NotFoundError

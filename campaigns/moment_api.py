@@ -7,8 +7,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serial
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Moment, MomentGuide
-from campaigns.services import moments
-from campaigns.services.moments import MomentInput
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
 from scrm.api_body import Body, Id, id_list, read_body
 from scrm.api_pages import asked_page, page_answer, paged
 from scrm.api_query import asked_word

@@ -5,8 +5,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from campaigns.models import Enrolment, SopStep, StaffTask, Touch
-from campaigns.services import graph_checks, left_out, task_later, waiting
+from campaigns.services.broadcasts import left_out
+from campaigns.services.graphs import graph_checks
 from campaigns.services.journeys import plans
+from campaigns.services.ledger import waiting
+from campaigns.services.tasks import task_later
 from campaigns.views.touches import HELP, names_of
 from contacts.models import Contact
 from org.access import Actor

@@ -9,7 +9,7 @@ from rest_framework import serializers, viewsets
 
 from campaigns.governance import CapRule
 from campaigns.models import NoContactRule, Refusal, Touch, TouchPolicy
-from campaigns.services import hold_out, policy, rules
+from campaigns.services.governance import hold_out, policy, rules
 from contacts.models import Contact
 from contacts.services.contacts import set_do_not_contact
 from scrm.api_body import Body, Id, read_body

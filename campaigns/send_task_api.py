@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import SendTask
-from campaigns.services import broadcasts, sops
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.sops import sops
 from org.models import Staff
 from scrm.api_pages import asked_page, page_answer, page_out, paged
 from scrm.api_query import asked_number, asked_word

@@ -11,9 +11,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import Sop, SopStep
-from campaigns.services import numbers, sop_approval, sop_requests, sops
-from campaigns.services.schedule import MAX_DAY
-from campaigns.services.sops import StepInput
+from campaigns.services.sops import numbers, sop_approval, sop_requests, sops
+from campaigns.services.sops.schedule import MAX_DAY
+from campaigns.services.sops.sops import StepInput
 from content.services import library
 from scrm.api_body import Body, Id, read_body
 from scrm.api_pages import asked_page, page_answer, page_out, paged

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import SopRequest
-from campaigns.services import sop_approval, sop_request_words, sop_requests
+from campaigns.services.sops import sop_approval, sop_request_words, sop_requests
 from org.access import Actor
 from scrm.api_body import Body, read_body
 from scrm.api_pages import asked_page, page_answer, page_out, paged

@@ -8,8 +8,10 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 
 from campaigns.models import StaffTask, TaskDelay
-from campaigns.services import senders, staff_tasks, task_later, workload_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.governance import workload_tasks
+from campaigns.services.sending import senders
+from campaigns.services.tasks import staff_tasks, task_later
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import Contact
 from contacts.services.outcomes import Outcome, Result
 from org.models import Staff

@@ -8,24 +8,15 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.models import SendTask
-from campaigns.services import (
-    alerts,
-    due,
-    dues,
-    handing,
-    looking,
-    marks,
-    moment_handing,
-    planes,
-    results,
-    sops,
-    staff_task_notices,
-    staff_tasks,
-    stepping,
-    waves,
-    winners,
-)
+from campaigns.services import due
+from campaigns.services.alerts import alerts
+from campaigns.services.broadcasts import waves, winners
 from campaigns.services.journeys import arrivals, flows, hooks, reacting, trouble, walking
+from campaigns.services.ledger import marks, planes
+from campaigns.services.moments import moment_handing
+from campaigns.services.sending import handing, looking, results
+from campaigns.services.sops import dues, sops, stepping
+from campaigns.services.tasks import staff_task_notices, staff_tasks
 from scrm import clock
 from scrm.celery import app
 from tenants.models import Brand

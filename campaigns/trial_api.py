@@ -6,7 +6,9 @@ from django.http import JsonResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 
-from campaigns.services import broadcasts, graphs, trial
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.graphs import graphs
+from campaigns.services.sending import trial
 from content.services.trial import Source
 from content.trial_api import TrialIn, TrialOut, answer
 from org.access import brand_transaction

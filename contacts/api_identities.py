@@ -10,7 +10,7 @@ from rest_framework import serializers, viewsets
 from contacts.api import ContactOut, contacts_out
 from contacts.identities import normal
 from contacts.models import Contact, Identity
-from contacts.services import identity
+from contacts.services.identity import identity
 from scrm.api_body import Body, read_body
 from scrm.errors import InvalidError, NotFoundError
 

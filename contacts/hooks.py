@@ -6,30 +6,30 @@ from typing import Any
 from django.apps import apps
 from django.utils.module_loading import import_string
 
-TAKE_OVER_TAGS = "tagging.services.wecom_tags.take_over"
-TAG_SETS = "tagging.services.tags.tag_sets"
-FIRST_TAGS = "tagging.services.first_tags.put_on"
-SYNC_TAGS = "tagging.services.tags.sync_corp_tags"
+TAKE_OVER_TAGS = "tagging.services.tags.wecom_tags.take_over"
+TAG_SETS = "tagging.services.tags.tags.tag_sets"
+FIRST_TAGS = "tagging.services.tags.first_tags.put_on"
+SYNC_TAGS = "tagging.services.tags.tags.sync_corp_tags"
 CODES_BY_STATE = "livecodes.services.states.ids_of"
 CODE_NAMES = "livecodes.services.states.names_of"
 CODE_CHOICES = "livecodes.services.states.choices"
-TAGS_OF = "tagging.services.tags.tags_of"
-TAG_CHOICES = "tagging.services.tags.choices"
-PUT_ON = "tagging.services.tags.put_on"
-TAG_SELECTED = "tagging.services.mass.at_once"
-START_TAGGING = "tagging.services.mass.start_for"
-TAG_DAYS = "tagging.services.mass.days_of"
+TAGS_OF = "tagging.services.tags.tags.tags_of"
+TAG_CHOICES = "tagging.services.tags.tags.choices"
+PUT_ON = "tagging.services.tags.tags.put_on"
+TAG_SELECTED = "tagging.services.tags.mass.at_once"
+START_TAGGING = "tagging.services.tags.mass.start_for"
+TAG_DAYS = "tagging.services.tags.mass.days_of"
 VALUES_OF = "tagging.value_panel.values_of"
-TAG_WHYS = "tagging.services.tags.source_names"
-TAG_BITS = "tagging.services.as_filter.tag_bits"
-SEGMENT_BITS = "tagging.services.as_filter.bits_of"
-SEGMENT_NAMES = "tagging.services.as_filter.names_of"
-SEGMENT_CHOICES = "tagging.services.as_filter.choices"
-ENROL_MANY = "campaigns.services.enrolments.enrol_many"
-LISTS_ARE_APPROVED = "campaigns.services.sop_requests.are_needed"
-START_ENROLLING = "campaigns.services.sop_approval.put_in"
-TASK_KINDS = "campaigns.services.staff_task_batches.kinds"
-START_TASKS = "campaigns.services.staff_task_batches.start_for"
+TAG_WHYS = "tagging.services.tags.tags.source_names"
+TAG_BITS = "tagging.services.segments.as_filter.tag_bits"
+SEGMENT_BITS = "tagging.services.segments.as_filter.bits_of"
+SEGMENT_NAMES = "tagging.services.segments.as_filter.names_of"
+SEGMENT_CHOICES = "tagging.services.segments.as_filter.choices"
+ENROL_MANY = "campaigns.services.sops.enrolments.enrol_many"
+LISTS_ARE_APPROVED = "campaigns.services.sops.sop_requests.are_needed"
+START_ENROLLING = "campaigns.services.sops.sop_approval.put_in"
+TASK_KINDS = "campaigns.services.tasks.staff_task_batches.kinds"
+START_TASKS = "campaigns.services.tasks.staff_task_batches.start_for"
 PRODUCT_NAMES = "commerce.services.products.names_of"
 PRODUCTS_BY_SKU = "commerce.services.products.by_sku"
 ORDER_WORDS = "commerce.services.orders.words_of"
@@ -38,18 +38,18 @@ SYNC_GROUPS = "groups.services.sync.start_sync"
 IDENTITIES_NOTED = [
     "commerce.services.waiting.attach",
     "contacts.services.behaviour.attach",
-    "tagging.services.waiting.attach",
+    "tagging.services.tags.waiting.attach",
 ]
 # what waits for a phone number of somebody who has a guide
 PHONES_NOTED = ["guides.services.leads.matching.attach"]
 CHECK_WAYS = "livecodes.services.upkeep.check_ways"
-CONTACTS_CHANGED = "tagging.services.bits.contacts_changed"
-CONTACTS_MADE = "tagging.services.bits_made.contacts_made"
-RELATIONS_MADE = "tagging.services.bits_made.relations_made"
-CONTACTS_JOINED = "tagging.services.bits.contacts_joined"
-BITS_OF = "tagging.services.bits_parted.bits_of"
-CONTACTS_PARTED = "tagging.services.bits_parted.contacts_parted"
-KEEP_OUT_PLANNERS = "campaigns.services.gate.keep_out_planners"
+CONTACTS_CHANGED = "tagging.services.bits.bits.contacts_changed"
+CONTACTS_MADE = "tagging.services.bits.bits_made.contacts_made"
+RELATIONS_MADE = "tagging.services.bits.bits_made.relations_made"
+CONTACTS_JOINED = "tagging.services.bits.bits.contacts_joined"
+BITS_OF = "tagging.services.bits.bits_parted.bits_of"
+CONTACTS_PARTED = "tagging.services.bits.bits_parted.contacts_parted"
+KEEP_OUT_PLANNERS = "campaigns.services.governance.gate.keep_out_planners"
 ORDER_SUMS = "commerce.services.stats.refresh"
 
 
@@ -210,7 +210,7 @@ def tag_choices(keep: Iterable[int] = ()) -> list[dict[str, Any]]:
 
 
 def change_tags(brand: Any, **kwargs: Any) -> int:
-    """Tags put on or taken off by ids; see tagging.services.tags.put_on."""
+    """Tags put on or taken off by ids; see tagging.services.tags.tags.put_on."""
     return import_string(PUT_ON)(brand, **kwargs)
 
 

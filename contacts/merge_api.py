@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, viewsets
 
 from contacts.models import Contact
-from contacts.services import joining, parting
+from contacts.services.identity import joining, parting
 from scrm.api_body import Body, Id, read_body
 from scrm.errors import NotFoundError
 

@@ -1,6 +1,7 @@
 """Celery entries of contacts."""
 
-from contacts.services import behaviour, ownerless, parting, reminders
+from contacts.services import behaviour, ownerless, reminders
+from contacts.services.identity import parting
 from scrm.celery import app
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task

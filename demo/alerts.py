@@ -5,8 +5,9 @@ from datetime import timedelta
 from django.db import transaction
 
 from campaigns.models import AlertRule
-from campaigns.services import alert_rules, moments
-from campaigns.services.moments import MomentInput
+from campaigns.services.alerts import alert_rules
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
 from org.access import SYSTEM
 from scrm import clock
 from tenants.models import Brand

@@ -12,9 +12,10 @@ from django.core.management.base import CommandError
 from django.db import connection, transaction
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments, sops
+from campaigns.services.sops import enrolments, sops
 from contacts.models import EventType, Follow
-from contacts.services import stats, sync
+from contacts.services import stats
+from contacts.services.sync import sync
 from demo import alerts, leads, library, reach, tasks
 from demo.journeys import in_minutes, journeys
 from demo.people import Person, people
@@ -32,7 +33,9 @@ from org.services.brands import connect_corp, create_brand
 from scrm import clock
 from tagging.conditions.templates import TEMPLATES
 from tagging.models import Segment, Tag, TagRule
-from tagging.services import lifecycle, rules, segments, value, value_model
+from tagging.services.rules import rules
+from tagging.services.segments import segments
+from tagging.services.value import lifecycle, value, value_model
 from tenants.models import Brand
 from tenants.scoping import tenant_scope
 

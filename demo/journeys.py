@@ -8,8 +8,9 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.models import Sop
-from campaigns.services import enrolments, graphs
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
+from campaigns.services.sops import enrolments
 from contacts.models import ContactStat
 from org.access import SYSTEM
 from scrm import clock

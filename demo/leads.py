@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from contacts.models import Follow, Identity
-from contacts.services.identity import note_identities
+from contacts.services.identity.identity import note_identities
 from guides.models import Lead, LeadList
 from guides.services import cards
 from guides.services.leads import asking, giving, lists

@@ -5,8 +5,9 @@ from datetime import timedelta
 from django.db import connection, transaction
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import broadcasts, marks, touches, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.ledger import marks, touches
 from contacts.models import Contact
 from contacts.services import outbox
 from org.access import SYSTEM

@@ -25,7 +25,7 @@ from demo.story import BrandStory
 from org.access import SYSTEM, Actor
 from org.models import Staff
 from scrm import clock
-from tagging.services import lifecycle
+from tagging.services.value import lifecycle
 from tenants.models import Brand
 
 YUAN_PER_DOLLAR = 7

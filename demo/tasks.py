@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.db import transaction
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks, task_later
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks, task_later
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import Follow
 from org.access import SYSTEM
 from org.models import Staff

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop
-from campaigns.services.enrolments import OPEN
+from campaigns.services.sops.enrolments import OPEN
 from livecodes.models import ChannelCode, Welcome
 from livecodes.services.content import CodeInput, GuideInput, HoursInput, WelcomeInput
 from org.models import Corp, Staff, Store

@@ -13,7 +13,7 @@ from scrm.api_pages import asked_page, page_answer, paged
 from scrm.api_query import asked_number, asked_word
 from scrm.errors import InvalidError, NotFoundError
 from tagging.models import ComputedTag, Tag, WaitingTag
-from tagging.services import waiting
+from tagging.services.tags import waiting
 from tagging.views.library import carriers
 
 SIZE = 50

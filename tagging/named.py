@@ -1,7 +1,7 @@
 """Tags and segments that stored JSON names: conditions, filters of events, audiences, graphs of SOPs; pure.
 
 Whoever keeps such JSON tells it before a tag or a segment is deleted, and has it rewritten when two tags become one
-(tagging/services/references.py, segments.py: USES).
+(tagging/services/tags/references.py, segments.py: USES).
 """
 
 from collections.abc import Iterable, Iterator

@@ -10,7 +10,7 @@ from scrm.api_body import Body, read_body
 from scrm.errors import NotFoundError
 from tagging.models import TagAct, TagRule
 from tagging.rule_events import EVENTS, FILTERS
-from tagging.services import rule_preview, rules
+from tagging.services.rules import rule_preview, rules
 
 
 class RuleIn(Body):

@@ -79,7 +79,7 @@ EVENTS: dict[str, RuleEvent] = {
 
 IDS, WORDS, MONEY, ANSWERS = "ids", "words", "money", "answers"
 MAX_VALUES, MAX_WORD = 200, 40
-# filters of ids that are chosen from a list: name → source of tagging/services/naming.py
+# filters of ids that are chosen from a list: name → source of tagging/services/segments/naming.py
 CHOSEN = {
     "tag_ids": "tags", "staff_ids": "staff", "code_ids": "codes", "stores": "stores", "product_ids": "products",
     "seen_product_ids": "products", "behaviour_ids": "behaviours",

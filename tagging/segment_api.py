@@ -31,7 +31,7 @@ from tagging.segment_shapes import (
     SegmentIn,
     SegmentOut,
 )
-from tagging.services import audience, naming, portrait, segments, snapshots, why
+from tagging.services.segments import audience, naming, portrait, segments, snapshots, why
 
 SIZE, MOST = 100, 1_000
 

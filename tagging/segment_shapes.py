@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from scrm.api_body import Body, id_list
 from tagging.models import Segment
-from tagging.services import portrait, segments
+from tagging.services.segments import portrait, segments
 
 MAX_IDS = 10_000
 

@@ -18,8 +18,8 @@ from scrm.api_body import Body, id_list, read_body
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from scrm.ids import read_id
 from tagging.models import Color, Tag, TagAct, TagGroup
-from tagging.services import acts, deleting, library, mass, waiting
-from tagging.services.tags import tags_of
+from tagging.services.tags import acts, deleting, library, mass, waiting
+from tagging.services.tags.tags import tags_of
 from tagging.views.library import carriers
 from tenants.models import Brand
 

@@ -4,22 +4,11 @@ import logging
 
 from contacts.services import stats
 from scrm.celery import app
-from tagging.services import (
-    acts,
-    bits_check,
-    computed,
-    deleting,
-    expiry,
-    lifecycle,
-    mass,
-    merging,
-    reacting,
-    rule_runs,
-    snapshots,
-    value,
-    value_model,
-    value_reader,
-)
+from tagging.services.bits import bits_check
+from tagging.services.rules import computed, reacting, rule_runs
+from tagging.services.segments import snapshots
+from tagging.services.tags import acts, deleting, expiry, mass, merging
+from tagging.services.value import lifecycle, value, value_model, value_reader
 from tenants.models import Brand
 from tenants.tasks import each_brand, tenant_task
 

@@ -14,7 +14,8 @@ from scrm.api_pages import asked_page, page_answer, paged
 from scrm.api_query import asked_number
 from scrm.errors import NotFoundError
 from tagging.models import ValueGroup, ValueSetting
-from tagging.services import lifecycle, lookalike, segments, value
+from tagging.services.segments import segments
+from tagging.services.value import lifecycle, lookalike, value
 
 SIZE, MAX_DAYS = 50, 400
 

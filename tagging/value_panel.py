@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from contacts.models import Contact, ContactStat
 from org.access import Actor
 from tagging.models import LifecycleStage, ValueGroup
-from tagging.services import value
+from tagging.services.value import value
 from tenants.models import Brand
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 # How a parameter is written: `shape.READERS` reads the plain ones; those of NAMED the brand has to know
-# (services/graph_checks.py): tags, segment, codes, field, condition, text, attachments …
+# (services/graphs/graph_checks.py): tags, segment, codes, field, condition, text, attachments …
 TEXT, LONG, INT, BOOL, CHOICE, TIME, DATE, WEEKDAYS = (
     "text",
     "long",

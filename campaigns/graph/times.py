@@ -1,7 +1,7 @@
 """When waits end, for many people at once: numpy over seconds since 1970; the engine and the rehearsal use the same.
 
 A day is a date of the brand's zone. An hour that does not exist runs as much later, one that exists twice at its second
-time, as in campaigns/services/schedule.py.
+time, as in campaigns/services/sops/schedule.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -29,7 +29,7 @@ class Broadcast(TenantModel):
     repeat = models.JSONField(default=dict, blank=True)  # {}: once
     test = models.JSONField(
         default=dict, blank=True
-    )  # services/winners.py: Rule; {}: contents are not compared
+    )  # services/broadcasts/winners.py: Rule; {}: contents are not compared
     winner_id = models.BigIntegerField(null=True, editable=False)  # campaigns.Variant
     winner_at = models.DateTimeField(null=True, editable=False)
     winner_by = models.CharField(max_length=64, blank=True, editable=False)  # "rule", "time", or who chose it

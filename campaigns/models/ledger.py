@@ -101,7 +101,8 @@ class SendTask(TenantModel):
                 condition=models.Q(state__in=["planned", "calling", "handed"]),
             ),
             models.Index(fields=["brand", "sop", "-id"], name="send_task_sop"),
-            # what an SOP has planned (services/leftovers.py); of SOPs alone: whoever asks for tasks by their ids is not led here
+            # what an SOP has planned (services/ledger/leftovers.py); of SOPs alone: whoever asks for tasks by their ids is
+            # not led here
             models.Index(
                 fields=["brand", "sop", "at"],
                 name="send_task_planned",
@@ -119,7 +120,7 @@ class SendTask(TenantModel):
                 name="send_task_waits",
                 condition=models.Q(state="handed"),
             ),
-            # whether a record of WeCom is known (services/looking.py)
+            # whether a record of WeCom is known (services/sending/looking.py)
             models.Index(fields=["brand", "msgid"], name="send_task_msgid", condition=~models.Q(msgid="")),
             models.Index(
                 fields=["brand", "broadcast", "-id"],
@@ -148,7 +149,7 @@ class Touch(TenantModel):
         HANDED = (
             3,
             _("Waiting for the guide"),
-        )  # of a broadcast its send task alone says so: services/waiting.py
+        )  # of a broadcast its send task alone says so: services/ledger/waiting.py
         DELIVERED = 4, _("Delivered")
         FAILED = 5, _("Not delivered")
         CANCELLED = 6, _("Cancelled")
@@ -196,7 +197,7 @@ class Touch(TenantModel):
     state = models.SmallIntegerField(choices=State, default=State.PLANNED)
     reason = models.SmallIntegerField(choices=Reason, default=Reason.NONE)
     done_at = models.DateTimeField(null=True)  # delivered, failed or blocked at
-    opened_at = models.DateTimeField(null=True)  # first opening of its link (services/marks.py)
+    opened_at = models.DateTimeField(null=True)  # first opening of its link (services/ledger/marks.py)
     replied_at = models.DateTimeField(null=True)
     converted_at = models.DateTimeField(null=True)  # first order counted for it
     error = models.CharField(max_length=200, blank=True)
@@ -232,7 +233,7 @@ class TouchKey(KeyedTenantModel):
 
 
 class TouchOrder(KeyedTenantModel):
-    """An order that counts for a touch, once: the last message before it (services/marks.py). Gone when all of it was
+    """An order that counts for a touch, once: the last message before it (services/ledger/marks.py). Gone when all of it was
     refunded."""
 
     pk = models.CompositePrimaryKey("brand", "order_id")
@@ -262,7 +263,7 @@ class DirectUse(KeyedTenantModel):
 
 class StepBlocked(KeyedTenantModel):
     """How many touches of a step were held back, by day and reason: a fold of the ledger, so that the list of
-    SOPs need not count it. Written under the gate or with planners kept out of it (services/gate.py)."""
+    SOPs need not count it. Written under the gate or with planners kept out of it (services/governance/gate.py)."""
 
     pk = models.CompositePrimaryKey("brand", "step_id", "on", "reason")
     step_id = models.BigIntegerField()

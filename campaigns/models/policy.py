@@ -44,7 +44,7 @@ class TouchPolicy(TenantModel):
         choices=Sender,
         default=Sender.LATEST,
     )
-    # of everything together (services/workload.py); with WARN thresholds of warnings, no limits
+    # of everything together (services/governance/workload.py); with WARN thresholds of warnings, no limits
     guide_tasks_a_day = models.IntegerField(_("Things to do of a guide a day at most"), null=True, blank=True)
     guide_people_a_day = models.IntegerField(_("Customers of a guide a day at most"), null=True, blank=True)
     guide_busy = models.CharField(

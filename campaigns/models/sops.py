@@ -159,7 +159,7 @@ class Enrolment(TenantModel):
 
 
 class EnrolmentDue(TenantModel):
-    """Enrolments that wait for one moment (services/dues.py). Whoever is in an SOP and not parked stands in a list of their
+    """Enrolments that wait for one moment (services/sops/dues.py). Whoever is in an SOP and not parked stands in a list of their
     `next_run_at`; who was moved since may stand in older ones as well."""
 
     next_run_at = models.DateTimeField()

@@ -1,5 +1,5 @@
 """Where reach names tags and segments: broadcasts, waves, SOPs, alerts, moments, rules of who is left alone. Asked before
-one of them is deleted, rewritten when two tags become one (tagging/services/references.py, segments.py: USES)."""
+one of them is deleted, rewritten when two tags become one (tagging/services/tags/references.py, segments.py: USES)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from campaigns.models import (
     Wave,
 )
 from tagging.named import segments_in, swapped, tags_in, with_tag
-from tagging.services.references import Use
+from tagging.services.tags.references import Use
 from tenants.models import Brand
 
 _B, _M = Broadcast.State, Moment.State

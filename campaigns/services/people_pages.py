@@ -1,4 +1,4 @@
-"""Pages of people of a set of contacts (tagging.services.frames), as far as whoever looks may see them."""
+"""Pages of people of a set of contacts (tagging.services.bits.frames), as far as whoever looks may see them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,8 @@ from org.models import Staff
 from scrm.errors import InvalidError
 from scrm.ids import read_id
 from scrm.keyset import Page
-from tagging.services import frames
-from tagging.services.frames import Bits, Frame
+from tagging.services.bits import frames
+from tagging.services.bits.frames import Bits, Frame
 
 SIZE = 100
 

@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Alert, AlertMessage, AlertRule
-from campaigns.services import alert_preview, alert_rules, alert_words, alerts, scope
-from campaigns.services.alert_rules import ALERTS, TEMPLATES, label_of
+from campaigns.services import scope
+from campaigns.services.alerts import alert_preview, alert_rules, alert_words, alerts
+from campaigns.services.alerts.alert_rules import ALERTS, TEMPLATES, label_of
 from org.access import staff_can
 from org.forms import add_errors
 from scrm import clock, json_in
@@ -23,7 +24,7 @@ from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions.summary import sentence
 from tagging.rule_events import EVENTS
-from tagging.services import naming
+from tagging.services.segments import naming
 from tagging.views.event_filters import filter_field, filter_words, names_of, read_filters
 from wecom.models import OutboundCall
 

@@ -16,8 +16,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcasts, trial, variables, winners
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcasts, winners
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.sending import trial, variables
 from campaigns.views.media import files_of
 from content.services import library
 from org.access import staff_can
@@ -29,7 +30,7 @@ from scrm.responses import go
 from tagging.conditions import ConditionError
 from tagging.conditions.summary import sentence
 from tagging.models import Segment
-from tagging.services import audience, naming
+from tagging.services.segments import audience, naming
 from tenants.models import Brand
 
 State = Broadcast.State

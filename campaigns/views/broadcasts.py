@@ -10,19 +10,19 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, SendTask, Touch, Wave
-from campaigns.services import (
+from campaigns.services import people_pages
+from campaigns.services.broadcasts import (
     broadcast_copy,
     broadcast_effect,
     broadcast_numbers,
     broadcasts,
     dry_run,
-    numbers,
-    people_pages,
-    waiting,
     waves,
     winners,
 )
-from campaigns.services.rules import policy_of
+from campaigns.services.governance.rules import policy_of
+from campaigns.services.ledger import waiting
+from campaigns.services.sops import numbers
 from campaigns.views.broadcast_edit import AFTERS, condition_words, everybody
 from campaigns.views.effect import rows_of
 from campaigns.views.launching import launch_words
@@ -37,7 +37,7 @@ from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import ConditionError
 from tagging.models import Segment
-from tagging.services.frames import Bits, Frame
+from tagging.services.bits.frames import Bits, Frame
 
 State = Broadcast.State
 

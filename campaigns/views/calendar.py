@@ -8,9 +8,10 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from campaigns.services import calendar, scope
-from campaigns.services.calendar import SOURCES
-from campaigns.services.rules import policy_of
+from campaigns.services import scope
+from campaigns.services.calendar import calendar
+from campaigns.services.calendar.calendar import SOURCES
+from campaigns.services.governance.rules import policy_of
 from org.access import staff_can
 from scrm import clock
 from scrm.errors import NotFoundError

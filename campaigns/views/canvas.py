@@ -11,7 +11,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Sop
-from campaigns.services import graph_warnings, graphs, sop_requests
+from campaigns.services.graphs import graph_warnings, graphs
+from campaigns.services.sops import sop_requests
 from campaigns.views import canvas_data
 from campaigns.views.media import files_of
 from campaigns.views.sops import tabs_of
@@ -19,7 +20,7 @@ from org.access import staff_can
 from scrm import json_in
 from scrm.errors import ConflictError, InvalidError, NotFoundError, SCRMError
 from scrm.responses import error_body, go
-from tagging.services import naming
+from tagging.services.segments import naming
 
 
 def draft_of(sop: Sop) -> Graph:

@@ -10,12 +10,13 @@ from django.utils.translation import gettext_lazy as lazy
 from campaigns import graph as graphs
 from campaigns.graph import kinds
 from campaigns.graph.kinds import Kind, Param
-from campaigns.services import graph_checks, variables
+from campaigns.services.graphs import graph_checks
 from campaigns.services.journeys import dates, slots
+from campaigns.services.sending import variables
 from contacts.services.fields import live_fields
 from content.models import Content
 from tagging.rule_events import CHOSEN, EVENTS, FILTERS, OBJECT_WORDS, OBJECTS, source_of
-from tagging.services import naming
+from tagging.services.segments import naming
 from tenants.models import Brand
 
 # kind → icon (lucide), colour

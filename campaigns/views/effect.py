@@ -7,8 +7,8 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from campaigns.services import hold_out
-from campaigns.services.hold_out import Difference
+from campaigns.services.governance import hold_out
+from campaigns.services.governance.hold_out import Difference
 from campaigns.views.touches import tabs
 from org.access import staff_can
 from scrm.errors import ForbiddenError

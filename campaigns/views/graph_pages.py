@@ -15,19 +15,13 @@ from campaigns.graph import words
 from campaigns.graph.kinds import MESSAGES
 from campaigns.graph.shape import Graph, Node, tidy, way_name
 from campaigns.models import Enrolment, Sop, SopStep, SopVersion, Touch
-from campaigns.services import (
-    graph_checks,
-    graphs,
-    numbers,
-    scope,
-    sop_figures,
-    sop_requests,
-    sops,
-    waiting,
-)
+from campaigns.services import scope
+from campaigns.services.graphs import graph_checks, graphs
 from campaigns.services.journeys import figures, moments, trouble
 from campaigns.services.journeys.figures import NodeNumbers
-from campaigns.services.moment_failures import reason_of
+from campaigns.services.ledger import waiting
+from campaigns.services.moments.moment_failures import reason_of
+from campaigns.services.sops import numbers, sop_figures, sop_requests, sops
 from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import tabs_of
 from campaigns.views.touches import lists_of

@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.models import Broadcast
-from campaigns.services.dry_run import DryRun
-from campaigns.services.rules import policy_of
+from campaigns.services.broadcasts.dry_run import DryRun
+from campaigns.services.governance.rules import policy_of
 from scrm import clock
 from tenants.models import Brand
 

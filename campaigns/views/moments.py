@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Moment, MomentGuide
-from campaigns.services import moment_content, moment_reach, moments
-from campaigns.services.moment_failures import PROBLEMS, reason_of
-from campaigns.services.moments import MomentInput
+from campaigns.services.moments import moment_content, moment_reach, moments
+from campaigns.services.moments.moment_failures import PROBLEMS, reason_of
+from campaigns.services.moments.moments import MomentInput
 from campaigns.views.launching import at_night, when_words
 from campaigns.views.media import files_of
 from content.services import library

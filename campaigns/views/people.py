@@ -12,9 +12,12 @@ from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments, graph_checks, recipients, scope, sop_approval, sop_requests, sops
+from campaigns.services import scope
+from campaigns.services.broadcasts import recipients
+from campaigns.services.broadcasts.recipients import Found
+from campaigns.services.graphs import graph_checks
 from campaigns.services.journeys import plans
-from campaigns.services.recipients import Found
+from campaigns.services.sops import enrolments, sop_approval, sop_requests, sops
 from campaigns.views.sop_tabs import WAITS, tabs_of
 from contacts.models import Contact
 from org.access import staff_can

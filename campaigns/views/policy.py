@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from campaigns.governance import MAX_DAYS, CapRule
 from campaigns.models import NoContactRule, Touch, TouchPolicy
-from campaigns.services import policy, rules
+from campaigns.services.governance import policy, rules
 from contacts import hooks
 from org.access import staff_can
 from org.forms import add_errors

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.graph import words
 from campaigns.models import SopCall
-from campaigns.services import graphs
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import hooks, plans
 from campaigns.views.sop_tabs import tabs_of
 from org.access import staff_can

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from campaigns.models import Sop
-from campaigns.services import sop_approval, sop_requests, sops
+from campaigns.services.sops import sop_approval, sop_requests, sops
 from campaigns.views.sop_tabs import WAITS
 from org.access import staff_can
 from scrm.errors import SCRMError

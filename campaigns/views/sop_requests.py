@@ -14,8 +14,9 @@ from django.views.decorators.http import require_GET, require_POST
 from campaigns.graph import tidy, words
 from campaigns.graph.kinds import MESSAGES
 from campaigns.models import Enrolment, SendTask, SopRequest
-from campaigns.services import graphs, sop_approval, sop_request_words, sop_requests
-from campaigns.services.sop_request_words import Files, files_gone
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import sop_approval, sop_request_words, sop_requests
+from campaigns.services.sops.sop_request_words import Files, files_gone
 from campaigns.views import canvas_data
 from campaigns.views.media import files_of
 from campaigns.views.sop_tabs import list_tabs

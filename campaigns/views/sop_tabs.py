@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop
-from campaigns.services import sop_requests
+from campaigns.services.sops import sop_requests
 from tenants.models import Brand
 
 WAITS = gettext_lazy("Handed in: a second person has to approve it now")

@@ -11,9 +11,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from campaigns.models import Enrolment, SendTask, Sop, SopRequest, SopStep, SopVersion
-from campaigns.services import graphs, numbers, sop_approval, sop_requests, sops, variables
-from campaigns.services.sops import StepInput
-from campaigns.services.waiting import kept_of_sop
+from campaigns.services.graphs import graphs
+from campaigns.services.ledger.waiting import kept_of_sop
+from campaigns.services.sending import variables
+from campaigns.services.sops import numbers, sop_approval, sop_requests, sops
+from campaigns.services.sops.sops import StepInput
 from campaigns.views import graph_pages
 from campaigns.views.media import files_of
 from campaigns.views.sop_tabs import WAITS, list_tabs, tabs_of

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django.views.decorators.vary import vary_on_headers
 
 from campaigns.models import StaffTask
-from campaigns.services import scope, staff_task_batches, staff_task_numbers, staff_tasks, task_later
+from campaigns.services import scope
+from campaigns.services.tasks import staff_task_batches, staff_task_numbers, staff_tasks, task_later
 from org.access import staff_can
 from org.models import Job, Staff
 from scrm import clock

@@ -15,9 +15,11 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from campaigns.models import StaffTask, TaskPolicy
-from campaigns.services import recipients, staff_task_batches, task_policy, workload_tasks
-from campaigns.services.rules import policy_of
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.broadcasts import recipients
+from campaigns.services.governance import workload_tasks
+from campaigns.services.governance.rules import policy_of
+from campaigns.services.tasks import staff_task_batches, task_policy
+from campaigns.services.tasks.staff_tasks import TaskInput
 from org.access import staff_can
 from org.forms import add_errors, is_for_saving
 from org.models import Staff

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from campaigns.graph.templates import TEMPLATES
 from campaigns.models import Sop
-from campaigns.services import graph_files, graphs, sops
+from campaigns.services.graphs import graph_files, graphs
+from campaigns.services.sops import sops
 from campaigns.views import canvas_data
 from org.access import staff_can
 from scrm import json_in

@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from campaigns.services import task_policy
-from campaigns.services.task_policy import LIMITS
+from campaigns.services.tasks import task_policy
+from campaigns.services.tasks.task_policy import LIMITS
 from org.access import staff_can
 from org.forms import add_errors
 from org.views.settings import tabs as settings_tabs

@@ -10,7 +10,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Broadcast, SendTask, Sop, SopStep, Touch
-from campaigns.services import broadcast_touches, broadcasts, reassign, results, scope, waiting
+from campaigns.services import scope
+from campaigns.services.broadcasts import broadcast_touches, broadcasts
+from campaigns.services.ledger import waiting
+from campaigns.services.sending import reassign, results
 from contacts.models import Contact
 from org.access import brand_transaction, staff_can, staff_can_outside
 from org.models import Staff

@@ -7,7 +7,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from campaigns.graph.shape import tidy
-from campaigns.services import broadcasts, sops, trial
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.sending import trial
+from campaigns.services.sops import sops
 from content.services.trial import Draft, Source
 from content.views.trial import dialog, posted
 from org.access import staff_can_outside

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from campaigns.graph.shape import tidy, way_name
 from campaigns.models import Enrolment, Sop
-from campaigns.services import graphs
+from campaigns.services.graphs import graphs
 from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import tabs_of
 from contacts.models import Contact

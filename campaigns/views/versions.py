@@ -13,8 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from campaigns.graph import words
 from campaigns.graph.shape import Graph, tidy
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import graph_checks, graph_warnings, graphs, sop_approval, sop_requests
-from campaigns.services.graphs import MOVE, STAY
+from campaigns.services.graphs import graph_checks, graph_warnings, graphs
+from campaigns.services.graphs.graphs import MOVE, STAY
+from campaigns.services.sops import sop_approval, sop_requests
 from campaigns.views import canvas_data
 from campaigns.views.sop_tabs import WAITS, tabs_of
 from org.access import staff_can

@@ -12,8 +12,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from campaigns.models import Touch
-from campaigns.services import wish_page
-from campaigns.services.wish_page import Wishes
+from campaigns.services.governance import wish_page
+from campaigns.services.governance.wish_page import Wishes
 from content.services import browsers, throttle
 from content.services.browsers import Place
 from content.views.public import own_visit, read_by, reading_state

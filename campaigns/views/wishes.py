@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from campaigns.models import Refusal, Touch
-from campaigns.services import policy, scope, wish_page
+from campaigns.services import scope
+from campaigns.services.governance import policy, wish_page
 from contacts.models import Contact
 from content.services import links
 from org.access import staff_can

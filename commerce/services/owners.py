@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from contacts.services.owner_sql import whose
+from contacts.services.identity.owner_sql import whose
 from contacts.services.staging import numbers
 from tenants.db.joins import joined_by_hash
 from tenants.models import Brand

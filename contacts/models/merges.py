@@ -9,9 +9,10 @@ from tenants.fields import BrandForeignKey
 
 
 class Merge(TenantModel):
-    """合并记录: written in the merge's transaction; contacts/services/parting.py reads it, and forgets it after some weeks.
+    """合并记录: written in the merge's transaction; contacts/services/identity/parting.py reads it and forgets it
+    after some weeks.
 
-    Keys of the JSON are `app.Model` or `app.Model.column` of contacts/services/merging.py: MOVES.
+    Keys of the JSON are `app.Model` or `app.Model.column` of contacts/services/identity/merging.py: MOVES.
     """
 
     contact = BrandForeignKey(Contact, on_delete=models.CASCADE, related_name="+")  # who stays

@@ -13,7 +13,7 @@ class ContactStat(KeyedTenantModel):
     """One row per contact, made with it (contacts/services/stats.py): copies of the contact's own columns,
     sums of its orders (commerce), its value (recomputed nightly). Everything can be rebuilt.
 
-    Money, dates and counts only: what is a yes or no is a bit (tagging/services/bits.py). Of the values only the cell of
+    Money, dates and counts only: what is a yes or no is a bit (tagging/services/bits/bits.py). Of the values only the cell of
     the grid is indexed, which few leave in a night: the nightly recompute rewrites the others in place (HOT). The other
     indexes cover what is asked most.
     """

@@ -13,8 +13,8 @@ from django.db import connection, transaction
 from contacts import hooks
 from contacts.identities import normal
 from contacts.models import BehaviourKind, EventType, Identity
+from contacts.services.identity.owner_sql import whose
 from contacts.services.outcomes import Counts, Outcome, Result
-from contacts.services.owner_sql import whose
 from contacts.services.staging import (
     SCOPE,
     analyze,

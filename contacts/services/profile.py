@@ -10,9 +10,9 @@ from contacts import hooks
 from contacts.identities import normal
 from contacts.models import Contact, EventType, Follow, Identity
 from contacts.services import stats
-from contacts.services.identity import join_member, note_identities, resolve
+from contacts.services.identity.identity import join_member, note_identities, resolve
 from contacts.services.search import refresh_grams
-from contacts.services.sync_writes import in_the_outbox
+from contacts.services.sync.sync_writes import in_the_outbox
 from contacts.services.timeline import EventRow, record_events
 from org.models import Corp
 from scrm import clock

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from contacts.identities import normal
 from contacts.models import Contact, CustomField, CustomValue, EventType, Identity
 from contacts.services.fields import live_fields
+from contacts.services.identity.owner_sql import whose
 from contacts.services.outcomes import Outcome, Result
-from contacts.services.owner_sql import whose
 from contacts.services.staging import own_corpid
 from contacts.services.timeline import EventRow, record_events
 from org.access import Actor

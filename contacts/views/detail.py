@@ -15,7 +15,8 @@ from contacts.panels import panels_of
 from contacts.rows import STATE_LOOKS, STATE_NAMES, add_way_name, channel_of
 from contacts.sentences import GROUPS, code_of, lines, source_words
 from contacts.services import contacts as services
-from contacts.services import parting, tag_choice
+from contacts.services import tag_choice
+from contacts.services.identity import parting
 from org.access import staff_can
 from org.models import Staff
 from scrm.errors import FilterError, NotFoundError

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from contacts.models import Contact
 from contacts.services import contacts as services
-from contacts.services import joining, parting
+from contacts.services.identity import joining, parting
 from contacts.services.search import search
 from org.access import staff_can
 from scrm.ids import read_id

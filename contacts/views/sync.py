@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from contacts.services import sync
+from contacts.services.sync import sync
 from org.access import staff_can
 from org.models import Corp, Job, Staff
 from scrm.errors import NotFoundError

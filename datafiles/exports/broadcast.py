@@ -6,7 +6,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Broadcast, Touch, Variant, Wave
-from campaigns.services import left_out, waiting
+from campaigns.services.broadcasts import left_out
+from campaigns.services.ledger import waiting
 from contacts.models import Contact, ContactStat
 from datafiles.exports.base import Export, ExportKind, Rows, names_of, next_rows, of_visible, place_of
 from org.models import Staff

@@ -17,9 +17,9 @@ from datafiles.exports.base import Export, ExportKind, Rows, nothing, of_visible
 from scrm.errors import FilterError, InvalidError
 from scrm.ids import read_id
 from tagging.models import ContactTag, Segment
-from tagging.services.audience import Audience
-from tagging.services.segments import get_segment
-from tagging.services.snapshots import condition_of
+from tagging.services.segments.audience import Audience
+from tagging.services.segments.segments import get_segment
+from tagging.services.segments.snapshots import condition_of
 from tenants.models import Brand
 
 _GENDERS = {1: gettext_lazy("male"), 2: gettext_lazy("female")}

@@ -6,7 +6,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import StaffTask
-from campaigns.services import scope, staff_task_batches
+from campaigns.services import scope
+from campaigns.services.tasks import staff_task_batches
 from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id
 from scrm import clock
 from scrm.errors import FilterError

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Sop, Touch
-from campaigns.services import waiting
+from campaigns.services.ledger import waiting
 from contacts.models import Contact
 from datafiles.exports.base import (
     Export,

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 from contacts.models import Identity
 from datafiles.exports.base import Export, ExportKind, Rows, last_id, next_by_id
-from tagging.services import waiting
+from tagging.services.tags import waiting
 from tenants.models import Brand
 
 

@@ -2,7 +2,7 @@
 """会员: people by phone, member number, unionid or external_userid, with name, fields and tags.
 
 Who is not there yet becomes a contact without a guide (state `member`): it can be counted, tagged and chosen, orders
-find it by its identities, and when the person adds a guide the two become one (contacts/services/identity.py).
+find it by its identities, and when the person adds a guide the two become one (contacts/services/identity/identity.py).
 
 Strong ids (external_userid, unionid, member number) say who somebody is. A phone number finds somebody where no strong
 id does; where it is another person's, it stays there.
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.models import CustomField, Identity
-from contacts.services import apart
+from contacts.services.identity import apart
 from datafiles import values
 from datafiles.kinds import members_tags
 from datafiles.kinds.base import Code, Judgement, Kind, Task

@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 from commerce.models import Order
 from contacts import hooks
 from contacts.models import Contact, CustomField, EventType, WaitingBehaviour
-from contacts.services import apart, positions, stats
-from contacts.services.identity import merge
+from contacts.services import positions, stats
+from contacts.services.identity import apart
+from contacts.services.identity.identity import merge
 from contacts.services.search_sets import add_grams, refill_grams
 from contacts.services.staging import analyze
 from datafiles.kinds import members_tags

@@ -9,7 +9,7 @@ from datafiles.kinds.base import Code, Done, Task
 from org.access import Actor
 from scrm.errors import InvalidError
 from tagging.models import Tag, TagAct, TagGroup
-from tagging.services import acts, changes, library
+from tagging.services.tags import acts, changes, library
 
 MAX_NEW = 200  # a column of names or remarks is no column of tags
 SPLIT = "[,，;；、|]+"

@@ -7,8 +7,9 @@ from django.apps import apps
 from django.utils.translation import gettext as _
 
 from contacts.models import CustomField, EventType, Merge
-from contacts.services import parting, stats
-from contacts.services.identity import MOVES
+from contacts.services import stats
+from contacts.services.identity import parting
+from contacts.services.identity.identity import MOVES
 from contacts.services.search_sets import refill_grams
 from datafiles.models import ImportFile
 from datafiles.services.undo import Undone, doer
@@ -16,7 +17,8 @@ from org.models import Job
 from scrm import clock
 from scrm.errors import ConflictError
 from tagging.models import Tag, TagAct
-from tagging.services import bits_made, changes
+from tagging.services.bits import bits_made
+from tagging.services.tags import changes
 from tenants.models import Brand
 
 # rows that the import itself has made, or that end with the contact

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from contacts.models import Contact, Follow, Identity
-from contacts.services.sync_gone import end_gone
-from contacts.services.sync_halves import TRIES, may_repeat
-from contacts.services.sync_lists import read_customers
-from contacts.services.sync_merge import merge
+from contacts.services.sync.sync_gone import end_gone
+from contacts.services.sync.sync_halves import TRIES, may_repeat
+from contacts.services.sync.sync_lists import read_customers
+from contacts.services.sync.sync_merge import merge
 from drift.models import Difference
 from drift.services import relations
 from drift.services.differences import New, close, record

@@ -11,15 +11,15 @@ from typing import Any
 from django.db import connection
 
 from contacts.models import Contact, Follow
-from contacts.services import sync_stage
-from contacts.services.sync_merge import is_back, is_return, merge
-from contacts.services.sync_types import Known, Row
-from contacts.services.sync_writes import in_the_outbox
+from contacts.services.sync import sync_stage
+from contacts.services.sync.sync_merge import is_back, is_return, merge
+from contacts.services.sync.sync_types import Known, Row
+from contacts.services.sync.sync_writes import in_the_outbox
 from drift.services.differences import New
 from org.models import Corp, Staff
 from scrm import clock
 from tagging.models import Tag
-from tagging.services.marks import on_the_way
+from tagging.services.tags.marks import on_the_way
 from tenants.models import Brand
 from wecom.models import OutboundCall
 

@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 
 from contacts import hooks
 from contacts.models import Follow
-from contacts.services.sync_gone import end_gone
-from contacts.services.sync_halves import TRIES, may_repeat
-from contacts.services.sync_lists import read_customers
-from contacts.services.sync_merge import merge
+from contacts.services.sync.sync_gone import end_gone
+from contacts.services.sync.sync_halves import TRIES, may_repeat
+from contacts.services.sync.sync_lists import read_customers
+from contacts.services.sync.sync_merge import merge
 from drift.kinds import DECISIONS, KINDS
 from drift.models import Difference
 from drift.services import chats, codes, group_codes

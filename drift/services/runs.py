@@ -17,12 +17,12 @@ from django.utils.translation import gettext_lazy
 
 from contacts import hooks
 from contacts.models import Follow
-from contacts.services import sync_lists
-from contacts.services.sync import progress
-from contacts.services.sync_gone import believable, end_gone
-from contacts.services.sync_lanes import Page, Reader, fill_lanes, guides_of, settle
-from contacts.services.sync_run import Overtaken, Run
-from contacts.services.sync_types import Row
+from contacts.services.sync import sync_lists
+from contacts.services.sync.sync import progress
+from contacts.services.sync.sync_gone import believable, end_gone
+from contacts.services.sync.sync_lanes import Page, Reader, fill_lanes, guides_of, settle
+from contacts.services.sync.sync_run import Overtaken, Run
+from contacts.services.sync.sync_types import Row
 from drift.models import Difference, DriftRun
 from drift.services import codes, members, relations, tags
 from drift.services.chat_stage import compare_groups
@@ -186,7 +186,7 @@ def _codes(work: Work) -> None:
 
 
 def _contacts(work: Work) -> None:
-    """Pages of the present guides for some seconds, read ahead by threads (contacts/services/sync_lanes.py)."""
+    """Pages of the present guides for some seconds, read ahead by threads (contacts/services/sync/sync_lanes.py)."""
     run, at = work.run, work.run.at
     until = time.monotonic() + STEP_S
     with Reader(run.corp) as reader:

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.db import transaction
 
-from contacts.services.sync_halves import TRIES, may_repeat
-from contacts.services.sync_run import Run
+from contacts.services.sync.sync_halves import TRIES, may_repeat
+from contacts.services.sync.sync_run import Run
 from drift.models import Difference, DriftRun
 from drift.services.differences import New, Tally, close, record
 from tenants.db.clash import turns

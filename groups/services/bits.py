@@ -1,12 +1,12 @@
-"""Who is in which group, as bitmaps (tagging/services/bits.py); the truth is the open stays."""
+"""Who is in which group, as bitmaps (tagging/services/bits/bits.py); the truth is the open stays."""
 
 from collections.abc import Iterable
 
 from tagging.models import Dim
-from tagging.services.bits import clear_bits, set_bits
+from tagging.services.bits.bits import clear_bits, set_bits
 from tenants.models import Brand
 
-# named by tagging/services/bits_check.py
+# named by tagging/services/bits/bits_check.py
 TRUTH = """
     SELECT m.chat_id AS val, s.position FROM groups_groupmember m
       JOIN contacts_contactstat s ON s.brand_id = %(b)s AND s.contact_id = m.contact_id

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from contacts.services.owner_sql import whose
+from contacts.services.identity.owner_sql import whose
 from contacts.services.timeline import record_events
 from groups.models import GroupChat, GroupMember
 from groups.services.mirror import Leave, dismiss, join_events, leave_events, merge

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from contacts.models import EventType, Identity
-from contacts.services.owner_sql import whose
+from contacts.services.identity.owner_sql import whose
 from contacts.services.timeline import EventRow, record_events
 from groups.models import GroupChat, GroupMember
 from groups.services import bits

@@ -9,7 +9,9 @@ from typing import Any
 from django.db.models import Q
 
 from campaigns.models import StaffTask, Touch
-from campaigns.services import left_out, task_later, waiting
+from campaigns.services.broadcasts import left_out
+from campaigns.services.ledger import waiting
+from campaigns.services.tasks import task_later
 from campaigns.views.touches import names_of
 from commerce.models import Order
 from commerce.services.orders import words_of

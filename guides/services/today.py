@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from campaigns.models import SendTask, StaffTask
-from campaigns.services import staff_task_numbers
+from campaigns.services.tasks import staff_task_numbers
 from commerce.models import Order
 from contacts.models import Contact, Event, EventType, Follow, Reminder
 from guides.next_action import CART_DAYS, NEW_DAYS

@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from campaigns.models import StaffTask, TaskDelay
-from campaigns.services import task_later as services
-from campaigns.services import task_policy
+from campaigns.services.tasks import task_later as services
+from campaigns.services.tasks import task_policy
 from contacts.views.profile import moment_of
 from guides.views.pages import own_task
 from org.access import staff_can

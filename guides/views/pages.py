@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks, task_later
+from campaigns.services.tasks import staff_tasks, task_later
 from contacts.filters import Filters
 from contacts.models import Follow, Reminder
 from contacts.services import listing, reminders

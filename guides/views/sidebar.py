@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from campaigns.services import direct
+from campaigns.services.ledger import direct
 from contacts.services.contacts import get_visible
 from content.models import Via
 from content.services import cards, library, links, poster_pictures, posters, sensitive

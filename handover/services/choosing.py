@@ -21,7 +21,7 @@ from org.models import Corp, Staff
 from scrm import clock
 from scrm.errors import InvalidError
 from scrm.ids import read_id
-from tagging.services import audience
+from tagging.services.segments import audience
 from tenants.models import Brand
 
 CUSTOMERS = ("all", "segment", "filter", "list", "none")

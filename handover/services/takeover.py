@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from campaigns.services import staff_tasks
+from campaigns.services.tasks import staff_tasks
 from contacts.models import Follow
 from contacts.services.follow import end_follow, record_follow
 from handover.models import HandoverItem, HandoverRun, Unassigned
 from handover.services.runs import close_if_over
 from org.models import Corp, Staff
 from scrm import clock
-from tagging.services import marks
+from tagging.services.tags import marks
 from tenants.models import Brand
 from wecom.models import OutboundCall
 from wecom.services import outbound

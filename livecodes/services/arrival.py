@@ -15,7 +15,7 @@ from django.db.models import OuterRef
 from django.utils.translation import gettext as _
 
 from campaigns.models import Sop
-from campaigns.services import enrolments
+from campaigns.services.sops import enrolments
 from contacts.models import Contact, Follow
 from contacts.services.follow import FollowResult, end_follow, record_follow
 from handover.services import takeover
@@ -25,7 +25,7 @@ from livecodes.services.meeting import Arrival, order_remark
 from livecodes.services.welcome import needs_name
 from org.models import Corp, Staff
 from org.services.managers import managers_of
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tenants.models import Brand
 from wecom.models import CallbackEvent
 from wecom.services.notices import notify_staff

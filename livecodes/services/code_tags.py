@@ -1,11 +1,12 @@
-"""Channel codes that give a tag: told to the tag library before a tag is deleted or merged (tagging/services/references.py)."""
+"""Channel codes that give a tag: told to the tag library before a tag is deleted or merged
+(tagging/services/tags/references.py)."""
 
 from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
 from livecodes.models import CodeTag
-from tagging.services.references import Use
+from tagging.services.tags.references import Use
 from tenants.models import Brand
 
 

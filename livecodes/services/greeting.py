@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from campaigns.models import Touch, TouchKey
-from campaigns.services import touches
+from campaigns.services.ledger import touches
 from contacts.models import Follow
 from content import variables
 from content.services import links

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.models import Touch
-from campaigns.services import touches
+from campaigns.services.ledger import touches
 from contacts.models import Contact, Follow
 from contacts.services import profile
 from content import variables

@@ -21,7 +21,7 @@ from scrm import json_in
 from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.ids import read_ids
 from scrm.responses import go
-from tagging.services import tags
+from tagging.services.tags import tags
 from wecom.models import MediaFile
 
 EMPTY: dict[str, list] = {"guides": [], "hours": [], "welcomes": []}

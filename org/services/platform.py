@@ -16,7 +16,7 @@ from tenants.models import Brand, PlatformEntry, User
 from tenants.scoping import tenant_scope
 
 # what apps above this one give a new brand: dotted paths of functions (brand), in its scope and transaction
-STARTS = ("campaigns.services.policy.start_brand",)
+STARTS = ("campaigns.services.governance.policy.start_brand",)
 RESERVED_SLUGS = {"find", "wecom"}  # below /login/
 
 

@@ -84,7 +84,8 @@ class LoginForm(forms.Form):
     role = forms.ModelChoiceField(Role.objects.none(), label=gettext_lazy("Role"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("auto_id", "login_%s")  # on a guide's page another form with a role stands beside it
+        # on a guide's page another form with a role stands beside it
+        kwargs.setdefault("auto_id", "login_%s")
         super().__init__(*args, **kwargs)
         self.fields["role"].queryset = Role.objects.order_by("name")  # type: ignore[attr-defined]
 

@@ -1,6 +1,6 @@
 """Whether a condition is true of one person: the meaning of conditions, written down as plainly as possible; pure.
 
-tagging/services/compile.py says the same in SQL for a million people at once; a property test proves that both agree.
+tagging/services/segments/compile.py says the same in SQL for a million people at once; a property test proves that both agree.
 """
 
 from collections.abc import Callable, Mapping

@@ -68,7 +68,7 @@ OBJECTS: dict[str, str] = {
 WORDED = ("searched", "custom", "coupon_used", "word_said")  # events that may be asked by words of their text
 # word → number of campaigns.models.Touch.Kind
 TOUCH_KINDS = {"welcome": 1, "sop": 2, "broadcast": 3, "direct": 4}
-# what became of a message; opened, replied and bought as campaigns/services/marks.py sets them
+# what became of a message; opened, replied and bought as campaigns/services/ledger/marks.py sets them
 RESULTS = (
     "delivered", "opened", "not_opened", "replied", "not_replied", "bought", "not_bought", "waiting", "failed",
     "held_back",

@@ -10,7 +10,7 @@ BITS = 8192  # contacts per row; a kilobyte, so that the row is never moved out 
 
 
 class BitsField(models.Field):
-    """bit(8192), read and written by SQL only (tagging/services/bits.py)."""
+    """bit(8192), read and written by SQL only (tagging/services/bits/bits.py)."""
 
     def db_type(self, connection: Any) -> str:
         return f"bit({BITS})"

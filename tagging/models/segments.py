@@ -47,7 +47,7 @@ class Segment(TenantModel):
 class SegmentVersion(TenantModel):
     """Who was in a segment at a moment: a bitmap (Dim.SEGMENT, val = this id) beside the numbers.
 
-    Bits are kept for a while (services/snapshots.py), numbers for good.
+    Bits are kept for a while (services/segments/snapshots.py), numbers for good.
     """
 
     segment = BrandForeignKey(Segment, on_delete=models.CASCADE, related_name="versions")

@@ -16,7 +16,7 @@ from scrm.ids import need_ids
 from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 from tagging.models import Tag, TagAct
-from tagging.services import acts, waiting
+from tagging.services.tags import acts, waiting
 from tagging.views.tabs import tabs
 
 PAGE = 30

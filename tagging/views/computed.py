@@ -15,7 +15,7 @@ from scrm.ids import read_id
 from scrm.responses import go
 from tagging.measures import MEASURES
 from tagging.models import ComputedTag, Tag
-from tagging.services import computed
+from tagging.services.rules import computed
 from tagging.views.library import carriers
 from tagging.views.tabs import tabs
 from tenants.scoping import tenant_scope

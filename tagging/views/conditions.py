@@ -15,7 +15,7 @@ from tagging.conditions import ConditionError, summary
 from tagging.conditions.leaves import EVENTS, FIELD_TESTS, GROUPS, LEAVES, event_params
 from tagging.conditions.shapes import OPS, WINDOW_PARAMS
 from tagging.conditions.summary import sentence
-from tagging.services import audience, naming
+from tagging.services.segments import audience, naming
 
 SAMPLE = 8
 

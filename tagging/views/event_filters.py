@@ -18,8 +18,8 @@ from tagging.rule_events import (
     label_of,
     source_of,
 )
-from tagging.services import naming
-from tagging.services.naming import SOURCES
+from tagging.services.segments import naming
+from tagging.services.segments.naming import SOURCES
 
 MOST_CHOICES = 500
 MOST_WORDS = 3  # values of a filter that a list shows

@@ -14,8 +14,8 @@ from scrm.errors import InvalidError, NotFoundError, SCRMError
 from scrm.ids import need_ids
 from scrm.responses import go
 from tagging.models import TagAct
-from tagging.services import library_file, lists, mass, waiting
-from tagging.services.tags import choices
+from tagging.services.tags import library_file, lists, mass, waiting
+from tagging.services.tags.tags import choices
 from tagging.views.acts import act_rows
 from tagging.views.tabs import tabs
 

@@ -16,8 +16,9 @@ from scrm.errors import FilterError, InvalidError
 from scrm.ids import need_ids, read_id
 from scrm.responses import go, toast
 from tagging.models import Color, Dim, Tag, TagGroup
-from tagging.services import bits, corp_library, library
-from tagging.services.deleting import KEPT
+from tagging.services.bits import bits
+from tagging.services.tags import corp_library, library
+from tagging.services.tags.deleting import KEPT
 from tagging.views.modals import get_group, get_item, get_tag, modal
 from tagging.views.tabs import tabs
 from tenants.scoping import tenant_scope

@@ -15,7 +15,8 @@ from org.models import Job
 from scrm.errors import InvalidError
 from scrm.responses import go
 from tagging.models import Segment
-from tagging.services import lookalike, segments
+from tagging.services.segments import segments
+from tagging.services.value import lookalike
 from tagging.views.value import value_tabs
 
 

@@ -12,8 +12,8 @@ from scrm.errors import InvalidError
 from scrm.ids import read_id
 from scrm.responses import go
 from tagging.models import Tag
-from tagging.services import deleting, merging, references
-from tagging.services.tags import choices
+from tagging.services.tags import deleting, merging, references
+from tagging.services.tags.tags import choices
 from tagging.views.library import carriers
 from tagging.views.modals import get_item, get_tag, modal
 from tenants.scoping import tenant_scope

@@ -13,7 +13,8 @@ from scrm.errors import ConflictError, InvalidError, NotFoundError
 from scrm.ids import read_id
 from scrm.responses import go, toast
 from tagging.models import Segment
-from tagging.services import lists, segments
+from tagging.services.segments import segments
+from tagging.services.tags import lists
 from tagging.views.files import SHOWN, uploaded
 
 

@@ -16,8 +16,8 @@ from org.access import staff_can
 from scrm.errors import InvalidError, NotFoundError
 from scrm.ids import read_id
 from tagging.models import Segment
-from tagging.services import audience, portrait, segments, snapshots, why
-from tagging.services.portrait import Share
+from tagging.services.segments import audience, portrait, segments, snapshots, why
+from tagging.services.segments.portrait import Share
 
 PEOPLE, FOUND = 100, 8
 

@@ -18,7 +18,8 @@ from tagging.conditions import ConditionError, parse, references
 from tagging.conditions.summary import sentence
 from tagging.conditions.templates import TEMPLATES
 from tagging.models import Segment, TagAct
-from tagging.services import audience, mass, naming, portrait, segments, snapshots
+from tagging.services.segments import audience, naming, portrait, segments, snapshots
+from tagging.services.tags import mass
 from tagging.views import segment_parts
 
 PEOPLE = 50

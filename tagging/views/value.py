@@ -22,8 +22,8 @@ from scrm.keyset import keyset_page
 from scrm.responses import go
 from tagging.conditions import Condition
 from tagging.models import LifecycleStage, ValueGroup, ValueSetting
-from tagging.services import lifecycle, value
-from tagging.services.lifecycle import StageInput
+from tagging.services.value import lifecycle, value
+from tagging.services.value.lifecycle import StageInput
 
 SPANS = (7, 30, 90)
 STAGE_COLORS = [

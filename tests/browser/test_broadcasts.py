@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from campaigns.models import Broadcast, SendTask, Touch, Wave
-from campaigns.services import touches, waves
+from campaigns.services.broadcasts import waves
+from campaigns.services.ledger import touches
 from content.services import editing
 from content.services.editing import ContentInput
 from org.access import RIGHTS, Actor

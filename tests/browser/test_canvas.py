@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from campaigns.models import Moment, Sop
-from campaigns.services import enrolments, graphs
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
+from campaigns.services.sops import enrolments
 from contacts.models import EventType
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_events

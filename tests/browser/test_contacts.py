@@ -11,8 +11,8 @@ from contacts.services.timeline import record_event
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import ContactTag, Tag
-from tagging.services import segments
-from tagging.services.tags import add_tags
+from tagging.services.segments import segments
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

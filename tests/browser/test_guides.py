@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from campaigns.governance import day_of, midnight
 from campaigns.models import StaffTask, Touch
-from campaigns.services import staff_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import EventType, Stage
 from contacts.services.search import refresh_grams
 from contacts.services.timeline import record_event

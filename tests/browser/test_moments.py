@@ -10,8 +10,10 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from campaigns.models import AlertRule, Moment, SendTask, Sop
-from campaigns.services import alert_rules, moments, policy
-from campaigns.services.moments import MomentInput
+from campaigns.services.alerts import alert_rules
+from campaigns.services.governance import policy
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
 from contacts.models import EventType
 from contacts.services.timeline import record_events
 from org.access import SYSTEM

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from contacts.models import Contact, EventType, Identity
-from contacts.services.identity import merge
+from contacts.services.identity.identity import merge
 from contacts.services.timeline import record_event
 from org.models import Corp
 from scrm import clock

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from campaigns.models import Broadcast, Wave
 from org.access import SYSTEM
 from scrm import clock
-from tagging.services import segments
+from tagging.services.segments import segments
 from tests.factories import in_brand, make_contact
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

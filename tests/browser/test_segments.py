@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from contacts.services.search import refresh_grams
 from tagging.models import Segment
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -6,8 +6,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from campaigns.models import Sop, SopRequest, SopVersion
-from campaigns.services import graphs, policy, sop_approval, sops
-from campaigns.services.sops import StepInput
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import sop_approval, sops
+from campaigns.services.sops.sops import StepInput
 from org.access import SYSTEM, Actor
 from tests.campaigns.graphs import entry, line, touch, wait
 from tests.factories import in_brand

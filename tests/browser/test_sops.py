@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import sops
+from campaigns.services.sops import sops
 from contacts.models import Identity
 from tests.factories import in_brand, make_contact
 
@@ -74,7 +74,7 @@ def test_write_switch_on_and_put_people_in(
 def test_pages_fit_a_phone(
     page: Page, live_server: Any, brand: Any, sign_in: Any, settings: Any, path: str
 ) -> None:
-    from campaigns.services.sops import StepInput
+    from campaigns.services.sops.sops import StepInput
     from org.access import SYSTEM
 
     with in_brand(brand):

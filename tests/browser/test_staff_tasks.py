@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from org.access import SYSTEM
 from scrm import clock
-from tagging.services import segments
+from tagging.services.segments import segments
 from tests.factories import in_brand, make_contact, make_staff, make_user
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

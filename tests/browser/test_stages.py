@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tagging.models import LifecycleStage, TagRule
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

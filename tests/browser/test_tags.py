@@ -15,8 +15,9 @@ from org.access import SYSTEM
 from org.services import jobs
 from scrm.celery import app
 from tagging.models import ComputedTag, Segment, Tag, TagAct, TagGroup
-from tagging.services import computed, library, mass, rules
-from tagging.services.tags import add_tags
+from tagging.services.rules import computed, rules
+from tagging.services.tags import library, mass
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
 

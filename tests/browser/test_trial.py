@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import graphs
+from campaigns.services.graphs import graphs
 from contacts.services.search import refresh_grams
 from content.services import editing
 from content.services.editing import ContentInput

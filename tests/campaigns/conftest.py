@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from campaigns.models import Broadcast, Sop, Touch, Wave
-from campaigns.services import dry_run, sops, waves
-from campaigns.services.sops import StepInput
+from campaigns.services.broadcasts import dry_run, waves
+from campaigns.services.sops import sops
+from campaigns.services.sops.sops import StepInput
 from campaigns.tasks import tick_brand
 from contacts.models import Contact
 from org.access import SYSTEM
 from org.models import Corp, Staff
 from scrm import clock
-from tagging.services import frames
-from tagging.services.frames import Frame
+from tagging.services.bits import frames
+from tagging.services.bits.frames import Frame
 from tenants.models import Brand
 from tests.factories import in_brand, make_brand, make_contact, make_corp, make_staff
 from tests.wecom.sandbox_client import AES_KEY, SECRET, TOKEN, Sandbox, sandbox, sandbox_server

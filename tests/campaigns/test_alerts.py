@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Alert, AlertMessage, AlertRule
-from campaigns.services import alert_preview, alert_rules, alerts
+from campaigns.services.alerts import alert_preview, alert_rules, alerts
 from campaigns.tasks import alert_brand
 from commerce.models import Product
 from contacts.models import Event, EventType, Follow
@@ -20,7 +20,7 @@ from org.models import AuditEntry, Staff
 from org.services import keys
 from scrm import clock
 from scrm.errors import InvalidError, NotFoundError
-from tagging.services import tags as tag_service
+from tagging.services.tags import tags as tag_service
 from tests.campaigns.conftest import Live, at
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag
 
@@ -219,7 +219,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("where", ["hits", "write"])
 def test_killed_while_reading(shop: Live, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    from campaigns.services import alert_hits
+    from campaigns.services.alerts import alert_hits
 
     real = getattr(alert_hits, where)
 

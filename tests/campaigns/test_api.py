@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 
 from campaigns.models import SendTask
-from campaigns.services import enrolments, graphs, sops, stepping
-from campaigns.services.sops import StepInput
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import enrolments, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from org.access import RIGHTS, SYSTEM, Actor
 from org.services import keys
 from scrm import clock

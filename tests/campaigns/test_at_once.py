@@ -22,22 +22,14 @@ from campaigns.models import (
     Touch,
     TouchPolicy,
 )
-from campaigns.services import (
-    broadcasts,
-    claims,
-    graphs,
-    planning,
-    policy,
-    results,
-    senders,
-    sop_approval,
-    sops,
-    staff_task_batches,
-    staff_tasks,
-    touches,
-    waves,
-)
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
+from campaigns.services.ledger import planning, touches
+from campaigns.services.sending import claims, results, senders
+from campaigns.services.sops import sop_approval, sops
+from campaigns.services.tasks import staff_task_batches, staff_tasks
 from campaigns.tasks import run_moment
 from contacts.models import Event, EventType, Follow
 from contacts.services.contacts import set_do_not_contact
@@ -253,7 +245,7 @@ def test_an_sop_stopped_while_people_are_moved(live: Live, monkeypatch: Any, act
     with in_brand(live.brand), clock.at(moment):
         sop = graphs.create_graph_sop(live.brand, name="旅程", graph=graph)
         graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)
-        from campaigns.services import enrolments
+        from campaigns.services.sops import enrolments
 
         enrolments.enrol_many(live.brand, sop=sop, contact_ids=[c.pk for c in live.contacts], source="page")
     others: list[threading.Thread] = []
@@ -294,7 +286,7 @@ def test_a_guide_leaves_between_plan_and_hand_over(live: Live) -> None:
     """Whoever has another guide is told why it did not come; nobody is written to by somebody who has left."""
     moment = at("2026-03-10 10:00")
     with in_brand(live.brand), clock.at(moment):
-        from campaigns.services import enrolments
+        from campaigns.services.sops import enrolments
 
         sop = graphs.create_graph_sop(live.brand, name="旅程", graph=line(entry(), touch("你好"), wait(n=1)))
         graphs.publish(live.brand, sop_id=sop.pk, by=SYSTEM)

@@ -9,8 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import SendTask, Touch, Variant, Wave
-from campaigns.services import broadcasts, handing, policy, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import policy
+from campaigns.services.sending import handing
 from content.models import Content
 from content.services import editing
 from content.services.editing import ContentInput

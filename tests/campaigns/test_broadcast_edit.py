@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from campaigns.models import Broadcast, Wave
-from campaigns.services import broadcast_copy, broadcasts, launch_checks, policy, waves
-from campaigns.services.broadcasts import VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcast_copy, broadcasts, launch_checks, waves
+from campaigns.services.broadcasts.broadcasts import VariantInput, WaveInput
+from campaigns.services.governance import policy
 from campaigns.views import broadcast_edit
 from content.models import Content, ContentVersion
 from content.services import links

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import SendTask, Wave
-from campaigns.services import broadcasts, waves
+from campaigns.services.broadcasts import broadcasts, waves
 from org.access import Actor
 from scrm import clock
 from tests.campaigns.conftest import Live, at, set_sandbox_clock

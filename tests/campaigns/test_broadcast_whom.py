@@ -9,15 +9,16 @@ import pytest
 from django.core.cache import cache
 
 from campaigns.models import Broadcast, SendTask, Touch, Wave
-from campaigns.services import broadcast_effect, broadcasts, dry_run, policy, waves
-from campaigns.services.broadcasts import VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcast_effect, broadcasts, dry_run, waves
+from campaigns.services.broadcasts.broadcasts import VariantInput, WaveInput
+from campaigns.services.governance import policy
 from commerce.models import Order
 from contacts.models import Contact, ContactStat
 from org.access import RIGHTS, SYSTEM, Actor
 from scrm import clock
 from scrm.errors import ForbiddenError
 from tagging.models import Segment
-from tagging.services import tags
+from tagging.services.tags import tags
 from tests.campaigns.conftest import at, people_of, would_be
 from tests.campaigns.test_api import client_of
 from tests.campaigns.test_broadcasts import WRITER, given
@@ -85,7 +86,7 @@ def test_the_winner_goes_to_those_for_whom_the_condition_holds(brand: Any, peopl
         launched = launch(brand, waves=[WaveInput(condition=some)], variants=both, test=test)
         waves.run_due(brand)
         winner = launched.variants.order_by("letter")[:1].get()
-        from campaigns.services import winners
+        from campaigns.services.broadcasts import winners
 
         winners.choose(brand, broadcast_id=launched.pk, variant_id=winner.pk, by=WRITER)
         waves.run_due(brand)

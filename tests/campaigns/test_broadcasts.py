@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from campaigns.models import Broadcast, SendTask, Touch, Wave
-from campaigns.services import broadcasts, dry_run, policy, schedule, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcasts, dry_run, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.governance import policy
+from campaigns.services.sops import schedule
 from campaigns.tasks import finish_brand
 from contacts.services import contacts as contact_services
 from content.services import sensitive

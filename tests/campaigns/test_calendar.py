@@ -18,22 +18,16 @@ from campaigns.models import (
     StaffTask,
     TouchPolicy,
 )
-from campaigns.services import (
-    broadcasts,
-    calendar,
-    calendar_sources,
-    dues,
-    enrolments,
-    guide_load,
-    moments,
-    policy,
-    sops,
-    staff_tasks,
-)
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
-from campaigns.services.moments import MomentInput
-from campaigns.services.sops import StepInput
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.calendar import calendar, calendar_sources
+from campaigns.services.governance import guide_load, policy
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
+from campaigns.services.sops import dues, enrolments, sops
+from campaigns.services.sops.sops import StepInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from org.access import RIGHTS, SYSTEM, Actor
 from org.models import Staff, Store
 from org.services import keys

@@ -11,13 +11,15 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns import governance
 from campaigns.models import Enrolment, EnrolmentDue, SendTask, StepBlocked, Touch, TouchKey
-from campaigns.services import dues, enrolments, graphs, planes, sops, stepping
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
+from campaigns.services.ledger import planes
+from campaigns.services.sops import dues, enrolments, sops, stepping
 from campaigns.tasks import tick_brand
 from contacts.models import Contact, Event, EventType
 from contacts.services import stats
 from org.access import SYSTEM
-from tagging.services import bits_check, frames
+from tagging.services.bits import bits_check, frames
 from tenants.db import statistics
 from tests.campaigns.conftest import at
 from tests.campaigns.graphs import entry, line, touch, wait

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from campaigns import governance
 from campaigns.graph import times
 from campaigns.models import Wave
-from campaigns.services import broadcasts, calendar, schedule, waves
-from campaigns.services.broadcasts import WaveInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import WaveInput
+from campaigns.services.calendar import calendar
 from campaigns.services.journeys import dates
+from campaigns.services.sops import schedule
 from contacts.models import Contact, CustomField, CustomValue
 from contacts.services import stats
 from scrm import clock

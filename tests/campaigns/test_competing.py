@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from campaigns.governance import CapRule
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import broadcasts, handing, policy, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import policy
+from campaigns.services.sending import handing
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import Dim, DimBits

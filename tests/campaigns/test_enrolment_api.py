@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments
+from campaigns.services.sops import enrolments
 from org.models import AuditEntry
 from scrm import clock
 from tests.campaigns.test_services import make_sop

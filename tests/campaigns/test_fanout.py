@@ -10,12 +10,14 @@ from django.db import connection, transaction
 from campaigns import chance
 from campaigns.governance import CapRule
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave, WaveSet
-from campaigns.services import fanout, gate, policy, touches
+from campaigns.services.broadcasts import fanout
+from campaigns.services.governance import gate, policy
+from campaigns.services.ledger import touches
 from contacts.models import Contact, Follow
 from contacts.services import stats
 from org.access import SYSTEM
 from scrm import clock
-from tagging.services import frames
+from tagging.services.bits import frames
 from tests.campaigns.conftest import Live, at
 from tests.factories import in_brand, make_contact, make_staff
 

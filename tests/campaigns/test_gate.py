@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from campaigns import governance
 from campaigns.governance import CapRule
 from campaigns.models import Touch
-from campaigns.services import gate, planes, policy, rules, touches
+from campaigns.services.governance import gate, policy, rules
+from campaigns.services.ledger import planes, touches
 from contacts.models import Contact
 from contacts.services import stats
 from org.access import SYSTEM
 from scrm.errors import InvalidError
 from tagging.models import Dim, DimBits
-from tagging.services import frames
-from tagging.services.tags import add_tags
+from tagging.services.bits import frames
+from tagging.services.tags.tags import add_tags
 from tests.campaigns.conftest import at
 from tests.factories import in_brand, make_contact, make_tag
 

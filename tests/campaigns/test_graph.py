@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campaigns import graph as graphs
 from campaigns.graph import times, words
-from campaigns.services.schedule import run_at
+from campaigns.services.sops.schedule import run_at
 from scrm.errors import InvalidError
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 

@@ -7,12 +7,12 @@ import pytest
 
 from campaigns.graph.templates import TEMPLATES
 from campaigns.models import Enrolment, Sop
-from campaigns.services import graph_files, graphs
+from campaigns.services.graphs import graph_files, graphs
 from contacts.models import CustomField
 from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import InvalidError
-from tagging.services import segments
+from tagging.services.segments import segments
 from tests.campaigns.graphs import entry, line, touch, wait
 from tests.campaigns.test_api import client_of
 from tests.campaigns.test_journeys import START, World

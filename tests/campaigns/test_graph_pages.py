@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns import graph as pure
 from campaigns.models import Enrolment, Moment, SendTask, Sop, SopCall
-from campaigns.services import enrolments, graphs, sops
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import slots, walking
-from campaigns.services.sops import StepInput
+from campaigns.services.sops import enrolments, sops
+from campaigns.services.sops.sops import StepInput
 from campaigns.views import canvas_data
 from contacts.services.search import refresh_grams
 from content.models import TrackedLink
@@ -22,8 +23,8 @@ from org.models import Job, Staff
 from org.services import jobs
 from scrm import clock
 from tagging.models import TagGroup
-from tagging.services import segments
-from tagging.services.tags import add_tags
+from tagging.services.segments import segments
+from tagging.services.tags.tags import add_tags
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 

@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import SopRequest
-from campaigns.services import graph_warnings, graphs, policy
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graph_warnings, graphs
 from content.services import links
 from org.access import SYSTEM
 from scrm import clock

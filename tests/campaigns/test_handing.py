@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 from campaigns.models import SendTask, Touch
-from campaigns.services import enrolments, graphs, handing
+from campaigns.services.graphs import graphs
+from campaigns.services.sending import handing
+from campaigns.services.sops import enrolments
 from content.services import sensitive
 from groups.models import GroupCode
 from org.access import SYSTEM

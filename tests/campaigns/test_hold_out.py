@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from campaigns.models import Touch, TouchPolicy
-from campaigns.services import gate, hold_out, policy, rules
-from campaigns.services.hold_out import Group
+from campaigns.services.governance import gate, hold_out, policy, rules
+from campaigns.services.governance.hold_out import Group
 from commerce.models import Order
 from contacts.models import ContactStat
 from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import InvalidError
 from tagging.models import Dim, Flag
-from tagging.services import frames
+from tagging.services.bits import frames
 from tests.factories import in_brand, make_contact
 
 K, R = Touch.Kind, Touch.Reason

@@ -9,11 +9,14 @@ import pytest
 from django.db import connection
 
 from campaigns.models import Enrolment, SendTask, StepBlocked, Touch, TouchKey
-from campaigns.services import claims, handing, joined, numbers, waves
-from campaigns.services.broadcasts import WaveInput
+from campaigns.services.broadcasts import waves
+from campaigns.services.broadcasts.broadcasts import WaveInput
+from campaigns.services.ledger import joined
+from campaigns.services.sending import claims, handing
+from campaigns.services.sops import numbers
 from contacts.models import Contact, Event, EventType, Follow, Merge
-from contacts.services import parting
-from contacts.services.identity import resolve
+from contacts.services.identity import parting
+from contacts.services.identity.identity import resolve
 from org.access import SYSTEM
 from scrm import clock
 from tenants.db.joins import joined_by_loop

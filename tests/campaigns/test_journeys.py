@@ -8,9 +8,11 @@ import pytest
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, Moment, SendTask, Sop, SopStep, StaffTask, Touch
-from campaigns.services import enrolments, graphs, hold_out, policy, rules
+from campaigns.services.governance import hold_out, policy, rules
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import figures, flows, moments, walking
 from campaigns.services.journeys.nodes import share_of
+from campaigns.services.sops import enrolments
 from campaigns.tasks import react_brand
 from contacts.models import Contact, CustomField, CustomValue, Event, EventType
 from contacts.services.contacts import set_do_not_contact
@@ -21,7 +23,7 @@ from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import InvalidError
 from tagging.models import ContactTag
-from tagging.services.changes import each, put_on
+from tagging.services.tags.changes import each, put_on
 from tests.campaigns.conftest import at
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.content.conftest import make_content, make_picture

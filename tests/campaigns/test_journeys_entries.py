@@ -15,8 +15,8 @@ from livecodes.models import ChannelCode
 from org.access import SYSTEM
 from scrm import clock
 from scrm.errors import InvalidError
-from tagging.services import segments, snapshots
-from tagging.services.changes import each, put_on
+from tagging.services.segments import segments, snapshots
+from tagging.services.tags.changes import each, put_on
 from tests.campaigns.conftest import at
 from tests.campaigns.graphs import entry, line, touch, wait
 from tests.campaigns.test_journeys import START, World, world

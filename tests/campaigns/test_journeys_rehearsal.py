@@ -13,18 +13,21 @@ from hypothesis import strategies as st
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, NodeFlow, SendTask, Sop, StaffTask, Touch
-from campaigns.services import graphs, handing, policy, staff_tasks, workload
+from campaigns.services.governance import policy, workload
+from campaigns.services.governance.workload import Day, Limits
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import figures, rehearsing
 from campaigns.services.journeys.rehearsal_load import MESSAGE, TASK, Wanted, estimate
-from campaigns.services.staff_tasks import TaskInput
-from campaigns.services.workload import Day, Limits
+from campaigns.services.sending import handing
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import EventType
 from contacts.services.contacts import set_do_not_contact
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import SegmentVersion
-from tagging.services import segments, snapshots
-from tagging.services.changes import each, put_on
+from tagging.services.segments import segments, snapshots
+from tagging.services.tags.changes import each, put_on
 from tests.campaigns.conftest import ZONE, at
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.campaigns.test_journeys import START, World, world

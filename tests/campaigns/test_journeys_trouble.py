@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from campaigns.models import Enrolment, Sop
-from campaigns.services import enrolments
 from campaigns.services.journeys import figures, reacting, trouble
+from campaigns.services.sops import enrolments
 from contacts.models import CustomField, EventType
 from contacts.services import fields
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import Segment
-from tagging.services import segments
+from tagging.services.segments import segments
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.campaigns.test_journeys import START, World
 from tests.factories import in_brand

@@ -11,8 +11,9 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Enrolment, NodeFlow, SendTask, SopVersion, StaffTask, Touch, TouchKey
-from campaigns.services import enrolments, graphs, sops, stepping
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import moving, reacting, walking
+from campaigns.services.sops import enrolments, sops, stepping
 from contacts.models import Contact, EventType
 from org.access import SYSTEM
 from org.models import Job

@@ -7,8 +7,11 @@ import pytest
 from django.test import Client
 
 from campaigns.models import SendTask, Sop
-from campaigns.services import broadcasts, policy, stepping, waiting, waves
-from campaigns.services.waiting import Kept
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.governance import policy
+from campaigns.services.ledger import waiting
+from campaigns.services.ledger.waiting import Kept
+from campaigns.services.sops import stepping
 from contacts.models import Contact
 from org.access import SYSTEM
 from scrm import clock

@@ -7,8 +7,9 @@ import pytest
 from django.utils import translation
 
 from campaigns.models import Broadcast
-from campaigns.services import broadcasts, dry_run, policy
-from campaigns.services.broadcasts import VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcasts, dry_run
+from campaigns.services.broadcasts.broadcasts import VariantInput, WaveInput
+from campaigns.services.governance import policy
 from campaigns.views.launching import launch_words
 from org.access import SYSTEM, Actor
 from scrm import clock

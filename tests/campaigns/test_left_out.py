@@ -7,15 +7,15 @@ import pytest
 
 from campaigns.models import Touch, Wave
 from campaigns.panels import contact_panel
-from campaigns.services import left_out, waves
-from campaigns.services.broadcasts import WaveInput
+from campaigns.services.broadcasts import left_out, waves
+from campaigns.services.broadcasts.broadcasts import WaveInput
 from contacts.models import Contact
-from contacts.services.merging import merge
+from contacts.services.identity.merging import merge
 from datafiles.exports.base import Export
 from datafiles.exports.broadcast import BROADCAST
 from scrm import clock
-from tagging.services import audience, persons
-from tagging.services.audience import Audience
+from tagging.services.segments import audience, persons
+from tagging.services.segments.audience import Audience
 from tests.campaigns.conftest import people_of
 from tests.campaigns.test_broadcast_whom import NOW, ids, launch, tagged
 from tests.campaigns.test_broadcasts import WRITER

@@ -12,23 +12,15 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, SendTask, Sop, StepBlocked, Touch, TouchPolicy
-from campaigns.services import (
-    claims,
-    enrolments,
-    gate,
-    handing,
-    leftovers,
-    numbers,
-    policy,
-    rules,
-    sops,
-    stepping,
-)
+from campaigns.services.governance import gate, policy, rules
 from campaigns.services.journeys import leaving, moving, walking
+from campaigns.services.ledger import leftovers
+from campaigns.services.sending import claims, handing
+from campaigns.services.sops import enrolments, numbers, sops, stepping
 from contacts.models import Contact, Event, EventType
 from org.access import SYSTEM
 from scrm import clock
-from tagging.services.changes import each, put_on
+from tagging.services.tags.changes import each, put_on
 from tenants.db.joins import joined_by_loop
 from tests.campaigns.conftest import at
 from tests.campaigns.graphs import entry, line, touch, wait

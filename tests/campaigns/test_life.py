@@ -9,7 +9,7 @@ import pytest
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, SendTask, StepBlocked, Touch
-from campaigns.services import enrolments, sops
+from campaigns.services.sops import enrolments, sops
 from contacts.models import Event, EventType
 from org.access import SYSTEM
 from org.models import Job
@@ -75,7 +75,7 @@ def test_who_does_not_get_it_and_why(live: Live) -> None:
     for sop in (first, second):
         enrol_all(live, sop, at("2026-03-01 15:00"))
     with in_brand(live.brand):
-        from campaigns.services import policy
+        from campaigns.services.governance import policy
         from contacts.models import Contact, Follow
         from contacts.services import stats
 
@@ -122,7 +122,8 @@ def test_who_does_not_get_it_and_why(live: Live) -> None:
 
 
 def test_cap_counts_touches_of_the_window_and_no_welcome(live: Live) -> None:
-    from campaigns.services import policy, touches
+    from campaigns.services.governance import policy
+    from campaigns.services.ledger import touches
 
     contact = live.contacts[0]
     sop = live.make_sop(*[(n, 10) for n in range(1, 13)])
@@ -147,7 +148,7 @@ def test_cap_counts_touches_of_the_window_and_no_welcome(live: Live) -> None:
 
 
 def test_two_steps_of_two_sops_in_one_minute_respect_the_cap(live: Live) -> None:
-    from campaigns.services import policy
+    from campaigns.services.governance import policy
 
     with in_brand(live.brand):
         policy.change_policy(live.brand, caps=[CapRule(1, 1)], by=SYSTEM)
@@ -315,7 +316,7 @@ def test_unconfirmed_for_thirty_days_is_cancelled(live: Live) -> None:
 def test_wecoms_own_cap_comes_back_as_a_reason(live: Live) -> None:
     live.sandbox.post("settings", receive_cap=1)
     with in_brand(live.brand):
-        from campaigns.services import policy
+        from campaigns.services.governance import policy
 
         policy.change_policy(live.brand, caps=[CapRule(7, 50)], by=SYSTEM)
     enrol_all(live, live.make_sop((1, 10), (2, 10)), at("2026-03-01 15:00"))

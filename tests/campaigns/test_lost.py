@@ -17,7 +17,11 @@ from django.db import close_old_connections, connection, connections, transactio
 
 from campaigns.governance import CapRule
 from campaigns.models import Enrolment, EnrolmentDue, SendTask, Touch, TouchKey
-from campaigns.services import claims, due, enrolments, handing, looking, planning, policy, sops, stepping
+from campaigns.services import due
+from campaigns.services.governance import policy
+from campaigns.services.ledger import planning
+from campaigns.services.sending import claims, handing, looking
+from campaigns.services.sops import enrolments, sops, stepping
 from org.access import SYSTEM
 from scrm import clock
 from tests.campaigns.conftest import Live, at, make_live, set_sandbox_clock
@@ -193,7 +197,8 @@ def _start_other_process(live: Live, moment: datetime, call: str) -> subprocess.
         "from tenants.models import Brand\n"
         "from tenants.scoping import tenant_scope\n"
         "from django.db import transaction\n"
-        "from campaigns.services import handing, stepping, results\n"
+        "from campaigns.services.sending import handing, results\n"
+        "from campaigns.services.sops import stepping\n"
         f"brand = Brand.objects.get(pk={live.brand.pk})\n"
         f"moment = datetime.fromisoformat('{moment.isoformat()}')\n"
         "with clock.at(moment), tenant_scope(brand):\n"

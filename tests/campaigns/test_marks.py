@@ -6,18 +6,12 @@ from typing import Any
 import pytest
 
 from campaigns.models import SendTask, Touch, TouchOrder
-from campaigns.services import (
-    broadcast_numbers,
-    enrolments,
-    marks,
-    numbers,
-    policy,
-    results,
-    sops,
-    stepping,
-    touches,
-)
-from campaigns.services.sops import StepInput
+from campaigns.services.broadcasts import broadcast_numbers
+from campaigns.services.governance import policy
+from campaigns.services.ledger import marks, touches
+from campaigns.services.sending import results
+from campaigns.services.sops import enrolments, numbers, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from commerce.services.orders import record_orders, record_refunds
 from contacts.models import EventType, Follow
 from contacts.services.timeline import record_events

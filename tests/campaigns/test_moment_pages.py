@@ -9,8 +9,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Moment, MomentGuide
-from campaigns.services import moments, policy
-from campaigns.services.moments import MomentInput
+from campaigns.services.governance import policy
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
 from org.access import SYSTEM, Actor
 from org.services import keys
 from scrm import clock

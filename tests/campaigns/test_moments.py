@@ -11,8 +11,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from campaigns.models import Moment, MomentGuide, StaffTask, TouchPolicy
-from campaigns.services import moment_handing, moment_reach, moments, policy
-from campaigns.services.moments import MomentInput
+from campaigns.services.governance import policy
+from campaigns.services.moments import moment_handing, moment_reach, moments
+from campaigns.services.moments.moments import MomentInput
 from contacts.models import Event, EventType
 from content.services import sensitive
 from org.access import SYSTEM, Actor
@@ -20,7 +21,7 @@ from org.models import AuditEntry, Staff
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, LimitError, NotFoundError
 from tagging.models import Tag, TagGroup
-from tagging.services import tags as tag_service
+from tagging.services.tags import tags as tag_service
 from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, at, set_sandbox_clock
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag

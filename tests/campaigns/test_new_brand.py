@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import TouchPolicy
-from campaigns.services.rules import DEFAULT_CAPS, rules_of
+from campaigns.services.governance.rules import DEFAULT_CAPS, rules_of
 from org.models import AuditEntry
 from org.services import platform
 from tenants.models import User

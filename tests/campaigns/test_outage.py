@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from campaigns.models import Broadcast, Touch, Wave
-from campaigns.services import broadcasts, waves
-from campaigns.services.broadcasts import WaveInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import WaveInput
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import Segment
-from tagging.services import segments
+from tagging.services.segments import segments
 from tests.campaigns.conftest import at
 from tests.campaigns.test_broadcasts import NOW, WRITER, given, people
 from tests.factories import in_brand

@@ -19,8 +19,9 @@ from campaigns.models import (
     Touch,
     TouchPolicy,
 )
-from campaigns.services import enrolments, policy, sops, stepping
-from campaigns.services.sops import StepInput
+from campaigns.services.governance import policy
+from campaigns.services.sops import enrolments, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from contacts.models import Identity
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job

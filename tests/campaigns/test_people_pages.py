@@ -9,8 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Touch, Wave
-from campaigns.services import broadcasts, people_pages, policy, waves
-from campaigns.services.broadcasts import WaveInput
+from campaigns.services import people_pages
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import WaveInput
+from campaigns.services.governance import policy
 from org.access import SYSTEM
 from org.models import Region, Scope, Store
 from scrm import clock

@@ -10,15 +10,17 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.governance import CapRule
 from campaigns.models import SendTask, Touch, Wave, WaveSet
-from campaigns.services import broadcasts, dry_run, gate, outranking, policy, reassign, results, rules, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts, dry_run, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import gate, outranking, policy, rules
+from campaigns.services.sending import reassign, results
 from contacts.models import Contact, Follow
 from contacts.services import stats
 from datafiles.exports import Export, export_kind
 from org.access import SYSTEM, Actor
 from scrm import clock
 from scrm.errors import ConflictError, NotFoundError
-from tagging.services import frames
+from tagging.services.bits import frames
 from tenants.scoping import tenant_scope
 from tests.campaigns.conftest import Live, at, people_of
 from tests.factories import in_brand, make_contact, make_staff
@@ -131,7 +133,7 @@ def test_killed_after_wecom_was_asked_to_stop(live: Live, monkeypatch: Any) -> N
         raise KeyboardInterrupt
 
     with tenant_scope(live.brand), clock.at(NOW + timedelta(hours=1)), monkeypatch.context() as patch:
-        patch.setattr("campaigns.services.results.record_results", die)
+        patch.setattr("campaigns.services.sending.results.record_results", die)
         with pytest.raises(KeyboardInterrupt):
             reassign.reassign(live.brand, task_id=task.pk, by=WHO)
     live.tick(NOW + timedelta(hours=1, minutes=5))

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from campaigns import graph as pure
 from campaigns.models import AlertRule, Broadcast, Moment, Sop, SopVersion, StaffTask
-from campaigns.services import graph_files, graphs, sops
+from campaigns.services.graphs import graph_files, graphs
+from campaigns.services.sops import sops
 from campaigns.views import canvas_data
 from content.models import Content
 from org.access import RIGHTS, SYSTEM

@@ -8,7 +8,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.services.schedule import (
+from campaigns.services.sops.schedule import (
     StepTime,
     calendar,
     joining_date,

@@ -9,20 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.models import Enrolment, SendTask, Sop, StepBlocked, Touch, TouchKey
-from campaigns.services import (
-    dues,
-    enrolments,
-    gate,
-    guide_load,
-    numbers,
-    outranking,
-    results,
-    sops,
-    stepping,
-    touches,
-    variables,
-)
-from campaigns.services.sops import StepInput
+from campaigns.services.governance import gate, guide_load, outranking
+from campaigns.services.ledger import touches
+from campaigns.services.sending import results, variables
+from campaigns.services.sops import dues, enrolments, numbers, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from contacts.models import Contact, Event, EventType
 from org.access import SYSTEM
 from scrm import clock
@@ -265,7 +256,7 @@ def test_edits_never_repeat_and_never_go_back(
             if touch.step_id in done_before:
                 continue
             step = live[touch.step_id]  # a step that was taken out is not sent after that
-            from campaigns.services.schedule import joining_date, run_at
+            from campaigns.services.sops.schedule import joining_date, run_at
 
             moment = run_at(
                 joining_date(joined, brand.timezone), step.day, step.hour, step.minute, brand.timezone

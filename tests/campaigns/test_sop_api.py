@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 
 from campaigns.models import Sop, SopStep
-from campaigns.services import enrolments, graphs, policy
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import enrolments
 from content.services import editing, sensitive
 from content.services.editing import ContentInput
 from org.access import SYSTEM

@@ -7,17 +7,11 @@ import pytest
 
 from campaigns.graph import tidy
 from campaigns.models import Enrolment, Sop, SopRequest, SopVersion
-from campaigns.services import (
-    enrolments,
-    graph_files,
-    graphs,
-    named,
-    policy,
-    sop_approval,
-    sop_requests,
-    sops,
-)
-from campaigns.services.sops import StepInput
+from campaigns.services import named
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graph_files, graphs
+from campaigns.services.sops import enrolments, sop_approval, sop_requests, sops
+from campaigns.services.sops.sops import StepInput
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry
 from scrm.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from campaigns.models import SopRequest
-from campaigns.services import broadcasts, moments, policy, sop_approval, sop_requests, sops
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
-from campaigns.services.moments import MomentInput
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import policy
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
+from campaigns.services.sops import sop_approval, sop_requests, sops
 from org.access import SYSTEM, Actor
 from scrm.errors import ConflictError, InvalidError
 from tests.campaigns.graphs import touch

@@ -9,8 +9,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Enrolment, Sop, SopRequest, SopVersion
-from campaigns.services import enrolments, graphs, policy, sop_approval, sop_requests, sops
-from campaigns.services.sops import StepInput
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import enrolments, sop_approval, sop_requests, sops
+from campaigns.services.sops.sops import StepInput
 from org.access import SYSTEM, Actor
 from org.models import Role
 from tests.campaigns.graphs import entry, line, touch, wait

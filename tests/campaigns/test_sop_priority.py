@@ -9,11 +9,14 @@ from django.db import transaction
 
 from campaigns.governance import CapRule
 from campaigns.models import SendTask, Sop, Touch, Wave
-from campaigns.services import broadcasts, enrolments, gate, graphs, policy, sops, stepping, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import gate, policy
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import entering, rehearsing, walking
 from campaigns.services.journeys.rehearsal import Totals
-from campaigns.services.sops import StepInput
+from campaigns.services.sops import enrolments, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from contacts.models import Event, EventType
 from contacts.services.timeline import record_event
 from org.access import SYSTEM

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from campaigns.models import SendTask, StaffTask, TouchPolicy
-from campaigns.services import staff_tasks, task_policy
-from campaigns.services.staff_task_notices import escalate, tell_guides
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks, task_policy
+from campaigns.services.tasks.staff_task_notices import escalate, tell_guides
+from campaigns.services.tasks.staff_tasks import TaskInput
 from campaigns.tasks import staff_tasks_of_brand
 from handover.services.takeover import change_hands
 from org.access import SYSTEM

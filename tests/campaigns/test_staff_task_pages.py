@@ -10,15 +10,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_task_batches, staff_task_numbers, staff_tasks, task_policy
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_task_batches, staff_task_numbers, staff_tasks, task_policy
+from campaigns.services.tasks.staff_tasks import TaskInput
 from campaigns.views import staff_tasks_new
 from contacts.models import Identity
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job, Staff, Store
 from org.services import keys
 from scrm import clock
-from tagging.services import segments
+from tagging.services.segments import segments
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

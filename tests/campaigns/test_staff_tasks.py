@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import Event, EventType
 from org.access import SYSTEM
 from scrm import clock

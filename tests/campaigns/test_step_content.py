@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from campaigns.models import SendTask, Sop, SopStep
-from campaigns.services import content_uses, enrolments, graphs, sops, stepping
-from campaigns.services.sops import StepInput
+from campaigns.services import content_uses
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import enrolments, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from content.models import Content
 from content.services import editing
 from org.access import SYSTEM

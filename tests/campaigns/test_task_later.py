@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 
 from campaigns.models import StaffTask, TaskDelay, TouchPolicy
-from campaigns.services import staff_task_numbers, staff_tasks, task_later, task_policy
-from campaigns.services.staff_task_notices import escalate, tell_guides
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_task_numbers, staff_tasks, task_later, task_policy
+from campaigns.services.tasks.staff_task_notices import escalate, tell_guides
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts import sentences
 from contacts.models import Event, EventType
 from org.access import SYSTEM, Actor

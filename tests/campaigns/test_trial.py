@@ -9,8 +9,10 @@ import pytest
 from django.test import Client
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import broadcasts, graphs, trial
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.graphs import graphs
+from campaigns.services.sending import trial
 from contacts.models import Event
 from contacts.services.search import refresh_grams
 from content.models import TrackedLink, Visit

@@ -34,20 +34,17 @@ from campaigns.models import (
     Variant,
     Wave,
 )
-from campaigns.services import (
-    alert_rules,
-    broadcasts,
-    enrolments,
-    graphs,
-    moments,
-    policy,
-    staff_tasks,
-    waves,
-)
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.alerts import alert_rules
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
-from campaigns.services.moments import MomentInput
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.moments import moments
+from campaigns.services.moments.moments import MomentInput
+from campaigns.services.sops import enrolments
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import CustomField
 from content.models import Content, ContentVersion, TrackedLink
 from content.services import editing, links
@@ -58,7 +55,7 @@ from org.access import RIGHTS, SYSTEM, Actor
 from scrm import clock
 from scrm.errors import InvalidError, SCRMError
 from tagging.models import Segment
-from tagging.services import segments
+from tagging.services.segments import segments
 from tenants.base import TenantModel
 from tests.campaigns.graphs import entry, line, rewired, touch, wait
 from tests.campaigns.test_rubbish import every_kind

@@ -8,9 +8,10 @@ import pytest
 from campaigns import governance
 from campaigns.governance import CapRule
 from campaigns.models import Touch
-from campaigns.services import gate, planes, policy, rules
+from campaigns.services.governance import gate, policy, rules
+from campaigns.services.ledger import planes
 from org.access import SYSTEM
-from tagging.services import frames
+from tagging.services.bits import frames
 from tests.factories import in_brand, make_contact
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from campaigns.models import Broadcast, SendTask, Touch, Variant, Wave
-from campaigns.services import broadcasts, policy, touches, waves, winners
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcasts, waves, winners
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.governance import policy
+from campaigns.services.ledger import touches
 from campaigns.tasks import finish_brand
 from org.access import SYSTEM, Actor
 from org.models import AuditEntry

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from campaigns.models import Refusal, Touch
-from campaigns.services import gate, policy, wish_page
+from campaigns.services.governance import gate, policy, wish_page
 from contacts.models import Contact, Event, EventType
 from content.models import TrackedLink, Visit
 from content.services import browsers, cards, links

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 
 from campaigns.models import Touch
-from campaigns.services import broadcasts, enrolments, graphs, policy, waves
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.broadcasts import broadcasts, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
+from campaigns.services.sops import enrolments
 from contacts.services.contacts import set_do_not_contact
 from content.services import editing
 from content.services.editing import ContentInput
 from org.access import SYSTEM
 from scrm import clock
-from tagging.services.changes import each, put_on
+from tagging.services.tags.changes import each, put_on
 from tests.campaigns.conftest import Live, at
 from tests.campaigns.graphs import entry, line, touch, wait
 from tests.factories import in_brand, make_tag

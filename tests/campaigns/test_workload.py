@@ -21,30 +21,21 @@ from campaigns.models import (
     TouchPolicy,
     Wave,
 )
-from campaigns.services import (
-    broadcast_copy,
-    broadcast_numbers,
-    broadcasts,
-    calendar,
-    dry_run,
-    enrolments,
-    graphs,
-    handing,
-    policy,
-    sops,
-    stepping,
-    waves,
-    workload,
-)
-from campaigns.services.broadcasts import VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcast_copy, broadcast_numbers, broadcasts, dry_run, waves
+from campaigns.services.broadcasts.broadcasts import VariantInput, WaveInput
+from campaigns.services.calendar import calendar
+from campaigns.services.governance import policy, workload
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import walking
-from campaigns.services.sops import StepInput
+from campaigns.services.sending import handing
+from campaigns.services.sops import enrolments, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from org.access import SYSTEM
 from org.models import Staff
 from scrm import clock
 from scrm.errors import InvalidError
-from tagging.services import bits
-from tagging.services.changes import each, put_on
+from tagging.services.bits import bits
+from tagging.services.tags.changes import each, put_on
 from tests.campaigns.conftest import at, people_of, would_be
 from tests.campaigns.graphs import entry, line, touch
 from tests.campaigns.test_api import client_of

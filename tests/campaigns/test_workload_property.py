@@ -26,21 +26,13 @@ from campaigns.models import (
     Variant,
     Wave,
 )
-from campaigns.services import (
-    broadcasts,
-    dry_run,
-    enrolments,
-    handing,
-    policy,
-    senders,
-    sops,
-    stepping,
-    waves,
-    workload,
-)
-from campaigns.services.broadcasts import BroadcastInput, VariantInput
-from campaigns.services.sops import StepInput
-from campaigns.services.workload import Day, Limits, Lower
+from campaigns.services.broadcasts import broadcasts, dry_run, waves
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput
+from campaigns.services.governance import policy, workload
+from campaigns.services.governance.workload import Day, Limits, Lower
+from campaigns.services.sending import handing, senders
+from campaigns.services.sops import enrolments, sops, stepping
+from campaigns.services.sops.sops import StepInput
 from contacts.models import Contact
 from contacts.services.follow import record_follow
 from org.access import SYSTEM

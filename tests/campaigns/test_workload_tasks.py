@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.models import Moment, NodeFlow, StaffTask, TouchPolicy
-from campaigns.services import calendar, policy, staff_task_batches, workload, workload_tasks
+from campaigns.services.calendar import calendar
+from campaigns.services.governance import policy, workload, workload_tasks
 from campaigns.services.journeys import figures, flows
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_task_batches
+from campaigns.services.tasks.staff_tasks import TaskInput
 from org.access import SYSTEM
 from org.models import Job
 from scrm import clock

@@ -14,7 +14,7 @@ from commerce.services.orders import record_orders, record_refunds, words_of
 from commerce.services.products import record_products
 from contacts.models import Contact, ContactStat, Event, EventType, Identity
 from contacts.services.follow import record_follow
-from contacts.services.identity import merge, resolve
+from contacts.services.identity.identity import merge, resolve
 from contacts.services.outcomes import Result
 from scrm import clock
 from tests.factories import in_brand, make_contact, make_staff

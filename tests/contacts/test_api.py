@@ -12,8 +12,8 @@ from contacts.models import Contact, ContactStat, Follow, Identity
 from org.access import RIGHTS, SYSTEM, Actor
 from org.models import ApiKey
 from org.services import keys
-from tagging.services.segments import create_list
-from tagging.services.tags import add_tags
+from tagging.services.segments.segments import create_list
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
 T = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)

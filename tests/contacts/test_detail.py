@@ -10,12 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from contacts.identities import masked
 from contacts.models import Contact, Event, EventType, Follow, Identity
 from contacts.sentences import SENTENCES, lines
-from contacts.services.identity import resolve
+from contacts.services.identity.identity import resolve
 from contacts.services.timeline import record_event, record_events
 from org.models import AuditEntry, Staff
 from scrm import clock
 from tagging.models import ContactTag
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
 HTMX = {"headers": {"HX-Request": "true"}}

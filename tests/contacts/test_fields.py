@@ -8,7 +8,7 @@ from django.db import connection, connections
 
 from contacts.models import Contact, CustomField, CustomValue, Event, EventType, Reminder
 from contacts.services import fields, reminders, stages, values
-from contacts.services.identity import merge
+from contacts.services.identity.identity import merge
 from org.access import Actor
 from org.models import AuditEntry
 from scrm import clock

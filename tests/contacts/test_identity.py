@@ -12,13 +12,13 @@ from campaigns.models import Enrolment, SendTask, Sop, SopStep, Touch
 from contacts.models import Contact, ContactGram, ContactStat, Event, EventType, Follow, Identity
 from contacts.services import ownerless
 from contacts.services.follow import record_follow
-from contacts.services.identity import MOVES, resolve
+from contacts.services.identity.identity import MOVES, resolve
 from contacts.services.search import refresh_grams, search
 from contacts.services.timeline import record_event
 from scrm import clock
 from scrm.errors import ConflictError
 from tagging.models import ContactTag
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag
 from tests.threads import together

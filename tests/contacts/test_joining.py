@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contacts.models import Contact, Event, EventType, Follow, Merge, NotSame
-from contacts.services import joining, parting
+from contacts.services.identity import joining, parting
 from contacts.services.search import refresh_grams
 from org.access import SYSTEM
 from org.models import AuditEntry, Store

@@ -18,8 +18,8 @@ from org.access import SYSTEM
 from org.models import Staff, Store
 from scrm.errors import InvalidError, NotFoundError
 from tagging.models import ContactTag, Tag
-from tagging.services.segments import create_list, create_segment
-from tagging.services.tags import add_tags
+from tagging.services.segments.segments import create_list, create_segment
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag, role
 
 T = datetime(2026, 3, 1, tzinfo=UTC)

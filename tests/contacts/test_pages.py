@@ -13,8 +13,8 @@ from org.access import SYSTEM
 from org.models import AuditEntry, Job, Staff, Store
 from scrm import clock
 from tagging.models import ContactTag, Segment
-from tagging.services import segments
-from tagging.services.tags import add_tags
+from tagging.services.segments import segments
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_corp, make_staff, make_tag, make_user
 
 HTMX = {"headers": {"HX-Request": "true"}}

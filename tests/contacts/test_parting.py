@@ -10,15 +10,17 @@ from django.db import connection
 
 from campaigns.governance import CapRule
 from campaigns.models import SendTask, Touch
-from campaigns.services import gate, policy, waves
+from campaigns.services.broadcasts import waves
+from campaigns.services.governance import gate, policy
 from commerce.models import Order
 from commerce.services.orders import record_orders
 from contacts.models import Contact, ContactStat, Event, EventType, Follow, Identity, Merge, NotSame
-from contacts.services import apart, merging, parting, sync_merge
 from contacts.services.follow import end_follow, record_follow
-from contacts.services.identity import MOVES, join_member, merge, resolve
+from contacts.services.identity import apart, merging, parting
+from contacts.services.identity.identity import MOVES, join_member, merge, resolve
 from contacts.services.search import search
-from contacts.services.sync_types import Conflict, Row
+from contacts.services.sync import sync_merge
+from contacts.services.sync.sync_types import Conflict, Row
 from contacts.services.timeline import record_event
 from groups.models import GroupMember
 from org.access import SYSTEM, Actor
@@ -26,10 +28,10 @@ from org.models import AuditEntry
 from scrm import clock
 from scrm.errors import ConflictError, NotFoundError
 from tagging.models import ContactTag, Dim
-from tagging.services import bits_check
-from tagging.services.bits import set_bits
-from tagging.services.bits_parted import bits_of
-from tagging.services.tags import add_tags
+from tagging.services.bits import bits_check
+from tagging.services.bits.bits import set_bits
+from tagging.services.bits.bits_parted import bits_of
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.campaigns.test_broadcast_whom import launch
 from tests.contacts.rows import make_row

@@ -12,7 +12,7 @@ from contacts.services.follow import record_follow
 from contacts.services.search import search
 from scrm import clock
 from tagging.models import ContactTag, Tag
-from tagging.services.tags import add_tags, remove_tags, sync_corp_tags
+from tagging.services.tags.tags import add_tags, remove_tags, sync_corp_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_corp, make_staff
 from tests.wecom.sandbox_client import CORPID

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 
 from contacts.models import Contact, ContactGram, Event, EventType, Follow, Identity
-from contacts.services import sync, sync_halves, sync_lanes, sync_lists
+from contacts.services.sync import sync, sync_halves, sync_lanes, sync_lists
 from org.access import SYSTEM
 from org.models import Corp, Department, Job, Staff
 from org.services import jobs

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from contacts.services import sync, sync_halves, sync_lanes
-from contacts.services.sync_types import Conflict
+from contacts.services.sync import sync, sync_halves, sync_lanes
+from contacts.services.sync.sync_types import Conflict
 from org.access import SYSTEM
 from org.services import jobs
 from tenants.scoping import tenant_scope

@@ -9,11 +9,11 @@ import pytest
 from django.db import connections
 
 from contacts.models import Contact, Event, EventType, Follow
-from contacts.services import sync, sync_gone, sync_lanes
 from contacts.services.follow import end_follow, record_follow
+from contacts.services.sync import sync, sync_gone, sync_lanes
 from scrm import clock
 from tagging.models import Tag
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tests.contacts.test_sync import OLD, customers, external, full, picture, queued
 from tests.factories import in_brand
 from tests.wecom.sandbox_client import CORPID

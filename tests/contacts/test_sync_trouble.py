@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from contacts.models import Follow
-from contacts.services import sync, sync_lanes
+from contacts.services.sync import sync, sync_lanes
 from org.access import SYSTEM
 from org.models import Job
 from org.services import jobs

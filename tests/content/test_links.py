@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.models import Contact, Event, EventType
-from contacts.services.identity import merge
+from contacts.services.identity.identity import merge
 from content import tokens, visitors
 from content.models import LinkDay, LinkPerson, TrackedLink, Via, Visit
 from content.services import browsers, editing, link_numbers, links, visits

@@ -3,8 +3,10 @@
 from typing import Any
 
 from campaigns.models import SendTask, SopVersion
-from campaigns.services import broadcasts, graphs, sops
-from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.broadcasts import broadcasts
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+from campaigns.services.graphs import graphs
+from campaigns.services.sops import sops
 from content import hooks
 from content.services import library
 from livecodes.models import Welcome

@@ -103,8 +103,9 @@ def test_a_message_of_a_guide_says_whose_it_was(live: Live, link: TrackedLink) -
     from datetime import timedelta
 
     from campaigns.models import SendTask, Touch
-    from campaigns.services import enrolments, marks
-    from campaigns.services.sops import StepInput
+    from campaigns.services.ledger import marks
+    from campaigns.services.sops import enrolments
+    from campaigns.services.sops.sops import StepInput
     from content.models import Via
     from scrm import clock
     from tests.campaigns.conftest import at

@@ -101,9 +101,10 @@ def test_the_page(brand: Brand, sign_in: Any) -> None:
 
 
 def test_wherever_something_is_written(brand: Brand, staff: Any) -> None:
-    from campaigns.services import broadcasts, sops
-    from campaigns.services.broadcasts import BroadcastInput, VariantInput, WaveInput
-    from campaigns.services.sops import StepInput
+    from campaigns.services.broadcasts import broadcasts
+    from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput, WaveInput
+    from campaigns.services.sops import sops
+    from campaigns.services.sops.sops import StepInput
     from livecodes.services import defaults
     from livecodes.services.content import WelcomeInput
 

@@ -10,8 +10,8 @@ from django.db.models import Sum
 
 from commerce.models import Order, OrderLine, Product, Refund
 from contacts.models import ContactStat, Event, EventType, Identity, Merge, WaitingBehaviour
-from contacts.services import parting
-from contacts.services.identity import merge
+from contacts.services.identity import parting
+from contacts.services.identity.identity import merge
 from datafiles.services import imports
 from demo.build import FILE as CDNOW
 from org.access import SYSTEM

@@ -22,8 +22,8 @@ from org.access import SYSTEM, Actor
 from org.models import AuditEntry, Job, Staff
 from org.services import jobs
 from scrm import clock
-from tagging.services.segments import create_list
-from tagging.services.tags import add_tags
+from tagging.services.segments.segments import create_list
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 
@@ -159,7 +159,7 @@ WRITERS = {
     "livecodes/views/lists.py",
 }  # fmt: skip
 NO_TEXTS_OF_PEOPLE = {
-    "datafiles/blocks.py", "datafiles/services/xlsx.py", "tagging/services/value_model.py",  # for COPY
+    "datafiles/blocks.py", "datafiles/services/xlsx.py", "tagging/services/value/value_model.py",  # for COPY
     "livecodes/services/batch_sheet.py",  # an empty template
 }  # fmt: skip
 
@@ -285,7 +285,7 @@ def test_what_a_customer_is_worth(brand: Any, people: list[Contact], sign_in: An
     from datetime import date
 
     from contacts.models import ContactStat, Stage
-    from tagging.services import lifecycle
+    from tagging.services.value import lifecycle
 
     with in_brand(brand):
         stage = Stage.objects.create(name="已报价")

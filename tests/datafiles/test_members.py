@@ -14,7 +14,7 @@ from contacts.models import (
     EventType,
     Identity,
 )
-from contacts.services import apart
+from contacts.services.identity import apart
 from contacts.services.search import grams_of, search
 from datafiles.services import stage
 from org.access import SYSTEM

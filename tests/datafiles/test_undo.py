@@ -21,7 +21,7 @@ from contacts.models import (
 )
 from contacts.services.contacts import add_note
 from contacts.services.follow import record_follow
-from contacts.services.identity import merge
+from contacts.services.identity.identity import merge
 from datafiles.models import ImportChange, ImportFile, ImportRange
 from datafiles.services import imports, judge, undo
 from org.access import SYSTEM
@@ -30,7 +30,7 @@ from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError
 from tagging.models import ContactTag, DimBits, Tag
-from tagging.services import bits_check
+from tagging.services.bits import bits_check
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from campaigns.models import Enrolment, SendTask, Sop, StaffTask, Touch
-from campaigns.services import graphs
+from campaigns.services.graphs import graphs
 from contacts.models import ContactStat
 from demo.journeys import MINUTES, in_minutes, journeys
 from scrm import clock

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import Broadcast, SendTask, Touch
-from campaigns.services import broadcast_numbers
+from campaigns.services.broadcasts import broadcast_numbers
 from contacts.models import EventType
 from contacts.services.timeline import record_events
 from demo import reach

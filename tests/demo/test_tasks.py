@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from demo import tasks
 from scrm import clock
 from tests.factories import in_brand, make_contact

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contacts.services import sync
+from contacts.services.sync import sync
 from drift.models import DriftRun
 from drift.services import repairs, runs
 from org.access import SYSTEM

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contacts.models import Event, EventType, Follow
-from contacts.services import sync_gone, sync_lanes
+from contacts.services.sync import sync_gone, sync_lanes
 from drift.kinds import AUTO, KINDS
 from drift.models import Difference, DriftRun
 from drift.services import nightly, repairs, runs
@@ -23,7 +23,7 @@ from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.models import ContactTag, Tag
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.contacts.test_sync import OLD, customers, external
 from tests.drift.conftest import full_sync

@@ -20,11 +20,13 @@ from django.db import close_old_connections, connection, transaction  # noqa: E4
 from django.db.models import Count  # noqa: E402
 
 from campaigns.models import SendTask, Touch  # noqa: E402
-from campaigns.services import broadcasts, due, handing, looking, results, waves  # noqa: E402
-from campaigns.services.broadcasts import BroadcastInput, VariantInput  # noqa: E402
+from campaigns.services import due  # noqa: E402
+from campaigns.services.broadcasts import broadcasts, waves  # noqa: E402
+from campaigns.services.broadcasts.broadcasts import BroadcastInput, VariantInput  # noqa: E402
+from campaigns.services.sending import handing, looking, results  # noqa: E402
 from campaigns.tasks import tick_brand  # noqa: E402
 from contacts.models import Contact, EventType, Follow  # noqa: E402
-from contacts.services import sync  # noqa: E402
+from contacts.services.sync import sync  # noqa: E402
 from drift.services import runs  # noqa: E402
 from livecodes.models import Welcome  # noqa: E402
 from livecodes.services import codes, greeting, meeting, ways  # noqa: E402

@@ -17,16 +17,13 @@ from campaigns.models import (
     StaffTask,
     Touch,
 )
-from campaigns.services import (
-    alert_rules,
-    alerts,
-    due,
-    graphs,
-    moment_handing,
-    policy,
-    staff_task_notices,
-)
+from campaigns.services import due
+from campaigns.services.alerts import alert_rules, alerts
+from campaigns.services.governance import policy
+from campaigns.services.graphs import graphs
 from campaigns.services.journeys import arrivals, entering, reacting, walking
+from campaigns.services.moments import moment_handing
+from campaigns.services.tasks import staff_task_notices
 from campaigns.tasks import alert_brand, react_brand, staff_tasks_of_brand, tick_brand
 from contacts.models import Contact, Identity
 from org.access import RIGHTS, SYSTEM, Actor

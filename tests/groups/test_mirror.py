@@ -10,8 +10,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact, Identity
-from contacts.services import sync as contact_sync
 from contacts.services.follow import record_follow
+from contacts.services.sync import sync as contact_sync
 from groups.models import GroupChat, GroupMember
 from groups.services import linking, sync
 from groups.services.mirror import merge
@@ -22,7 +22,7 @@ from org.services import jobs
 from scrm import clock
 from scrm.celery import app
 from tagging.models import Dim, DimBits
-from tagging.services import bits_check
+from tagging.services.bits import bits_check
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff
 from tests.groups.conftest import Town, external

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from campaigns.models import StaffTask, TaskDelay
-from campaigns.services import staff_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from guides.services.today import today_of
 from scrm import clock
 from tests.factories import in_brand, make_contact, make_staff, make_user

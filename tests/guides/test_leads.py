@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
+from campaigns.services.tasks import staff_tasks
 from campaigns.tasks import staff_tasks_of_brand
 from contacts.models import Event, EventType, Follow, Identity
 from contacts.services import profile

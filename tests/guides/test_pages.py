@@ -11,8 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Moment, MomentGuide, SendTask, StaffTask
-from campaigns.services import staff_tasks, task_later
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks, task_later
+from campaigns.services.tasks.staff_tasks import TaskInput
 from contacts.models import (
     ContactStat,
     CustomField,
@@ -31,7 +31,7 @@ from org.access import SYSTEM
 from org.models import Corp
 from scrm import clock
 from tagging.models import ContactTag
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag, make_user
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

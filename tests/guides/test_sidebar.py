@@ -14,7 +14,7 @@ from django.test import Client
 from PIL import Image
 
 from campaigns.models import StaffTask, Touch
-from campaigns.services import staff_tasks
+from campaigns.services.tasks import staff_tasks
 from contacts.models import Event, EventType, Follow
 from contacts.services import contacts as contact_services
 from contacts.services.timeline import record_event

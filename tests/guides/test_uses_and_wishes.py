@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from campaigns.models import DirectUse, Touch
-from campaigns.services import direct, marks
+from campaigns.services.ledger import direct, marks
 from commerce.services.orders import record_orders, record_refunds
 from contacts.models import Contact, Event, EventType
 from contacts.services.timeline import record_event

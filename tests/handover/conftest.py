@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contacts.models import Event, EventType, Follow, Identity
-from contacts.services import sync as contact_sync
+from contacts.services.sync import sync as contact_sync
 from handover.models import HandoverItem, HandoverRun, HandoverShare
 from handover.services import leavers, results, runs
 from handover.services.choosing import Choice

@@ -7,8 +7,8 @@ import pytest
 from django.db import transaction
 
 from campaigns.models import Enrolment
-from campaigns.services import enrolments, sops
-from campaigns.services.sops import StepInput
+from campaigns.services.sops import enrolments, sops
+from campaigns.services.sops.sops import StepInput
 from contacts.models import Contact, Event, Follow, Identity
 from contacts.services.follow import record_follow
 from handover.models import Unassigned
@@ -24,7 +24,7 @@ from scrm.celery import app
 from scrm.errors import ConflictError
 from scrm.redis import redis_client
 from tagging.models import ContactTag
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_tag
 from tests.groups.conftest import external

@@ -13,7 +13,7 @@ from livecodes.models import ChannelCode
 from livecodes.services import figures
 from scrm import clock
 from scrm.errors import InvalidError
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_staff, make_tag
 from tests.groups.conftest import external

@@ -13,7 +13,7 @@ from org.access import RIGHTS
 from org.models import Staff, Store
 from scrm import clock
 from tagging.models import Segment
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag, make_user
 from tests.groups.test_pages import api_of, make_chat
 from tests.handover.conftest import House

@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Enrolment
-from campaigns.services import sops
-from campaigns.services.sops import StepInput
+from campaigns.services.sops import sops
+from campaigns.services.sops.sops import StepInput
 from contacts.models import Contact, Follow
 from livecodes.services.codes import delete_code
 from livecodes.services.content import GuideInput, WelcomeInput

@@ -26,8 +26,8 @@ from tagging.conditions import FieldType, Known
 from tagging.conditions.leaves import DAYS, EVENTS, FIELD_TESTS, LEAVES, OBJECTS, event_params
 from tagging.conditions.windows import UNITS
 from tagging.models import Tag
-from tagging.services import bits
-from tagging.services.tags import add_tags
+from tagging.services.bits import bits
+from tagging.services.tags.tags import add_tags
 from tests.factories import make_contact, make_corp, make_staff, make_tag
 
 NOW = datetime(2028, 2, 25, 9, 30, tzinfo=UTC)  # a leap year, three days before its day

@@ -7,15 +7,16 @@ import pytest
 from django.db import transaction
 
 from contacts.models import Contact, Event, EventType, Identity
-from contacts.services.identity import note_identities
+from contacts.services.identity.identity import note_identities
 from org.access import SYSTEM
 from org.models import Job
 from org.services import jobs
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError
 from tagging.models import ContactTag, DimBits, Tag, TagAct, TagBefore, TagTarget, WaitingTag
-from tagging.services import acts, bits_check, expiry, lists, mass, waiting
-from tagging.services.tags import add_tags, remove_tags
+from tagging.services.bits import bits_check
+from tagging.services.tags import acts, expiry, lists, mass, waiting
+from tagging.services.tags.tags import add_tags, remove_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag, make_user
 from tests.threads import elsewhere

@@ -11,12 +11,13 @@ from contacts.models import Contact, ContactStat, Event, EventType, Follow
 from contacts.services import stats
 from contacts.services.contacts import set_do_not_contact
 from contacts.services.follow import end_follow, record_follow
-from contacts.services.identity import resolve
+from contacts.services.identity.identity import resolve
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import BITS, ContactTag, Dim, Flag, TagAct
-from tagging.services import bits, bits_check, changes
-from tagging.services.tags import add_tags, remove_tags
+from tagging.services.bits import bits, bits_check
+from tagging.services.tags import changes
+from tagging.services.tags.tags import add_tags, remove_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 from tests.threads import meanwhile, together

@@ -12,16 +12,20 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns import governance
 from campaigns.models import Enrolment, EnrolmentDue, Touch
-from campaigns.services import dry_run, dues, fanout, gate, planes, sops, stepping
+from campaigns.services.broadcasts import dry_run, fanout
+from campaigns.services.governance import gate
+from campaigns.services.governance.rules import rules_of
 from campaigns.services.journeys import leaving
-from campaigns.services.rules import rules_of
+from campaigns.services.ledger import planes
+from campaigns.services.sops import dues, sops, stepping
 from commerce.services import order_merge, staging
 from contacts.models import BrandCounter, Contact, WaitingBehaviour
-from contacts.services import behaviour, positions, sync_stage, values
+from contacts.services import behaviour, positions, values
 from contacts.services.follow import recount
 from contacts.services.staging import numbers
-from contacts.services.sync_new import New
-from contacts.services.sync_types import Row
+from contacts.services.sync import sync_stage
+from contacts.services.sync.sync_new import New
+from contacts.services.sync.sync_types import Row
 from groups.services import mirror
 from groups.services.reading import Reading, Stay
 from guides.services.leads import lists, matching
@@ -30,7 +34,10 @@ from org.models import Staff
 from scrm import clock
 from tagging.conditions import parse
 from tagging.models import SegmentVersion, Tag, TagAct
-from tagging.services import audience, changes, frames, lifecycle, mass, portrait, waiting
+from tagging.services.bits import frames
+from tagging.services.segments import audience, portrait
+from tagging.services.tags import changes, mass, waiting
+from tagging.services.value import lifecycle
 from tests.factories import in_brand, make_corp, make_staff, make_tag
 from tests.tagging.test_hot_plans import HOT, crowd, explained, whole_scans
 

@@ -17,8 +17,10 @@ from scrm import clock
 from scrm.errors import ConflictError, InvalidError
 from tagging.measures import MEASURES, Bracket, add_months, days_until, months_between, problems
 from tagging.models import ComputedTag, ContactTag, Tag, TagAct
-from tagging.services import bits_check, computed, deleting, reacting
-from tagging.services.tags import add_tags
+from tagging.services.bits import bits_check
+from tagging.services.rules import computed, reacting
+from tagging.services.tags import deleting
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
 

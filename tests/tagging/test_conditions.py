@@ -14,9 +14,9 @@ from tagging.conditions.evaluate import TESTS
 from tagging.conditions.leaves import LEAVES
 from tagging.conditions.shapes import MAX_DEPTH, MAX_LEAVES
 from tagging.models import BITS
-from tagging.services import compile_leaves, persons, segments, why
-from tagging.services.audience import Audience
-from tagging.services.compile_leaves import LEAVES as COMPILED
+from tagging.services.segments import compile_leaves, persons, segments, why
+from tagging.services.segments.audience import Audience
+from tagging.services.segments.compile_leaves import LEAVES as COMPILED
 from tests.factories import in_brand
 from tests.tagging.people import NOW, conditions, every_option, make_crowd
 
@@ -145,11 +145,11 @@ def test_every_option_of_every_kind(brand: Any, monkeypatch: Any) -> None:
 def test_words_and_numbers_of_the_tables_fit_together() -> None:
     """Each event and result has words; numbers are those of the models; each object of an event can be chosen."""
     from campaigns.models import Touch
-    from campaigns.services import audience
+    from campaigns.services.ledger import audience
     from contacts.models import EventType
     from tagging.conditions import evaluate, summary
     from tagging.conditions.leaves import EVENTS, OBJECTS, RESULTS, TOUCH_KINDS
-    from tagging.services import naming
+    from tagging.services.segments import naming
 
     assert set(EVENTS) == set(summary.EVENTS)
     assert {number for number, _source in EVENTS.values()} <= set(EventType.values)

@@ -8,13 +8,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from openpyxl import Workbook
 
 from contacts.models import Identity
-from contacts.services.identity import note_identities
+from contacts.services.identity.identity import note_identities
 from org.access import SYSTEM
 from org.models import Job
 from scrm.errors import InvalidError
 from tagging.models import ContactTag, Tag, TagAct, WaitingTag
-from tagging.services import library, library_file
-from tagging.services.tags import add_tags
+from tagging.services.tags import library, library_file
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_staff, make_tag, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)

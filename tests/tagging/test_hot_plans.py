@@ -15,8 +15,9 @@ from contacts.services.search import refresh_grams, search
 from org.access import SYSTEM
 from scrm import clock
 from tagging.models import Segment
-from tagging.services import segments, value
-from tagging.services.tags import add_tags, carried, remove_tags
+from tagging.services.segments import segments
+from tagging.services.tags.tags import add_tags, carried, remove_tags
+from tagging.services.value import value
 from tests.factories import in_brand, make_contact, make_tag
 
 # tables in which a scan of a brand's whole part is noticed

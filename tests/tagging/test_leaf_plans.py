@@ -10,7 +10,7 @@ from contacts.models import Contact, ContactStat
 from scrm.keyset import keyset_page
 from tagging.conditions import parse
 from tagging.conditions.leaves import EVENTS, OBJECTS, RESULTS, WORDED
-from tagging.services.audience import Audience
+from tagging.services.segments.audience import Audience
 from tests.factories import in_brand
 from tests.tagging.people import NOW, make_crowd
 from tests.tagging.test_hot_plans import crowd, explained

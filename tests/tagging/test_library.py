@@ -8,7 +8,7 @@ from org.access import SYSTEM
 from org.models import AuditEntry
 from scrm.errors import ConflictError, InvalidError
 from tagging.models import Tag, TagGroup
-from tagging.services import corp_library, deleting, library
+from tagging.services.tags import corp_library, deleting, library
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand
 from tests.wecom.sandbox_client import CORPID

@@ -12,8 +12,9 @@ from org.models import Job
 from scrm import clock
 from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.models import ContactTag, Tag, TagAct, TagRule, WaitingTag
-from tagging.services import bits_check, corp_library, deleting, library, merging, references, waiting
-from tagging.services.tags import add_tags
+from tagging.services.bits import bits_check
+from tagging.services.tags import corp_library, deleting, library, merging, references, waiting
+from tagging.services.tags.tags import add_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_tag
 from tests.wecom.sandbox_client import CORPID
@@ -145,7 +146,7 @@ def _follow(c: Any) -> Follow:
 
 def test_somebody_else_changes_the_library(c: Any, monkeypatch: Any) -> None:
     """45035 again and again: tried until it is free; then given up in words, and nothing is different here."""
-    from tagging.services import in_wecom
+    from tagging.services.tags import in_wecom
     from wecom.errors import WeComRateLimited
 
     monkeypatch.setattr(in_wecom, "PAUSES_S", (0.01, 0.01))
@@ -164,7 +165,7 @@ def test_somebody_else_changes_the_library(c: Any, monkeypatch: Any) -> None:
 
 
 def test_limits_are_asked_before_wecom(c: Any, monkeypatch: Any) -> None:
-    from tagging.services import in_wecom
+    from tagging.services.tags import in_wecom
 
     monkeypatch.setattr(in_wecom, "MAX_TAGS", 4)
     n_calls = len(c.sandbox.calls())

@@ -13,8 +13,10 @@ from scrm import clock
 from scrm.errors import ConflictError
 from tagging.models import LifecycleStage, Segment, TagRule
 from tagging.named import segments_in, tags_in, with_tag
-from tagging.services import audience, deleting, lifecycle, merging, references, segments
-from tagging.services.tags import add_tags
+from tagging.services.segments import audience, segments
+from tagging.services.tags import deleting, merging, references
+from tagging.services.tags.tags import add_tags
+from tagging.services.value import lifecycle
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_tag
 

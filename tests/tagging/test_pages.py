@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from org.models import AuditEntry
 from tagging.models import Tag, TagGroup
-from tagging.services.tags import add_tags
+from tagging.services.tags.tags import add_tags
 from tagging.views import library
 from tests.factories import in_brand, make_contact, make_tag
 from tests.wecom.sandbox_client import CORPID

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from tagging.conditions import parse
-from tagging.services.audience import Audience
+from tagging.services.segments.audience import Audience
 from tests.factories import in_brand
 from tests.tagging.people import NOW, make_crowd
 

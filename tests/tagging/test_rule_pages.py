@@ -11,7 +11,7 @@ from contacts.models import CustomField
 from org.access import SYSTEM
 from tagging.models import ComputedTag, ContactTag, Segment, TagRule
 from tagging.rule_events import EVENTS
-from tagging.services import rules
+from tagging.services.rules import rules
 from tests.factories import in_brand, make_contact, make_tag
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,8 +14,9 @@ from org.models import Job
 from scrm import clock
 from tagging.models import ContactTag, Tag, TagAct, TagRule
 from tagging.rule_events import EVENTS
-from tagging.services import bits_check, reacting, rule_preview, rules
-from tagging.services.tags import add_tags, remove_tags
+from tagging.services.bits import bits_check
+from tagging.services.rules import reacting, rule_preview, rules
+from tagging.services.tags.tags import add_tags, remove_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 

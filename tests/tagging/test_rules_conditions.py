@@ -12,8 +12,10 @@ from org.models import Job
 from scrm import clock
 from scrm.errors import InvalidError
 from tagging.models import Segment, Tag, TagAct, TagRule
-from tagging.services import acts, rule_preview, rule_runs, rules, segments
-from tagging.services.tags import add_tags, remove_tags
+from tagging.services.rules import rule_preview, rule_runs, rules
+from tagging.services.segments import segments
+from tagging.services.tags import acts
+from tagging.services.tags.tags import add_tags, remove_tags
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_tag
 from tests.tagging.test_rules import NOW, agree, at_now, carriers, make, people, react, tag, tell

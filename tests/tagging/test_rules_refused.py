@@ -8,7 +8,9 @@ from contacts.models import BehaviourKind, EventType
 from org.access import SYSTEM
 from scrm.errors import ConflictError, InvalidError
 from tagging.models import ContactTag, Segment, Tag, TagRule, TagRuleBits
-from tagging.services import lifecycle, rules, segments
+from tagging.services.rules import rules
+from tagging.services.segments import segments
+from tagging.services.value import lifecycle
 from tests.factories import in_brand, make_contact, make_tag
 from tests.tagging.test_rules import at_now, carriers, make, people, react, tag, tell
 from tests.tagging.test_rules_conditions import SPENT, spend

@@ -8,8 +8,8 @@ from django.test import Client
 from org.access import RIGHTS, Actor
 from org.services import keys
 from tagging.models import Segment
-from tagging.services import portrait
-from tagging.services.tags import add_tags
+from tagging.services.segments import portrait
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
 MAKER = Actor("test", rights=frozenset(RIGHTS))

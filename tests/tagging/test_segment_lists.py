@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from contacts.models import Follow, Identity
-from contacts.services.identity import note_identities
+from contacts.services.identity.identity import note_identities
 from org.access import SYSTEM
 from org.models import AuditEntry
 from tagging.models import Segment
-from tagging.services import audience, segments, snapshots
+from tagging.services.segments import audience, segments, snapshots
 from tests.factories import in_brand, make_contact, make_staff, make_user
 
 pytestmark = pytest.mark.django_db

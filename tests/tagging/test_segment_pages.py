@@ -9,8 +9,8 @@ import pytest
 from contacts.models import Contact
 from contacts.services.search import refresh_grams
 from tagging.models import Segment
-from tagging.services import segments
-from tagging.services.tags import add_tags
+from tagging.services.segments import segments
+from tagging.services.tags.tags import add_tags
 from tests.factories import in_brand, make_contact, make_tag
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

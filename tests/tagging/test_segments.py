@@ -12,8 +12,8 @@ from scrm.errors import ConflictError, InvalidError, NotFoundError
 from tagging.conditions import ConditionError
 from tagging.conditions.summary import WORDS
 from tagging.models import Dim, DimBits, Segment, SegmentVersion
-from tagging.services import audience, portrait, segments, snapshots, why
-from tagging.services.tags import add_tags, remove_tags
+from tagging.services.segments import audience, portrait, segments, snapshots, why
+from tagging.services.tags.tags import add_tags, remove_tags
 from tests.factories import in_brand, make_contact, make_tag
 
 

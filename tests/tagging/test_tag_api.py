@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contacts.models import Identity
-from contacts.services.identity import note_identities
+from contacts.services.identity.identity import note_identities
 from tagging.models import ContactTag, Tag, TagGroup, WaitingTag
 from tests.contacts.test_api import client_of
 from tests.factories import in_brand, make_contact, make_tag

@@ -10,10 +10,11 @@ from django.db import connection, transaction
 from contacts.models import Event, EventType, Follow
 from scrm import clock
 from tagging.models import ContactTag, Tag, TagAct, TagBefore, TagGroup
-from tagging.services import bits_check, changes, one
-from tagging.services.marks import on_the_way
-from tagging.services.tags import add_tags, carried, remove_tags
-from tagging.services.wecom_tags import mirror
+from tagging.services.bits import bits_check
+from tagging.services.tags import changes, one
+from tagging.services.tags.marks import on_the_way
+from tagging.services.tags.tags import add_tags, carried, remove_tags
+from tagging.services.tags.wecom_tags import mirror
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact, make_staff, make_tag
 from tests.tagging.test_hot_plans import explained

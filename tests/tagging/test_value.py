@@ -17,8 +17,8 @@ from scrm import clock
 from scrm.errors import InvalidError
 from tagging import lifetime
 from tagging.models import LifecycleFlow, LifecycleStage, ValueGroup, ValueSetting
-from tagging.services import lifecycle, value, value_model, value_reader
-from tagging.services.lifecycle import EVERYBODY, StageInput
+from tagging.services.value import lifecycle, value, value_model, value_reader
+from tagging.services.value.lifecycle import EVERYBODY, StageInput
 from tenants.scoping import tenant_scope
 from tests.factories import in_brand, make_contact
 from tests.tagging.test_hot_plans import explained
@@ -377,8 +377,9 @@ def test_pages(brand: Any, other_brand: Any, people: list[Contact], sign_in: Any
 def test_people_with_the_same_marks_come_first(brand: Any, corp: Any, staff: Any) -> None:
     """Half of the mothers are given; the other half is found before everybody else, for the tag's sake."""
     from tagging.models import Segment
-    from tagging.services import lookalike, segments
-    from tagging.services.tags import add_tags
+    from tagging.services.segments import segments
+    from tagging.services.tags.tags import add_tags
+    from tagging.services.value import lookalike
     from tests.factories import make_tag
 
     with in_brand(brand):
@@ -402,7 +403,7 @@ def test_people_with_the_same_marks_come_first(brand: Any, corp: Any, staff: Any
 @pytest.mark.django_db(transaction=True)
 def test_lookalike_page_makes_a_list(brand: Any, corp: Any, staff: Any, sign_in: Any) -> None:
     from tagging.models import Segment
-    from tagging.services import segments
+    from tagging.services.segments import segments
 
     with in_brand(brand):
         people = [make_contact(brand, staff) for _ in range(30)]

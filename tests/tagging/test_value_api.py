@@ -14,8 +14,8 @@ from org.access import RIGHTS, Actor
 from org.services import keys
 from scrm import clock
 from tagging.models import LifecycleFlow, Segment
-from tagging.services import lifecycle
-from tagging.services.audience import Audience
+from tagging.services.segments.audience import Audience
+from tagging.services.value import lifecycle
 from tagging.views import value as pages
 from tests.factories import in_brand, make_contact
 
@@ -153,7 +153,7 @@ def test_everybody_behind_a_number(
     begin = client.get("/segments/new/", {"condition": condition})
     assert json.loads(begin.context["condition"]) == json.loads(condition)
     with in_brand(brand):
-        from tagging.services import audience
+        from tagging.services.segments import audience
 
         assert set(Audience(brand, audience.read(brand, json.loads(condition))).ids()) == set(seen)
     assert "/segments/new/?condition=" in first.text

@@ -10,12 +10,12 @@ from campaigns.graph import times
 from campaigns.graph.shape import Node
 from campaigns.models import EntryMark
 from campaigns.services.journeys import dates, entering, plans, trouble
-from campaigns.services.schedule import run_at
+from campaigns.services.sops.schedule import run_at
 from scrm import clock
 from scrm.errors import SCRMError
 from tagging.models import Segment
-from tagging.services import snapshots
-from tagging.services.audience import Audience
+from tagging.services.segments import snapshots
+from tagging.services.segments.audience import Audience
 from tenants.models import Brand
 
 log = logging.getLogger(__name__)

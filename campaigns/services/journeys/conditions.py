@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db import connection
 
-from campaigns.services.touches import array
+from campaigns.services.ledger.touches import array
 from tagging.models import BITS
-from tagging.services.audience import Audience
+from tagging.services.segments.audience import Audience
 from tenants.models import Brand
 
 FEW = 500

@@ -7,10 +7,10 @@ from typing import Any
 from django.db import connection
 
 from campaigns.models import Sop
-from campaigns.services import dues
 from campaigns.services.journeys import plans, trouble
 from campaigns.services.journeys.conditions import holds_for
-from campaigns.services.touches import array
+from campaigns.services.ledger.touches import array
+from campaigns.services.sops import dues
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_events
 from scrm import clock

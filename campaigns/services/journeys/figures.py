@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from django.db.models import Sum
 
 from campaigns.models import NodeFlow, Sop, SopStep, Touch
-from campaigns.services import numbers
 from campaigns.services.journeys.flows import BUSY, IN
+from campaigns.services.sops import numbers
 
 
 @dataclass

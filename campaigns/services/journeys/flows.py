@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 
 from campaigns.models import NodeFlow, Sop
-from campaigns.services import gate
+from campaigns.services.governance import gate
 from tenants.models import Brand
 
 IN = "in"

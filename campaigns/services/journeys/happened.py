@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-from campaigns.services.touches import array
+from campaigns.services.ledger.touches import array
 from tagging.rule_events import event_of, filter_sql
 from tenants.models import Brand
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from django.db import connection
 
 from campaigns.models import Enrolment
-from campaigns.services import dues, leftovers
 from campaigns.services.journeys import flows
+from campaigns.services.ledger import leftovers
+from campaigns.services.sops import dues
 from contacts.models import EventType
 from contacts.services.timeline import EventRow, record_events
 from tenants.models import Brand

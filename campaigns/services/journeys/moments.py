@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from campaigns.graph.shape import Node
 from campaigns.graph.words import name_of
 from campaigns.models import Moment, Sop
-from campaigns.services import moments
 from campaigns.services.journeys.slots import Rows
+from campaigns.services.moments import moments
 from content.services import library
 from org.models import Staff
 from scrm import clock

@@ -16,9 +16,11 @@ from campaigns.graph.raw_values import storable
 from campaigns.graph.shape import Graph, Node
 from campaigns.graph.words import place_of
 from campaigns.models import Enrolment, Sop, SopVersion
-from campaigns.services import dues, gate, graph_checks
+from campaigns.services.governance import gate
+from campaigns.services.graphs import graph_checks
 from campaigns.services.journeys import flows, leaving, plans
-from campaigns.services.touches import array
+from campaigns.services.ledger.touches import array
+from campaigns.services.sops import dues
 from org.access import Actor
 from org.models import Job
 from org.services import jobs

@@ -14,28 +14,21 @@ from campaigns.graph import times
 from campaigns.graph.kinds import HELD_BY_HOURS
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, SopStep, Touch
-from campaigns.services import (
-    gate,
-    hold_out,
-    outranking,
-    rules,
-    senders,
-    staff_tasks,
-    step_touches,
-    workload_steps,
-    workload_tasks,
-)
+from campaigns.services.governance import gate, hold_out, outranking, rules, workload_steps, workload_tasks
 from campaigns.services.journeys import flows, hooks, slots
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.happened import first_after
 from campaigns.services.journeys.plans import Plan
+from campaigns.services.sending import senders
+from campaigns.services.sops import step_touches
+from campaigns.services.tasks import staff_tasks
 from contacts.models import Contact, CustomField
 from contacts.services import values
 from content.services import library
 from org.access import SYSTEM
 from scrm.errors import InvalidError, SCRMError
-from tagging.services import frames
-from tagging.services.changes import each, put_on, take_off
+from tagging.services.bits import frames
+from tagging.services.tags.changes import each, put_on, take_off
 
 if TYPE_CHECKING:
     from campaigns.services.journeys.walking import Batch, Walker

@@ -14,10 +14,11 @@ from django.db.models import QuerySet
 
 from campaigns.graph.shape import Node
 from campaigns.models import Sop, SopVersion
-from campaigns.services import dues, gate
+from campaigns.services.governance import gate
 from campaigns.services.journeys import entering, flows, goals, leaving, plans, trouble
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.happened import matching
+from campaigns.services.sops import dues
 from contacts.models import EventType
 from contacts.services import outbox
 from scrm import clock

@@ -22,7 +22,7 @@ from campaigns.graph.shape import Graph, Node
 from campaigns.graph.times import DAY, Seconds, moment
 from campaigns.graph.words import order
 from campaigns.models import Touch
-from campaigns.services import gate
+from campaigns.services.governance import gate
 from campaigns.services.journeys.rehearsal_room import Room
 
 NEVER = np.iinfo(np.int64).max // 4

@@ -11,7 +11,9 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from campaigns.models import TouchPolicy
-from campaigns.services import calendar, guide_load, planning, rules, workload
+from campaigns.services.calendar import calendar
+from campaigns.services.governance import guide_load, rules, workload
+from campaigns.services.ledger import planning
 from tenants.models import Brand
 
 MESSAGE, TASK = "message", "task"

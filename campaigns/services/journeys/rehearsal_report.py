@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from campaigns.graph.shape import Graph
 from campaigns.graph.words import name_of, order
 from campaigns.models import Touch
-from campaigns.services import calendar
+from campaigns.services.calendar import calendar
 from campaigns.services.journeys import rehearsal_load
 from campaigns.services.journeys.rehearsal import Totals
 from campaigns.services.journeys.rehearsal_load import MESSAGE, TASK, Wanted

@@ -15,8 +15,9 @@ from django.db import connection
 
 from campaigns.governance import Rules
 from campaigns.models import SendTask, Touch
-from campaigns.services import outranking, planes
-from campaigns.services.outranking import Planned
+from campaigns.services.governance import outranking
+from campaigns.services.governance.outranking import Planned
+from campaigns.services.ledger import planes
 from tenants.models import Brand
 
 NEVER = datetime.max.replace(tzinfo=UTC)

@@ -24,22 +24,26 @@ from campaigns.graph.shape import Graph, Node
 from campaigns.graph.times import to_local
 from campaigns.graph.words import describe, name_of
 from campaigns.models import NoContactRule, Sop, Touch
-from campaigns.services import gate, graph_checks, hold_out, planes, rules, senders
+from campaigns.services.governance import gate, hold_out, rules
+from campaigns.services.graphs import graph_checks
 from campaigns.services.journeys import dates, happened, reacting, rehearsal_room
 from campaigns.services.journeys.conditions import holds_for
 from campaigns.services.journeys.nodes import share_of
 from campaigns.services.journeys.rehearsal import EPOCH, NEVER, Cast, Happenings, Rows, Totals, Walk
 from campaigns.services.journeys.rehearsal_report import report
 from campaigns.services.journeys.rehearsal_room import Room
-from campaigns.services.planning import USUAL
-from campaigns.services.touches import array
+from campaigns.services.ledger import planes
+from campaigns.services.ledger.planning import USUAL
+from campaigns.services.ledger.touches import array
+from campaigns.services.sending import senders
 from org.access import Actor
 from org.models import Job
 from org.services import jobs
 from scrm import clock
 from tagging.models import BITS, Segment, SegmentVersion
-from tagging.services import frames, snapshots
-from tagging.services.audience import Audience
+from tagging.services.bits import frames
+from tagging.services.segments import snapshots
+from tagging.services.segments.audience import Audience
 from tenants.models import Brand
 
 DAYS = 91  # a quarter

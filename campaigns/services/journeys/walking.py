@@ -22,12 +22,14 @@ from django.db import connection, transaction
 from campaigns import governance
 from campaigns.graph.shape import Node
 from campaigns.models import Enrolment, Sop
-from campaigns.services import dues, gate, leftovers, rules
+from campaigns.services.governance import gate, rules
 from campaigns.services.journeys import flows, leaving, nodes, plans, trouble
 from campaigns.services.journeys.flows import Flow
 from campaigns.services.journeys.goals import leavers
 from campaigns.services.journeys.plans import Plan
-from campaigns.services.touches import array, quoted
+from campaigns.services.ledger import leftovers
+from campaigns.services.ledger.touches import array, quoted
+from campaigns.services.sops import dues
 from contacts.models import Contact
 from contacts.services.timeline import record_events
 from scrm.errors import SCRMError

@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from contacts.models import Contact, Follow, Identity
-from contacts.services.identity import join_member, note_identities
+from contacts.services.identity.identity import join_member, note_identities
 from guides.models import Lead
 from guides.services.leads import duties, lists
 from org import audit

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from campaigns.models import StaffTask
-from campaigns.services import staff_tasks
-from campaigns.services.staff_tasks import TaskInput
+from campaigns.services.tasks import staff_tasks
+from campaigns.services.tasks.staff_tasks import TaskInput
 from guides.models import Lead, LeadList
 from org.access import SYSTEM, Actor
 from scrm import clock

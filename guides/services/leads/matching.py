@@ -15,7 +15,7 @@ from guides.models import LeadList
 from guides.services.leads import duties
 from guides.services.leads.who import IS_KNOWN, who
 from scrm import clock
-from tagging.services.changes import given, put_on
+from tagging.services.tags.changes import given, put_on
 from tenants.models import Brand
 
 # the relation of the guide who was to ask, else the newest one

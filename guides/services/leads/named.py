@@ -1,4 +1,4 @@
-"""Tags that lists of numbers give: told before a tag is deleted or merged (tagging/services/references.py)."""
+"""Tags that lists of numbers give: told before a tag is deleted or merged (tagging/services/tags/references.py)."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from guides.models import Lead, LeadList
 from tagging.named import swapped
-from tagging.services.references import Use
+from tagging.services.tags.references import Use
 from tenants.models import Brand
 
 

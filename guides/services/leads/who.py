@@ -1,6 +1,6 @@
 """Whose a number of a list is, in SQL: `c` is the contact, with `id`, `n_follows` and `do_not_contact`; NULL for nobody."""
 
-from contacts.services.owner_sql import whose_phone
+from contacts.services.identity.owner_sql import whose_phone
 
 # who is a customer of any guide, or does not want to be contacted, is not asked
 IS_KNOWN = "(c.n_follows > 0 OR c.do_not_contact)"
