@@ -38,7 +38,7 @@ import threading
 import django
 django.setup()
 from datetime import timedelta
-from contacts.services import sync, sync_lanes
+from contacts.services.sync import sync, sync_lanes
 from org.services import jobs
 from scrm import clock
 from tenants.models import Brand
