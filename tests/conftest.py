@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError
 from django.test import Client, TransactionTestCase
+from django.utils import translation
 
 from scrm.celery import app
 from scrm.redis import redis_client
@@ -105,6 +106,13 @@ def tasks_in_place() -> Any:
 def clean_redis() -> Any:
     yield
     redis_client().flushdb()
+
+
+@pytest.fixture(autouse=True)
+def own_language() -> Any:
+    """A request in English leaves its language to the thread, and the next test may ask for words without a request."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
