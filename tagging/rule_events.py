@@ -5,7 +5,7 @@ number (contacts.models.EventType) and the shape of its data.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +150,29 @@ def label_of(name: str, event: str) -> str:
     """What a filter of an event is called."""
     words = OBJECT_WORDS.get(source_of(name, event), "") if name == "object_ids" else ""
     return str(words or FILTERS[name].label)
+
+
+def yuan_of(fen: Any) -> str:
+    """An amount of a filter as people write it: 12345 → 123.45, 10000 → 100; empty when it is none."""
+    return f"{fen / 100:.2f}".removesuffix(".00") if isinstance(fen, int) else ""
+
+
+def value_words(name: str, value: Any, event: str, known: Mapping[Any, Any]) -> list[str]:
+    """The values of a filter of an event, each in words.
+
+    Args:
+        known: {id: name} of the filter's source (`source_of`).
+
+    Raises:
+        KeyError, TypeError: no value of this filter, as a draft may hold.
+    """
+    if FILTERS[name].kind == MONEY:
+        return [f"¥{amount}" if (amount := yuan_of(value)) else "—"]
+    if FILTERS[name].kind == ANSWERS:
+        return [f"{row['question']} = {row['answer']}" for row in value]
+    if not source_of(name, event):
+        return [str(one) for one in value]
+    return [str(known.get(one) or f"#{one}") for one in value]
 
 
 def event_of(key: str) -> RuleEvent:

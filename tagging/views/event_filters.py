@@ -17,6 +17,8 @@ from tagging.rule_events import (
     RuleEvent,
     label_of,
     source_of,
+    value_words,
+    yuan_of,
 )
 from tagging.services.segments import naming
 from tagging.services.segments.naming import SOURCES
@@ -66,10 +68,6 @@ def fen_of(text: str, name: str) -> int | None:
         raise InvalidError(_("A number is needed"), fields={name: _("A number is needed")}) from error
 
 
-def yuan_of(fen: Any) -> str:
-    return f"{fen / 100:.2f}".removesuffix(".00") if isinstance(fen, int) else ""
-
-
 def names_of(rules: Iterable[Any]) -> dict[str, dict[int, str]]:
     """{source: {id: name}} of what the filters of rules (`event`, `filters`) name; one query for each source."""
     wanted: dict[str, set[int]] = {}
@@ -86,15 +84,8 @@ def filter_words(rule: Any, names: dict[str, dict[int, str]]) -> list[str]:
     for name, value in rule.filters.items():
         if name not in FILTERS:
             continue
-        if FILTERS[name].kind == MONEY:
-            words = f"¥{yuan_of(value)}"
-        elif FILTERS[name].kind == ANSWERS:
-            words = ", ".join(f"{row['question']} = {row['answer']}" for row in value)
-        else:
-            known = names.get(source_of(name, rule.event), {})
-            words = _(", ").join(str(known.get(one, one)) for one in value[:MOST_WORDS])
-            if len(value) > MOST_WORDS:
-                words += " …"
+        values = value_words(name, value, rule.event, names.get(source_of(name, rule.event), {}))
+        words = _(", ").join(values[:MOST_WORDS]) + (" …" if len(values) > MOST_WORDS else "")
         found.append(_("%(what)s: %(names)s") % {"what": label_of(name, rule.event), "names": words})
     return found
 

@@ -18,12 +18,12 @@ from scrm.keyset import keyset_page
 from scrm.responses import go, toast
 from tagging.conditions.summary import sentence
 from tagging.models import Tag, TagAct, TagRule
-from tagging.rule_events import EVENTS
+from tagging.rule_events import EVENTS, yuan_of
 from tagging.services.rules import rule_preview, rule_runs, rules
 from tagging.services.segments import naming
 from tagging.services.tags.tags import choices
 from tagging.views.acts import act_rows
-from tagging.views.event_filters import fen_of, filter_field, filter_words, names_of, read_filters, yuan_of
+from tagging.views.event_filters import fen_of, filter_field, filter_words, names_of, read_filters
 from tagging.views.tabs import tabs
 
 

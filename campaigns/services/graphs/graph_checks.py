@@ -19,7 +19,7 @@ from content.models import Content
 from content.services import library, sensitive
 from scrm.errors import InvalidError, SCRMError
 from tagging.conditions.summary import listed, sentence
-from tagging.rule_events import ANSWERS, EVENTS, FILTERS, MONEY, clean_filters, event_of, source_of
+from tagging.rule_events import EVENTS, FILTERS, clean_filters, event_of, source_of, value_words
 from tagging.services.segments import audience, naming
 from tenants.models import Brand
 from wecom.services import attachments
@@ -144,12 +144,9 @@ def say_for(brand: Brand) -> Callable[[str, Any], str]:
         return listed(known.get(n) or f"#{n}" for n in ids)
 
     def of_filter(name: str, value: Any, event: str) -> str:
-        if FILTERS[name].kind == MONEY:
-            return f"¥{value / 100:.2f}".removesuffix(".00")
-        if FILTERS[name].kind == ANSWERS:
-            return listed(f"{row['question']} = {row['answer']}" for row in value)
         source = source_of(name, event)
-        return names(source, value) if source else listed(map(str, value))
+        known = naming.names({source: value})[source] if source else {}
+        return listed(value_words(name, value, event, known))
 
     def filters(value: dict[str, Any]) -> str:
         parts, event = [], str(value.get("event"))
